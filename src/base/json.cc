@@ -1,0 +1,112 @@
+// Bounded JSON parsing.
+#include "base/json.h"
+
+#include "base/format.h"
+
+namespace berth {
+namespace {
+
+const Json* find(const Json& object, std::string_view key) {
+  if (!object.is_object()) return nullptr;
+  auto it = object.find(key);
+  if (it == object.end() || it->is_null()) return nullptr;
+  return &*it;
+}
+
+Error wrong_type(std::string_view key, std::string_view expected) {
+  return failure(Kind::InvalidArgument, "invalid JSON: \"{}\" must be {}", key, expected);
+}
+
+/// Nesting depth is bounded before the parser recurses into destructors and visitors.
+bool too_deep(std::string_view text, size_t limit) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+      continue;
+    }
+    if (c == '"') in_string = true;
+    if ((c == '{' || c == '[') && ++depth > limit) return true;
+    if ((c == '}' || c == ']') && depth > 0) --depth;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.max_bytes) {
+    return failure(Kind::InvalidArgument, "JSON document of {} bytes is larger than the limit of {}", text.size(),
+                   limits.max_bytes);
+  }
+  if (too_deep(text, limits.max_depth)) {
+    return failure(Kind::InvalidArgument, "JSON document is nested deeper than {} levels", limits.max_depth);
+  }
+  try {
+    return Json::parse(text);
+  } catch (const std::exception& error) {
+    return failure(Kind::InvalidArgument, "invalid JSON: {}", error.what());
+  }
+}
+
+std::string to_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string to_pretty_json(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<std::string> json_string(const Json& object, std::string_view key, std::string fallback) {
+  const Json* value = find(object, key);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) return wrong_type(key, "a string");
+  return value->get<std::string>();
+}
+
+Result<int64_t> json_int(const Json& object, std::string_view key, int64_t fallback) {
+  const Json* value = find(object, key);
+  if (value == nullptr) return fallback;
+  if (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX) return wrong_type(key, "a 64-bit integer");
+  if (value->is_number_integer()) return value->get<int64_t>();
+  if (value->is_number_float()) {
+    double number = value->get<double>();
+    if (number >= -9.2e18 && number <= 9.2e18 && number == static_cast<double>(static_cast<int64_t>(number))) {
+      return static_cast<int64_t>(number);
+    }
+  }
+  return wrong_type(key, "an integer");
+}
+
+Result<bool> json_bool(const Json& object, std::string_view key, bool fallback) {
+  const Json* value = find(object, key);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) return wrong_type(key, "a boolean");
+  return value->get<bool>();
+}
+
+Result<std::vector<std::string>> json_strings(const Json& object, std::string_view key) {
+  const Json* value = find(object, key);
+  std::vector<std::string> strings;
+  if (value == nullptr) return strings;
+  if (!value->is_array()) return wrong_type(key, "a list of strings");
+  for (const Json& element : *value) {
+    if (!element.is_string()) return wrong_type(key, "a list of strings");
+    strings.push_back(element.get<std::string>());
+  }
+  return strings;
+}
+
+Result<std::map<std::string, std::string>> json_string_map(const Json& object, std::string_view key) {
+  const Json* value = find(object, key);
+  std::map<std::string, std::string> strings;
+  if (value == nullptr) return strings;
+  if (!value->is_object()) return wrong_type(key, "an object of strings");
+  for (const auto& [name, element] : value->items()) {
+    if (!element.is_string()) return wrong_type(key, "an object of strings");
+    strings[name] = element.get<std::string>();
+  }
+  return strings;
+}
+
+}  // namespace berth
