@@ -1,0 +1,191 @@
+// The OCI runtime specification (v1.3) as types: what engine and build decide, and what launch performs.
+// Field names follow the specification's JSON in snake_case; an empty optional means "not given".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace berth::spec {
+
+struct Rlimit {
+  std::string type;  ///< "RLIMIT_NOFILE"
+  uint64_t hard = 0;
+  uint64_t soft = 0;
+};
+
+struct Capabilities {  ///< names as "CAP_CHOWN"
+  std::vector<std::string> bounding;
+  std::vector<std::string> effective;
+  std::vector<std::string> inheritable;
+  std::vector<std::string> permitted;
+  std::vector<std::string> ambient;
+};
+
+/// process.user of the specification, or docker's textual form that is resolved inside the root.
+struct User {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::optional<uint32_t> umask;
+  std::vector<uint32_t> additional_gids;
+  /// "name", "uid", "name:group", ...: when set, uid/gid/groups come from the root's passwd and group files.
+  std::optional<std::string> name;
+  /// Group names or numbers added to the resolved ones (docker's --group-add).
+  std::vector<std::string> additional_groups;
+};
+
+struct ConsoleSize {
+  uint16_t height = 0;
+  uint16_t width = 0;
+};
+
+struct Process {
+  bool terminal = false;
+  std::optional<ConsoleSize> console_size;
+  std::string cwd = "/";
+  std::vector<std::string> env;   ///< "NAME=value"
+  std::vector<std::string> args;  ///< args[0] is looked up in the PATH of env, inside the root
+  User user;
+  std::optional<Capabilities> capabilities;  ///< none given: keep what the launcher has
+  std::vector<Rlimit> rlimits;
+  bool no_new_privileges = false;
+  std::string apparmor_profile;
+  std::string selinux_label;
+  std::optional<int> oom_score_adj;
+};
+
+struct Mount {
+  std::string destination;           ///< absolute, inside the root; resolved beneath it
+  std::string type;                  ///< "bind", "proc", "tmpfs", "sysfs", "devpts", "mqueue", "cgroup", ...
+  std::string source;                ///< host path for binds
+  std::vector<std::string> options;  ///< "ro", "nosuid", "rbind", "rprivate", "size=64m", ...
+};
+
+struct Device {
+  std::string path;  ///< inside the root
+  char type = 'c';   ///< 'c', 'b', 'p'
+  int64_t major = 0;
+  int64_t minor = 0;
+  std::optional<uint32_t> file_mode;
+  std::optional<uint32_t> uid;
+  std::optional<uint32_t> gid;
+};
+
+struct DeviceRule {
+  bool allow = false;
+  char type = 'a';              ///< 'a' (all), 'c', 'b'
+  std::optional<int64_t> major;  ///< none: any
+  std::optional<int64_t> minor;
+  std::string access = "rwm";
+};
+
+struct WeightDevice {
+  int64_t major = 0;
+  int64_t minor = 0;
+  std::optional<uint16_t> weight;
+  std::optional<uint16_t> leaf_weight;
+};
+
+struct ThrottleDevice {
+  int64_t major = 0;
+  int64_t minor = 0;
+  uint64_t rate = 0;  ///< bytes or operations per second
+};
+
+struct Resources {
+  struct Memory {
+    std::optional<int64_t> limit;        ///< bytes
+    std::optional<int64_t> reservation;  ///< bytes
+    std::optional<int64_t> swap;         ///< memory + swap, bytes; -1 unlimited
+    std::optional<uint64_t> swappiness;
+    std::optional<bool> disable_oom_killer;
+  } memory;
+  struct Cpu {
+    std::optional<uint64_t> shares;
+    std::optional<int64_t> quota;   ///< microseconds per period
+    std::optional<uint64_t> period;  ///< microseconds
+    std::optional<int64_t> realtime_runtime;
+    std::optional<uint64_t> realtime_period;
+    std::string cpus;
+    std::string mems;
+  } cpu;
+  struct BlockIo {
+    std::optional<uint16_t> weight;
+    std::optional<uint16_t> leaf_weight;
+    std::vector<WeightDevice> weight_device;
+    std::vector<ThrottleDevice> read_bps;
+    std::vector<ThrottleDevice> write_bps;
+    std::vector<ThrottleDevice> read_iops;
+    std::vector<ThrottleDevice> write_iops;
+  } block_io;
+  std::optional<int64_t> pids_limit;  ///< -1 or 0: unlimited
+  std::vector<DeviceRule> devices;
+  std::map<std::string, uint64_t> hugepage_limits;  ///< "2MB" -> bytes
+  std::map<std::string, std::string> unified;       ///< raw cgroup v2 keys
+};
+
+enum class NamespaceType { Pid, Network, Mount, Ipc, Uts, User, Cgroup, Time };
+
+struct Namespace {
+  NamespaceType type;
+  std::string path;  ///< empty: a new one; else join this file
+};
+
+struct SeccompArg {
+  uint32_t index = 0;
+  uint64_t value = 0;
+  uint64_t value_two = 0;
+  std::string op;  ///< "SCMP_CMP_EQ", ...
+};
+
+struct SeccompRule {
+  std::vector<std::string> names;
+  std::string action;  ///< "SCMP_ACT_ALLOW", ...
+  std::optional<uint32_t> errno_ret;
+  std::vector<SeccompArg> args;
+};
+
+struct Seccomp {
+  std::string default_action;
+  std::optional<uint32_t> default_errno_ret;
+  std::vector<std::string> architectures;  ///< "SCMP_ARCH_X86_64", ...
+  std::vector<std::string> flags;
+  std::vector<SeccompRule> syscalls;
+  std::string listener_path;
+  std::string listener_metadata;
+};
+
+struct IdMapping {
+  uint32_t container_id = 0;
+  uint32_t host_id = 0;
+  uint32_t size = 0;
+};
+
+struct RuntimeSpec {
+  std::string oci_version = "1.3.0";
+  Process process;
+  struct Root {
+    std::string path;  ///< directory; berth's own containers give an overlay in launch::LaunchRequest instead
+    bool readonly = false;
+  } root;
+  std::string hostname;
+  std::string domainname;
+  std::vector<Mount> mounts;
+  std::map<std::string, std::string> annotations;
+
+  std::vector<Namespace> namespaces;
+  std::vector<IdMapping> uid_mappings;
+  std::vector<IdMapping> gid_mappings;
+  std::vector<Device> devices;
+  std::string cgroups_path;
+  Resources resources;
+  std::string rootfs_propagation;  ///< "private", "slave", "shared"
+  std::optional<Seccomp> seccomp;
+  std::map<std::string, std::string> sysctl;
+  std::vector<std::string> masked_paths;
+  std::vector<std::string> readonly_paths;
+};
+
+}  // namespace berth::spec
