@@ -1,0 +1,83 @@
+// ContentStore: immutable blobs named by their SHA-256 below <root>/blobs/sha256/. A blob becomes visible by
+// rename after its bytes are verified and on the disk; unfinished ingests vanish when the store is opened.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/result.h"
+#include "base/sha256.h"
+#include "storage/byte_stream.h"
+#include "sys/fd.h"
+#include "sys/file.h"
+
+namespace berth::storage {
+
+struct BlobInfo {
+  Digest digest;
+  uint64_t size = 0;
+};
+
+/// What the bytes of an ingest must turn out to be.
+struct ExpectedBlob {
+  std::optional<Digest> digest = {};
+  std::optional<uint64_t> size = {};  ///< exceeding it ends the ingest at once
+};
+
+/// A blob that is being written. Destroyed without commit() it leaves nothing.
+class Ingest : public ByteSink {
+ public:
+  ~Ingest() override;
+  Ingest(const Ingest&) = delete;
+  Ingest& operator=(const Ingest&) = delete;
+
+  Result<void> write(std::string_view bytes) override;
+  uint64_t size() const { return size_; }
+  /// The file written so far, for reading it back before commit (the caller does not own it).
+  int fd() const { return fd_.get(); }
+  /// Digest of all bytes; nothing can be written afterwards.
+  Digest finish();
+  /// Verifies against what was expected (Corrupt), makes durable, publishes. A blob that exists already wins.
+  Result<BlobInfo> commit(sys::Durability durability = sys::Durability::Fsync);
+
+ private:
+  friend class ContentStore;
+  Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected);
+  std::string blobs_;
+  std::string path_;
+  sys::UniqueFd fd_;
+  ExpectedBlob expected_;
+  Sha256 hash_;
+  std::optional<Digest> digest_;
+  uint64_t size_ = 0;
+};
+
+class ContentStore {
+ public:
+  /// `root` is data-root/content; made when missing. Removes left-over ingests.
+  static Result<ContentStore> open(const std::string& root);
+
+  Result<std::unique_ptr<Ingest>> begin(ExpectedBlob expected = {}) const;
+  /// Small documents: writes and publishes.
+  Result<BlobInfo> put(std::string_view bytes, sys::Durability durability = sys::Durability::Fsync) const;
+  Result<sys::UniqueFd> open_blob(const Digest& digest) const;
+  /// Whole content, verified. Larger than max_bytes: Exhausted; altered on disk: Corrupt.
+  Result<std::string> read(const Digest& digest, size_t max_bytes) const;
+  Result<uint64_t> size(const Digest& digest) const;
+  bool contains(const Digest& digest) const;
+  /// Missing: no error.
+  Result<void> remove(const Digest& digest) const;
+  Result<std::vector<BlobInfo>> list() const;
+  std::string blob_path(const Digest& digest) const;
+
+ private:
+  explicit ContentStore(std::string root) : root_(std::move(root)) {}
+  std::string root_;
+};
+
+}  // namespace berth::storage

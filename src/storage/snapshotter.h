@@ -1,0 +1,171 @@
+// Snapshotter: layers as directories that overlayfs stacks, and the writable directories of containers.
+//
+//   data-root/layers/<chain id hex>/fs       one unpacked layer, immutable, shared
+//   data-root/layers/<chain id hex>/recipe   how to re-create its tar when no blob is kept (recipe.h)
+//   data-root/layers/l/<short>               link to ../<chain id hex>/fs, for mount option strings
+//   data-root/containers/<id>/{upper,work}   what a container writes
+//   data-root/trash/                         what is being removed
+//
+// Lifecycle: unpack() or commit() makes layers; prepare() makes a container's directories and says what to
+// mount; remove() ends them. Nothing is mounted on the host.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/result.h"
+#include "storage/archive.h"
+#include "storage/content_store.h"
+#include "storage/database.h"
+#include "sys/detached_overlay.h"
+#include "sys/file.h"
+#include "sys/root_dir.h"
+
+namespace berth::storage {
+
+/// What a container's overlay is made of. All paths absolute; the executor mounts with fsconfig "lowerdir+"
+/// per lower, or on older kernels chdirs to `short_root` and joins `short_lower` with ':'.
+struct OverlaySpec {
+  std::vector<std::string> lower;  ///< top first; never empty
+  std::string upper;
+  std::string work;
+  std::vector<std::string> options;  ///< "index=off", ...
+  std::string short_root;
+  std::vector<std::string> short_lower;
+};
+
+/// Whether a container's writes must survive a crash of the machine; Disposable (run --rm) spares overlayfs
+/// the sync of the whole filesystem at unmount.
+enum class UpperDurability { Kept, Disposable };
+
+struct LayerBlob {
+  Digest digest;
+  std::string media_type;
+  uint64_t size = 0;
+};
+
+struct Layer {
+  Digest chain_id;
+  Digest diff_id;
+  std::optional<Digest> parent;   ///< chain id
+  uint64_t size = 0;              ///< content bytes
+  std::optional<LayerBlob> blob;  ///< as received; none: re-created from the tree by its recipe
+};
+
+enum class ViewAccess { ReadOnly, ReadWrite };
+
+/// What becomes of a container's upper directory when it is committed.
+enum class CommitMode {
+  Copy,     ///< the container goes on (docker commit)
+  Consume,  ///< upper is moved and gone (a build step)
+};
+
+class Snapshotter {
+ public:
+  /// Opens the layers below `data_root`, empties the trash and drops layers that a crash of the machine may
+  /// have left with unwritten content (they are unpacked again from their blobs when next needed).
+  static Result<std::unique_ptr<Snapshotter>> open(Database& database, ContentStore& content,
+                                                   std::string data_root);
+
+  /// What arrives as a layer.
+  struct UnpackRequest {
+    std::optional<Digest> parent = {};   ///< chain id; must exist
+    std::optional<Digest> diff_id = {};  ///< what it must turn out to be; else Corrupt
+    std::optional<LayerBlob> blob = {};  ///< in the content store: kept as the layer's bytes
+    ArchiveLimits limits = {};
+    std::stop_token stop = {};
+  };
+  /// Unpacks once: when the chain id is known and exists, or is being unpacked by another thread, returns
+  /// that one. Failure leaves nothing.
+  Result<Layer> unpack(ByteSource& archive, const UnpackRequest& request);
+  /// Makes a layer over `parent` of what the container has written. No changes: an empty layer all the same
+  /// (ask is_unchanged() first).
+  Result<Layer> commit(const std::string& container_id, const std::optional<Digest>& parent, CommitMode mode,
+                       std::stop_token stop = {});
+  /// Nothing has been written: upper is empty.
+  Result<bool> is_unchanged(const std::string& container_id) const;
+
+  Result<Layer> layer(const Digest& chain_id) const;
+  bool has_layer(const Digest& chain_id) const;
+  std::vector<Layer> layers() const;
+  /// From the layer itself down to the bottom.
+  Result<std::vector<Layer>> chain(const Digest& chain_id) const;
+  /// The layer's tar with exactly its diff id: from the blob (decompressed) or by the recipe. A mismatch:
+  /// Corrupt.
+  Result<void> write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop = {}) const;
+  /// Removes the directory and the row; the blob stays for gc. In use as a parent: WrongState.
+  Result<void> remove_layer(const Digest& chain_id);
+  /// Records a kept blob for the layer (after a push has compressed it).
+  Result<void> set_blob(const Digest& chain_id, LayerBlob blob);
+
+  /// Makes containers/<id>/{upper,work}; without a chain the container starts from an empty root.
+  Result<OverlaySpec> prepare(const std::string& container_id, const std::optional<Digest>& chain_id,
+                              UpperDurability durability = UpperDurability::Kept);
+  /// The same mount again for a container that is started anew.
+  Result<OverlaySpec> mount_spec(const std::string& container_id, const std::optional<Digest>& chain_id,
+                                 UpperDurability durability = UpperDurability::Kept);
+  /// Moves the whole containers/<id> away at once (cheap, on the path a user waits on)...
+  Result<void> discard(const std::string& container_id);
+  /// ...and this removes what was moved (slow, off the path).
+  Result<void> empty_trash(std::stop_token stop = {});
+  /// discard() and removal of it.
+  Result<void> remove(const std::string& container_id);
+  /// Bytes that the container has written.
+  Result<uint64_t> usage(const std::string& container_id) const;
+  Result<std::vector<Change>> changes(const std::string& container_id,
+                                      const std::optional<Digest>& chain_id) const;
+
+  /// Root of the container's merged view as a descriptor. ReadOnly works while it runs (what it writes later
+  /// may or may not be seen); ReadWrite only when it does not run.
+  Result<sys::RootDir> view(const std::string& container_id, const std::optional<Digest>& chain_id,
+                            ViewAccess access) const;
+  /// Root of an image's content, read-only.
+  Result<sys::RootDir> view_chain(const Digest& chain_id) const;
+
+  /// Bytes of all layers on disk (allocated, as du counts).
+  Result<uint64_t> layers_disk_usage() const;
+  /// Makes layers that were unpacked since the last call durable. Called off the start path.
+  Result<void> sync();
+
+  std::string container_dir(const std::string& container_id) const;
+  std::string layer_dir(const Digest& chain_id) const;
+  const std::string& data_root() const { return data_root_; }
+
+ private:
+  struct Record {
+    Layer layer;
+    uint64_t serial = 0;  ///< name below layers/l/
+  };
+  Snapshotter(Database& database, ContentStore& content, std::string data_root);
+  Result<void> load();
+  Result<void> make_directories();
+  Result<void> create_tables();
+  Result<Layer> publish(const std::string& staging, Layer layer);
+  Result<std::string> make_staging();
+  Result<OverlaySpec> spec_for(const std::string& container_id, const std::optional<Digest>& chain_id,
+                               UpperDurability durability) const;
+  Result<std::vector<sys::RootDir>> open_chain(const std::optional<Digest>& chain_id) const;
+
+  Database& database_;
+  ContentStore& content_;
+  std::string data_root_;
+  mutable std::mutex mutex_;
+  std::condition_variable unpacked_;
+  std::map<Digest, Record> layers_;
+  std::set<Digest> unpacking_;
+  std::set<Digest> unsynced_;
+};
+
+}  // namespace berth::storage
