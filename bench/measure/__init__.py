@@ -1,0 +1,1 @@
+"""What bench/run is made of: isolation, engines, images, cases and the report."""
