@@ -1,0 +1,149 @@
+// Networks: the façade of everything between a container's network namespace and the world: networks,
+// endpoints, addresses, published ports, recovery and removal. State is in memory and in the kernel; the
+// engine stores the records it is given and hands them back to recover(). Calls are synchronous and take
+// micro- to a millisecond, for the daemon's loop thread, except where a comment names a worker thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "network/records.h"
+#include "sys/netlink.h"
+#include "sys/netns.h"
+
+namespace berth::network {
+
+struct NetworkOptions {
+  /// Tells engines on one host apart: names of tables and bridges follow from it. Empty for the default
+  /// engine ("berth0", table "berth"); else a short token, see instance_of_exec_root().
+  std::string instance;
+  /// The default network's subnets; none: the first free of docker's default pools and a random ULA /64.
+  std::optional<IpPrefix> bridge_subnet4;
+  std::optional<IpPrefix> bridge_subnet6;
+  bool enable_ipv6 = true;
+  uint32_t mtu = 0;  ///< 0: that of the interface with the default route
+  /// docker's icc=true: containers of the default network reach each other.
+  bool inter_container = true;
+  /// Published ports that name no address are bound to this one (docker's --ip).
+  std::optional<IpAddress> default_host_ip;
+};
+
+/// "" for berth's default exec-root, else eight hex digits.
+std::string instance_of_exec_root(std::string_view exec_root);
+
+/// POST /networks/create
+struct NetworkRequest {
+  struct Pool {
+    std::optional<IpPrefix> subnet;
+    std::optional<IpPrefix> range;
+    std::optional<IpAddress> gateway;
+    std::map<std::string, IpAddress> auxiliary;
+  };
+  std::string name;
+  std::string driver = "bridge";
+  bool internal = false;
+  bool attachable = false;
+  bool enable_ipv4 = true;
+  bool enable_ipv6 = false;
+  std::vector<Pool> pools;
+  std::map<std::string, std::string> ipam_options;
+  std::map<std::string, std::string> options;
+  std::map<std::string, std::string> labels;
+};
+
+/// One container's wish to join one network.
+struct AttachRequest {
+  std::string network;  ///< id, unique id prefix or name
+  std::string container_id;
+  std::string container_name;
+  std::vector<std::string> aliases;
+  std::optional<IpAddress> ipv4;
+  std::optional<IpAddress> ipv6;
+  std::optional<MacAddress> mac;
+  std::string interface = "eth0";
+  /// The default route goes here. One endpoint of a container has it; its published ports hang on it.
+  bool default_gateway = true;
+  std::vector<PortRequest> ports;
+  /// From an earlier run of the container, preferred if free.
+  std::optional<IpAddress> previous_ipv4;
+  std::optional<IpAddress> previous_ipv6;
+};
+
+/// Links to delete; run() takes some 30 ms in the kernel: on a worker thread, nobody waits. Copyable, needs
+/// no other state.
+struct LinkRemoval {
+  std::vector<std::string> host_links;
+  /// Deletes those that are still there.
+  Result<void> run() const;
+};
+
+/// What recover() found.
+struct Recovery {
+  std::vector<std::string> repairs;  ///< sentences for the log
+};
+
+struct ConnectedContainer {
+  const EndpointRecord* endpoint;
+};
+
+class Networks {
+ public:
+  static Result<std::unique_ptr<Networks>> open(NetworkOptions options);
+  ~Networks();
+  Networks(const Networks&) = delete;
+  Networks& operator=(const Networks&) = delete;
+
+  /// Takes over what an earlier daemon left: `networks` as stored, `endpoints` of containers that still run.
+  /// Brings the kernel in line (bridges, addresses, the nft table in one transaction, reserved host ports)
+  /// and removes links of berth's bridges that belong to nobody. Also makes the predefined networks when they
+  /// are not among the records: store list() afterwards. Called once, also with nothing to recover.
+  Result<Recovery> recover(std::vector<NetworkRecord> networks, std::vector<EndpointRecord> endpoints);
+
+  /// All networks, predefined first, then by creation.
+  std::vector<const NetworkRecord*> list() const;
+  /// By id, name or unique id prefix, in this order. NotFound: "network x not found".
+  Result<const NetworkRecord*> find(std::string_view name_or_id) const;
+  /// Endpoints on a network.
+  std::vector<const EndpointRecord*> endpoints(std::string_view network_id) const;
+  std::vector<const EndpointRecord*> endpoints_of_container(std::string_view container_id) const;
+
+  /// A new bridge network. AlreadyExists: "network with name x already exists"; InvalidArgument for
+  /// overlapping or malformed ranges. The kernel's link is made when the first container attaches.
+  Result<const NetworkRecord*> create(const NetworkRequest& request);
+  /// Forbidden for predefined ones, or while endpoints are attached (docker's words). The link is removed by
+  /// the returned work.
+  Result<LinkRemoval> remove(std::string_view name_or_id);
+
+  /// Gives `netns` an interface on the network, addresses, routes and published ports. Nothing is left behind
+  /// on failure. For "host" and "none" only a record results. The record stays valid until detach().
+  Result<const EndpointRecord*> attach(const AttachRequest& request, sys::NetworkNamespace& netns);
+  /// Releases ports and addresses at once; the link goes with the returned work (or with the namespace).
+  /// NotFound when there is no such endpoint.
+  Result<LinkRemoval> detach(std::string_view endpoint_id);
+  /// docker's rename: names that the embedded DNS answers.
+  void rename_container(std::string_view container_id, std::string_view new_name);
+
+  /// Counters as seen from inside the container.
+  Result<sys::LinkStatistics> statistics(std::string_view endpoint_id);
+
+  /// Sentences to log once: forwarding was switched on, ....
+  std::vector<std::string> take_notices();
+
+  /// Removes every link and table of this instance from the kernel; records stay. For a graceful stop with
+  /// no running container (worker thread or last thing of the process: tens of milliseconds).
+  Result<void> shut_down();
+
+ private:
+  struct State;
+  explicit Networks(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::network

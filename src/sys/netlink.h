@@ -1,0 +1,172 @@
+// rtnetlink: links, addresses, routes and neighbours, written as one batch per network namespace. A batch is
+// a plain byte buffer that unit tests can look into; a RouteSocket performs it. No process is spawned and the
+// calling thread never changes its namespace.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "sys/fd.h"
+#include "sys/ip_address.h"
+
+namespace berth::sys {
+
+/// Whether the kernel makes link-local IPv6 addresses for a link.
+enum class Ipv6LinkLocal { Generate, None };
+
+struct NewBridge {
+  std::string name;
+  MacAddress mac;    ///< fixed, so that it does not follow the ports'; zero: kernel's choice
+  uint32_t mtu = 0;  ///< 0: kernel's default
+};
+
+/// A pair made in one message: one end here, enslaved to a bridge and up; the other in `peer_netns`.
+struct NewVeth {
+  std::string name;
+  uint32_t master = 0;  ///< link index of the bridge; 0: none
+  uint32_t mtu = 0;
+  Ipv6LinkLocal link_local = Ipv6LinkLocal::None;  ///< of this end
+  int peer_netns = -1;                             ///< descriptor
+  std::string peer_name = "eth0";
+  uint32_t peer_index = 0;  ///< wanted link index inside; 0: kernel's choice
+  MacAddress peer_mac;
+  Ipv6LinkLocal peer_link_local = Ipv6LinkLocal::Generate;
+};
+
+struct LinkChange {
+  uint32_t index = 0;  ///< or by name when 0
+  std::string name;
+  std::optional<bool> up;
+  std::optional<uint32_t> mtu;
+  std::optional<uint32_t> master;  ///< 0: leave the bridge
+  std::optional<MacAddress> mac;
+  std::string new_name;
+  int netns = -1;  ///< move there
+};
+
+/// Bridge port flags of a link that is enslaved.
+struct BridgePortChange {
+  uint32_t index = 0;
+  std::optional<bool> hairpin;
+  std::optional<bool> isolated;  ///< isolated ports do not talk to each other (icc=false)
+};
+
+struct NewAddress {
+  uint32_t link = 0;
+  IpPrefix address;
+};
+
+struct NewRoute {
+  IpPrefix destination;  ///< 0.0.0.0/0 or ::/0 for the default route
+  std::optional<IpAddress> gateway;
+  uint32_t link = 0;    ///< 0: from the gateway
+  uint32_t metric = 0;  ///< 0: kernel's default
+};
+
+struct NewNeighbour {
+  uint32_t link = 0;
+  IpAddress address;
+  MacAddress mac;
+};
+
+/// Messages to be sent with one sendmsg(2). The kernel performs them in order; a failed one does not stop
+/// those behind it, and the batch's result names the first that failed.
+class RouteBatch {
+ public:
+  RouteBatch& create_bridge(const NewBridge& bridge);
+  RouteBatch& create_veth(const NewVeth& veth);
+  RouteBatch& change_link(const LinkChange& change);
+  RouteBatch& change_bridge_port(const BridgePortChange& change);
+  RouteBatch& delete_link(std::string_view name);
+  RouteBatch& delete_link(uint32_t index);
+  /// IPv4 with its broadcast address; IPv6 without duplicate address detection.
+  RouteBatch& add_address(const NewAddress& address);
+  RouteBatch& delete_address(const NewAddress& address);
+  RouteBatch& add_route(const NewRoute& route);
+  RouteBatch& delete_route(const NewRoute& route);
+  RouteBatch& set_neighbour(const NewNeighbour& neighbour);
+
+  bool empty() const { return steps_.empty(); }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  friend class RouteSocket;
+  struct Step {
+    std::string_view operation;  ///< static text: "create bridge"
+    std::string subject;
+    size_t offset;  ///< of its message header in bytes_
+  };
+  class Message;
+  std::string bytes_;
+  std::vector<Step> steps_;
+};
+
+struct Link {
+  uint32_t index = 0;
+  std::string name;
+  std::string kind;  ///< "bridge", "veth", ...
+  MacAddress mac;
+  uint32_t mtu = 0;
+  uint32_t master = 0;
+  bool up = false;
+};
+
+struct LinkAddress {
+  uint32_t link = 0;
+  IpPrefix address;
+};
+
+struct Route {
+  IpPrefix destination;
+  std::optional<IpAddress> gateway;
+  uint32_t link = 0;
+  uint32_t table = 0;
+};
+
+/// Counters of a link as docker's stats show them.
+struct LinkStatistics {
+  std::string name;
+  uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
+  uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
+};
+
+/// A NETLINK_ROUTE socket bound to the network namespace it was made in, whichever thread uses it later.
+class RouteSocket {
+ public:
+  RouteSocket() = default;
+  /// In the calling thread's namespace.
+  static Result<RouteSocket> open();
+  /// In another namespace: a short-lived thread enters it and makes the socket (some 50 us).
+  static Result<RouteSocket> open_in(int netns);
+  explicit operator bool() const { return static_cast<bool>(fd_); }
+
+  /// Performs the batch: one sendmsg, then the kernel's answers. The error of the first step that failed.
+  Result<void> run(RouteBatch& batch);
+  /// NotFound when there is no such link.
+  Result<Link> link(std::string_view name);
+  Result<std::vector<Link>> links();
+  Result<std::vector<LinkAddress>> addresses();
+  /// All unicast routes of all tables but `local`.
+  Result<std::vector<Route>> routes();
+  Result<std::vector<LinkStatistics>> statistics();
+
+ private:
+  explicit RouteSocket(UniqueFd fd) : fd_(std::move(fd)) {}
+  template <class Visit>
+  Result<void> dump(std::string request, std::string_view what, Visit visit);
+  UniqueFd fd_;
+  uint32_t sequence_ = 1;
+};
+
+/// Whether the kernel of the calling thread's namespace knows IPv6.
+bool has_ipv6();
+/// Writes /proc/sys/<path> of the calling thread's namespaces; `path` like "net/ipv4/ip_forward".
+Result<void> write_sysctl(std::string_view path, std::string_view value);
+/// Without trailing newline.
+Result<std::string> read_sysctl(std::string_view path);
+
+}  // namespace berth::sys
