@@ -50,8 +50,9 @@ def _shown(value, unit):
 
 
 class Report:
-    def __init__(self, titles, out=sys.stdout, progress=sys.stderr):
+    def __init__(self, titles, shown, out=sys.stdout, progress=sys.stderr):
         self.titles = titles
+        self.shown = shown  # the cases in the order of the table
         self.samples = OrderedDict()  # case -> contestant -> values
         self.units = {}
         self.failures = []
@@ -87,8 +88,9 @@ class Report:
             print(f"  {contestant:<11} {_shown(median, unit):>10}  {extremes:<22} {ratio}", file=self.out)
 
     def print_all(self, numbers):
-        for case in self.samples:
-            self.print_case(case, numbers)
+        for case in self.shown:
+            if case in self.samples:
+                self.print_case(case, numbers)
         if self.failures:
             print("\nNot measured:", file=self.out)
             for case, contestant, why in self.failures:
