@@ -1,0 +1,93 @@
+// LaunchRequest: everything a container's start is planned from. The engine fills it in; plan_launch() turns
+// it into a LaunchPlan without touching the system.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "spec/runtime.h"
+
+namespace berth::launch {
+
+/// The root is an overlay, mounted inside the container's own mount namespace: the host never sees a mount.
+struct OverlayRoot {
+  std::vector<std::string> lowers;  ///< topmost first; at least one
+  std::string upper;                ///< empty (with work): a read-only overlay
+  std::string work;
+  std::vector<std::string> options;  ///< further overlay options, "metacopy=off"
+};
+
+/// The root is a directory (an OCI bundle); it is bound recursively, mounts below it are seen.
+struct DirectoryRoot {
+  std::string path;
+};
+
+using Root = std::variant<OverlayRoot, DirectoryRoot>;
+
+/// Where the container's output is kept (format: log_format.h).
+struct LogConfig {
+  enum class Mode { None, File };
+  Mode mode = Mode::None;
+  std::string path;        ///< older files are path.1 (newest) ... path.N
+  int64_t max_size = -1;   ///< bytes per file; -1: one file without bound
+  uint32_t max_files = 1;  ///< files kept in all, the current one included
+};
+
+/// What becomes of the process's stdin.
+enum class StdinMode {
+  Closed,  ///< /dev/null (with a terminal: the terminal, which nobody types at)
+  Open,    ///< a pipe or terminal that stays open between attachments
+  Once,    ///< a pipe that is closed when the first attachment with stdin ends (docker's StdinOnce)
+};
+
+/// One group of the host's hierarchies that the container's first process enters before it unshares its
+/// cgroup namespace. The directory exists and is berth's own.
+struct CgroupDirectory {
+  std::string path;  ///< "/sys/fs/cgroup/memory/berth/<id>"
+};
+
+enum class InitMode {
+  None,   ///< the program is pid 1
+  Berth,  ///< docker's --init: berth's init is pid 1, forwards signals and reaps
+};
+
+enum class StartMode {
+  Immediate,     ///< run the program as soon as the sandbox stands
+  WhenReleased,  ///< stop before the program; Keeper::release() lets it run (network set-up, OCI
+                 ///< create/start)
+};
+
+struct LaunchRequest {
+  std::string id;          ///< the container's id, for ps and messages; at most 128 bytes
+  spec::RuntimeSpec spec;  ///< root.path and resources are not used here: see root and cgroups
+  Root root;
+  StdinMode stdin_mode = StdinMode::Closed;
+  LogConfig log;
+  std::string exec_directory;  ///< absolute; exists; gets "keeper.sock"
+  std::string exit_path;       ///< absolute; where the exit record is written (exit_record.h)
+  std::vector<CgroupDirectory> cgroups;
+  /// Path of the file to read the OOM count from (v1: memory.oom_control, v2: memory.events); empty: none.
+  std::string oom_path;
+  /// With it, the network namespace is LaunchFds::network_namespace and spec.namespaces' entry is ignored.
+  bool network_from_fd = false;
+  InitMode init = InitMode::None;
+  StartMode start = StartMode::Immediate;
+};
+
+/// One more process in a running container.
+struct ExecRequest {
+  std::string token;  ///< names the exec in events and commands; 1 to 128 bytes of [a-zA-Z0-9_.-]
+  spec::Process process;
+  std::optional<spec::Seccomp> seccomp;  ///< the container's own; none for privileged ones
+  StdinMode stdin_mode = StdinMode::Closed;
+  /// The groups the process enters (the container's own).
+  std::vector<CgroupDirectory> cgroups;
+  /// The namespaces of the container's spec: those it does not share with the host are joined.
+  std::vector<spec::Namespace> namespaces;
+  bool network_from_fd = false;  ///< as in the LaunchRequest
+};
+
+}  // namespace berth::launch

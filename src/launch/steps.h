@@ -1,0 +1,418 @@
+// The steps of a plan: a closed set, each one thing that the container's first process (or an exec'd one)
+// does before it becomes the program. The planner builds them, the codec carries them, the executor performs
+// them in order. Descriptors pass between steps through numbered slots.
+//
+// Each step lists its fields once, in fields(), for the encoder, the decoder and describe().
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "launch/text.h"
+
+namespace berth::launch {
+
+using Slot = uint16_t;
+constexpr Slot kNoSlot = 0xffff;
+constexpr Slot kMaxSlots = 1024;
+/// Slots that the keeper fills before the first step.
+constexpr Slot kSlotNetwork = 0;  ///< LaunchFds::network_namespace
+constexpr Slot kSlotInit = 1;     ///< exec: pidfd of the container's init
+constexpr Slot kFirstFreeSlot = 2;
+
+namespace step {
+
+/// Enters a cgroup: writes "0" to <directory>/cgroup.procs.
+struct EnterCgroup {
+  Text directory;
+  template <class A>
+  void fields(A& a) {
+    a(directory);
+  }
+};
+
+/// Joins the namespace at a path, or in a slot.
+struct JoinNamespace {
+  uint32_t type = 0;  ///< CLONE_NEW*
+  Slot slot = kNoSlot;
+  Text path;
+  template <class A>
+  void fields(A& a) {
+    a(type, slot, path);
+  }
+};
+
+/// exec: joins all these namespaces of the container's init at once.
+struct JoinContainer {
+  uint32_t types = 0;
+  template <class A>
+  void fields(A& a) {
+    a(types);
+  }
+};
+
+struct Unshare {
+  uint32_t types = 0;
+  template <class A>
+  void fields(A& a) {
+    a(types);
+  }
+};
+
+/// New user namespace: waits until the keeper has written the maps, then becomes its root.
+struct AwaitMapping {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
+struct SetHostname {
+  Text name;
+  template <class A>
+  void fields(A& a) {
+    a(name);
+  }
+};
+
+struct SetDomainname {
+  Text name;
+  template <class A>
+  void fields(A& a) {
+    a(name);
+  }
+};
+
+/// Brings `lo` up in a new network namespace.
+struct LoopbackUp {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
+/// Clones the tree of mounts at a host path into a slot, detached.
+struct OpenTree {
+  Slot slot = kNoSlot;
+  Text source;
+  uint8_t recursive = 0;
+  template <class A>
+  void fields(A& a) {
+    a(slot, source, recursive);
+  }
+};
+
+/// Sets the propagation of every mount of the new mount namespace (MS_SLAVE, ...), before anything is
+/// attached.
+struct SetPropagation {
+  uint32_t flags = 0;
+  template <class A>
+  void fields(A& a) {
+    a(flags);
+  }
+};
+
+struct MountOverlay {
+  Slot slot = kNoSlot;
+  TextList lowers;  ///< topmost first
+  Text upper;
+  Text work;
+  TextList options;
+  template <class A>
+  void fields(A& a) {
+    a(slot, lowers, upper, work, options);
+  }
+};
+
+/// A new filesystem instance, detached, in a slot.
+struct NewFilesystem {
+  Slot slot = kNoSlot;
+  Text type;
+  Text source;
+  TextList parameters;      ///< "key=value" or "flag", for fsconfig
+  uint32_t attributes = 0;  ///< MOUNT_ATTR_*
+  template <class A>
+  void fields(A& a) {
+    a(slot, type, source, parameters, attributes);
+  }
+};
+
+/// mount_setattr on the mount in a slot, attached or not.
+struct SetAttributes {
+  Slot slot = kNoSlot;
+  uint64_t set = 0;
+  uint64_t clear = 0;
+  uint32_t propagation = 0;  ///< MS_PRIVATE, ... or 0
+  uint8_t recursive = 0;
+  template <class A>
+  void fields(A& a) {
+    a(slot, set, clear, propagation, recursive);
+  }
+};
+
+/// Puts the root's mount over "/" of the mount namespace; from here on `slot` is the container's root.
+struct AttachRoot {
+  Slot slot = kNoSlot;
+  template <class A>
+  void fields(A& a) {
+    a(slot);
+  }
+};
+
+/// Attaches a detached mount at a path beneath the root, which is created (directory or file, as the mount
+/// is).
+struct Attach {
+  Slot slot = kNoSlot;
+  Text target;
+  template <class A>
+  void fields(A& a) {
+    a(slot, target);
+  }
+};
+
+/// Makes a device node, FIFO beneath a slot's directory (our own tmpfs, or the root).
+struct MakeNode {
+  Slot directory = kNoSlot;
+  Text path;  ///< relative
+  uint32_t mode = 0;
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  template <class A>
+  void fields(A& a) {
+    a(directory, path, mode, major, minor, uid, gid);
+  }
+};
+
+struct MakeSymlink {
+  Slot directory = kNoSlot;
+  Text path;
+  Text target;
+  template <class A>
+  void fields(A& a) {
+    a(directory, path, target);
+  }
+};
+
+/// Copies what the root has at `path` into the slot's detached tmpfs (mount option tmpcopyup).
+struct CopyUp {
+  Slot slot = kNoSlot;
+  Text path;
+  template <class A>
+  void fields(A& a) {
+    a(slot, path);
+  }
+};
+
+/// Opens a terminal in the container's devpts, hands its master to the keeper, makes its slave /dev/console.
+struct OpenConsole {
+  Slot devpts = kNoSlot;
+  Text target;  ///< "/dev/console"; empty: none
+  template <class A>
+  void fields(A& a) {
+    a(devpts, target);
+  }
+};
+
+/// Hides a path: a file under /dev/null, a directory under an empty read-only tmpfs. A missing one is left
+/// be.
+struct MaskPath {
+  Text path;
+  Slot null_directory = kNoSlot;  ///< the tmpfs that holds our own "null" node; kNoSlot: the host's /dev/null
+  template <class A>
+  void fields(A& a) {
+    a(path, null_directory);
+  }
+};
+
+/// Makes a path read-only, mounts below it included. A missing one is left be.
+struct ReadonlyPath {
+  Text path;
+  template <class A>
+  void fields(A& a) {
+    a(path);
+  }
+};
+
+/// Writes a value to a file of the procfs in a slot (sysctl; CVE-2025-52881: never through a path of the
+/// root).
+struct WriteProc {
+  Slot proc = kNoSlot;  ///< kNoSlot: a procfs of its own, never attached
+  Text path;
+  Text value;
+  template <class A>
+  void fields(A& a) {
+    a(proc, path, value);
+  }
+};
+
+/// Makes `root` the root of the mount namespace and lets go of the host's tree.
+struct PivotRoot {
+  Slot root = kNoSlot;
+  template <class A>
+  void fields(A& a) {
+    a(root);
+  }
+};
+
+struct SetRlimit {
+  uint32_t resource = 0;
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+  Text name;
+  template <class A>
+  void fields(A& a) {
+    a(resource, soft, hard, name);
+  }
+};
+
+struct SetOomScore {
+  int32_t value = 0;
+  template <class A>
+  void fields(A& a) {
+    a(value);
+  }
+};
+
+/// A new session; with a terminal, its slave becomes stdin, stdout, stderr and the controlling terminal.
+struct StartSession {
+  uint8_t terminal = 0;
+  template <class A>
+  void fields(A& a) {
+    a(terminal);
+  }
+};
+
+/// Determines uid, gid, groups and home: from the numbers, or from `name` in the root's passwd and group.
+struct ResolveUser {
+  Text name;  ///< docker's form "user[:group]"; empty: uid and gid as given
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  Text additional_gids;           ///< numbers, blank-separated
+  TextList additional_groups;     ///< names or numbers
+  uint8_t groups_from_files = 0;  ///< without a group in `name`: supplementary groups from the root's files
+  template <class A>
+  void fields(A& a) {
+    a(name, uid, gid, additional_gids, additional_groups, groups_from_files);
+  }
+};
+
+/// Makes (as root, beneath the root) and enters the working directory; refuses one outside the root
+/// (CVE-2024-21626).
+struct EnterDirectory {
+  Text path;
+  uint8_t create = 0;
+  template <class A>
+  void fields(A& a) {
+    a(path, create);
+  }
+};
+
+/// Takes on user, groups, umask and capabilities. SYS_ADMIN stays effective when a filter is yet to be loaded
+/// without no_new_privs; Execute drops it.
+struct SetCredentials {
+  uint64_t bounding = 0;
+  uint64_t effective = 0;
+  uint64_t permitted = 0;
+  uint64_t inheritable = 0;
+  uint64_t ambient = 0;
+  uint8_t keep_capabilities = 0;  ///< leave all sets as they are
+  uint8_t no_new_privileges = 0;
+  uint8_t keep_sys_admin = 0;
+  uint32_t umask = 0xffffffff;  ///< all ones: leave
+  template <class A>
+  void fields(A& a) {
+    a(bounding, effective, permitted, inheritable, ambient, keep_capabilities, no_new_privileges,
+      keep_sys_admin, umask);
+  }
+};
+
+/// Looks the program up in PATH (or takes it as a path) as the user it will run as.
+struct FindProgram {
+  Text name;
+  Text search_path;  ///< value of PATH
+  template <class A>
+  void fields(A& a) {
+    a(name, search_path);
+  }
+};
+
+/// Tells the keeper that the sandbox stands, and waits for its word.
+struct AwaitRelease {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
+struct ApplySeccomp {
+  Blob filter;  ///< struct sock_filter[]
+  uint32_t flags = 0;
+  template <class A>
+  void fields(A& a) {
+    a(filter, flags);
+  }
+};
+
+/// Drops what SetCredentials kept, closes everything but stdio, becomes the program. HOME is added when the
+/// environment has none.
+struct Execute {
+  TextList arguments;
+  TextList environment;
+  uint8_t through_init = 0;  ///< berth's init becomes pid 1 and starts the program
+  template <class A>
+  void fields(A& a) {
+    a(arguments, environment, through_init);
+  }
+};
+
+}  // namespace step
+
+using Step =
+    std::variant<step::EnterCgroup, step::JoinNamespace, step::JoinContainer, step::Unshare,
+                 step::AwaitMapping, step::SetHostname, step::SetDomainname, step::LoopbackUp, step::OpenTree,
+                 step::SetPropagation, step::MountOverlay, step::NewFilesystem, step::SetAttributes,
+                 step::AttachRoot, step::Attach, step::MakeNode, step::MakeSymlink, step::CopyUp,
+                 step::OpenConsole, step::MaskPath, step::ReadonlyPath, step::WriteProc, step::PivotRoot,
+                 step::SetRlimit, step::SetOomScore, step::StartSession, step::ResolveUser,
+                 step::EnterDirectory, step::SetCredentials, step::FindProgram, step::AwaitRelease,
+                 step::ApplySeccomp, step::Execute>;
+
+/// The step's name as messages show it, in the order of the variant.
+constexpr const char* kStepNames[] = {"enter cgroup",
+                                      "join namespace",
+                                      "join container",
+                                      "unshare",
+                                      "map users",
+                                      "set hostname",
+                                      "set domainname",
+                                      "bring up lo",
+                                      "open mount source",
+                                      "set propagation",
+                                      "mount overlay",
+                                      "mount",
+                                      "set mount attributes",
+                                      "attach root",
+                                      "mount",
+                                      "make node",
+                                      "make symlink",
+                                      "copy up",
+                                      "open console",
+                                      "mask path",
+                                      "make path read-only",
+                                      "write sysctl",
+                                      "pivot root",
+                                      "set rlimit",
+                                      "set oom score",
+                                      "start session",
+                                      "resolve user",
+                                      "enter working directory",
+                                      "set credentials",
+                                      "find program",
+                                      "await release",
+                                      "load seccomp filter",
+                                      "exec"};
+static_assert(sizeof(kStepNames) / sizeof(kStepNames[0]) == std::variant_size_v<Step>);
+
+}  // namespace berth::launch
