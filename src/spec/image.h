@@ -148,8 +148,8 @@ struct ImageLimits {
 
 Result<Manifest> parse_manifest(std::string_view text, const ImageLimits& limits = {});
 Result<Index> parse_index(std::string_view text, const ImageLimits& limits = {});
-/// Refuses an Env entry without '=' (CVE-2026-57231), a rootfs type other than "layers", malformed digests,
-/// and a history whose non-empty entries outnumber the layers.
+/// Refuses a rootfs type other than "layers" and malformed digests. Env entries that are not NAME=value are
+/// left out: a launcher could take "NAME" for "copy the host's" (CVE-2026-57231).
 Result<ImageConfig> parse_image_config(std::string_view text, const ImageLimits& limits = {});
 Result<std::vector<ArchiveManifestEntry>> parse_archive_manifest(std::string_view text,
                                                                  const ImageLimits& limits = {});
