@@ -1,0 +1,165 @@
+// Builder: from a context and a Dockerfile to an image. The façade of this folder; everything is called and
+// answers on the loop thread, and blocking work goes to the worker pool.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/result.h"
+#include "build/progress.h"
+#include "io/task.h"
+#include "spec/container.h"
+#include "spec/image.h"
+#include "spec/reference.h"
+#include "storage/image_store.h"
+#include "sys/fd.h"
+
+namespace berth::io {
+class EventLoop;
+}
+
+namespace berth::build {
+
+class StepRunner;
+
+/// Delivers the bytes of a build context's tar: the body of POST /build.
+class ContextStream {
+ public:
+  virtual ~ContextStream() = default;
+  /// The next bytes, of any length; empty at the end.
+  virtual io::Task<Result<std::string>> next() = 0;
+};
+
+/// A tar, plain or compressed. One that is no tar is taken for a Dockerfile without context.
+struct StreamContext {
+  std::unique_ptr<ContextStream> stream;
+};
+/// A directory on this host; its .dockerignore is applied.
+struct DirectoryContext {
+  sys::UniqueFd directory;
+};
+/// http(s) URL of a tar or of a Dockerfile.
+struct RemoteContext {
+  std::string url;
+};
+/// Nothing but BuildRequest::dockerfile_text.
+struct NoContext {};
+using BuildContext = std::variant<NoContext, StreamContext, DirectoryContext, RemoteContext>;
+
+enum class CacheUse { Normal, Ignore };
+enum class PullPolicy { Missing, Always };
+
+struct BuildRequest {
+  BuildContext context = NoContext{};
+  std::string dockerfile = "Dockerfile";         ///< path within the context
+  std::optional<std::string> dockerfile_text = {};  ///< instead of that file
+  std::vector<std::string> tags = {};            ///< references as the user wrote them
+  std::string target = {};                       ///< stage's name or index; empty: the last
+  std::map<std::string, std::optional<std::string>> build_args = {};  ///< no value: declared, not set
+  std::map<std::string, std::string> labels = {};
+  std::string platform = {};  ///< "linux/amd64"; empty: the host's
+  CacheUse cache = CacheUse::Normal;
+  PullPolicy pull = PullPolicy::Missing;
+  std::string network_mode = {};                 ///< of RUN: "default", "bridge", "none", "host"
+  std::vector<std::string> extra_hosts = {};     ///< "name:address"
+  int64_t shm_size = 0;                          ///< bytes, 0 is the default
+  spec::ContainerResources resources = {};       ///< memory, cpu, ulimits, cgroup_parent of RUN
+  std::map<std::string, std::string> secrets = {};  ///< id -> content, for RUN --mount=type=secret
+  bool squash = false;                           ///< refused: Unsupported
+  /// Credentials per registry host, as X-Registry-Config has them (JSON); handed to the image source.
+  std::string registry_config = {};
+};
+
+struct BuildResult {
+  Digest image_id;
+  std::vector<std::string> tags = {};  ///< familiar, those that were set
+};
+
+struct BuildLimits {
+  uint64_t max_context_bytes = uint64_t{64} << 30;
+  uint64_t max_context_entries = 2'000'000;
+  uint64_t max_download_bytes = uint64_t{16} << 30;
+  uint64_t max_log_bytes = uint64_t{2} << 20;  ///< of one RUN's output that is passed on
+  uint64_t max_cache_bytes = uint64_t{20} << 30;  ///< beyond it the least recently used records go
+};
+
+/// Where base images come from. The default finds those in the image store; the composition root gives one that
+/// also pulls.
+class ImageSource {
+ public:
+  struct Request {
+    std::string reference;
+    PullPolicy pull = PullPolicy::Missing;
+    spec::Platform platform;
+    std::string registry_config;
+  };
+  virtual ~ImageSource() = default;
+  /// Missing: NotFound that names the way out. May report StepTransfer.
+  virtual io::Task<Result<storage::Image>> resolve(Request request, ProgressSink& progress,
+                                                   std::stop_token stop) = 0;
+};
+
+struct CacheRecordInfo {
+  std::string id;           ///< hex of the key
+  std::string description;  ///< the instruction
+  std::string type;         ///< "regular", "exec.cachemount", "source.http"
+  uint64_t size = 0;        ///< bytes on disk that only the cache holds; 0 when shared with an image
+  bool in_use = false;
+  bool shared = false;
+  Timestamp created;
+  Timestamp last_used;
+  uint64_t use_count = 0;
+};
+
+struct PruneRequest {
+  bool all = false;             ///< also records whose layers images share
+  uint64_t keep_bytes = 0;      ///< keep the most recently used up to this size
+  std::optional<Timestamp> unused_since = {};  ///< only records not used after this
+  std::vector<std::string> ids = {};           ///< only these (prefixes)
+  std::vector<std::string> types = {};
+};
+
+struct PruneResult {
+  std::vector<std::string> ids;
+  uint64_t reclaimed_bytes = 0;
+};
+
+struct BuilderServices {
+  io::EventLoop& loop;
+  storage::Database& database;
+  storage::ImageStore& images;
+  ImageSource& image_source;
+  StepRunner& runner;
+  std::string data_root;  ///< scratch space goes to <data_root>/tmp/build, emptied at open
+  BuildLimits limits = {};
+};
+
+class Builder {
+ public:
+  static Result<std::unique_ptr<Builder>> open(BuilderServices services);
+  ~Builder();
+  Builder(const Builder&) = delete;
+  Builder& operator=(const Builder&) = delete;
+
+  /// Builds and tags. A stop request ends the running step; whatever the end, nothing is left of unfinished
+  /// steps. Reports everything to `progress`, which must outlive the task.
+  io::Task<Result<BuildResult>> build(BuildRequest request, ProgressSink& progress, std::stop_token stop);
+
+  io::Task<Result<PruneResult>> prune(PruneRequest request, storage::InUse in_use);
+  Result<std::vector<CacheRecordInfo>> disk_usage() const;
+
+ private:
+  struct State;
+  explicit Builder(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::build
