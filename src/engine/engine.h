@@ -1,0 +1,81 @@
+// Engine: the façade of all use cases; api/ sees nothing below it. One per daemon, on the loop thread.
+//
+//   auto engine = loop.run_until_complete(Engine::open(loop, options));   // recovers what an earlier daemon
+//   left
+//   ... (*engine)->containers().start("web") ...
+//   loop.run_until_complete((*engine)->close());                          // containers go on
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "engine/containers.h"
+#include "engine/events.h"
+#include "engine/images.h"
+#include "engine/networks.h"
+#include "engine/system.h"
+#include "engine/volumes.h"
+#include "io/event_loop.h"
+#include "io/task.h"
+
+namespace berth::sys {
+class NetnsPool;
+class CgroupHost;
+}  // namespace berth::sys
+
+namespace berth::launch {
+class KeeperProgram;
+struct HostFacts;
+}  // namespace berth::launch
+
+namespace berth::engine {
+
+class Core;
+
+struct EngineOptions {
+  std::string data_root = "/var/lib/berth";
+  std::string exec_root = "/run/berth";
+  std::string keeper_program;                     ///< path of berth-keeper
+  std::string cgroup_parent = {};                 ///< empty: "/berth"
+  network::NetworkOptions network = {};           ///< `instance` is filled in from exec_root when empty
+  size_t ready_namespaces = 4;                    ///< stock of network namespaces
+  std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
+  int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
+};
+
+class Engine {
+ public:
+  /// Opens the data root (locked against a second engine: WrongState), recovers, and restarts what restart
+  /// policies ask for.
+  static io::Task<Result<std::unique_ptr<Engine>>> open(io::EventLoop& loop, EngineOptions options);
+  ~Engine();
+
+  Containers& containers();
+  Images& images();
+  Volumes& volumes();
+  Networks& networks();
+  System& system();
+  EventLog& events();
+
+  /// Finishes work in the background (bounded) and lets go of the containers, which go on running.
+  io::Task<void> close();
+
+  /// For the composition root alone: what build/ and others that are started beside the engine share with it.
+  storage::ImageStore& image_store();
+  storage::Snapshotter& snapshotter();
+  storage::ContentStore& content_store();
+  storage::Database& database();
+  network::Networks& network();
+  sys::NetnsPool& namespaces();
+  const sys::CgroupHost& cgroups();
+  const launch::KeeperProgram& keeper_program();
+  const launch::HostFacts& host_facts();
+  const EngineOptions& options() const;
+
+ private:
+  explicit Engine(std::unique_ptr<Core> core);
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace berth::engine
