@@ -11,7 +11,8 @@ if(BERTH_WERROR)
   add_compile_options(-Werror)
 endif()
 add_compile_definitions(FMT_HEADER_ONLY _FILE_OFFSET_BITS=64 BERTH_VERSION="${PROJECT_VERSION}")
-include_directories(${CMAKE_SOURCE_DIR}/src)
+# -iquote and not -I: sys/file.h, sys/mount.h and sys/syscall.h are names of libc's headers too.
+add_compile_options(-iquote ${CMAKE_SOURCE_DIR}/src)
 
 if(BERTH_SANITIZE)
   add_compile_options(-fsanitize=${BERTH_SANITIZE} -fno-sanitize-recover=undefined)
