@@ -16,12 +16,17 @@ namespace detail {
 
 struct PromiseBase {
   std::coroutine_handle<> continuation = std::noop_coroutine();
+  // The awaiter is resumed from final_suspend only if it really suspended. A task that ends within the call
+  // that started it lets its awaiter simply go on: unoptimised builds make no tail calls, so symmetric
+  // transfer alone would grow the stack with every such co_await of a loop.
+  bool awaiter_suspended = false;
 
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
-      return handle.promise().continuation;
+      PromiseBase& promise = handle.promise();
+      return promise.awaiter_suspended ? promise.continuation : std::noop_coroutine();
     }
     void await_resume() const noexcept {}
   };
@@ -71,9 +76,13 @@ class [[nodiscard]] Task {
   struct Awaiter {
     Handle handle;
     bool await_ready() const noexcept { return false; }
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
-      handle.promise().continuation = awaiting;
-      return handle;
+    bool await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+      Handle task = handle;
+      task.promise().continuation = awaiting;
+      task.resume();
+      if (task.done()) return false;
+      task.promise().awaiter_suspended = true;
+      return true;
     }
     T await_resume() const {
       if constexpr (!std::is_void_v<T>) return std::move(*handle.promise().value);
