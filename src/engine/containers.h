@@ -16,9 +16,9 @@
 #include "engine/attach.h"
 #include "engine/events.h"
 #include "engine/log_stream.h"
+#include "engine/process_table.h"
 #include "engine/records.h"
 #include "engine/stats.h"
-#include "engine/top.h"
 #include "io/task.h"
 #include "storage/archive.h"
 #include "storage/byte_stream.h"
@@ -128,9 +128,9 @@ class Containers {
   io::Task<Result<void>> attach(std::string reference, Attach request);
   io::Task<Result<void>> resize(std::string reference, uint16_t height, uint16_t width);
   /// InvalidArgument for `logs` of a container whose log driver is "none".
-  Result<std::unique_ptr<LogStream>> logs(std::string_view reference, LogQuery query);
+  Result<std::unique_ptr<LogStream>> logs(std::string_view reference, LogRequest request);
   Result<std::unique_ptr<StatsStream>> stats(std::string_view reference);
-  io::Task<Result<TopTable>> top(std::string reference, std::string ps_arguments);
+  io::Task<Result<ProcessTable>> top(std::string reference, std::string ps_arguments);
 
   io::Task<Result<std::vector<storage::Change>>> changes(std::string reference);
   /// The merged root as a tar. `out` is written on a worker thread and must live until this returns.

@@ -14,7 +14,7 @@
 
 namespace berth::engine {
 
-struct LogQuery {
+struct LogRequest {
   bool output = true;
   bool error = true;
   bool follow = false;
