@@ -1,0 +1,297 @@
+"""A private engine for a test: its own data, sockets and, at the end, nothing left.
+
+BERTH_PROGRAMS names the folder of the programs under test (default build/release/bin). BERTH_AGAINST=docker runs
+the same tests against dockerd and the docker command instead: that is how the tests themselves are tested.
+"""
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from . import archives
+from .api import Api
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROGRAMS = os.environ.get("BERTH_PROGRAMS", os.path.join(TOP, "build", "release", "bin"))
+AGAINST = os.environ.get("BERTH_AGAINST", "berth")
+IMAGE = "berth-test:base"
+START_SECONDS = 30
+COMMAND_SECONDS = 60
+
+
+class Result:
+    """What a command ended with."""
+
+    def __init__(self, argv, code, out, err):
+        self.argv, self.code, self.out, self.err = argv, code, out, err
+
+    @property
+    def text(self):
+        return self.out.strip()
+
+    @property
+    def lines(self):
+        return self.out.splitlines()
+
+    def __str__(self):
+        return f"{' '.join(self.argv)}\n  exit {self.code}\n  stdout: {self.out[-2000:]!r}\n  stderr: {self.err[-2000:]!r}"
+
+
+def run(argv, input=None, timeout=COMMAND_SECONDS, env=None, text=True, cwd=None):
+    """Runs argv to its end. Without input, stdin is /dev/null. A command that overstays is a failure."""
+    if isinstance(input, str) and not text:
+        input = input.encode()
+    try:
+        done = subprocess.run(argv, input=input, stdin=None if input is not None else subprocess.DEVNULL, cwd=cwd,
+                              capture_output=True, timeout=timeout, env={**os.environ, **(env or {})}, text=text,
+                              **({"errors": "replace"} if text else {}))
+    except subprocess.TimeoutExpired as expired:
+        raise AssertionError(f"{' '.join(argv)} did not end within {timeout} s; stdout so far {expired.stdout!r}, "
+                             f"stderr {expired.stderr!r}") from None
+    return Result(argv, done.returncode, done.stdout, done.stderr)
+
+
+def docker_client():
+    """The docker command to test compatibility with, or None."""
+    for candidate in (shutil.which("docker"), os.path.join(TOP, "build", "tools", "bin", "docker")):
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def eventually(check, what, within=20.0, every=0.02):
+    """Waits until check() is true and returns its value: for states that nothing announces to a test."""
+    deadline = time.monotonic() + within
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what}")
+        time.sleep(every)
+
+
+class Engine:
+    def __init__(self, name="test", folder=None, flags=()):
+        self.folder = folder or tempfile.mkdtemp(prefix="bt.", dir="/tmp")
+        self.data = os.path.join(self.folder, "data")
+        self.exec = os.path.join(self.folder, "exec")
+        self.socket = os.path.join(self.folder, "sock")
+        self.log_path = os.path.join(self.folder, f"{name}.log")
+        self.flags = list(flags)
+        self.process = None
+        self.api = Api(self.socket)
+        if AGAINST == "docker":
+            self.program = ["dockerd", "--pidfile", os.path.join(self.folder, "pid")]
+            self.cli = ["docker", "-H", f"unix://{self.socket}"]
+            self.env = {"DOCKER_BUILDKIT": "0", "BUILDKIT_PROGRESS": "plain"}
+        else:
+            self.program = [os.path.join(PROGRAMS, "berthd")]
+            self.cli = [os.path.join(PROGRAMS, "berth"), "-H", f"unix://{self.socket}"]
+            self.env = {}
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    def start(self):
+        """Starts the daemon and returns once it answers."""
+        argv = [*self.program, "--data-root", self.data, "--exec-root", self.exec, "-H", f"unix://{self.socket}",
+                *self.flags]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
+        eventually(self._answers, f"{argv[0]} answers on {self.socket}; its log: {self.log()[-2000:]}", START_SECONDS)
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.program[0]} ended with {self.process.returncode}: {self.log()[-3000:]}")
+        try:
+            return self.api.get("/_ping").status == 200
+        except OSError:
+            return False
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def kill(self):
+        """kill -9, as a crash or the kernel's OOM killer would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self, timeout=30):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=timeout)
+
+    def remove_everything(self):
+        """Removes all containers, so that only the daemon remains."""
+        listed = self.api.get("/containers/json?all=1")
+        for container in listed.json():
+            self.api.delete(f"/containers/{container['Id']}?force=1&v=1")
+
+    def close(self):
+        """Ends the engine and everything it runs, and removes its folder."""
+        try:
+            if self.process and self.process.poll() is not None and os.path.isdir(self.data):
+                self.start()
+            if self.process:
+                self.remove_everything()
+        finally:
+            try:
+                self.terminate()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"{self.program[0]} did not end on SIGTERM") from None
+            finally:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self):
+        try:
+            with open(self.log_path, errors="replace") as log:
+                return log.read()
+        except FileNotFoundError:
+            return ""
+
+    # --- commands ---------------------------------------------------------------------------------------------
+
+    def __call__(self, *arguments, input=None, timeout=COMMAND_SECONDS, env=None, text=True, cwd=None):
+        """Runs the CLI with these arguments and returns its Result, whatever the exit status."""
+        return run([*self.cli, *arguments], input, timeout, {**self.env, **(env or {})}, text, cwd)
+
+    def ok(self, *arguments, **more):
+        """Runs the CLI and fails the test unless it exits with 0."""
+        result = self(*arguments, **more)
+        if result.code != 0:
+            log = "" if AGAINST == "docker" else f"\n  engine's log: {self.log()[-1500:]}"
+            raise AssertionError(f"expected success: {result}{log}")
+        return result
+
+    def popen(self, *arguments, **more):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+        return subprocess.Popen([*self.cli, *arguments], env={**os.environ, **self.env}, **options)
+
+    def inspect(self, name, kind=None):
+        return json.loads(self.ok("inspect", *(["--type", kind] if kind else []), name).out)[0]
+
+    def load(self, data):
+        """Loads an archive given as bytes, and returns the Result."""
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tar") as archive:
+            archive.write(data)
+            archive.flush()
+            return self("load", "-i", archive.name)
+
+    def load_base_image(self):
+        result = self.load(archives.busybox_archive(IMAGE))
+        if result.code != 0:
+            raise AssertionError(f"cannot load the test image: {result}\n{self.log()[-3000:]}")
+
+    def wait_for_status(self, name, status, within=20.0):
+        eventually(lambda: self.inspect(name)["State"]["Status"] == status, f"{name} is {status}", within)
+
+
+class Lines:
+    """Reads lines from a pipe of a running command, each within a deadline."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.pending = b""
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(stream, selectors.EVENT_READ)
+
+    def next(self, within=20.0):
+        """The next line without its end; None at the end of the stream."""
+        deadline = time.monotonic() + within
+        while b"\n" not in self.pending:
+            if not self.selector.select(max(0, deadline - time.monotonic())):
+                raise AssertionError(f"no line within {within} s; so far {self.pending!r}")
+            piece = os.read(self.stream.fileno(), 1 << 16)
+            if not piece:
+                rest, self.pending = self.pending, b""
+                return rest.decode(errors="replace") if rest else None
+            self.pending += piece
+        line, self.pending = self.pending.split(b"\n", 1)
+        return line.decode(errors="replace").rstrip("\r")
+
+    def until(self, wanted, within=20.0):
+        """Reads on until a line contains `wanted`, and returns that line."""
+        seen = []
+        while True:
+            line = self.next(within)
+            if line is None:
+                raise AssertionError(f"the stream ended before a line with {wanted!r}; it had {seen[-20:]}")
+            if wanted in line:
+                return line
+            seen.append(line)
+
+
+class EngineCase(unittest.TestCase):
+    """A test case whose module shares one engine, with the base image loaded. Containers that a test makes
+    through new() are removed after it."""
+
+    engine = None
+    maxDiff = 4000
+    against_docker = AGAINST == "docker"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.engine = Engine(cls.__name__).start()
+        try:
+            cls.engine.load_base_image()
+        except BaseException:
+            cls.engine.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.engine.close()
+
+    def setUp(self):
+        self.made = []
+        self.number = 0
+
+    def tearDown(self):
+        for name in self.made:
+            self.engine("rm", "-f", "-v", name)
+
+    def folder(self):
+        folder = tempfile.mkdtemp(prefix="case.", dir=self.engine.folder)
+        self.addCleanup(shutil.rmtree, folder, True)
+        return folder
+
+    def name(self, hint="c"):
+        """A container name of this test's own, removed when it ends."""
+        self.number += 1
+        name = f"{hint}-{self._testMethodName[5:35]}-{self.number}".replace("_", "-")
+        self.made.append(name)
+        return name
+
+    def ok(self, *arguments, **more):
+        return self.engine.ok(*arguments, **more)
+
+    def run_sh(self, script, *flags, image=IMAGE, **more):
+        """`run --rm FLAGS IMAGE sh -c SCRIPT`, expected to succeed; the Result."""
+        return self.engine.ok("run", "--rm", *flags, image, "sh", "-c", script, **more)
+
+    def start(self, *arguments, flags=(), image=IMAGE):
+        """A detached container; returns its name."""
+        name = self.name()
+        self.engine.ok("run", "-d", "--name", name, *flags, image, *arguments)
+        return name
+
+    def fails(self, code, *arguments, says=None, **more):
+        """Runs the CLI, expects this exit status and, on stderr, one of the given texts."""
+        result = self.engine(*arguments, **more)
+        self.assertEqual(result.code, code, str(result))
+        for text in ([says] if isinstance(says, str) else says or []):
+            self.assertIn(text.lower(), result.err.lower(), str(result))
+        return result
+
+    def only_berth(self, reason):
+        if self.against_docker:
+            self.skipTest(f"docker differs: {reason}")

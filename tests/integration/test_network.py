@@ -1,0 +1,316 @@
+"""Networks: the default bridge, published ports, modes, name files."""
+import http.client
+import os
+import re
+import socket
+import struct
+import fcntl
+
+from harness.engine import IMAGE, EngineCase, eventually
+
+# In a container: answers "served by NAME" to every HTTP request on port 80.
+SERVE = ("mkdir -p /www && echo served by {name} > /www/index.html && exec httpd -f -p {port} -h /www")
+
+
+def fetch(host, port, timeout=5):
+    """The body of GET / or None when nobody answers (yet)."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode().strip()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+def host_address():
+    """An IPv4 address of this host other than loopback, as (interface, address)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            if name == "lo" or name.startswith(("berth", "docker", "veth", "br-")):
+                continue
+            try:
+                packed = fcntl.ioctl(probe, 0x8915, struct.pack("256s", name.encode()))  # SIOCGIFADDR
+            except OSError:
+                continue
+            return socket.inet_ntoa(packed[20:24])
+    return None
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class NetworkCase(EngineCase):
+    def serve(self, *flags, port=80, tag="web"):
+        return self.start("sh", "-c", SERVE.format(name=tag, port=port), flags=flags)
+
+    def port(self, name, inside="80"):
+        """The host's port that `port` tells for a container."""
+        return int(self.ok("port", name, inside).lines[0].rsplit(":", 1)[1])
+
+    def address(self, name):
+        return self.engine.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+
+    def answers(self, host, port, text):
+        eventually(lambda: fetch(host, port) == text, f"{host}:{port} answers {text!r}")
+
+
+class Published(NetworkCase):
+    def test_on_loopback(self):
+        name = self.serve("-p", "127.0.0.1::80")
+        self.answers("127.0.0.1", self.port(name), "served by web")
+
+    def test_on_all_addresses(self):
+        name = self.serve("-p", "80")
+        port = self.port(name)
+        self.answers("127.0.0.1", port, "served by web")
+        address = host_address()
+        if address:
+            self.answers(address, port, "served by web")
+
+    def test_on_ipv6_loopback(self):
+        name = self.serve("-p", "80")
+        if not os.path.exists("/proc/sys/net/ipv6"):
+            self.skipTest("this kernel has no IPv6")
+        self.answers("::1", self.port(name), "served by web")
+
+    def test_a_chosen_port(self):
+        port = free_port()
+        name = self.serve("-p", f"{port}:80")
+        self.answers("127.0.0.1", port, "served by web")
+        self.assertIn(f"0.0.0.0:{port}", self.ok("port", name).out)
+        self.assertEqual(self.engine.inspect(name)["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"], str(port))
+
+    def test_bound_to_one_address_only(self):
+        address = host_address()
+        if not address:
+            self.skipTest("this host has no address but loopback")
+        port = free_port()
+        self.serve("-p", f"127.0.0.1:{port}:80")
+        self.answers("127.0.0.1", port, "served by web")
+        self.assertIsNone(fetch(address, port, 1))
+
+    def test_a_range(self):
+        first = free_port()
+        name = self.name()
+        self.ok("run", "-d", "--name", name, "-p", f"{first}-{first + 2}:7000-7002", IMAGE, "sleep", "60")
+        for offset in range(3):
+            self.assertEqual(self.port(name, str(7000 + offset)), first + offset)
+
+    def test_udp(self):
+        name = self.start("probe", "udp-echo", "5353", flags=("-p", "127.0.0.1::5353/udp"))
+        port = int(self.ok("port", name, "5353/udp").lines[0].rsplit(":", 1)[1])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.5)
+
+            def echoed():
+                client.sendto(b"ping", ("127.0.0.1", port))
+                try:
+                    return client.recv(100) == b"ping"
+                except OSError:
+                    return False
+
+            eventually(echoed, "the datagram comes back")
+
+    def test_publish_all(self):
+        name = self.name()
+        self.ok("run", "-d", "--name", name, "-P", "--expose", "80", "--expose", "81/udp", IMAGE, "sleep", "60")
+        ports = self.engine.inspect(name)["NetworkSettings"]["Ports"]
+        self.assertTrue(ports["80/tcp"] and ports["81/udp"], ports)
+
+    def test_from_another_container_through_the_host(self):
+        name = self.serve("-p", "80")
+        port = self.port(name)
+        gateway = self.engine.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
+        self.answers("127.0.0.1", port, "served by web")
+        self.assertEqual(self.run_sh(f"wget -q -O - http://{gateway}:{port}/").text, "served by web")
+
+    def test_from_the_publishing_container_itself(self):
+        name = self.serve("-p", "80")
+        self.answers("127.0.0.1", self.port(name), "served by web")
+        gateway = self.engine.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
+        self.assertEqual(self.ok("exec", name, "wget", "-q", "-O", "-", f"http://{gateway}:{self.port(name)}/").text,
+                         "served by web")
+
+    def test_a_taken_port_is_refused_and_named(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            name = self.name()
+            result = self.fails(125, "run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:80", IMAGE, "sleep", "60")
+            self.assertIn(str(port), result.err)
+            self.assertRegex(result.err, r"(already|address) (allocated|in use|already)")
+
+    def test_a_port_of_another_container_is_refused(self):
+        port = free_port()
+        self.serve("-p", f"{port}:80")
+        result = self.fails(125, "run", "-d", "--name", self.name(), "-p", f"{port}:80", IMAGE, "sleep", "60")
+        self.assertIn(str(port), result.err)
+        self.assertIn("already allocated", result.err)
+
+    def test_a_port_is_free_again_after_rm_and_stop(self):
+        port = free_port()
+        for _ in range(3):
+            name = self.serve("-p", f"{port}:80")
+            self.answers("127.0.0.1", port, "served by web")
+            self.ok("rm", "-f", name)
+        name = self.serve("-p", f"{port}:80")
+        self.ok("stop", "-t", "0", name)
+        other = self.serve("-p", f"{port}:80", tag="other")
+        self.answers("127.0.0.1", port, "served by other")
+        self.ok("rm", "-f", other)
+
+    def test_the_port_lives_through_a_restart(self):
+        port = free_port()
+        name = self.serve("-p", f"{port}:80")
+        self.answers("127.0.0.1", port, "served by web")
+        self.ok("restart", "-t", "0", name)
+        self.answers("127.0.0.1", port, "served by web")
+
+    def test_the_clients_address_is_seen(self):
+        self.only_berth("its userland proxy hides the address of a loopback client")
+        address = host_address()
+        if not address:
+            self.skipTest("this host has no address but loopback")
+        name = self.start("sh", "-c", "mkdir -p /www/cgi-bin && printf '#!/bin/sh\\necho\\necho $REMOTE_ADDR\\n' > "
+                          "/www/cgi-bin/who && chmod 755 /www/cgi-bin/who && exec httpd -f -h /www", flags=("-p", "80"))
+        port = self.port(name)
+
+        def who():
+            connection = http.client.HTTPConnection(address, port, timeout=5)
+            try:
+                connection.request("GET", "/cgi-bin/who")
+                return connection.getresponse().read().decode().strip()
+            except OSError:
+                return None
+            finally:
+                connection.close()
+
+        eventually(lambda: who(), "the program answers")
+        self.assertNotIn("127.0.0.1", who())
+
+    def test_malformed_ports(self):
+        for text in ("70000:80", "80:70000", "x:80", "1.2.3:80:80", "80:80/icmp", "100-200:100-150", "::"):
+            with self.subTest(port=text):
+                result = self.engine("run", "--rm", "-p", text, IMAGE, "true")
+                self.assertEqual(result.code, 125, str(result))
+
+
+class Bridge(NetworkCase):
+    def test_addresses_and_gateway(self):
+        name = self.start("sleep", "60")
+        network = self.engine.inspect(name)["NetworkSettings"]["Networks"]["bridge"]
+        self.assertRegex(network["IPAddress"], r"^\d+\.\d+\.\d+\.\d+$")
+        self.assertIn(network["IPAddress"], self.ok("exec", name, "ip", "-4", "addr", "show", "eth0").out)
+        self.assertIn(f"default via {network['Gateway']}", self.ok("exec", name, "ip", "route").out)
+        self.assertRegex(network["MacAddress"], r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
+
+    def test_containers_reach_each_other(self):
+        name = self.serve()
+        address = self.address(name)
+        eventually(lambda: self.engine("run", "--rm", IMAGE, "wget", "-q", "-O", "-", f"http://{address}/").text
+                   == "served by web", "the other container answers")
+
+    def test_the_host_reaches_the_container(self):
+        name = self.serve()
+        self.answers(self.address(name), 80, "served by web")
+
+    def test_loopback_is_up(self):
+        self.assertIn("127.0.0.1", self.run_sh("ip addr show lo").out)
+        self.run_sh("ping -c 1 -W 2 127.0.0.1")
+
+    def test_many_get_different_addresses(self):
+        names = [self.start("sleep", "60") for _ in range(8)]
+        self.assertEqual(len({self.address(name) for name in names}), 8)
+
+    def test_an_ipv6_address_is_there(self):
+        self.only_berth("IPv6 on its default bridge is off by default")
+        name = self.start("sleep", "60")
+        self.assertIn(self.engine.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["GlobalIPv6Address"],
+                      self.ok("exec", name, "ip", "-6", "addr", "show", "eth0").out)
+        self.assertTrue(self.engine.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["GlobalIPv6Address"])
+
+    def test_router_advertisements_are_not_accepted(self):
+        self.only_berth("it leaves the kernel's default in containers")
+        self.assertEqual(self.run_sh("cat /proc/sys/net/ipv6/conf/eth0/accept_ra").text, "0")
+
+    def test_resolv_conf_is_there(self):
+        self.assertIn("nameserver", self.run_sh("cat /etc/resolv.conf").out)
+
+    def test_own_name_in_hosts(self):
+        text = self.run_sh("cat /etc/hosts; hostname; hostname -i", "--hostname", "me")
+        address = text.lines[-1].strip()
+        self.assertRegex(text.out, rf"(?m)^{re.escape(address)}\s+me$")
+
+    def test_hosts_hostname_and_resolv_conf_are_writable(self):
+        self.assertEqual(self.run_sh("echo 1.2.3.4 added >> /etc/hosts && tail -n 1 /etc/hosts").text, "1.2.3.4 added")
+
+
+class Modes(NetworkCase):
+    def test_none(self):
+        links = self.ok("run", "--rm", "--network", "none", IMAGE, "ls", "/sys/class/net").text.split()
+        self.assertNotIn("eth0", links)
+        self.assertIn("lo", links)
+        self.run_sh("ping -c 1 -W 2 127.0.0.1", "--network", "none")
+
+    def test_host(self):
+        port = free_port()
+        self.serve("--network", "host", port=port)
+        self.answers("127.0.0.1", port, "served by web")
+
+    def test_of_another_container(self):
+        first = self.serve()
+        self.address(first)
+        eventually(lambda: self.engine("run", "--rm", "--network", f"container:{first}", IMAGE, "wget", "-q", "-O", "-",
+                                       "http://127.0.0.1/").text == "served by web", "the shared loopback answers")
+
+    def test_of_a_container_that_does_not_run(self):
+        name = self.name()
+        self.ok("create", "--name", name, IMAGE)
+        self.assertEqual(self.engine("run", "--rm", "--network", f"container:{name}", IMAGE, "true").code, 125)
+        self.fails(125, "run", "--rm", "--network", "container:no-such", IMAGE, "true", says="no-such")
+
+    def test_the_three_networks_are_listed(self):
+        listed = dict(line.split() for line in self.ok("network", "ls", "--format", "{{.Name}} {{.Driver}}").lines)
+        self.assertEqual({name: listed.get(name) for name in ("bridge", "host", "none")},
+                         {"bridge": "bridge", "host": "host", "none": "null"})
+
+    def test_inspect_of_the_bridge(self):
+        name = self.start("sleep", "60")
+        bridge = self.engine.inspect("bridge", "network")
+        self.assertIn(self.engine.inspect(name)["Id"], bridge["Containers"])
+        self.assertTrue(bridge["IPAM"]["Config"][0]["Subnet"])
+
+    def test_the_predefined_cannot_be_removed(self):
+        for network in ("bridge", "host", "none"):
+            with self.subTest(network=network):
+                result = self.engine("network", "rm", network)
+                self.assertEqual(result.code, 1)
+                self.assertIn("pre-defined", result.err)
+
+
+class Cleanup(NetworkCase):
+    def test_no_interface_is_left_by_a_removed_container(self):
+        def links():
+            return {name for _, name in socket.if_nameindex()}
+
+        self.run_sh("true")
+        before = links()
+        for _ in range(5):
+            self.run_sh("true", "-p", "80")
+        eventually(lambda: links() <= before, "the virtual interfaces are gone")
+
+    def test_no_interface_is_left_by_a_failed_start(self):
+        def links():
+            return {name for _, name in socket.if_nameindex()}
+
+        self.run_sh("true")
+        before = links()
+        for _ in range(3):
+            self.engine("run", "--rm", "-p", "80", IMAGE, "no-such-program")
+        eventually(lambda: links() <= before, "the virtual interfaces are gone")
