@@ -1,0 +1,135 @@
+// Blobs on disk: <root>/blobs/sha256/<hex>, written in <root>/ingest/<random> first.
+#include "storage/content_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/format.h"
+#include "base/id.h"
+
+namespace berth::storage {
+
+Ingest::Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected)
+    : blobs_(std::move(blobs)), path_(std::move(path)), fd_(std::move(fd)), expected_(std::move(expected)) {}
+
+Ingest::~Ingest() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+Result<void> Ingest::write(std::string_view bytes) {
+  size_ += bytes.size();
+  if (expected_.size && size_ > *expected_.size) {
+    return failure(Kind::Corrupt, "blob is larger than the {} bytes announced", *expected_.size);
+  }
+  hash_.update(bytes);
+  return sys::write_all(fd_.get(), bytes);
+}
+
+Digest Ingest::finish() {
+  if (!digest_) digest_ = hash_.finish();
+  return *digest_;
+}
+
+Result<BlobInfo> Ingest::commit(sys::Durability durability) {
+  Digest digest = finish();
+  if (expected_.size && size_ != *expected_.size) {
+    return failure(Kind::Corrupt, "blob has {} bytes where {} were announced", size_, *expected_.size);
+  }
+  if (expected_.digest && digest != *expected_.digest) {
+    return failure(Kind::Corrupt, "blob is damaged: its digest is {} and not {}", digest.str(),
+                   expected_.digest->str());
+  }
+  std::string target = blobs_ + "/" + digest.hex();
+  BlobInfo info{.digest = digest, .size = size_};
+  struct stat status {};
+  if (::stat(target.c_str(), &status) == 0 && static_cast<uint64_t>(status.st_size) == size_) return info;
+
+  if (::fchmod(fd_.get(), 0400) != 0) return Error::from_errno("chmod", path_, errno);
+  if (durability == sys::Durability::Fsync) CHECK(sys::fsync_fd(fd_.get()));
+  if (::rename(path_.c_str(), target.c_str()) != 0) return Error::from_errno("publish blob", target, errno);
+  path_.clear();
+  if (durability == sys::Durability::Fsync) CHECK(sys::fsync_dir(blobs_));
+  return info;
+}
+
+Result<ContentStore> ContentStore::open(const std::string& root) {
+  CHECK(sys::make_dirs(root + "/blobs/sha256", 0700));
+  CHECK(sys::make_dirs(root + "/ingest", 0700));
+  TRY(sys::UniqueFd ingest, sys::open_file((root + "/ingest").c_str(), O_RDONLY | O_DIRECTORY));
+  CHECK(sys::remove_contents(ingest.get()));
+  return ContentStore(root);
+}
+
+Result<std::unique_ptr<Ingest>> ContentStore::begin(ExpectedBlob expected) const {
+  std::string path = root_ + "/ingest/" + random_hex(16);
+  TRY(sys::UniqueFd file, sys::open_file(path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
+  return std::unique_ptr<Ingest>(
+      new Ingest(root_ + "/blobs/sha256", std::move(path), std::move(file), std::move(expected)));
+}
+
+Result<BlobInfo> ContentStore::put(std::string_view bytes, sys::Durability durability) const {
+  TRY(auto ingest, begin());
+  CHECK(ingest->write(bytes));
+  return ingest->commit(durability);
+}
+
+std::string ContentStore::blob_path(const Digest& digest) const {
+  return root_ + "/blobs/sha256/" + digest.hex();
+}
+
+Result<sys::UniqueFd> ContentStore::open_blob(const Digest& digest) const {
+  auto file = sys::open_file(blob_path(digest).c_str(), O_RDONLY | O_NOFOLLOW);
+  if (!file && file.error().errno_value() == ENOENT)
+    return failure(Kind::NotFound, "no such blob: {}", digest.str());
+  return file;
+}
+
+Result<std::string> ContentStore::read(const Digest& digest, size_t max_bytes) const {
+  TRY(sys::UniqueFd file, open_blob(digest));
+  TRY(std::string bytes, sys::read_fd(file.get(), max_bytes));
+  if (sha256(bytes) != digest) {
+    return failure(Kind::Corrupt,
+                   "blob {} is damaged on disk; remove the image that uses it and load it again",
+                   digest.str());
+  }
+  return bytes;
+}
+
+Result<uint64_t> ContentStore::size(const Digest& digest) const {
+  struct stat status {};
+  if (::stat(blob_path(digest).c_str(), &status) != 0) {
+    if (errno == ENOENT) return failure(Kind::NotFound, "no such blob: {}", digest.str());
+    return Error::from_errno("stat blob", digest.str(), errno);
+  }
+  return static_cast<uint64_t>(status.st_size);
+}
+
+bool ContentStore::contains(const Digest& digest) const {
+  return ::access(blob_path(digest).c_str(), F_OK) == 0;
+}
+
+Result<void> ContentStore::remove(const Digest& digest) const {
+  if (::unlink(blob_path(digest).c_str()) != 0 && errno != ENOENT) {
+    return Error::from_errno("remove blob", digest.str(), errno);
+  }
+  return {};
+}
+
+Result<std::vector<BlobInfo>> ContentStore::list() const {
+  TRY(std::vector<sys::DirEntry> entries, sys::list_dir(root_ + "/blobs/sha256"));
+  std::vector<BlobInfo> blobs;
+  for (const sys::DirEntry& entry : entries) {
+    auto digest = Digest::parse("sha256:" + entry.name);
+    if (!digest) continue;
+    // Removed by another thread since it was listed: not there.
+    auto bytes = size(*digest);
+    if (bytes) blobs.push_back({.digest = std::move(*digest), .size = *bytes});
+  }
+  return blobs;
+}
+
+}  // namespace berth::storage
