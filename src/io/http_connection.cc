@@ -1,0 +1,562 @@
+// One HTTP/1.1 connection: reading requests, writing answers.
+#include "io/http_connection.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "base/format.h"
+
+namespace berth::io::detail {
+namespace {
+
+constexpr size_t kScratchBytes = 16 << 10;
+// A body that the handler left unread is read off so that the connection can be kept, up to this much.
+constexpr uint64_t kMaxSkippedBody = 256 << 10;
+constexpr std::chrono::milliseconds kLingerTime{500};
+
+/// The Date field, formatted once per second.
+std::string_view date_field() {
+  static time_t formatted = 0;
+  static char text[64];
+  static size_t length = 0;
+  time_t now = ::time(nullptr);
+  if (now != formatted) {
+    tm parts;
+    ::gmtime_r(&now, &parts);
+    // C locale always: the daemon never calls setlocale.
+    length = ::strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+    formatted = now;
+  }
+  return {text, length};
+}
+
+bool has_no_body(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
+
+Error gone_error() {
+  return Error(Kind::Cancelled, "the client closed the connection");
+}
+
+bool is_plain(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(HttpService& service, sys::UniqueFd socket, Transport transport)
+    : service_(service), socket_(std::move(socket)), transport_(transport) {
+  place_ = service_.connections.insert(service_.connections.end(), this);
+}
+
+HttpConnection::~HttpConnection() {
+  if (socket_) service_.loop.unwatch(socket_.get(), *this);
+  service_.connections.erase(place_);
+  service_.connection_changed.notify_all();
+}
+
+Result<void> HttpConnection::open() {
+  return service_.loop.watch(socket_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+}
+
+void HttpConnection::on_events(uint32_t events) {
+  constexpr uint32_t kBroken = EPOLLHUP | EPOLLERR;
+  if (events & (EPOLLRDHUP | kBroken)) half_closed_ = true;
+  if (events & kBroken) broken_ = true;
+  if (events & (EPOLLIN | EPOLLRDHUP | kBroken)) {
+    can_read_ = true;
+    readable_.notify_all();
+  }
+  if (events & (EPOLLOUT | kBroken)) {
+    can_write_ = true;
+    writable_.notify_all();
+  }
+  note_gone();
+}
+
+void HttpConnection::note_gone() {
+  if (call_ == nullptr || call_->gone.cancelled()) return;
+  if (broken_ || (half_closed_ && transport_ == Transport::Tcp && call_->body_done)) call_->gone.cancel();
+}
+
+SteadyTime HttpConnection::sweep(SteadyTime now) {
+  if (deadline_ > now) return deadline_;
+  expired_ = true;
+  deadline_ = SteadyTime::max();
+  readable_.notify_all();
+  return deadline_;
+}
+
+void HttpConnection::close_if_idle() {
+  if (call_ != nullptr) return;
+  expired_ = true;
+  readable_.notify_all();
+}
+
+void HttpConnection::consume(size_t count) {
+  input_at_ += count;
+  if (input_at_ < input_.size()) return;
+  input_at_ = 0;
+  // Memory goes back: an idle connection keeps no buffer.
+  std::string().swap(input_);
+}
+
+HttpConnection::Fill HttpConnection::receive(std::span<char> into, size_t& count) {
+  while (true) {
+    ssize_t got = ::recv(socket_.get(), into.data(), into.size(), 0);
+    if (got > 0) {
+      count = static_cast<size_t>(got);
+      // A short read has emptied the queue; the next arrival is a new edge. The end of file is not, if it was
+      // reported together with these bytes.
+      if (count < into.size() && !half_closed_) can_read_ = false;
+      return Fill::Data;
+    }
+    count = 0;
+    if (got == 0) return Fill::End;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) {
+      broken_ = true;
+      note_gone();
+      return Fill::Broken;
+    }
+    can_read_ = false;
+    return Fill::TimedOut;  // nothing there: the caller waits
+  }
+}
+
+Task<HttpConnection::Fill> HttpConnection::wait_readable() {
+  while (!can_read_ && !expired_) co_await readable_.wait();
+  co_return expired_ ? Fill::TimedOut : Fill::Data;
+}
+
+Task<HttpConnection::Fill> HttpConnection::fill() {
+  if (!service_.scratch) service_.scratch = std::make_unique<char[]>(kScratchBytes);
+  while (true) {
+    if (!can_read_ || expired_) {
+      Fill waited = co_await wait_readable();
+      if (waited == Fill::TimedOut) co_return waited;
+    }
+    size_t count = 0;
+    Fill received = receive({service_.scratch.get(), kScratchBytes}, count);
+    if (received == Fill::TimedOut) continue;
+    if (received == Fill::Data) input_.append(service_.scratch.get(), count);
+    co_return received;
+  }
+}
+
+Task<bool> HttpConnection::read_head() {
+  bool waiting_for_head = false;
+  size_t searched = 0;
+  auto set_deadline = [this](std::chrono::milliseconds limit) {
+    deadline_ = std::chrono::steady_clock::now() + limit;
+    service_.arm(deadline_);
+  };
+  set_deadline(service_.limits.idle_timeout);
+  while (true) {
+    // RFC 9112 2.2: empty lines before the request line are skipped.
+    while (input().starts_with("\r\n")) {
+      consume(2);
+      searched = 0;
+    }
+    std::string_view bytes = input();
+    auto size = find_head_end(bytes.substr(searched));
+    if (size) {
+      if (searched + *size > service_.limits.max_head_bytes) break;
+      deadline_ = SteadyTime::max();
+      bool parsed = co_await parse_head(searched + *size);
+      co_return parsed;
+    }
+    if (bytes.size() > service_.limits.max_head_bytes) break;
+    searched = bytes.size() > 3 ? bytes.size() - 3 : 0;
+    if (!bytes.empty() && !waiting_for_head) {
+      waiting_for_head = true;
+      set_deadline(service_.limits.head_timeout);
+    }
+    Fill filled = co_await fill();
+    if (filled == Fill::Data) continue;
+    if (filled == Fill::TimedOut && waiting_for_head)
+      co_await refuse(408, "request header not received in time");
+    co_return false;
+  }
+  co_await refuse(431, "request header too large");
+  co_return false;
+}
+
+Task<bool> HttpConnection::parse_head(size_t head_size) {
+  auto head = parse_request_head(input().substr(0, head_size));
+  if (!head) {
+    HttpParseError error = head.error();
+    co_await refuse(error.status, error.text);
+    co_return false;
+  }
+  consume(head_size);
+  call_ = std::make_unique<Call>();
+  call_->body_done = head->body == HttpRequestHead::Body::None;
+  call_->body_left = head->content_length;
+  call_->continue_due = head->expects_continue && !call_->body_done;
+  call_->close_after = !head->keep_alive;
+  call_->head = std::move(*head);
+  note_gone();
+  co_return true;
+}
+
+Task<void> HttpConnection::refuse(int status, std::string_view text) {
+  std::string body = fmt::format("{{\"message\":\"{}\"}}\n", text);
+  std::string answer = fmt::format(
+      "HTTP/1.1 {} {}\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: "
+      "close\r\n\r\n{}",
+      status, http_reason(status), date_field(), body.size(), body);
+  iovec part{answer.data(), answer.size()};
+  expired_ = false;
+  [[maybe_unused]] auto sent = co_await send(&part, 1);
+  co_await linger();
+}
+
+Task<void> HttpConnection::serve() {
+  while (true) {
+    bool have_request = co_await read_head();
+    if (!have_request) co_return;
+    co_await service_.handler(*this);
+    if (!socket_) co_return;  // hijacked
+    After after = co_await after_handler();
+    call_.reset();
+    service_.connection_changed.notify_all();
+    if (after == After::Close) {
+      co_await linger();
+      co_return;
+    }
+    if (service_.closing) co_return;
+  }
+}
+
+Task<HttpConnection::After> HttpConnection::after_handler() {
+  if (call_->answer == Answer::None && !broken_) {
+    constexpr std::string_view kText = "{\"message\":\"the request was not answered\"}\n";
+    [[maybe_unused]] auto sent = co_await respond(500, "application/json", kText);
+  }
+  // A body that was begun and not finished must look truncated.
+  if (call_->answer != Answer::Done || broken_ || call_->close_after) co_return After::Close;
+  if (!call_->body_done) {
+    bool skipped = co_await skip_rest_of_body();
+    if (!skipped) co_return After::Close;
+  }
+  co_return After::KeepAlive;
+}
+
+Task<bool> HttpConnection::skip_rest_of_body() {
+  // The client may still be waiting for 100 Continue, or send the body all the same: only closing is clear.
+  if (call_->continue_due) co_return false;
+  if (call_->head.body == HttpRequestHead::Body::Length && call_->body_left > kMaxSkippedBody)
+    co_return false;
+  uint64_t skipped = 0;
+  auto buffer = std::make_unique<char[]>(kScratchBytes);
+  while (skipped <= kMaxSkippedBody) {
+    auto count = co_await read_some({buffer.get(), kScratchBytes});
+    if (!count) co_return false;
+    if (*count == 0) co_return true;
+    skipped += *count;
+  }
+  co_return false;
+}
+
+Task<void> HttpConnection::linger() {
+  // Closing with unread bytes would reset the connection and could cost the client the answer.
+  if (broken_ || !socket_) co_return;
+  ::shutdown(socket_.get(), SHUT_WR);
+  input_.clear();
+  input_at_ = 0;
+  expired_ = false;
+  deadline_ = std::chrono::steady_clock::now() + kLingerTime;
+  service_.arm(deadline_);
+  uint64_t read_off = 0;
+  while (read_off < 16 * kMaxSkippedBody) {
+    Fill filled = co_await fill();
+    if (filled != Fill::Data) co_return;
+    read_off += input_.size();
+    input_.clear();
+  }
+}
+
+const HttpRequestHead& HttpConnection::request() const {
+  return call_->head;
+}
+CancelToken HttpConnection::client_gone() const {
+  return call_->gone.token();
+}
+bool HttpConnection::begun() const {
+  return call_->answer != Answer::None;
+}
+void HttpConnection::abort() {
+  call_->close_after = true;
+}
+
+std::optional<ucred> HttpConnection::peer() const {
+  if (transport_ != Transport::Unix) return std::nullopt;
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
+  return credentials;
+}
+
+/// Moves body bytes from the front of `input` into the buffer. `input` may be the buffer itself.
+Result<size_t> HttpConnection::take_body(std::span<char> buffer, std::string_view input, size_t& consumed) {
+  consumed = 0;
+  if (call_->head.body == HttpRequestHead::Body::Length) {
+    size_t take = static_cast<size_t>(std::min<uint64_t>({buffer.size(), input.size(), call_->body_left}));
+    std::memmove(buffer.data(), input.data(), take);
+    consumed = take;
+    call_->body_left -= take;
+    call_->body_done = call_->body_left == 0;
+    return take;
+  }
+  size_t taken = 0;
+  while (taken < buffer.size()) {
+    // No more than fits: what the decoder hands out must be kept.
+    std::string_view rest = input.substr(consumed, buffer.size() - taken);
+    auto step = call_->decoder.step(rest);
+    consumed += step.consumed;
+    if (step.state == ChunkedDecoder::State::Data) {
+      std::memmove(buffer.data() + taken, step.data.data(), step.data.size());
+      taken += step.data.size();
+      continue;
+    }
+    if (step.state == ChunkedDecoder::State::End) {
+      call_->body_done = true;
+      break;
+    }
+    if (step.state == ChunkedDecoder::State::Bad) {
+      call_->close_after = true;
+      return Error(Kind::InvalidArgument, "malformed chunked request body");
+    }
+    if (consumed >= input.size()) break;
+  }
+  return taken;
+}
+
+Task<Result<size_t>> HttpConnection::read_some(std::span<char> buffer) {
+  if (call_->body_done || buffer.empty()) co_return size_t{0};
+  if (std::exchange(call_->continue_due, false) && input().empty()) {
+    char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    iovec part{text, sizeof text - 1};
+    CO_CHECK(co_await send(&part, 1));
+  }
+  while (true) {
+    size_t consumed = 0;
+    if (!input().empty()) {
+      auto taken = take_body(buffer, input(), consumed);
+      consume(consumed);
+      if (!taken || *taken > 0 || call_->body_done) {
+        if (call_->body_done) note_gone();
+        co_return taken;
+      }
+    }
+    if (!can_read_) {
+      deadline_ = std::chrono::steady_clock::now() + service_.limits.body_timeout;
+      service_.arm(deadline_);
+      Fill waited = co_await wait_readable();
+      deadline_ = SteadyTime::max();
+      if (waited == Fill::TimedOut) {
+        call_->close_after = true;
+        co_return Error(Kind::DeadlineExceeded, "the request body stalled");
+      }
+    }
+    size_t count = 0;
+    Fill received = receive(buffer, count);
+    if (received == Fill::TimedOut) continue;
+    if (received != Fill::Data) {
+      call_->close_after = true;
+      co_return Error(Kind::Cancelled, "the request body ended too early");
+    }
+    std::string_view bytes(buffer.data(), count);
+    // What lies behind the body belongs to the next request (or to the hijacked stream).
+    std::string behind;
+    if (call_->head.body == HttpRequestHead::Body::Length && count > call_->body_left) {
+      behind = bytes.substr(static_cast<size_t>(call_->body_left));
+    }
+    auto taken = take_body(buffer, bytes, consumed);
+    if (!taken) co_return taken;
+    if (behind.empty() && consumed < count) behind.assign(buffer.data() + consumed, count - consumed);
+    if (!behind.empty()) {
+      input_ = std::move(behind);
+      input_at_ = 0;
+    }
+    if (call_->body_done) note_gone();
+    if (*taken > 0 || call_->body_done) co_return taken;
+  }
+}
+
+void HttpConnection::set_header(std::string_view name, std::string_view value) {
+  if (!is_plain(name) || !is_plain(value)) return;
+  call_->answer_fields.append(name).append(": ").append(value).append("\r\n");
+}
+
+std::string HttpConnection::answer_head(int status, std::string_view content_type, std::string_view framing) {
+  std::string head;
+  head.reserve(192 + call_->answer_fields.size());
+  fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", status, http_reason(status));
+  head.append(call_->answer_fields).append(date_field());
+  if (!content_type.empty() && is_plain(content_type)) {
+    head.append("Content-Type: ").append(content_type).append("\r\n");
+  }
+  head.append(framing);
+  // An unread body of unknown or great length will not be skipped: say so.
+  if (call_->continue_due) call_->close_after = true;
+  if (call_->close_after) head.append("Connection: close\r\n");
+  head.append("\r\n");
+  return head;
+}
+
+Task<Result<void>> HttpConnection::send(iovec* parts, int count) {
+  while (count > 0) {
+    if (!can_write_) {
+      co_await writable_.wait();
+      continue;
+    }
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = static_cast<size_t>(count);
+    ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) {
+        can_write_ = false;
+        continue;
+      }
+      broken_ = true;
+      note_gone();
+      co_return gone_error();
+    }
+    size_t left = static_cast<size_t>(sent);
+    while (count > 0 && left >= parts->iov_len) {
+      left -= parts->iov_len;
+      ++parts;
+      --count;
+    }
+    if (count > 0) {
+      parts->iov_base = static_cast<char*>(parts->iov_base) + left;
+      parts->iov_len -= left;
+    }
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> HttpConnection::respond(int status, std::string_view content_type, std::string_view body) {
+  if (call_->answer != Answer::None) co_return Error(Kind::Internal, "the answer has been sent already");
+  call_->answer = Answer::Done;
+  bool bodyless = has_no_body(status);
+  std::string framing = bodyless ? std::string() : fmt::format("Content-Length: {}\r\n", body.size());
+  std::string head = answer_head(status, bodyless ? std::string_view() : content_type, framing);
+  iovec parts[2] = {{head.data(), head.size()}, {const_cast<char*>(body.data()), body.size()}};
+  bool with_body = !bodyless && !body.empty() && call_->head.method != "HEAD";
+  auto sent = co_await send(parts, with_body ? 2 : 1);
+  co_return sent;
+}
+
+Task<Result<void>> HttpConnection::send_head(int status, std::string_view content_type,
+                                             std::string_view framing) {
+  std::string head = answer_head(status, content_type, framing);
+  iovec part{head.data(), head.size()};
+  auto sent = co_await send(&part, 1);
+  co_return sent;
+}
+
+Task<Result<void>> HttpConnection::begin(int status, std::string_view content_type) {
+  if (call_->answer != Answer::None) co_return Error(Kind::Internal, "the answer has been sent already");
+  std::string_view framing;
+  if (call_->head.minor_version == 0) {
+    call_->answer = Answer::UntilClose;
+    call_->close_after = true;
+  } else {
+    call_->answer = Answer::Chunked;
+    framing = "Transfer-Encoding: chunked\r\n";
+  }
+  auto sent = co_await send_head(status, content_type, framing);
+  co_return sent;
+}
+
+Task<Result<void>> HttpConnection::begin_sized(int status, std::string_view content_type, uint64_t length) {
+  if (call_->answer != Answer::None) co_return Error(Kind::Internal, "the answer has been sent already");
+  call_->answer = Answer::Sized;
+  call_->answer_left = length;
+  std::string framing = fmt::format("Content-Length: {}\r\n", length);
+  auto sent = co_await send_head(status, content_type, framing);
+  co_return sent;
+}
+
+Task<Result<void>> HttpConnection::write(std::string_view bytes) {
+  if (broken_) co_return gone_error();
+  if (bytes.empty() || call_->head.method == "HEAD") co_return Result<void>();
+  char size_line[20];
+  iovec parts[3];
+  int count = 0;
+  if (call_->answer == Answer::Chunked) {
+    auto end = fmt::format_to(size_line, "{:x}\r\n", bytes.size());
+    parts[count++] = {size_line, static_cast<size_t>(end - size_line)};
+  } else if (call_->answer == Answer::Sized) {
+    if (bytes.size() > call_->answer_left)
+      co_return Error(Kind::Internal, "the body is longer than announced");
+    call_->answer_left -= bytes.size();
+  } else if (call_->answer != Answer::UntilClose) {
+    co_return Error(Kind::Internal, "no answer has been begun");
+  }
+  parts[count++] = {const_cast<char*>(bytes.data()), bytes.size()};
+  if (call_->answer == Answer::Chunked) parts[count++] = {const_cast<char*>("\r\n"), 2};
+  auto sent = co_await send(parts, count);
+  co_return sent;
+}
+
+Task<Result<void>> HttpConnection::finish() {
+  Answer answer = std::exchange(call_->answer, Answer::Done);
+  if (call_->head.method == "HEAD") co_return Result<void>();
+  if (answer == Answer::Sized && call_->answer_left > 0) {
+    call_->answer = Answer::Sized;
+    co_return Error(Kind::Internal, "the body is shorter than announced");
+  }
+  if (answer != Answer::Chunked) co_return Result<void>();
+  char text[] = "0\r\n\r\n";
+  iovec part{text, sizeof text - 1};
+  auto sent = co_await send(&part, 1);
+  co_return sent;
+}
+
+Task<Result<HijackedSocket>> HttpConnection::hijack(std::string_view content_type) {
+  std::string head;
+  if (wants_upgrade()) {
+    auto protocol = call_->head.headers.get("Upgrade").value_or("tcp");
+    head = fmt::format("HTTP/1.1 101 UPGRADED\r\nContent-Type: {}\r\nConnection: Upgrade\r\nUpgrade: {}\r\n",
+                       content_type, protocol);
+  } else {
+    head = fmt::format("HTTP/1.1 200 OK\r\nContent-Type: {}\r\n", content_type);
+  }
+  head.append(call_->answer_fields).append("\r\n");
+  auto hijacked = co_await hijack_with(std::move(head));
+  co_return hijacked;
+}
+
+Task<Result<HijackedSocket>> HttpConnection::hijack_silently() {
+  auto hijacked = co_await hijack_with({});
+  co_return hijacked;
+}
+
+Task<Result<HijackedSocket>> HttpConnection::hijack_with(std::string head) {
+  if (call_->answer != Answer::None) co_return Error(Kind::Internal, "the answer has been sent already");
+  if (!call_->body_done) co_return Error(Kind::Internal, "the request's body has not been read");
+  call_->answer = Answer::Done;
+  if (!head.empty()) {
+    iovec part{head.data(), head.size()};
+    CO_CHECK(co_await send(&part, 1));
+  }
+  service_.loop.unwatch(socket_.get(), *this);
+  HijackedSocket hijacked;
+  hijacked.already_read = std::string(input());
+  consume(input().size());
+  hijacked.socket = std::move(socket_);
+  co_return hijacked;
+}
+
+}  // namespace berth::io::detail
