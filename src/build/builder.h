@@ -59,21 +59,21 @@ enum class PullPolicy { Missing, Always };
 
 struct BuildRequest {
   BuildContext context = NoContext{};
-  std::string dockerfile = "Dockerfile";         ///< path within the context
+  std::string dockerfile = "Dockerfile";            ///< path within the context
   std::optional<std::string> dockerfile_text = {};  ///< instead of that file
-  std::vector<std::string> tags = {};            ///< references as the user wrote them
-  std::string target = {};                       ///< stage's name or index; empty: the last
+  std::vector<std::string> tags = {};               ///< references as the user wrote them
+  std::string target = {};                          ///< stage's name or index; empty: the last
   std::map<std::string, std::optional<std::string>> build_args = {};  ///< no value: declared, not set
   std::map<std::string, std::string> labels = {};
   std::string platform = {};  ///< "linux/amd64"; empty: the host's
   CacheUse cache = CacheUse::Normal;
   PullPolicy pull = PullPolicy::Missing;
-  std::string network_mode = {};                 ///< of RUN: "default", "bridge", "none", "host"
-  std::vector<std::string> extra_hosts = {};     ///< "name:address"
-  int64_t shm_size = 0;                          ///< bytes, 0 is the default
-  spec::ContainerResources resources = {};       ///< memory, cpu, ulimits, cgroup_parent of RUN
+  std::string network_mode = {};                    ///< of RUN: "default", "bridge", "none", "host"
+  std::vector<std::string> extra_hosts = {};        ///< "name:address"
+  int64_t shm_size = 0;                             ///< bytes, 0 is the default
+  spec::ContainerResources resources = {};          ///< memory, cpu, ulimits, cgroup_parent of RUN
   std::map<std::string, std::string> secrets = {};  ///< id -> content, for RUN --mount=type=secret
-  bool squash = false;                           ///< refused: Unsupported
+  bool squash = false;                              ///< refused: Unsupported
   /// Credentials per registry host, as X-Registry-Config has them (JSON); handed to the image source.
   std::string registry_config = {};
 };
@@ -87,12 +87,12 @@ struct BuildLimits {
   uint64_t max_context_bytes = uint64_t{64} << 30;
   uint64_t max_context_entries = 2'000'000;
   uint64_t max_download_bytes = uint64_t{16} << 30;
-  uint64_t max_log_bytes = uint64_t{2} << 20;  ///< of one RUN's output that is passed on
+  uint64_t max_log_bytes = uint64_t{2} << 20;     ///< of one RUN's output that is passed on
   uint64_t max_cache_bytes = uint64_t{20} << 30;  ///< beyond it the least recently used records go
 };
 
-/// Where base images come from. The default finds those in the image store; the composition root gives one that
-/// also pulls.
+/// Where base images come from. The default finds those in the image store; the composition root gives one
+/// that also pulls.
 class ImageSource {
  public:
   struct Request {
@@ -104,7 +104,7 @@ class ImageSource {
   virtual ~ImageSource() = default;
   /// Missing: NotFound that names the way out. May report StepTransfer.
   virtual io::Task<Result<storage::Image>> resolve(Request request, ProgressSink& progress,
-                                                   std::stop_token stop) = 0;
+                                                   io::CancelToken cancel) = 0;
 };
 
 struct CacheRecordInfo {
@@ -120,8 +120,8 @@ struct CacheRecordInfo {
 };
 
 struct PruneRequest {
-  bool all = false;             ///< also records whose layers images share
-  uint64_t keep_bytes = 0;      ///< keep the most recently used up to this size
+  bool all = false;                            ///< also records whose layers images share
+  uint64_t keep_bytes = 0;                     ///< keep the most recently used up to this size
   std::optional<Timestamp> unused_since = {};  ///< only records not used after this
   std::vector<std::string> ids = {};           ///< only these (prefixes)
   std::vector<std::string> types = {};
@@ -151,7 +151,7 @@ class Builder {
 
   /// Builds and tags. A stop request ends the running step; whatever the end, nothing is left of unfinished
   /// steps. Reports everything to `progress`, which must outlive the task.
-  io::Task<Result<BuildResult>> build(BuildRequest request, ProgressSink& progress, std::stop_token stop);
+  io::Task<Result<BuildResult>> build(BuildRequest request, ProgressSink& progress, io::CancelToken cancel);
 
   io::Task<Result<PruneResult>> prune(PruneRequest request, storage::InUse in_use);
   Result<std::vector<CacheRecordInfo>> disk_usage() const;

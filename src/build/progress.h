@@ -1,5 +1,5 @@
-// What a build tells while it runs: a closed set of events, from which a client's printer makes docker's classic
-// lines, a terminal display or nothing. Events come on the loop thread, in order for each step.
+// What a build tells while it runs: a closed set of events, from which a client's printer makes docker's
+// classic lines, a terminal display or nothing. Events come on the loop thread, in order for each step.
 #pragma once
 
 #include <chrono>
@@ -14,14 +14,15 @@ namespace berth::build {
 
 enum class OutputStream { Stdout, Stderr };
 
-/// One instruction begins: docker's "Step 3/7 : RUN make". Numbers count from 1 over all stages that are built.
+/// One instruction begins: docker's "Step 3/7 : RUN make". Numbers count from 1 over all stages that are
+/// built.
 struct StepStarted {
   uint32_t step = 0;
   uint32_t total = 0;
   std::string stage = {};        ///< the stage's name, or its index as text
   std::string instruction = {};  ///< as written, continuation lines joined
   spec::LineRange lines = {};
-  bool onbuild = false;          ///< a trigger of the base image
+  bool onbuild = false;  ///< a trigger of the base image
 };
 
 /// The step's result was known already: docker's " ---> Using cache".

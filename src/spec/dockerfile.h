@@ -1,5 +1,6 @@
-// Dockerfile: text to typed instructions, as BuildKit's front end reads them (Dockerfile syntax 1.x). Pure; every
-// input is bounded. Variables are expanded later, by whoever knows the stage's environment (build/frontend).
+// Dockerfile: text to typed instructions, as BuildKit's front end reads them (Dockerfile syntax 1.x). Pure;
+// every input is bounded. Variables are expanded later, by whoever knows the stage's environment
+// (build/frontend).
 #pragma once
 
 #include <cstdint>
@@ -33,10 +34,10 @@ using DockerfileResult = std::expected<T, DockerfileProblem>;
 /// "<<EOF": a document that follows an instruction.
 struct Heredoc {
   std::string name;
-  std::string content;        ///< with its line ends, without the terminator; tabs not stripped yet
-  bool expand = true;         ///< the word was not quoted
-  bool strip_tabs = false;    ///< "<<-"
-  unsigned descriptor = 0;    ///< "3<<EOF"
+  std::string content;      ///< with its line ends, without the terminator; tabs not stripped yet
+  bool expand = true;       ///< the word was not quoted
+  bool strip_tabs = false;  ///< "<<-"
+  unsigned descriptor = 0;  ///< "3<<EOF"
   /// What a file made of it holds: leading tabs of lines gone if asked for.
   std::string file_content() const;
 };
@@ -132,8 +133,8 @@ struct OnbuildInstruction {
 using InstructionBody =
     std::variant<FromInstruction, ArgInstruction, RunInstruction, CopyInstruction, EnvInstruction,
                  LabelInstruction, MaintainerInstruction, WorkdirInstruction, UserInstruction,
-                 ExposeInstruction, VolumeInstruction, CmdInstruction, EntrypointInstruction, ShellInstruction,
-                 StopSignalInstruction, HealthcheckInstruction, OnbuildInstruction>;
+                 ExposeInstruction, VolumeInstruction, CmdInstruction, EntrypointInstruction,
+                 ShellInstruction, StopSignalInstruction, HealthcheckInstruction, OnbuildInstruction>;
 
 struct Instruction {
   std::string keyword;  ///< as written
@@ -156,8 +157,8 @@ struct DockerfileWarning {
 
 struct Dockerfile {
   char escape = '\\';
-  std::string syntax;  ///< "# syntax=", empty when not given
-  std::string check;   ///< "# check="
+  std::string syntax;                         ///< "# syntax=", empty when not given
+  std::string check;                          ///< "# check="
   std::vector<Instruction> global_arguments;  ///< ARG before the first FROM
   std::vector<Stage> stages;
   std::vector<DockerfileWarning> warnings;

@@ -16,13 +16,13 @@ enum class CacheSharing { Shared, Private, Locked };
 
 struct RunMount {
   RunMountType type = RunMountType::Bind;
-  std::string from = {};    ///< stage or image; empty: the build context
+  std::string from = {};  ///< stage or image; empty: the build context
   std::string source = {};
   std::string target = {};
   bool readonly = true;
   bool required = false;
-  int64_t size = 0;         ///< bytes, tmpfs
-  std::string id = {};      ///< of a cache, secret or agent
+  int64_t size = 0;     ///< bytes, tmpfs
+  std::string id = {};  ///< of a cache, secret or agent
   CacheSharing sharing = CacheSharing::Shared;
   std::optional<std::string> env = {};  ///< secret into a variable
   std::optional<uint32_t> mode = {};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "spec/path_pattern.h"
 
 namespace berth::spec {
 
@@ -34,10 +35,9 @@ class PatternSet {
 
  private:
   struct Pattern {
-    std::string text;
+    PathPattern pattern;
     bool exception = false;
   };
-  static bool match_one(const Pattern& pattern, std::string_view path);
   std::vector<Pattern> patterns_;
   bool exceptions_ = false;
 };

@@ -1,6 +1,6 @@
-// Word expansion as Dockerfiles have it: quotes, escapes, $name and ${name...} with its modifiers, and splitting
-// into words. Follows BuildKit's lexer where POSIX shells differ. Pure and bounded: hostile input ends in an
-// error, never in unbounded memory, time or recursion.
+// Word expansion as Dockerfiles have it: quotes, escapes, $name and ${name...} with its modifiers, and
+// splitting into words. Follows BuildKit's lexer where POSIX shells differ. Pure and bounded: hostile input
+// ends in an error, never in unbounded memory, time or recursion.
 #pragma once
 
 #include <functional>
