@@ -56,7 +56,7 @@ class EventSubscription {
 
 class EventLog {
  public:
-  explicit EventLog(const Clock& clock = Clock::system(), size_t capacity = 1024);
+  explicit EventLog(const Clock& clock = Clock::system(), size_t capacity = 512);
   ~EventLog();
 
   void publish(std::string type, std::string action, std::string actor_id,
@@ -70,8 +70,9 @@ class EventLog {
   EventSubscription subscribe(Query query);
   size_t subscribers() const;
 
- private:
   struct State;
+
+ private:
   std::shared_ptr<State> state_;
 };
 

@@ -330,39 +330,4 @@ Result<spec::Process> plan_exec(const ContainerRecord& record, const spec::ExecC
   return process;
 }
 
-void merge_image_config(spec::ContainerConfig& config, const spec::ExecutionConfig& image) {
-  if (config.user.empty()) config.user = image.user;
-  config.exposed_ports.insert(image.exposed_ports.begin(), image.exposed_ports.end());
-  std::vector<std::string> env = image.env;
-  merge_environment(env, config.env);
-  config.env = std::move(env);
-  config.labels.insert(image.labels.begin(), image.labels.end());
-  // An entrypoint of one's own drops the image's command as well: it was written for the other entrypoint.
-  if (!config.entrypoint) {
-    if (!config.cmd || config.cmd->empty()) {
-      if (!image.cmd.empty()) config.cmd = image.cmd;
-      config.args_escaped = image.args_escaped;
-    }
-    if (!image.entrypoint.empty()) config.entrypoint = image.entrypoint;
-  } else if (config.entrypoint->size() == 1 && config.entrypoint->front().empty()) {
-    config.entrypoint->clear();  // --entrypoint "" clears
-  }
-  if (!config.healthcheck) {
-    config.healthcheck = image.healthcheck;
-  } else if (image.healthcheck) {
-    spec::Healthcheck& own = *config.healthcheck;
-    if (own.test.empty()) own.test = image.healthcheck->test;
-    if (own.interval == 0) own.interval = image.healthcheck->interval;
-    if (own.timeout == 0) own.timeout = image.healthcheck->timeout;
-    if (own.start_period == 0) own.start_period = image.healthcheck->start_period;
-    if (own.start_interval == 0) own.start_interval = image.healthcheck->start_interval;
-    if (own.retries == 0) own.retries = image.healthcheck->retries;
-  }
-  if (config.working_dir.empty()) config.working_dir = image.working_dir;
-  config.volumes.insert(image.volumes.begin(), image.volumes.end());
-  if (config.stop_signal.empty()) config.stop_signal = image.stop_signal;
-  if (!config.stop_timeout) config.stop_timeout = image.stop_timeout;
-  if (config.shell.empty()) config.shell = image.shell;
-}
-
 }  // namespace berth::engine

@@ -55,8 +55,4 @@ Result<ContainerPlan> plan_container(const ContainerRecord& record, const Joined
 Result<spec::Process> plan_exec(const ContainerRecord& record, const spec::ExecConfig& exec,
                                 const spec::Process& init, const launch::HostFacts& host);
 
-/// The fields an image gives a container that does not set them itself: docker's merge rules for Env, Cmd,
-/// Entrypoint, User, WorkingDir, Labels, Volumes, ExposedPorts, Healthcheck, StopSignal, Shell.
-void merge_image_config(spec::ContainerConfig& config, const spec::ExecutionConfig& image);
-
 }  // namespace berth::engine

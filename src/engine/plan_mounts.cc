@@ -40,8 +40,7 @@ Result<spec::Mount> mount_of(const MountPoint& point) {
     case spec::MountType::Volume:
       return bind_of(point);
     case spec::MountType::Tmpfs: {
-      spec::Mount mount{point.destination, "tmpfs", "tmpfs", {"noexec", "nosuid", "nodev"}};
-      for (const std::string& option : point.tmpfs_options) mount.options.push_back(option);
+      spec::Mount mount{point.destination, "tmpfs", "tmpfs", point.tmpfs_options};
       if (!point.read_write) mount.options.push_back("ro");
       return mount;
     }
