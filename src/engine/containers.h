@@ -140,8 +140,10 @@ class Containers {
   /// worker).
   io::Task<Result<void>> copy_out(std::string reference, std::string path, storage::ByteSink& out,
                                   std::function<void(const storage::PathStat&)> ready);
+  /// `owner` ContainerUser: what is new belongs to the container's user (docker's copyUIDGID).
+  enum class CopyOwner { Archive, ContainerUser };
   io::Task<Result<void>> copy_in(std::string reference, std::string path, storage::ByteSource& archive,
-                                 storage::CopyInOptions options);
+                                 storage::CopyInOptions options, CopyOwner owner = CopyOwner::Archive);
   /// Returns the new image's id.
   io::Task<Result<Digest>> commit(std::string reference, CommitOptions options);
 

@@ -13,7 +13,8 @@ namespace {
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return result;
 }
 
@@ -21,25 +22,36 @@ std::string lower(std::string_view text) {
 
 int http_status(const Error& error) {
   switch (error.kind()) {
-    case Kind::NotFound: return 404;
+    case Kind::NotFound:
+      return 404;
     case Kind::AlreadyExists:
-    case Kind::WrongState: return 409;
-    case Kind::NotModified: return 304;
-    case Kind::InvalidArgument: return 400;
-    case Kind::Forbidden: return 403;
-    case Kind::Unauthenticated: return 401;
-    case Kind::Unsupported: return 501;
-    case Kind::Unavailable: return 503;
+    case Kind::WrongState:
+      return 409;
+    case Kind::NotModified:
+      return 304;
+    case Kind::InvalidArgument:
+      return 400;
+    case Kind::Forbidden:
+      return 403;
+    case Kind::Unauthenticated:
+      return 401;
+    case Kind::Unsupported:
+      return 501;
+    case Kind::Unavailable:
+      return 503;
     case Kind::Cancelled:
     case Kind::DeadlineExceeded:
     case Kind::Exhausted:
     case Kind::Corrupt:
-    case Kind::Internal: break;
+    case Kind::Internal:
+      break;
   }
   return 500;
 }
 
-std::string error_body(const Error& error) { return to_json(Json{{"message", error.message()}}) + "\n"; }
+std::string error_body(const Error& error) {
+  return to_json(Json{{"message", error.message()}}) + "\n";
+}
 
 std::string Context::text(std::string_view name, std::string_view fallback) const {
   return std::string(exchange_.query().get_or(name, fallback));
@@ -58,7 +70,8 @@ Result<std::optional<int64_t>> Context::integer(std::string_view name) const {
   int64_t number = 0;
   auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
   if (error != std::errc{} || end != value->data() + value->size()) {
-    return failure(Kind::InvalidArgument, "invalid value \"{}\" for {}: expected a number", value->substr(0, 64), name);
+    return failure(Kind::InvalidArgument, "invalid value \"{}\" for {}: expected a number",
+                   value->substr(0, 64), name);
   }
   return std::optional<int64_t>(number);
 }
@@ -79,7 +92,8 @@ Result<engine::Filters> parse_filters(std::string_view text) {
   if (text.empty()) return filters;
   auto object = parse_json(text);
   bool shaped = object && (object->is_object() || object->is_null());
-  if (!shaped) return failure(Kind::InvalidArgument, "invalid filter: \"{}\" is not a JSON object", text.substr(0, 200));
+  if (!shaped)
+    return failure(Kind::InvalidArgument, "invalid filter: \"{}\" is not a JSON object", text.substr(0, 200));
   for (const auto& [name, values] : object->items()) {
     std::vector<std::string>& list = filters[name];
     if (values.is_object()) {
@@ -88,7 +102,8 @@ Result<engine::Filters> parse_filters(std::string_view text) {
       }
     } else if (values.is_array()) {
       for (const Json& value : values) {
-        if (!value.is_string()) return failure(Kind::InvalidArgument, "invalid filter: values of \"{}\" must be strings", name);
+        if (!value.is_string())
+          return failure(Kind::InvalidArgument, "invalid filter: values of \"{}\" must be strings", name);
         list.push_back(value.get<std::string>());
       }
     } else {
@@ -98,7 +113,9 @@ Result<engine::Filters> parse_filters(std::string_view text) {
   return filters;
 }
 
-Result<engine::Filters> Context::filters() const { return parse_filters(exchange_.query().get_or("filters", "")); }
+Result<engine::Filters> Context::filters() const {
+  return parse_filters(exchange_.query().get_or("filters", ""));
+}
 
 io::Task<Result<std::string>> Context::json_body() {
   CO_TRY(std::string body, co_await exchange_.read_body(max_json_body));
@@ -107,7 +124,8 @@ io::Task<Result<std::string>> Context::json_body() {
   std::string media = lower(type.substr(0, type.find(';')));
   while (!media.empty() && media.back() == ' ') media.pop_back();
   if (media != "application/json") {
-    co_return failure(Kind::InvalidArgument, "unsupported Content-Type header ({}): must be 'application/json'",
+    co_return failure(Kind::InvalidArgument,
+                      "unsupported Content-Type header ({}): must be 'application/json'",
                       type.substr(0, 100));
   }
   co_return body;
@@ -119,6 +137,8 @@ io::Task<Result<void>> Context::json(int status, Json value) {
   co_return co_await exchange_.respond(status, "application/json", body);
 }
 
-io::Task<Result<void>> Context::empty(int status) { co_return co_await exchange_.respond(status, "", ""); }
+io::Task<Result<void>> Context::empty(int status) {
+  co_return co_await exchange_.respond(status, "", "");
+}
 
 }  // namespace berth::api

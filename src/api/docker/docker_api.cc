@@ -23,10 +23,11 @@ Result<void> check_version(const VersionedPath& route) {
                    to_string(route.version), to_string(newest_version));
   }
   if (route.version < oldest_version) {
-    return failure(Kind::InvalidArgument,
-                   "client version {} is too old. Minimum supported API version is {}, please upgrade your client to "
-                   "a newer version",
-                   to_string(route.version), to_string(oldest_version));
+    return failure(
+        Kind::InvalidArgument,
+        "client version {} is too old. Minimum supported API version is {}, please upgrade your client to "
+        "a newer version",
+        to_string(route.version), to_string(oldest_version));
   }
   return {};
 }

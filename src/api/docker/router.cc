@@ -58,10 +58,9 @@ std::optional<std::vector<std::string>> match_pattern(std::string_view pattern, 
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);  // clients ask for /networks/
-  const std::span<const Route> groups[] = {container_routes(), container_stream_routes(), archive_routes(),
-                                           exec_routes(),      image_routes(),            build_routes(),
-                                           volume_routes(),    network_routes(),          system_routes(),
-                                           swarm_routes()};
+  const std::span<const Route> groups[] = {
+      container_routes(), container_stream_routes(), archive_routes(), exec_routes(),   image_routes(),
+      build_routes(),     volume_routes(),           network_routes(), system_routes(), swarm_routes()};
   for (std::span<const Route> group : groups) {
     for (const Route& route : group) {
       if (route.method != method) continue;
