@@ -1,0 +1,328 @@
+// The Engine API client.
+#include "apps/berth/client/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <charconv>
+
+#include "base/json.h"
+
+namespace berth::cli::client {
+namespace {
+
+constexpr size_t max_reply = 256u << 20;
+constexpr size_t max_error_reply = 1u << 20;
+
+/// Major and minor of "1.41".
+std::pair<int, int> parts_of(std::string_view version) {
+  int major = 0;
+  int minor = 0;
+  size_t dot = version.find('.');
+  std::from_chars(version.data(), version.data() + std::min(dot, version.size()), major);
+  if (dot != std::string_view::npos) {
+    std::from_chars(version.data() + dot + 1, version.data() + version.size(), minor);
+  }
+  return {major, minor};
+}
+
+/// Hands body bytes to the sink, or keeps them when the answer is an error or there is no sink.
+Outcome<void> deliver(const ResponseParser& parser, std::string& body, const Sink* sink) {
+  bool error = parser.head_done() && parser.head().status >= 400;
+  if (error || sink == nullptr) {
+    if (body.size() > (error ? max_error_reply : max_reply)) return refuse("the engine's answer is too large");
+    return {};
+  }
+  if (body.empty()) return {};
+  std::string piece = std::exchange(body, {});
+  return (*sink)(piece);
+}
+
+}  // namespace
+
+int compare_versions(std::string_view left, std::string_view right) {
+  auto a = parts_of(left);
+  auto b = parts_of(right);
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+std::string path_of(std::string_view collection, std::string_view id, std::string_view action) {
+  std::string path = fmt::format("/{}/{}", collection, percent_encode(id));
+  if (!action.empty()) path += fmt::format("/{}", action);
+  return path;
+}
+
+std::string image_path(std::string_view name, std::string_view action) {
+  std::string path = "/images/" + percent_encode(name, "/:@");
+  if (!action.empty()) path += fmt::format("/{}", action);
+  return path;
+}
+
+Failure failure_of(const ResponseHead& head, std::string_view body, std::string_view path) {
+  std::string message;
+  if (auto json = parse_json(body)) {
+    if (auto text = json_string(*json, "message")) message = *text;
+  }
+  if (message.empty()) message = body;
+  while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
+  if (message.empty()) {
+    message = fmt::format("request returned status {} for API route {}, check if the engine supports it", head.status,
+                          path);
+  }
+  return Failure::daemon(message, head.status);
+}
+
+Client::Client(Connector connector, Headers headers)
+    : connector_(std::move(connector)), headers_(std::move(headers)) {}
+
+std::string Client::target(const Request& request) const {
+  return fmt::format("/v{}{}{}", version_, request.path, request.query.str());
+}
+
+std::string Client::head_of(const Request& request, Framing framing) const {
+  Headers headers = headers_;
+  headers.insert(headers.end(), request.headers.begin(), request.headers.end());
+  bool has_body = framing == Framing::Chunked || !request.body.empty();
+  return request_head(request.method, target(request), headers, framing, request.body.size(),
+                      has_body ? request.content_type : "");
+}
+
+void Client::note_version(const ResponseHead& head) {
+  if (settled_) return;
+  std::string_view spoken = head.header("api-version");
+  if (spoken.empty() && head.status >= 400) return;
+  settled_ = true;
+  if (!spoken.empty() && compare_versions(spoken, version_) < 0) version_ = spoken;
+}
+
+bool Client::speaks(std::string_view version) const { return compare_versions(version_, version) >= 0; }
+
+/// "client version 1.51 is too new. Maximum supported API version is 1.41"
+bool Client::adopt_older_version(const Failure& failure) {
+  constexpr std::string_view marker = "Maximum supported API version is ";
+  if (failure.http_status != 400) return false;
+  size_t at = failure.message.find(marker);
+  if (at == std::string::npos) return false;
+  std::string_view rest = std::string_view(failure.message).substr(at + marker.size());
+  std::string_view version = rest.substr(0, rest.find_first_not_of("0123456789."));
+  while (version.ends_with('.')) version.remove_suffix(1);
+  if (version.empty() || compare_versions(version, version_) >= 0) return false;
+  version_ = version;
+  settled_ = true;
+  return true;
+}
+
+Outcome<Connection> Client::idle_or_new(bool& reused) {
+  reused = static_cast<bool>(idle_);
+  if (reused) return std::exchange(idle_, {});
+  return connector_();
+}
+
+Outcome<Reply> Client::attempt(const Request& request, const Sink* sink) {
+  bool reused = false;
+  TRY(Connection connection, idle_or_new(reused));
+  std::string bytes = head_of(request, request.body.empty() ? Framing::None : Framing::Length) + request.body;
+  auto sent = connection.send(bytes);
+  ResponseParser parser(request.method == "HEAD" ? ResponseParser::Body::None : ResponseParser::Body::Expected);
+  std::string body;
+  bool any = false;
+  while (sent && !parser.complete()) {
+    TRY(Connection::Got got, connection.receive());
+    if (got == Connection::Got::End) {
+      if (!any) break;
+      CHECK(parser.end_of_stream());
+      break;
+    }
+    any = true;
+    std::string_view rest = connection.buffered();
+    CHECK(parser.feed(rest, body));
+    connection.consume_to(rest);
+    CHECK(deliver(parser, body, sink));
+  }
+  if (!any && reused) return attempt(request, sink);  // the engine had closed the idle connection
+  CHECK(sent);
+  if (!any) CHECK(parser.end_of_stream());
+  note_version(parser.head());
+  if (parser.keep_alive()) idle_ = std::move(connection);
+  if (parser.head().status >= 400) return failure_of(parser.head(), body, request.path);
+  return Reply{parser.head(), std::move(body)};
+}
+
+Outcome<Reply> Client::call(const Request& request) {
+  auto reply = attempt(request, nullptr);
+  if (!reply && adopt_older_version(reply.error())) return attempt(request, nullptr);
+  return reply;
+}
+
+Outcome<ResponseHead> Client::stream(const Request& request, const Sink& sink) {
+  auto reply = attempt(request, &sink);
+  if (!reply && adopt_older_version(reply.error())) reply = attempt(request, &sink);
+  if (!reply) return std::move(reply).error();
+  return std::move(reply->head);
+}
+
+Outcome<void> Client::negotiate() {
+  if (settled_) return {};
+  Connection connection;
+  TRY(connection, connector_());
+  CHECK(connection.send(request_head("HEAD", "/_ping", headers_, Framing::None, 0, "")));
+  ResponseParser parser(ResponseParser::Body::None);
+  std::string body;
+  while (!parser.complete()) {
+    TRY(Connection::Got got, connection.receive());
+    if (got == Connection::Got::End) {
+      CHECK(parser.end_of_stream());
+      break;
+    }
+    std::string_view rest = connection.buffered();
+    CHECK(parser.feed(rest, body));
+    connection.consume_to(rest);
+  }
+  note_version(parser.head());
+  settled_ = true;
+  if (parser.keep_alive() && !idle_) idle_ = std::move(connection);
+  return {};
+}
+
+/// The state of an upload: sending and receiving go on at the same time, so that an engine that reports
+/// progress while it reads cannot block against a client that only writes.
+struct Client::Exchange {
+  Connection& connection;
+  const Source& source;
+  const Sink& sink;
+  ResponseParser parser = ResponseParser(ResponseParser::Body::Expected);
+  std::string body = {};
+  std::string outgoing = {};
+  size_t sent = 0;
+  bool source_ended = false;
+  bool peer_refuses = false;
+
+  Outcome<void> refill() {
+    if (sent < outgoing.size() || source_ended || peer_refuses) return {};
+    outgoing.clear();
+    sent = 0;
+    TRY(std::string_view piece, source());
+    source_ended = piece.empty();
+    fmt::format_to(std::back_inserter(outgoing), "{:x}\r\n", piece.size());
+    outgoing.append(piece);
+    outgoing.append("\r\n");
+    return {};
+  }
+
+  Outcome<void> push() {
+    ssize_t written = ::send(connection.fd(), outgoing.data() + sent, outgoing.size() - sent,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (written >= 0) {
+      sent += static_cast<size_t>(written);
+    } else if (errno == EPIPE || errno == ECONNRESET) {
+      peer_refuses = true;  // its answer says why
+    } else if (errno != EAGAIN && errno != EINTR) {
+      return Error::from_errno("send to", "the engine", errno);
+    }
+    return {};
+  }
+
+  Outcome<void> pull() {
+    TRY(Connection::Got got, connection.receive(Connection::Wait::Poll));
+    if (got == Connection::Got::Nothing) return {};
+    if (got == Connection::Got::End) {
+      CHECK(parser.end_of_stream());
+      return {};
+    }
+    std::string_view rest = connection.buffered();
+    CHECK(parser.feed(rest, body));
+    connection.consume_to(rest);
+    if (parser.head_done() && parser.head().status >= 400) peer_refuses = true;
+    return deliver(parser, body, &sink);
+  }
+
+  Outcome<void> run() {
+    while (!parser.complete()) {
+      CHECK(refill());
+      bool sending = !peer_refuses && sent < outgoing.size();
+      pollfd wait{connection.fd(), static_cast<short>(POLLIN | (sending ? POLLOUT : 0)), 0};
+      if (::poll(&wait, 1, -1) < 0 && errno != EINTR) return Error::from_errno("poll", "the engine", errno);
+      if ((wait.revents & POLLOUT) != 0) CHECK(push());
+      if ((wait.revents & (POLLIN | POLLHUP | POLLERR)) != 0) CHECK(pull());
+    }
+    return {};
+  }
+};
+
+Outcome<ResponseHead> Client::upload(const Request& request, const Source& source, const Sink& sink) {
+  // The body cannot be sent twice, so the version must be right the first time.
+  CHECK(negotiate());
+  bool reused = false;
+  TRY(Connection connection, idle_or_new(reused));
+  CHECK(connection.send(head_of(request, Framing::Chunked)));
+  Exchange exchange{connection, source, sink};
+  CHECK(exchange.run());
+  const ResponseHead& head = exchange.parser.head();
+  if (head.status >= 400) return failure_of(head, exchange.body, request.path);
+  return head;
+}
+
+Outcome<Upgraded> Client::upgrade(const Request& request) {
+  for (int round = 0;; ++round) {
+    TRY(Connection connection, connector_());
+    CHECK(connection.send(head_of(request, Framing::Upgrade) + request.body));
+    ResponseParser parser(ResponseParser::Body::Raw);
+    std::string body;
+    while (!parser.head_done() || (parser.head().status >= 400 && !parser.complete())) {
+      TRY(Connection::Got got, connection.receive());
+      if (got == Connection::Got::End) {
+        CHECK(parser.end_of_stream());
+        break;
+      }
+      std::string_view rest = connection.buffered();
+      CHECK(parser.feed(rest, body));
+      connection.consume_to(rest);
+    }
+    note_version(parser.head());
+    if (parser.head().status == 101 || parser.head().status == 200) {
+      bool multiplexed = parser.head().header("content-type") == "application/vnd.docker.multiplexed-stream";
+      return Upgraded{std::move(connection), multiplexed};
+    }
+    Failure failure = failure_of(parser.head(), body, request.path);
+    if (round > 0 || !adopt_older_version(failure)) return failure;
+  }
+}
+
+Outcome<Pending> Client::begin(Request request) {
+  TRY(Connection connection, connector_());
+  CHECK(connection.send(head_of(request, request.body.empty() ? Framing::None : Framing::Length) + request.body));
+  return Pending(std::move(connection), std::move(request));
+}
+
+Outcome<void> Pending::take(Connection::Wait wait) {
+  TRY(Connection::Got got, connection_.receive(wait));
+  if (got == Connection::Got::Nothing) return {};
+  if (got == Connection::Got::End) {
+    CHECK(parser_.end_of_stream());
+    return {};
+  }
+  std::string_view rest = connection_.buffered();
+  CHECK(parser_.feed(rest, body_));
+  connection_.consume_to(rest);
+  if (body_.size() > max_reply) return refuse("the engine's answer is too large");
+  return {};
+}
+
+Outcome<void> Pending::advance() {
+  if (complete()) return {};
+  return take(Connection::Wait::Poll);
+}
+
+Outcome<void> Pending::wait_for_head() {
+  while (!head_done()) CHECK(take(Connection::Wait::Block));
+  return {};
+}
+
+Outcome<void> Pending::wait() {
+  while (!complete()) CHECK(take(Connection::Wait::Block));
+  if (head().status >= 400) return failure_of(head(), body_, request_.path);
+  return {};
+}
+
+}  // namespace berth::cli::client

@@ -1,0 +1,36 @@
+// Endpoint: where the engine listens, and connecting to it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "sys/fd.h"
+
+namespace berth::cli::client {
+
+struct Endpoint {
+  enum class Scheme { Unix, Tcp, Ssh };
+  Scheme scheme = Scheme::Unix;
+  std::string address;  ///< path of the socket, or the host
+  uint16_t port = 0;    ///< Tcp; Ssh: 0 leaves it to ssh
+  std::string user;     ///< Ssh
+
+  /// As given: "unix:///run/berth/berth.sock".
+  std::string str() const;
+  bool operator==(const Endpoint&) const = default;
+};
+
+/// The engine's own socket: /run/berth/berth.sock, or for others than root the one below $XDG_RUNTIME_DIR if it is
+/// there.
+Endpoint default_endpoint();
+
+/// "unix:///path", "tcp://host[:port]", "host:port", "ssh://[user@]host[:port]". The ports default to docker's 2375.
+/// Pure.
+Result<Endpoint> parse_endpoint(std::string_view text);
+
+/// A connected stream socket (blocking, CLOEXEC). Unavailable when nobody listens (errno_value() tells why).
+Result<sys::UniqueFd> connect(const Endpoint& endpoint);
+
+}  // namespace berth::cli::client
