@@ -1,0 +1,134 @@
+"""`exec`: streams, identity, exit codes, terminals, isolation of what is executed."""
+import os
+import pty
+import subprocess
+import threading
+
+from harness.engine import IMAGE, EngineCase, eventually
+from test_run import read_pty
+
+
+class Exec(EngineCase):
+    def setUp(self):
+        super().setUp()
+        self.box = self.start("sleep", "600", flags=("-e", "BASE=env", "-w", "/tmp"))
+
+    def test_output_and_exit_code(self):
+        result = self.engine("exec", self.box, "sh", "-c", "echo out; echo err >&2; exit 7")
+        self.assertEqual((result.code, result.out, result.err), (7, "out\n", "err\n"))
+
+    def test_stdin(self):
+        self.assertEqual(self.ok("exec", "-i", self.box, "cat", input="in\n").out, "in\n")
+        self.assertEqual(self.ok("exec", self.box, "cat", input="ignored\n").out, "")
+
+    def test_large_binary_streams(self):
+        data = os.urandom(2_000_000)
+        self.assertEqual(self.ok("exec", "-i", self.box, "cat", input=data, text=False).out, data)
+
+    def test_environment_user_and_folder(self):
+        result = self.ok("exec", "-e", "MORE=yes", "-u", "app", "-w", "/home", self.box, "sh", "-c",
+                         "echo $BASE $MORE $(id -u):$(id -g) $(pwd)")
+        self.assertEqual(result.text, "env yes 1000:1000 /home")
+
+    def test_folder_and_user_of_the_container_by_default(self):
+        self.assertEqual(self.ok("exec", self.box, "sh", "-c", "pwd; id -u").lines, ["/tmp", "0"])
+
+    def test_home_follows_the_user(self):
+        self.assertEqual(self.ok("exec", "-u", "app", self.box, "sh", "-c", "echo $HOME").text, "/home/app")
+
+    def test_not_found_and_not_executable(self):
+        self.fails(127, "exec", self.box, "no-such-program", says="executable file not found")
+        self.fails(126, "exec", self.box, "/etc/passwd", says="permission denied")
+
+    def test_killed_by_a_signal(self):
+        self.assertEqual(self.engine("exec", self.box, "sh", "-c", "kill -9 $$").code, 137)
+
+    def test_unknown_and_stopped_containers(self):
+        result = self.engine("exec", "no-such", "true")
+        self.assertEqual(result.code, 1)
+        self.assertIn("No such container: no-such", result.err)
+        self.ok("stop", "-t", "0", self.box)
+        result = self.engine("exec", self.box, "true")
+        self.assertEqual(result.code, 1)
+        self.assertIn("is not running", result.err)
+
+    def test_detached(self):
+        self.assertEqual(self.ok("exec", "-d", self.box, "sh", "-c", "echo made > /tmp/flag").out, "")
+        eventually(lambda: self.engine("exec", self.box, "cat", "/tmp/flag").text == "made", "the command ran")
+
+    def test_it_is_in_the_containers_namespaces_and_group(self):
+        for kind in ("mnt", "pid", "net", "uts", "ipc", "cgroup"):
+            with self.subTest(kind=kind):
+                inside = self.ok("exec", self.box, "sh", "-c", f"readlink /proc/1/ns/{kind}; readlink /proc/self/ns/{kind}").lines
+                self.assertEqual(inside[0], inside[1])
+        groups = self.ok("exec", self.box, "sh", "-c", "cat /proc/1/cgroup; echo; cat /proc/self/cgroup").out.split("\n\n")
+        self.assertEqual(groups[0].strip(), groups[1].strip())
+
+    def test_capabilities_and_filter_are_the_containers(self):
+        status = self.ok("exec", self.box, "cat", "/proc/self/status").out
+        self.assertIn("CapEff:\t00000000a80425fb", status)
+        self.assertIn("CapInh:\t0000000000000000", status)
+        self.assertIn("Seccomp:\t2", status)
+
+    def test_privileged(self):
+        self.assertIn("CapInh:\t0000000000000000", self.ok("exec", "--privileged", self.box, "cat", "/proc/self/status").out)
+        self.assertNotIn("CapEff:\t00000000a80425fb", self.ok("exec", "--privileged", self.box, "cat", "/proc/self/status").out)
+
+    def test_no_foreign_descriptors(self):
+        self.assertEqual(self.ok("exec", self.box, "ls", "/proc/self/fd").lines, ["0", "1", "2", "3"])
+
+    def test_a_folder_by_descriptor_is_refused(self):
+        for number in (3, 7, 10):
+            with self.subTest(number=number):
+                result = self.engine("exec", "-w", f"/proc/self/fd/{number}", self.box, "pwd")
+                self.assertNotEqual(result.code, 0, str(result))
+
+    def test_on_a_terminal(self):
+        master, slave = pty.openpty()
+        client = subprocess.Popen([*self.engine.cli, "exec", "-it", self.box, "sh"], stdin=slave, stdout=slave, stderr=slave,
+                                  start_new_session=True)
+        os.close(slave)
+        try:
+            read_pty(master, b"# ")
+            os.write(master, b"tty && echo $((3*7))\n")
+            shown = read_pty(master, b"\r\n21\r\n")
+            self.assertIn(b"/dev/pts/", shown)
+            os.write(master, b"exit 3\n")
+            self.assertEqual(client.wait(20), 3)
+        finally:
+            client.kill()
+            client.wait()
+            os.close(master)
+
+    def test_many_at_once(self):
+        results = [None] * 16
+
+        def one(index):
+            results[index] = self.engine("exec", self.box, "sh", "-c", f"echo {index}; exit {index}")
+
+        threads = [threading.Thread(target=one, args=(index,)) for index in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([(result.code, result.text) for result in results], [(index, str(index)) for index in range(16)])
+
+    def test_what_it_leaves_behind_ends_with_the_container(self):
+        self.ok("exec", "-d", self.box, "sleep", "98765")
+        self.ok("rm", "-f", self.box)
+
+        def gone():
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    with open(f"/proc/{pid}/cmdline", "rb") as line:
+                        if b"98765" in line.read().split(b"\0"):
+                            return False
+                except OSError:
+                    continue
+            return True
+
+        eventually(gone, "the sleeping process has ended")
+
+    def test_output_after_the_command_ended_is_complete(self):
+        for _ in range(5):
+            self.assertEqual(len(self.ok("exec", self.box, "seq", "20000").lines), 20000)
