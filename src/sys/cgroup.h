@@ -240,7 +240,7 @@ class Cgroup {
   Cgroup(std::string path, CgroupFeatures features)
       : path_(std::move(path)), features_(std::move(features)) {}
   /// Writes limits that check_limits() has passed.
-  virtual Result<void> write_limits(const CgroupLimits& limits) = 0;
+  virtual Result<void> write_limits(const CgroupLimits& limits, std::vector<std::string>& warnings) = 0;
 
   std::string path_;
   CgroupFeatures features_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@
 #include "sys/ip_address.h"
 
 namespace berth::sys {
+
+struct NetlinkReply;
 
 /// Whether the kernel makes link-local IPv6 addresses for a link.
 enum class Ipv6LinkLocal { Generate, None };
@@ -100,7 +103,7 @@ class RouteBatch {
     std::string subject;
     size_t offset;  ///< of its message header in bytes_
   };
-  class Message;
+  std::string& begin(std::string_view operation, std::string subject);
   std::string bytes_;
   std::vector<Step> steps_;
 };
@@ -152,12 +155,13 @@ class RouteSocket {
   Result<std::vector<LinkAddress>> addresses();
   /// All unicast routes of all tables but `local`.
   Result<std::vector<Route>> routes();
-  Result<std::vector<LinkStatistics>> statistics();
+  /// NotFound when there is no such link.
+  Result<LinkStatistics> statistics(std::string_view name);
 
  private:
   explicit RouteSocket(UniqueFd fd) : fd_(std::move(fd)) {}
-  template <class Visit>
-  Result<void> dump(std::string request, std::string_view what, Visit visit);
+  Result<void> request(std::string& message, std::string_view operation, std::string_view subject,
+                       const std::function<void(const NetlinkReply&)>& visit);
   UniqueFd fd_;
   uint32_t sequence_ = 1;
 };

@@ -1,0 +1,149 @@
+// Network namespaces: creation on threads that end, and the stock.
+#include "sys/netns.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "base/format.h"
+
+namespace berth::sys {
+namespace {
+
+constexpr char kOwnNamespace[] = "/proc/thread-self/ns/net";
+
+/// What a namespace starts with; run by a thread that is inside.
+struct Prepared {
+  UniqueFd fd;
+  RouteSocket routes;
+  uint32_t next_link_index = 0;
+};
+
+Result<Prepared> prepare_inside(const std::vector<NamespaceSysctl>& sysctls) {
+  Prepared prepared;
+  TRY(prepared.fd, open_file(kOwnNamespace, O_RDONLY));
+  TRY(prepared.routes, RouteSocket::open());
+  RouteBatch batch;
+  batch.change_link({.index = 1, .up = true});
+  CHECK(prepared.routes.run(batch));
+  for (const auto& sysctl : sysctls) {
+    auto written = write_sysctl(sysctl.path, sysctl.value);
+    if (!written && !sysctl.optional) return std::move(written).error();
+  }
+  // Some kernels put tunnel devices into every namespace, behind lo.
+  TRY(auto links, prepared.routes.links());
+  for (const auto& link : links)
+    prepared.next_link_index = std::max(prepared.next_link_index, link.index + 1);
+  return prepared;
+}
+
+Result<Prepared> unshare_and_prepare(const std::vector<NamespaceSysctl>& sysctls) {
+  if (::unshare(CLONE_NEWNET) != 0) return Error::from_errno("create network namespace", {}, errno);
+  return prepare_inside(sysctls);
+}
+
+}  // namespace
+
+std::vector<NamespaceSysctl> default_network_sysctls() {
+  return {
+      {"net/ipv4/ip_unprivileged_port_start", "0"}, {"net/ipv4/ping_group_range", "0 2147483647"},
+      {"net/ipv6/conf/all/accept_ra", "0"},         {"net/ipv6/conf/default/accept_ra", "0"},
+      {"net/ipv6/conf/default/accept_dad", "0"},
+  };
+}
+
+Result<NetworkNamespace> NetworkNamespace::create(const std::vector<NamespaceSysctl>& sysctls) {
+  Result<Prepared> prepared = failure(Kind::Internal, "no network namespace");
+  std::thread([&] { prepared = unshare_and_prepare(sysctls); }).join();
+  if (!prepared) return std::move(prepared).error();
+  NetworkNamespace created;
+  created.fd_ = std::move(prepared->fd);
+  created.routes_ = std::move(prepared->routes);
+  created.next_link_index_ = prepared->next_link_index;
+  return created;
+}
+
+Result<NetworkNamespace> NetworkNamespace::open(const char* path) {
+  TRY(UniqueFd fd, open_file(path, O_RDONLY));
+  return adopt(std::move(fd));
+}
+
+Result<NetworkNamespace> NetworkNamespace::adopt(UniqueFd fd) {
+  NetworkNamespace opened;
+  TRY(opened.routes_, RouteSocket::open_in(fd.get()));
+  opened.fd_ = std::move(fd);
+  return opened;
+}
+
+Result<void> NetworkNamespace::run_inside(const std::function<Result<void>()>& work) const {
+  Result<void> result;
+  std::thread([&] {
+    if (::setns(fd_.get(), CLONE_NEWNET) != 0) {
+      result = Error::from_errno("enter network namespace", {}, errno);
+    } else {
+      result = work();
+    }
+  }).join();
+  return result;
+}
+
+NetnsPool::NetnsPool(Options options) : options_(std::move(options)) {
+  if (options_.size > 0) {
+    filler_ = std::jthread([this](std::stop_token stop) { fill(stop); });
+  }
+}
+
+NetnsPool::~NetnsPool() = default;
+
+Result<NetworkNamespace> NetnsPool::take() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stock_.empty()) {
+      NetworkNamespace taken = std::move(stock_.back());
+      stock_.pop_back();
+      failing_ = false;
+      wanted_.notify_one();
+      return taken;
+    }
+    failing_ = false;
+    wanted_.notify_one();
+  }
+  return NetworkNamespace::create(options_.sysctls);
+}
+
+size_t NetnsPool::ready() const {
+  std::lock_guard lock(mutex_);
+  return stock_.size();
+}
+
+void NetnsPool::fill(std::stop_token stop) {
+  UniqueFd home;
+  if (auto own = open_file(kOwnNamespace, O_RDONLY)) home = *std::move(own);
+  while (home) {
+    {
+      std::unique_lock lock(mutex_);
+      // After a failure (no memory, limit of namespaces) the next take() gives the signal to try again.
+      wanted_.wait(lock, stop, [&] { return !failing_ && stock_.size() < options_.size; });
+      if (stop.stop_requested()) return;
+    }
+    auto prepared = unshare_and_prepare(options_.sysctls);
+    // Back home at once: this thread must not be what keeps a container's namespace alive.
+    if (::setns(home.get(), CLONE_NEWNET) != 0) return;
+    std::lock_guard lock(mutex_);
+    if (!prepared) {
+      failing_ = true;
+      continue;
+    }
+    NetworkNamespace ready;
+    ready.fd_ = std::move(prepared->fd);
+    ready.routes_ = std::move(prepared->routes);
+    ready.next_link_index_ = prepared->next_link_index;
+    stock_.push_back(std::move(ready));
+  }
+}
+
+}  // namespace berth::sys
