@@ -28,13 +28,13 @@ Outcome head(Context& context) {
 
 Outcome get(Context& context) {
   CO_TRY(std::string path, path_parameter(context));
-  CO_TRY(auto sink, BodySink::create(context.loop(), context.exchange(), "application/x-tar"));
+  BodySink sink(context.loop(), context.exchange(), "application/x-tar");
   Context* seen = &context;
   std::function<void(const storage::PathStat&)> ready = [seen](const storage::PathStat& stat) {
     set_stat_header(*seen, stat);
   };
-  co_return co_await sink->run(
-      context.engine().containers().copy_out(context.capture(), std::move(path), *sink, std::move(ready)));
+  co_return co_await sink.run(
+      context.engine().containers().copy_out(context.capture(), std::move(path), sink, std::move(ready)));
 }
 
 Outcome put(Context& context) {
@@ -43,16 +43,16 @@ Outcome put(Context& context) {
   if (context.flag("noOverwriteDirNonDir")) options.overwrite = storage::Overwrite::SameKindOnly;
   auto owner = context.flag("copyUIDGID") ? engine::Containers::CopyOwner::ContainerUser
                                           : engine::Containers::CopyOwner::Archive;
-  CO_TRY(auto source, BodySource::create(context.loop(), context.exchange()));
-  CO_CHECK(co_await context.engine().containers().copy_in(context.capture(), std::move(path), *source,
-                                                          options, owner));
+  BodySource source(context.loop(), context.exchange());
+  CO_CHECK(co_await context.engine().containers().copy_in(context.capture(), std::move(path), source, options,
+                                                          owner));
   co_return co_await context.empty(200);
 }
 
 Outcome export_root(Context& context) {
   CO_TRY(auto record, context.engine().containers().find(context.capture()));
-  CO_TRY(auto sink, BodySink::create(context.loop(), context.exchange(), "application/octet-stream"));
-  co_return co_await sink->run(context.engine().containers().export_root(record->id, *sink));
+  BodySink sink(context.loop(), context.exchange(), "application/octet-stream");
+  co_return co_await sink.run(context.engine().containers().export_root(record->id, sink));
 }
 
 constexpr Route routes[] = {

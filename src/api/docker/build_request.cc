@@ -1,0 +1,138 @@
+// Build parameters and progress.
+#include "api/docker/build_request.h"
+
+#include "base/bytes.h"
+#include "base/format.h"
+#include "base/json.h"
+
+namespace berth::api {
+namespace {
+
+/// A query parameter that is a JSON object of strings; null values are "declared, not set".
+Result<std::map<std::string, std::optional<std::string>>> map_parameter(Context& context,
+                                                                        std::string_view name) {
+  std::map<std::string, std::optional<std::string>> values;
+  std::string text = context.text(name);
+  if (text.empty()) return values;
+  TRY(Json object, parse_json(text));
+  if (object.is_null()) return values;
+  if (!object.is_object())
+    return failure(Kind::InvalidArgument, "error reading {}: expected a JSON object", name);
+  for (const auto& [key, value] : object.items()) {
+    if (!value.is_null() && !value.is_string()) {
+      return failure(Kind::InvalidArgument, "error reading {}: the value of \"{}\" must be a string", name,
+                     key);
+    }
+    values[key] = value.is_null() ? std::nullopt : std::optional<std::string>(value.get<std::string>());
+  }
+  return values;
+}
+
+Result<std::vector<spec::Ulimit>> ulimits_parameter(Context& context) {
+  std::vector<spec::Ulimit> ulimits;
+  std::string text = context.text("ulimits");
+  if (text.empty()) return ulimits;
+  TRY(Json list, parse_json(text));
+  if (!list.is_array()) return Error(Kind::InvalidArgument, "error reading ulimits: expected a JSON list");
+  for (const Json& entry : list) {
+    spec::Ulimit ulimit;
+    TRY(ulimit.name, json_string(entry, "Name"));
+    TRY(ulimit.soft, json_int(entry, "Soft"));
+    TRY(ulimit.hard, json_int(entry, "Hard"));
+    ulimits.push_back(std::move(ulimit));
+  }
+  return ulimits;
+}
+
+Result<int64_t> number(Context& context, std::string_view name) {
+  TRY(auto value, context.integer(name));
+  return value.value_or(0);
+}
+
+Result<spec::ContainerResources> resources_of(Context& context) {
+  spec::ContainerResources resources;
+  TRY(resources.memory, number(context, "memory"));
+  TRY(resources.memory_swap, number(context, "memswap"));
+  TRY(resources.cpu_shares, number(context, "cpushares"));
+  TRY(resources.cpu_period, number(context, "cpuperiod"));
+  TRY(resources.cpu_quota, number(context, "cpuquota"));
+  resources.cpuset_cpus = context.text("cpusetcpus");
+  resources.cpuset_mems = context.text("cpusetmems");
+  resources.cgroup_parent = context.text("cgroupparent");
+  TRY(resources.ulimits, ulimits_parameter(context));
+  return resources;
+}
+
+}  // namespace
+
+Result<build::BuildRequest> parse_build_parameters(Context& context) {
+  if (context.text("version") == "2") {
+    return Error(Kind::Unsupported,
+                 "this engine builds with the classic API: set DOCKER_BUILDKIT=0, or use \"berth build\"");
+  }
+  build::BuildRequest request;
+  request.dockerfile = context.text("dockerfile");
+  if (request.dockerfile.empty()) request.dockerfile = "Dockerfile";
+  for (std::string_view tag : context.exchange().query().all("t")) {
+    if (!tag.empty()) request.tags.emplace_back(tag);
+  }
+  request.target = context.text("target");
+  TRY(request.build_args, map_parameter(context, "buildargs"));
+  TRY(auto labels, map_parameter(context, "labels"));
+  for (auto& [name, value] : labels) request.labels[name] = value.value_or("");
+  request.platform = context.text("platform");
+  if (context.flag("nocache")) request.cache = build::CacheUse::Ignore;
+  if (context.flag("pull")) request.pull = build::PullPolicy::Always;
+  request.network_mode = context.text("networkmode");
+  for (std::string_view host : context.exchange().query().all("extrahosts"))
+    request.extra_hosts.emplace_back(host);
+  TRY(request.shm_size, number(context, "shmsize"));
+  TRY(request.resources, resources_of(context));
+  request.squash = context.flag("squash");
+  if (auto encoded = context.exchange().header("X-Registry-Config")) {
+    // Values that cannot be decoded are ignored, as docker does.
+    if (auto decoded = from_base64(*encoded)) request.registry_config = std::move(*decoded);
+  }
+  return request;
+}
+
+void ClassicBuildLines::stream(std::string text) {
+  lines_.push({{"stream", std::move(text)}});
+}
+
+void ClassicBuildLines::report(const build::ProgressEvent& event) {
+  if (const auto* built = std::get_if<build::ImageBuilt>(&event)) {
+    lines_.push({{"aux", {{"ID", built->id.str()}}}});
+    stream(verbosity_ == Verbosity::Quiet ? built->id.str() + "\n"
+                                          : "Successfully built " + built->id.short_hex() + "\n");
+    return;
+  }
+  if (verbosity_ == Verbosity::Quiet) return;
+  if (const auto* started = std::get_if<build::StepStarted>(&event)) {
+    stream(fmt::format("Step {}/{} : {}{}", started->step, started->total, started->onbuild ? "ONBUILD " : "",
+                       started->instruction));
+    stream("\n");
+  } else if (std::holds_alternative<build::StepCached>(event)) {
+    stream(" ---> Using cache\n");
+  } else if (const auto* running = std::get_if<build::StepRunning>(&event)) {
+    stream(" ---> Running in " + running->container_id.substr(0, 12) + "\n");
+  } else if (const auto* log = std::get_if<build::StepLog>(&event)) {
+    // docker shows what a step writes to stderr in red on a terminal, by this escape.
+    bool error = log->stream == build::OutputStream::Stderr;
+    stream(error ? "\x1b[91m" + log->bytes + "\x1b[0m" : log->bytes);
+  } else if (const auto* transfer = std::get_if<build::StepTransfer>(&event)) {
+    Json detail = {{"current", transfer->current}};
+    if (transfer->total != 0) detail["total"] = transfer->total;
+    lines_.push({{"status", transfer->what}, {"progressDetail", std::move(detail)}},
+                JsonLines::Weight::Progress);
+  } else if (const auto* done = std::get_if<build::StepCompleted>(&event)) {
+    stream(" ---> " + done->id.short_hex() + "\n");
+  } else if (const auto* warning = std::get_if<build::BuildWarning>(&event)) {
+    stream("[Warning] " + warning->text + "\n");
+  } else if (const auto* tagged = std::get_if<build::ImageTagged>(&event)) {
+    stream("Successfully tagged " + tagged->reference + "\n");
+  }
+  // BuildFailed is answered as the stream's errorDetail by whoever runs the build.
+}
+
+}  // namespace berth::api

@@ -1,0 +1,26 @@
+// The parameters of POST /build as a BuildRequest, and the build's events as docker's classic stream.
+#pragma once
+
+#include "api/docker/context.h"
+#include "api/docker/json_lines.h"
+#include "build/builder.h"
+
+namespace berth::api {
+
+/// Everything but the context. InvalidArgument names the parameter.
+Result<build::BuildRequest> parse_build_parameters(Context& context);
+
+/// docker's classic builder lines: "Step 1/3 : FROM busybox", " ---> Using cache", "Successfully built <id>".
+class ClassicBuildLines : public build::ProgressSink {
+ public:
+  enum class Verbosity { All, Quiet };
+  ClassicBuildLines(JsonLines& lines, Verbosity verbosity) : lines_(lines), verbosity_(verbosity) {}
+  void report(const build::ProgressEvent& event) override;
+
+ private:
+  void stream(std::string text);
+  JsonLines& lines_;
+  Verbosity verbosity_;
+};
+
+}  // namespace berth::api

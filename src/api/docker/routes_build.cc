@@ -1,0 +1,96 @@
+// /build: the classic builder.
+#include "api/docker/build_request.h"
+#include "api/docker/router.h"
+#include "base/format.h"
+#include "base/json.h"
+
+namespace berth::api {
+namespace {
+
+using Outcome = io::Task<Result<void>>;
+
+/// The request's body as a build context.
+class BodyContext : public build::ContextStream {
+ public:
+  explicit BodyContext(io::Exchange& exchange) : exchange_(exchange) {}
+  io::Task<Result<std::string>> next() override {
+    std::string bytes(size_t{128} << 10, '\0');
+    CO_TRY(size_t count, co_await exchange_.read_some(bytes));
+    bytes.resize(count);
+    co_return bytes;
+  }
+
+ private:
+  io::Exchange& exchange_;
+};
+
+Outcome run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
+  CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
+  co_return Result<void>();
+}
+
+Outcome build_image(Context& context) {
+  CO_TRY(auto request, parse_build_parameters(context));
+  if (std::string remote = context.text("remote"); !remote.empty()) {
+    request.context = build::RemoteContext{std::move(remote)};
+  } else {
+    request.context = build::StreamContext{std::make_unique<BodyContext>(context.exchange())};
+  }
+  JsonLines lines(context.exchange());
+  auto verbosity =
+      context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
+  ClassicBuildLines sink(lines, verbosity);
+  co_return co_await lines.run(run_build(context, std::move(request), sink));
+}
+
+Outcome cancel(Context& context) {
+  co_return failure(Kind::NotFound, "no build with id \"{}\" is running: closing the connection ends a build",
+                    context.text("id").substr(0, 100));
+}
+
+storage::InUse nothing_in_use() {
+  return {};
+}
+
+Outcome prune(Context& context) {
+  CO_TRY(auto filters, context.filters());
+  build::PruneRequest request;
+  request.all = context.flag("all");
+  for (std::string_view name : {"keep-storage", "reserved-space"}) {
+    CO_TRY(auto keep, context.integer(name));
+    if (keep && *keep > 0) request.keep_bytes = static_cast<uint64_t>(*keep);
+  }
+  for (const auto& [name, values] : filters) {
+    if (name == "until" || name == "unused-for") {
+      for (const std::string& value : values) {
+        CO_TRY(request.unused_since, parse_time_reference(value, now()));
+      }
+    } else if (name == "id") {
+      request.ids = values;
+    } else if (name == "type") {
+      request.types = values;
+    } else if (name != "parent" && name != "description" && name != "inuse" && name != "shared" &&
+               name != "private") {
+      co_return failure(Kind::InvalidArgument, "invalid filter '{}'", name);
+    }
+  }
+  CO_TRY(auto report, co_await context.builder().prune(std::move(request), nothing_in_use()));
+  Json ids = Json(nullptr);
+  for (const std::string& id : report.ids) ids.push_back(id);
+  Json answer = {{"CachesDeleted", std::move(ids)}, {"SpaceReclaimed", report.reclaimed_bytes}};
+  co_return co_await context.json(200, std::move(answer));
+}
+
+constexpr Route routes[] = {
+    {"POST", "/build", build_image},
+    {"POST", "/build/cancel", cancel},
+    {"POST", "/build/prune", prune},
+};
+
+}  // namespace
+
+std::span<const Route> build_routes() {
+  return routes;
+}
+
+}  // namespace berth::api

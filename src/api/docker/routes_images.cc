@@ -1,0 +1,249 @@
+// /images and /commit, and berth's own /berth/bootstrap.
+#include "api/docker/byte_bridge.h"
+#include "api/docker/json_lines.h"
+#include "api/docker/object_json.h"
+#include "api/docker/router.h"
+#include "base/format.h"
+#include "base/json.h"
+
+namespace berth::api {
+namespace {
+
+using Outcome = io::Task<Result<void>>;
+
+Outcome list(Context& context) {
+  engine::ListImages query;
+  query.all = context.flag("all");
+  query.shared_size = context.since(1, 42) && context.flag("shared-size");
+  CO_TRY(query.filters, context.filters());
+  CO_TRY(auto images, co_await context.engine().images().list(std::move(query)));
+  Json answer = Json::array();
+  for (const engine::ImageSummary& image : images)
+    answer.push_back(image_summary_json(image, context.version()));
+  co_return co_await context.json(200, std::move(answer));
+}
+
+Outcome inspect(Context& context) {
+  CO_TRY(auto image, context.engine().images().find(context.capture()));
+  Json answer = image_inspect_json(image, context.version());
+  co_return co_await context.json(200, std::move(answer));
+}
+
+Outcome history(Context& context) {
+  CO_TRY(auto items, co_await context.engine().images().history(context.capture()));
+  Json answer = history_json(items);
+  co_return co_await context.json(200, std::move(answer));
+}
+
+Outcome tag(Context& context) {
+  CO_CHECK(
+      co_await context.engine().images().tag(context.capture(), context.text("repo"), context.text("tag")));
+  co_return co_await context.empty(201);
+}
+
+Outcome remove(Context& context) {
+  storage::RemoveOptions options;
+  options.force = context.flag("force");
+  options.prune_parents = !context.flag("noprune");
+  CO_TRY(auto names, co_await context.engine().images().remove(context.capture(), options));
+  Json answer = removed_names_json(names);
+  co_return co_await context.json(200, std::move(answer));
+}
+
+Outcome prune(Context& context) {
+  CO_TRY(auto filters, context.filters());
+  CO_TRY(auto report, co_await context.engine().images().prune(std::move(filters)));
+  Json removed = report.removed.empty() ? Json(nullptr) : removed_names_json(report.removed);
+  Json answer = {{"ImagesDeleted", std::move(removed)}, {"SpaceReclaimed", report.reclaimed_bytes}};
+  co_return co_await context.json(200, std::move(answer));
+}
+
+Json progress_line(const storage::Progress& progress) {
+  Json line = {{"status", progress.status}};
+  if (!progress.id.empty()) line["id"] = progress.id;
+  line["progressDetail"] = Json::object();
+  if (progress.current != 0 || progress.total != 0) line["progressDetail"]["current"] = progress.current;
+  if (progress.total != 0) line["progressDetail"]["total"] = progress.total;
+  return line;
+}
+
+storage::ProgressCallback progress_to(JsonLines& lines) {
+  JsonLines* target = &lines;
+  return [target](const storage::Progress& progress) {
+    target->push(progress_line(progress), JsonLines::Weight::Progress);
+  };
+}
+
+/// `platform` is a plain os/arch on some routes and a JSON object on others.
+Result<std::optional<spec::Platform>> platform_parameter(Context& context) {
+  std::string text = context.text("platform");
+  if (text.empty()) return std::optional<spec::Platform>();
+  if (!text.starts_with('{')) {
+    TRY(auto platform, spec::Platform::parse(text));
+    return std::optional<spec::Platform>(std::move(platform));
+  }
+  TRY(Json object, parse_json(text));
+  spec::Platform platform;
+  TRY(platform.os, json_string(object, "os"));
+  TRY(platform.architecture, json_string(object, "architecture"));
+  TRY(platform.variant, json_string(object, "variant"));
+  return std::optional<spec::Platform>(std::move(platform));
+}
+
+Outcome load_into(Context& context, JsonLines& lines, storage::ByteSource& source, bool quiet,
+                  std::optional<spec::Platform> platform) {
+  storage::ProgressCallback progress = quiet ? storage::ProgressCallback() : progress_to(lines);
+  CO_TRY(auto images,
+         co_await context.engine().images().load(source, std::move(platform), std::move(progress)));
+  for (const storage::LoadedImage& image : images) {
+    for (const std::string& name : image.names) lines.push({{"stream", "Loaded image: " + name + "\n"}});
+    if (image.names.empty()) lines.push({{"stream", "Loaded image ID: " + image.id.str() + "\n"}});
+  }
+  co_return Result<void>();
+}
+
+Outcome load(Context& context) {
+  bool quiet = context.flag("quiet", true);
+  CO_TRY(auto platform, platform_parameter(context));
+  BodySource source(context.loop(), context.exchange());
+  JsonLines lines(context.exchange());
+  co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
+}
+
+Outcome save_images(Context& context, std::vector<std::string> names) {
+  // Found out before the stream begins, so that the answer can still be 404.
+  for (const std::string& name : names) CO_CHECK(context.engine().images().find(name));
+  BodySink sink(context.loop(), context.exchange(), "application/x-tar");
+  co_return co_await sink.run(context.engine().images().save(std::move(names), sink));
+}
+
+Outcome save_one(Context& context) {
+  std::vector<std::string> names = {context.capture()};
+  co_return co_await save_images(context, std::move(names));
+}
+
+Outcome save_many(Context& context) {
+  std::vector<std::string> names;
+  for (std::string_view name : context.exchange().query().all("names")) names.emplace_back(name);
+  if (names.empty()) co_return Error(Kind::InvalidArgument, "no images to save: give names");
+  co_return co_await save_images(context, std::move(names));
+}
+
+Outcome import_into(Context& context, JsonLines& lines, storage::ByteSource& source,
+                    engine::Images::Import options) {
+  CO_TRY(Digest id,
+         co_await context.engine().images().import(source, std::move(options), progress_to(lines)));
+  lines.push({{"status", id.str()}});
+  co_return Result<void>();
+}
+
+/// POST /images/create: import (fromSrc) or pull (fromImage).
+Outcome create(Context& context) {
+  std::string image = context.text("fromImage");
+  std::string source_name = context.text("fromSrc");
+  if (!image.empty()) {
+    std::string tag = context.text("tag");
+    bool by_digest = tag.starts_with("sha256:");
+    if (!tag.empty()) image += (by_digest ? "@" : ":") + tag;
+    co_return failure(
+        Kind::NotFound,
+        "image \"{}\" is not here, and this version of berth cannot pull from a registry: make it with "
+        "\"berth bootstrap\", \"berth load\", \"berth import\" or \"berth build\"",
+        image.substr(0, 300));
+  }
+  if (source_name.empty())
+    co_return Error(Kind::InvalidArgument, "bad parameter: one of fromImage and fromSrc is needed");
+  if (source_name != "-") {
+    co_return failure(Kind::Unsupported,
+                      "import from \"{}\" is not supported: download it and use \"berth import FILE\"",
+                      source_name.substr(0, 300));
+  }
+  engine::Images::Import options;
+  options.repository = context.text("repo");
+  options.tag = context.text("tag");
+  options.message = context.text("message");
+  for (std::string_view change : context.exchange().query().all("changes"))
+    options.changes.emplace_back(change);
+  CO_TRY(options.platform, platform_parameter(context));
+  BodySource source(context.loop(), context.exchange());
+  JsonLines lines(context.exchange());
+  co_return co_await lines.run(import_into(context, lines, source, std::move(options)));
+}
+
+Outcome push(Context& context) {
+  CO_TRY(auto image, context.engine().images().find(context.capture()));
+  co_return failure(
+      Kind::Unsupported,
+      "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"",
+      context.capture());
+}
+
+Outcome search(Context&) {
+  co_return Error(Kind::Unsupported, "this version of berth has no registry client: search is not available");
+}
+
+Outcome commit(Context& context) {
+  CO_TRY(std::string body, co_await context.json_body());
+  engine::CommitOptions options;
+  options.repository = context.text("repo");
+  options.tag = context.text("tag");
+  options.comment = context.text("comment");
+  options.author = context.text("author");
+  options.pause = context.flag("pause", true);
+  for (std::string_view change : context.exchange().query().all("changes"))
+    options.changes.emplace_back(change);
+  if (!body.empty()) {
+    CO_TRY(Json object, parse_json(body));
+    if (object.is_object() && !object.empty()) {
+      CO_TRY(options.config, spec::parse_container_config(object));
+    }
+  }
+  CO_TRY(Digest id,
+         co_await context.engine().containers().commit(context.text("container"), std::move(options)));
+  Json answer = {{"Id", id.str()}};
+  co_return co_await context.json(201, std::move(answer));
+}
+
+Outcome bootstrap_into(Context& context, JsonLines& lines, std::string name) {
+  JsonLines* target = &lines;
+  std::function<void(std::string_view)> progress = [target](std::string_view line) {
+    target->push({{"status", std::string(line)}});
+  };
+  CO_TRY(auto made, co_await context.engine().images().bootstrap(std::move(name), std::move(progress)));
+  lines.push({{"aux", {{"ID", made.id.str()}, {"Name", made.name}}}});
+  lines.push({{"status", "Made " + made.name + " " + made.id.str()}});
+  co_return Result<void>();
+}
+
+/// berth's own: POST /berth/bootstrap?image=debian:bookworm
+Outcome bootstrap(Context& context) {
+  std::string name = context.text("image");
+  if (name.empty()) co_return Error(Kind::InvalidArgument, "bad parameter: image is needed");
+  JsonLines lines(context.exchange());
+  co_return co_await lines.run(bootstrap_into(context, lines, std::move(name)));
+}
+
+constexpr Route routes[] = {
+    {"GET", "/images/json", list},
+    {"GET", "/images/search", search},
+    {"GET", "/images/get", save_many},
+    {"POST", "/images/create", create},
+    {"POST", "/images/load", load},
+    {"POST", "/images/prune", prune},
+    {"GET", "/images/{name*}/json", inspect},
+    {"GET", "/images/{name*}/history", history},
+    {"GET", "/images/{name*}/get", save_one},
+    {"POST", "/images/{name*}/tag", tag},
+    {"POST", "/images/{name*}/push", push},
+    {"DELETE", "/images/{name*}", remove},
+    {"POST", "/commit", commit},
+    {"POST", "/berth/bootstrap", bootstrap},
+};
+
+}  // namespace
+
+std::span<const Route> image_routes() {
+  return routes;
+}
+
+}  // namespace berth::api
