@@ -1,0 +1,63 @@
+// Looking containers up.
+#include "engine/container_table.h"
+
+#include "base/format.h"
+
+namespace berth::engine {
+
+Result<ContainerHandle> ContainerTable::find(std::string_view reference) const {
+  std::string_view name = reference.starts_with('/') ? reference.substr(1) : reference;
+  if (name.empty()) return Error(Kind::InvalidArgument, "No container name or ID supplied");
+  if (auto found = by_id_.find(reference); found != by_id_.end()) return found->second;
+  if (auto named = names_.find(name); named != names_.end()) {
+    if (auto found = by_id_.find(named->second); found != by_id_.end()) return found->second;
+  }
+  auto first = by_id_.lower_bound(reference);
+  if (first == by_id_.end() || !first->first.starts_with(reference)) {
+    return failure(Kind::NotFound, "No such container: {}", reference);
+  }
+  auto second = std::next(first);
+  if (second != by_id_.end() && second->first.starts_with(reference)) {
+    return failure(Kind::InvalidArgument, "multiple IDs found with provided prefix: {}", reference);
+  }
+  return first->second;
+}
+
+ContainerHandle ContainerTable::by_id(std::string_view id) const {
+  auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+std::vector<ContainerHandle> ContainerTable::all() const {
+  std::vector<ContainerHandle> list;
+  list.reserve(by_id_.size());
+  for (const auto& [id, container] : by_id_) list.push_back(container);
+  return list;
+}
+
+Result<void> ContainerTable::take_name(const std::string& name, const std::string& id) {
+  auto [entry, taken] = names_.emplace(name, id);
+  if (taken) return {};
+  return failure(
+      Kind::AlreadyExists,
+      "Conflict. The container name \"/{}\" is already in use by container \"{}\". You have to remove (or "
+      "rename) that container to be able to reuse that name.",
+      name, entry->second);
+}
+
+void ContainerTable::release_name(const std::string& name) {
+  names_.erase(name);
+}
+
+void ContainerTable::insert(ContainerHandle container) {
+  names_.emplace(container->record.name, container->record.id);
+  by_id_[container->record.id] = std::move(container);
+}
+
+void ContainerTable::erase(const Container& container) {
+  auto named = names_.find(container.record.name);
+  if (named != names_.end() && named->second == container.record.id) names_.erase(named);
+  by_id_.erase(container.record.id);
+}
+
+}  // namespace berth::engine
