@@ -416,7 +416,9 @@ class HostGroups : public ::testing::Test {
       ::kill(child, SIGKILL);
       ::waitpid(child, nullptr, 0);
     }
-    if (cgroup_) EXPECT_TRUE(cgroup_->remove().has_value());
+    if (cgroup_) {
+      EXPECT_TRUE(cgroup_->remove().has_value());
+    }
     host_.remove_parent(parent_);
   }
   void create(const CgroupLimits& limits) {
@@ -471,7 +473,9 @@ TEST_F(HostGroups, CreatesListsKillsAndRemoves) {
     EXPECT_EQ(stats->pids, 1u);
     EXPECT_EQ(stats->pids_limit, 5u);
   }
-  if (host_.features().memory) EXPECT_EQ(stats->memory.limit, 64u << 20);
+  if (host_.features().memory) {
+    EXPECT_EQ(stats->memory.limit, 64u << 20);
+  }
   EXPECT_EQ(cgroup_->remove(std::chrono::milliseconds(0)).error().kind(),
             host_.version() == CgroupVersion::V2 ? Kind::DeadlineExceeded : Kind::WrongState);
   EXPECT_EQ(Cgroup::create(host_, cgroup_->path(), {}).error().kind(), Kind::AlreadyExists);
