@@ -21,7 +21,9 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "launch/exit_record.h"
+#include "launch/keeper_protocol.h"
 #include "launch/plan.h"
+#include "launch/streams.h"
 #include "sys/fd.h"
 
 namespace berth::launch {
@@ -35,23 +37,6 @@ class KeeperProgram {
 
  private:
   sys::UniqueFd fd_;
-};
-
-enum class Framing {
-  Raw,          ///< bytes as they are (terminal)
-  Multiplexed,  ///< docker's 8-byte header {stream, 0, 0, 0, length big-endian} before every piece
-};
-
-/// What happens when the client's input ends (half-close).
-enum class InputEnd {
-  CloseStdin,  ///< the process sees end of file (docker: StdinOnce without a terminal, every exec)
-  EndAttach,   ///< the attachment ends, the process's stdin stays open
-};
-
-/// What happens when a client does not read fast enough.
-enum class SlowClient {
-  Wait,        ///< the process waits, as with docker: nothing is lost (`run image cat file > copy`)
-  Disconnect,  ///< the client is dropped once its socket is full
 };
 
 struct StreamSelection {
@@ -129,7 +114,7 @@ struct ExecExited {
   Timestamp finished;
 };
 struct AttachEnded {
-  enum class Reason { Detached, ClientGone, OutputEnded, InputEnded, Refused };
+  using Reason = AttachEnd;
   uint64_t id;
   Reason reason;
 };
@@ -147,7 +132,7 @@ using KeeperEvent = std::variant<event::Created, event::Ready, event::Started, e
 
 /// What a keeper says of itself when a daemon connects.
 struct KeeperState {
-  enum class Phase { Creating, Ready, Running, Exited };
+  using Phase = KeeperPhase;
   struct Exec {
     std::string token;
     pid_t pid;

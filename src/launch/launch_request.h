@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "launch/streams.h"
 #include "spec/runtime.h"
 
 namespace berth::launch {
@@ -34,13 +35,6 @@ struct LogConfig {
   std::string path;        ///< older files are path.1 (newest) ... path.N
   int64_t max_size = -1;   ///< bytes per file; -1: one file without bound
   uint32_t max_files = 1;  ///< files kept in all, the current one included
-};
-
-/// What becomes of the process's stdin.
-enum class StdinMode {
-  Closed,  ///< /dev/null (with a terminal: the terminal, which nobody types at)
-  Open,    ///< a pipe or terminal that stays open between attachments
-  Once,    ///< a pipe that is closed when the first attachment with stdin ends (docker's StdinOnce)
 };
 
 /// One group of the host's hierarchies that the container's first process enters before it unshares its

@@ -10,39 +10,11 @@
 
 #include "base/result.h"
 #include "launch/host_facts.h"
+#include "launch/keeper_setup.h"
 #include "launch/launch_request.h"
 #include "launch/steps.h"
 
 namespace berth::launch {
-
-/// What the keeper itself needs: how to create the process and what to do with its streams.
-struct KeeperSetup {
-  Text id;
-  uint64_t clone_flags = 0;  ///< CLONE_NEW* for clone3
-  Text cgroup;               ///< v2 directory for CLONE_INTO_CGROUP; empty: the steps enter by cgroup.procs
-  Text pid_namespace;  ///< path of a pid namespace that the process is to be born into; empty: see flags
-  uint16_t slots = kFirstFreeSlot;  ///< size of the slot table
-  uint8_t terminal = 0;
-  uint8_t stdin_mode = 0;  ///< StdinMode
-  uint8_t wait_for_release = 0;
-  uint8_t join_container = 0;  ///< exec: born into the container's pid namespace
-  uint16_t rows = 0;           ///< terminal size; 0: leave
-  uint16_t columns = 0;
-  Text exec_directory;
-  Text exit_path;
-  Text oom_path;
-  Text log_path;  ///< empty: no log
-  int64_t log_max_size = -1;
-  uint32_t log_max_files = 1;
-  Text uid_map;  ///< lines for /proc/<pid>/uid_map; empty: no new user namespace
-  Text gid_map;
-  template <class A>
-  void fields(A& a) {
-    a(id, clone_flags, cgroup, pid_namespace, slots, terminal, stdin_mode, wait_for_release, join_container,
-      rows, columns, exec_directory, exit_path, oom_path, log_path, log_max_size, log_max_files, uid_map,
-      gid_map);
-  }
-};
 
 /// Owns the bytes that a plan's texts point at.
 class Arena {
@@ -68,6 +40,8 @@ using ExecPlan = LaunchPlan;
 Result<LaunchPlan> plan_launch(const LaunchRequest& request, const HostFacts& host);
 Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host);
 
+/// The bytes for the keeper; PlanReader (plan_codec.h) reads them. Exhausted when over its limits.
+Result<std::string> encode_plan(const LaunchPlan& plan);
 /// The plan as text, one line per step, for tests and diagnosis.
 std::string describe(const LaunchPlan& plan);
 

@@ -20,6 +20,13 @@ constexpr Slot kSlotNetwork = 0;  ///< LaunchFds::network_namespace
 constexpr Slot kSlotInit = 1;     ///< exec: pidfd of the container's init
 constexpr Slot kFirstFreeSlot = 2;
 
+/// Where Attach may put a mount.
+enum class TargetRule : uint8_t {
+  Ordinary,           ///< anywhere but inside a procfs (CVE-2019-16884)
+  OrdinaryDirectory,  ///< proc and sysfs: also, the last component must not be a link (CVE-2019-19921)
+  InsideProc,         ///< files of /proc that may be covered (/proc/cpuinfo, ... as lxcfs does)
+};
+
 namespace step {
 
 /// Enters a cgroup: writes "0" to <directory>/cgroup.procs.
@@ -159,14 +166,23 @@ struct AttachRoot {
   }
 };
 
-/// Attaches a detached mount at a path beneath the root, which is created (directory or file, as the mount
-/// is).
+/// Attaches a detached mount at a path beneath the root, which is made (directory or file, as the mount is).
 struct Attach {
   Slot slot = kNoSlot;
   Text target;
+  uint8_t rule = 0;  ///< TargetRule
   template <class A>
   void fields(A& a) {
-    a(slot, target);
+    a(slot, target, rule);
+  }
+};
+
+/// Makes a directory beneath the root (0755), where it is missing, with those above it.
+struct MakeDirectory {
+  Text path;
+  template <class A>
+  void fields(A& a) {
+    a(path);
   }
 };
 
@@ -212,6 +228,16 @@ struct OpenConsole {
   template <class A>
   void fields(A& a) {
     a(devpts, target);
+  }
+};
+
+/// The process's stdin, where it is to be closed, becomes the container's own null device, so that it cannot
+/// change the host's (fchmod).
+struct UseNull {
+  Slot directory = kNoSlot;  ///< the tmpfs that holds our own "null"; kNoSlot: /dev/null beneath the root
+  template <class A>
+  void fields(A& a) {
+    a(directory);
   }
 };
 
@@ -286,26 +312,23 @@ struct StartSession {
 
 /// Determines uid, gid, groups and home: from the numbers, or from `name` in the root's passwd and group.
 struct ResolveUser {
-  Text name;  ///< docker's form "user[:group]"; empty: uid and gid as given
+  uint8_t named = 0;  ///< by `name`, else by uid and gid as given (then only HOME comes from the files)
+  Text name;          ///< "user[:group]", each a name or a number; empty: root
   uint32_t uid = 0;
   uint32_t gid = 0;
-  Text additional_gids;           ///< numbers, blank-separated
-  TextList additional_groups;     ///< names or numbers
-  uint8_t groups_from_files = 0;  ///< without a group in `name`: supplementary groups from the root's files
+  TextList additional_groups;  ///< names or numbers, added to the primary group and, named, the user's own
   template <class A>
   void fields(A& a) {
-    a(name, uid, gid, additional_gids, additional_groups, groups_from_files);
+    a(named, name, uid, gid, additional_groups);
   }
 };
 
-/// Makes (as root, beneath the root) and enters the working directory; refuses one outside the root
-/// (CVE-2024-21626).
+/// Enters the working directory; refuses one outside the root (CVE-2024-21626).
 struct EnterDirectory {
   Text path;
-  uint8_t create = 0;
   template <class A>
   void fields(A& a) {
-    a(path, create);
+    a(path);
   }
 };
 
@@ -373,32 +396,34 @@ using Step =
     std::variant<step::EnterCgroup, step::JoinNamespace, step::JoinContainer, step::Unshare,
                  step::AwaitMapping, step::SetHostname, step::SetDomainname, step::LoopbackUp, step::OpenTree,
                  step::SetPropagation, step::MountOverlay, step::NewFilesystem, step::SetAttributes,
-                 step::AttachRoot, step::Attach, step::MakeNode, step::MakeSymlink, step::CopyUp,
-                 step::OpenConsole, step::MaskPath, step::ReadonlyPath, step::WriteProc, step::PivotRoot,
-                 step::SetRlimit, step::SetOomScore, step::StartSession, step::ResolveUser,
-                 step::EnterDirectory, step::SetCredentials, step::FindProgram, step::AwaitRelease,
-                 step::ApplySeccomp, step::Execute>;
+                 step::AttachRoot, step::Attach, step::MakeDirectory, step::MakeNode, step::MakeSymlink,
+                 step::CopyUp, step::OpenConsole, step::UseNull, step::MaskPath, step::ReadonlyPath,
+                 step::WriteProc, step::PivotRoot, step::SetRlimit, step::SetOomScore, step::StartSession,
+                 step::ResolveUser, step::EnterDirectory, step::SetCredentials, step::FindProgram,
+                 step::AwaitRelease, step::ApplySeccomp, step::Execute>;
 
-/// The step's name as messages show it, in the order of the variant.
+/// What the step does, as messages show it; in the order of the variant.
 constexpr const char* kStepNames[] = {"enter cgroup",
                                       "join namespace",
                                       "join container",
-                                      "unshare",
+                                      "unshare namespaces",
                                       "map users",
                                       "set hostname",
                                       "set domainname",
                                       "bring up lo",
                                       "open mount source",
-                                      "set propagation",
+                                      "set mount propagation",
                                       "mount overlay",
-                                      "mount",
+                                      "create filesystem",
                                       "set mount attributes",
                                       "attach root",
                                       "mount",
-                                      "make node",
-                                      "make symlink",
+                                      "make directory",
+                                      "make device node",
+                                      "make symbolic link",
                                       "copy up",
                                       "open console",
+                                      "open null device",
                                       "mask path",
                                       "make path read-only",
                                       "write sysctl",

@@ -1,0 +1,265 @@
+// What daemon and keeper say to each other: packets on a SOCK_SEQPACKET socket, each one message encoded as
+// in codec.h, descriptors beside it by SCM_RIGHTS. The first connection is inherited by the keeper, later
+// daemons connect to <exec directory>/keeper.sock.
+//
+//   daemon                                   keeper
+//     | -- Attach ""  + client -------------> |    any number, before Launch: they see the first byte
+//     | -- Launch + plan, network, stdio ---> |    clone3, steps
+//     | <--------------------------- Created  |  ]
+//     | <----------------------------- Ready  |  ] StartMode::WhenReleased only
+//     | -- Release -------------------------> |  ]
+//     | <--------------------------- Started  |    or Failed, and the keeper ends
+//     | -- NewExec t, Attach t, RunExec t --> |
+//     | <----------------------- ExecStarted  |    or ExecFailed
+//     | -- Resize, Signal, CloseStdin ------> |
+//     | <------------------------ ExecExited  |    all its output handed over
+//     | <------------------------ AttachEnded |
+//     | <---------------------------- Exited  |    log complete, exit record on disk; the keeper ends
+//
+//   after connecting to keeper.sock:
+//     | <------ Hello, HelloExec..., HelloEnd |
+//     | <----------------------- ExecExited   |    those that nobody was there to hear
+//
+// Both sides check everything they receive; a keeper drops a connection that breaks the rules.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "launch/codec.h"
+#include "launch/plan_codec.h"
+#include "launch/text.h"
+
+namespace berth::launch {
+
+constexpr size_t kMaxMessage = 112u << 10;
+constexpr size_t kMaxAlreadyRead = 96u << 10;
+constexpr size_t kMaxToken = 128;
+constexpr size_t kMaxDetachKeys = 16;
+constexpr size_t kMaxMessageFds = 8;
+
+namespace command {
+
+/// Descriptors: the plan's memfd; with `network` the namespace; with `stdio` three.
+struct Launch {
+  uint8_t network = 0;
+  uint8_t stdio = 0;
+  template <class A>
+  void fields(A& a) {
+    a(network, stdio);
+  }
+};
+
+/// Descriptor: the client.
+struct Attach {
+  uint64_t id = 0;
+  Text token;
+  uint8_t streams = 0;  ///< bits kAttach*
+  uint8_t framing = 0;
+  uint8_t input_end = 0;
+  uint8_t slow_client = 0;
+  Blob detach_keys;
+  Blob already_read;
+  template <class A>
+  void fields(A& a) {
+    a(id, token, streams, framing, input_end, slow_client, detach_keys, already_read);
+  }
+};
+constexpr uint8_t kAttachInput = 1, kAttachOutput = 2, kAttachError = 4;
+
+struct Release {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
+/// Makes the exec known, so that attachments can be made before it runs.
+struct NewExec {
+  Text token;
+  template <class A>
+  void fields(A& a) {
+    a(token);
+  }
+};
+
+/// Descriptor: the plan's memfd.
+struct RunExec {
+  Text token;
+  template <class A>
+  void fields(A& a) {
+    a(token);
+  }
+};
+
+struct Resize {
+  Text token;
+  uint16_t rows = 0;
+  uint16_t columns = 0;
+  template <class A>
+  void fields(A& a) {
+    a(token, rows, columns);
+  }
+};
+
+struct Signal {
+  Text token;
+  int32_t number = 0;
+  template <class A>
+  void fields(A& a) {
+    a(token, number);
+  }
+};
+
+struct CloseStdin {
+  Text token;
+  template <class A>
+  void fields(A& a) {
+    a(token);
+  }
+};
+
+}  // namespace command
+
+using Command = std::variant<command::Launch, command::Attach, command::Release, command::NewExec,
+                             command::RunExec, command::Resize, command::Signal, command::CloseStdin>;
+
+constexpr const char* kCommandNames[] = {"launch",   "attach", "release", "new exec",
+                                         "run exec", "resize", "signal",  "close stdin"};
+
+enum class KeeperPhase : uint8_t { Creating, Ready, Running, Exited };
+
+namespace notice {
+
+struct Hello {
+  uint32_t version = kPlanVersion;
+  Text id;
+  uint8_t phase = 0;  ///< KeeperPhase
+  int32_t pid = 0;
+  int32_t keeper_pid = 0;
+  int64_t started = 0;  ///< unix nanoseconds
+  template <class A>
+  void fields(A& a) {
+    a(version, id, phase, pid, keeper_pid, started);
+  }
+};
+
+struct HelloExec {
+  Text token;
+  int32_t pid = 0;
+  template <class A>
+  void fields(A& a) {
+    a(token, pid);
+  }
+};
+
+struct HelloEnd {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
+struct Created {
+  int32_t pid = 0;
+  template <class A>
+  void fields(A& a) {
+    a(pid);
+  }
+};
+
+struct Ready {
+  int32_t pid = 0;
+  template <class A>
+  void fields(A& a) {
+    a(pid);
+  }
+};
+
+/// Token empty: the container's init.
+struct Started {
+  Text token;
+  int32_t pid = 0;
+  int64_t time = 0;
+  template <class A>
+  void fields(A& a) {
+    a(token, pid, time);
+  }
+};
+
+/// A StepReport, or `step` kKeeperStep: what the keeper itself could not do.
+struct Failed {
+  Text token;
+  uint32_t step = 0;
+  uint32_t reason = 0;
+  int32_t error = 0;
+  int32_t signal = 0;  ///< the process was killed by it before exec
+  Text subject;
+  template <class A>
+  void fields(A& a) {
+    a(token, step, reason, error, signal, subject);
+  }
+};
+constexpr uint32_t kKeeperStep = 0xffffffff;
+
+struct Exited {
+  int32_t exit_code = 0;
+  int32_t signal = 0;
+  uint8_t oom_killed = 0;
+  int64_t started = 0;
+  int64_t finished = 0;
+  template <class A>
+  void fields(A& a) {
+    a(exit_code, signal, oom_killed, started, finished);
+  }
+};
+
+struct ExecExited {
+  Text token;
+  int32_t exit_code = 0;
+  int64_t finished = 0;
+  template <class A>
+  void fields(A& a) {
+    a(token, exit_code, finished);
+  }
+};
+
+struct AttachEnded {
+  uint64_t id = 0;
+  uint8_t reason = 0;  ///< AttachEnd
+  template <class A>
+  void fields(A& a) {
+    a(id, reason);
+  }
+};
+
+struct CommandFailed {
+  uint8_t command = 0;  ///< alternative of Command
+  Text token;
+  int32_t error = 0;
+  template <class A>
+  void fields(A& a) {
+    a(command, token, error);
+  }
+};
+
+}  // namespace notice
+
+using Notice = std::variant<notice::Hello, notice::HelloExec, notice::HelloEnd, notice::Created,
+                            notice::Ready, notice::Started, notice::Failed, notice::Exited,
+                            notice::ExecExited, notice::AttachEnded, notice::CommandFailed>;
+
+/// The exit record on disk (exit_record.h).
+struct ExitRecordLayout {
+  uint32_t magic = kMagic;
+  uint32_t version = 1;
+  notice::Exited exited;
+  static constexpr uint32_t kMagic = 0x54584542;  ///< "BEXT"
+  template <class A>
+  void fields(A& a) {
+    a(magic, version);
+    exited.fields(a);
+  }
+};
+
+}  // namespace berth::launch
