@@ -204,13 +204,15 @@ RouteBatch& RouteBatch::change_link(const LinkChange& change) {
 }
 
 RouteBatch& RouteBatch::change_bridge_port(const BridgePortChange& change) {
-  ifinfomsg header = link_header(change.index);
-  header.ifi_family = AF_BRIDGE;
-  NetlinkMessage message(begin("change bridge port", name_or_index({}, change.index)), RTM_SETLINK,
-                         NLM_F_REQUEST, header);
-  message.nest(IFLA_PROTINFO, [&](NetlinkMessage& port) {
-    if (change.hairpin) port.u8(IFLA_BRPORT_MODE, *change.hairpin ? BRIDGE_MODE_HAIRPIN : 0);
-    if (change.isolated) port.u8(IFLA_BRPORT_ISOLATED, *change.isolated ? 1 : 0);
+  NetlinkMessage message(begin("change bridge port", change.name), RTM_NEWLINK, NLM_F_REQUEST,
+                         link_header(0));
+  message.text(IFLA_IFNAME, change.name);
+  message.nest(IFLA_LINKINFO, [&](NetlinkMessage& info) {
+    info.text(IFLA_INFO_SLAVE_KIND, "bridge");
+    info.nest(IFLA_INFO_SLAVE_DATA, [&](NetlinkMessage& port) {
+      if (change.hairpin) port.u8(IFLA_BRPORT_MODE, *change.hairpin ? 1 : 0);
+      if (change.isolated) port.u8(IFLA_BRPORT_ISOLATED, *change.isolated ? 1 : 0);
+    });
   });
   return *this;
 }

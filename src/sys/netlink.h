@@ -53,7 +53,7 @@ struct LinkChange {
 
 /// Bridge port flags of a link that is enslaved.
 struct BridgePortChange {
-  uint32_t index = 0;
+  std::string name;
   std::optional<bool> hairpin;
   std::optional<bool> isolated;  ///< isolated ports do not talk to each other (icc=false)
 };

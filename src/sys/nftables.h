@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,7 +33,7 @@ enum class NftType : uint32_t {
 struct NftChain {
   std::string name;
   NftChainType type = NftChainType::Filter;
-  NftHook hook = NftHook::Forward;
+  std::optional<NftHook> hook;  ///< none: a chain that others jump to
   int32_t priority = 0;
 };
 
@@ -119,6 +120,9 @@ class NftTransaction {
     std::string_view operation;
     std::string subject;
   };
+  std::string& begin(std::string_view operation, std::string subject);
+  void change_elements(NftFamily family, std::string_view table, std::string_view set,
+                       std::span<const NftElement> elements, bool add);
   std::string bytes_;
   std::vector<Step> steps_;
 };
@@ -138,6 +142,7 @@ class NftSocket {
  private:
   explicit NftSocket(UniqueFd fd) : fd_(std::move(fd)) {}
   UniqueFd fd_;
+  uint32_t sequence_ = 1;
 };
 
 }  // namespace berth::sys
