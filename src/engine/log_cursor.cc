@@ -276,6 +276,7 @@ void LogCursor::emit(launch::LogStream stream, uint64_t time, std::string_view l
   if (query_.timestamps == LogTimestamps::Yes) {
     stamp = to_rfc3339_fixed(from_unix_nanoseconds(static_cast<int64_t>(time))) + " ";
   }
+  stamp += query_.prefix;
   if (query_.framing == LogFraming::Multiplexed) {
     uint32_t length = static_cast<uint32_t>(stamp.size() + line.size());
     char header[8] = {static_cast<char>(stream),

@@ -31,6 +31,7 @@ struct LogQuery {
   std::optional<uint64_t> tail = {};  ///< last n lines of both streams together
   LogTimestamps timestamps = LogTimestamps::No;
   LogFraming framing = LogFraming::Multiplexed;
+  std::string prefix = {};  ///< before each line, behind the timestamp (--details)
 };
 
 class LogCursor {
