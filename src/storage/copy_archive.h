@@ -32,6 +32,9 @@ uint32_t go_file_mode(uint32_t st_mode);
 Result<PathStat> stat_path(const sys::RootDir& root, std::string_view path);
 
 struct CopyOutOptions {
+  /// The archive's top name instead of the path's own (a volume's root is "/_data" here but "/data" to its
+  /// container). Empty: the path's.
+  std::string base_name = {};
   std::stop_token stop = {};
 };
 /// The archive of one file or directory, rooted at its base name; "dir/." gives "./..." names. The final link
@@ -40,8 +43,10 @@ Result<void> copy_out(const sys::RootDir& root, std::string_view path, ByteSink&
                       const CopyOutOptions& options = {});
 
 struct CopyInOptions {
-  Overwrite overwrite = Overwrite::Any;     ///< SameKindOnly: noOverwriteDirNonDir
-  Ownership ownership = Ownership::Ignore;  ///< Keep: copyUIDGID, else root owns what is new
+  Overwrite overwrite = Overwrite::Any;  ///< SameKindOnly: noOverwriteDirNonDir
+  /// With copyUIDGID: the container's user, for everything; else the archive's own ids are kept, as docker
+  /// does.
+  std::optional<FixedOwner> owner = {};
   ArchiveLimits limits = {};
   std::stop_token stop = {};
 };
