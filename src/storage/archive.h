@@ -46,6 +46,9 @@ enum class DeviceNodes { Create, Refuse };
 /// docker cp's noOverwriteDirNonDir: whether a directory may take the place of a file or a file of a
 /// directory.
 enum class Overwrite { Any, SameKindOnly };
+/// What an entry for the root itself ("./") does: a layer's sets mode, owner and times; docker cp and ADD
+/// leave the directory that they unpack into as it is.
+enum class RootEntry { Apply, Ignore };
 /// Whether the archive's owners are kept or everything belongs to whoever runs.
 enum class Ownership { Keep, Ignore };
 
@@ -55,6 +58,7 @@ struct UnpackOptions {
   DeviceNodes device_nodes = DeviceNodes::Create;
   Overwrite overwrite = Overwrite::Any;
   Ownership ownership = Ownership::Keep;
+  RootEntry root_entry = RootEntry::Apply;
   std::optional<FixedOwner> owner = {};  ///< overrides the archive's
   /// Roots of the layers beneath, top first: a hard link to a file that only they hold copies it, and parents
   /// that the archive does not name take mode and owner from them.

@@ -32,7 +32,8 @@ class CompressingSink : public ByteSink {
  public:
   virtual Result<void> finish() = 0;
 };
-/// None, Gzip and Zstd. The output is the same for the same input. `sink` must outlive the result.
+/// None, Gzip and Zstd. The output may differ between processors and library versions. `sink` must outlive
+/// the result.
 Result<std::unique_ptr<CompressingSink>> compress(ByteSink& sink, Compression compression);
 
 }  // namespace berth::storage

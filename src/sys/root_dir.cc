@@ -170,7 +170,7 @@ Result<RootDir> RootDir::make_dirs(std::string_view path, mode_t mode, uid_t uid
         return Error::from_errno("chown", prefix, errno);
       }
       // The process' umask must not decide over modes inside an image.
-      if (::fchmodat(split.parent.get(), split.name.c_str(), mode, 0) != 0) {
+      if (::fchmodat(split.parent.get(), split.name.c_str(), mode, AT_SYMLINK_NOFOLLOW) != 0) {
         return Error::from_errno("chmod", prefix, errno);
       }
     } else if (errno != EEXIST) {

@@ -1,0 +1,51 @@
+// unpack(): compressed archive -> pipeline -> reader -> tree.
+#include "base/format.h"
+#include "storage/archive.h"
+#include "storage/compression.h"
+#include "storage/pipeline.h"
+#include "storage/recipe.h"
+#include "storage/tar_reader.h"
+#include "storage/tree_writer.h"
+
+namespace berth::storage {
+namespace {
+
+Result<uint64_t> unpack_entries(TarReader& reader, TreeWriter& writer, const UnpackOptions& options) {
+  uint64_t count = 0;
+  TarEntry entry;
+  while (true) {
+    if (options.stop.stop_requested()) return Error(Kind::Cancelled, "cancelled");
+    TRY(bool found, reader.next(entry));
+    if (!found) return count;
+    if (options.filter && !options.filter(entry.name)) continue;
+    if (auto applied = writer.apply(entry, reader); !applied) {
+      return std::move(applied).error().in("unpack", fmt::format("\"{}\"", entry.name.substr(0, 256)));
+    }
+    ++count;
+  }
+}
+
+}  // namespace
+
+Result<UnpackResult> unpack(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options) {
+  TRY(auto plain, decompress(archive, {.max_bytes = options.limits.max_bytes}));
+  ChunkPipeline pipeline(*plain, options.stop);
+  std::optional<RecipeWriter> recipe;
+  if (options.recipe != nullptr) recipe.emplace(*options.recipe);
+  RecipeWriter* recipe_writer = recipe ? &*recipe : nullptr;
+
+  TarReader reader(pipeline, options.limits, recipe_writer);
+  TreeWriter writer(root, options, recipe_writer);
+  TRY(uint64_t entries, unpack_entries(reader, writer, options));
+  CHECK(reader.drain());
+  CHECK(writer.finish());
+  if (recipe) CHECK(recipe->finish());
+  Digest diff_id = pipeline.finish();
+  return UnpackResult{.diff_id = std::move(diff_id),
+                      .stream_bytes = pipeline.bytes(),
+                      .content_bytes = writer.content_bytes(),
+                      .entries = entries,
+                      .recipe_valid = recipe && !writer.has_replaced()};
+}
+
+}  // namespace berth::storage
