@@ -1,0 +1,263 @@
+// Files in and out of a container: diff, export, and docker cp. A running container is seen through its own
+// root; of one that is stopped the merged view is opened without mounting it anywhere, and paths below its
+// volumes lead to their sources.
+#include <algorithm>
+
+#include "base/format.h"
+#include "engine/core.h"
+#include "engine/paths.h"
+#include "spec/image.h"
+#include "storage/copy_archive.h"
+#include "sys/root_dir.h"
+
+namespace berth::engine {
+namespace {
+
+/// A path as it is reached from outside: beneath a root, by a path of that root.
+struct Place {
+  sys::RootDir root;
+  std::string path;
+  std::string name;  ///< what the container calls it
+};
+
+/// What finding a place needs, copied so that a worker thread can use it.
+struct PlaceInputs {
+  storage::Snapshotter* snapshotter;
+  std::string id;
+  std::optional<Digest> chain_id;
+  int pid = 0;  ///< 0: not running
+  bool readonly_root = false;
+  std::vector<MountPoint> mounts;
+};
+
+PlaceInputs inputs_of(Core& core, const Container& container) {
+  const ContainerRecord& record = container.record;
+  int pid = container.run != nullptr && is_alive(record.state.status) ? record.state.pid : 0;
+  PlaceInputs inputs{
+      core.snapshotter.get(), record.id, record.chain_id, pid, record.host_config.readonly_rootfs,
+      record.mounts};
+  for (MountPoint& mount : inputs.mounts) {
+    if (mount.type != spec::MountType::Volume) continue;
+    auto volume = core.volumes.find(mount.name);
+    if (volume != core.volumes.end()) mount.source = volume->second.mountpoint;
+    if (!mount.subpath.empty()) mount.source += "/" + mount.subpath;
+  }
+  return inputs;
+}
+
+/// The deepest mount that a clean path lies in.
+const MountPoint* mount_of(const std::vector<MountPoint>& mounts, std::string_view path) {
+  const MountPoint* found = nullptr;
+  for (const MountPoint& mount : mounts) {
+    bool within = path == mount.destination ||
+                  (path.starts_with(mount.destination) && path[mount.destination.size()] == '/');
+    if (within && (found == nullptr || mount.destination.size() > found->destination.size())) found = &mount;
+  }
+  return found;
+}
+
+std::string base_name(std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  size_t slash = path.rfind('/');
+  return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+}
+
+Result<sys::RootDir> open_root(const PlaceInputs& inputs, storage::ViewAccess access) {
+  if (inputs.pid != 0) return sys::RootDir::open(fmt::format("/proc/{}/root", inputs.pid));
+  return inputs.snapshotter->view(inputs.id, inputs.chain_id, access);
+}
+
+/// "/x/y/." and "/x/y/" mean what is in the directory: that part of the path is kept.
+std::string_view trailing_part(std::string_view path) {
+  if (path.ends_with("/.")) return "/.";
+  if (path.size() > 1 && path.ends_with('/')) return "/";
+  return "";
+}
+
+Result<Place> find_place(const PlaceInputs& inputs, const std::string& path, storage::ViewAccess access) {
+  TRY(sys::RootDir root, open_root(inputs, access));
+  std::string absolute = path.starts_with('/') ? path : "/" + path;
+  if (inputs.pid != 0) return Place{std::move(root), absolute, base_name(absolute)};
+  // The last component may be missing or a link: only its parent is resolved.
+  std::string_view tail = trailing_part(absolute);
+  auto resolved = root.resolve(absolute, tail.empty() ? sys::Follow::No : sys::Follow::Yes);
+  std::string clean = resolved ? *resolved : absolute;
+  const MountPoint* mount = mount_of(inputs.mounts, clean);
+  if (mount == nullptr || mount->type == spec::MountType::Tmpfs || mount->source.empty()) {
+    return Place{std::move(root), absolute, base_name(absolute)};
+  }
+  if (access == storage::ViewAccess::ReadWrite && !mount->read_write) {
+    return Error(Kind::Forbidden, "mounted volume is marked read-only");
+  }
+  auto source = sys::RootDir::open(mount->source);
+  if (!source && mount->type == spec::MountType::Bind) {
+    // A bound file: its directory is the root, its name the path.
+    size_t slash = mount->source.rfind('/');
+    TRY(source, sys::RootDir::open(slash == 0 ? "/" : mount->source.substr(0, slash)));
+    return Place{std::move(*source), mount->source.substr(slash), base_name(clean)};
+  }
+  if (!source) return std::move(source).error();
+  std::string rest = clean.substr(mount->destination.size());
+  return Place{std::move(*source),
+               (rest.empty() ? "/" : rest) + std::string(rest.empty() && tail == "/" ? "" : tail),
+               base_name(clean)};
+}
+
+Error missing_path(const std::string& path, const std::string& id) {
+  return failure(Kind::NotFound, "Could not find the file {} in container {}", path, id);
+}
+
+Result<storage::PathStat> stat_place(const PlaceInputs& inputs, const std::string& path) {
+  TRY(Place place, find_place(inputs, path, storage::ViewAccess::ReadOnly));
+  auto stat = storage::stat_path(place.root, place.path);
+  if (!stat && stat.error().kind() == Kind::NotFound) return missing_path(path, inputs.id);
+  if (!stat) return std::move(stat).error();
+  if (!place.name.empty() && place.name != ".") stat->name = place.name;
+  return stat;
+}
+
+/// The uid and gid that the container's User resolves to, for copyUIDGID. Numbers only need no lookup.
+std::optional<storage::FixedOwner> numeric_owner(const std::string& user) {
+  storage::FixedOwner owner;
+  size_t colon = user.find(':');
+  char* end = nullptr;
+  std::string uid = user.substr(0, colon);
+  owner.uid = static_cast<uint32_t>(std::strtoul(uid.c_str(), &end, 10));
+  if (uid.empty() || *end != '\0') return std::nullopt;
+  if (colon == std::string::npos) return owner;
+  std::string gid = user.substr(colon + 1);
+  owner.gid = static_cast<uint32_t>(std::strtoul(gid.c_str(), &end, 10));
+  if (gid.empty() || *end != '\0') return std::nullopt;
+  return owner;
+}
+
+/// One line "name:x:uid:gid:..." of the container's passwd file, which is data from inside: bounded.
+std::optional<storage::FixedOwner> named_owner(const sys::RootDir& root, std::string_view name) {
+  auto file = root.open("/etc/passwd", 0);
+  if (!file) return std::nullopt;
+  auto text = sys::read_fd(file->get(), size_t{4} << 20);
+  if (!text) return std::nullopt;
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    if (!line.starts_with(name) || line.size() <= name.size() || line[name.size()] != ':') continue;
+    size_t second = line.find(':', name.size() + 1);
+    size_t third = second == std::string_view::npos ? second : line.find(':', second + 1);
+    if (third == std::string_view::npos) return std::nullopt;
+    std::string_view numbers = line.substr(second + 1);
+    size_t end = numbers.find(':', third - second);
+    return numeric_owner(std::string(numbers.substr(0, end)));
+  }
+  return std::nullopt;
+}
+
+Result<storage::FixedOwner> owner_of(const sys::RootDir& root, const std::string& user) {
+  if (user.empty()) return storage::FixedOwner{};
+  if (auto owner = numeric_owner(user)) return *owner;
+  if (auto owner = named_owner(root, std::string_view(user).substr(0, user.find(':')))) return *owner;
+  return failure(Kind::InvalidArgument, "unable to find user {}: no matching entries in passwd file", user);
+}
+
+}  // namespace
+
+io::Task<Result<std::vector<storage::Change>>> Containers::changes(std::string reference) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  storage::Snapshotter* snapshotter = core_.snapshotter.get();
+  std::string id = container->record.id;
+  std::optional<Digest> chain = container->record.chain_id;
+  co_return co_await core_.loop.on_worker(
+      [snapshotter, id, chain] { return snapshotter->changes(id, chain); });
+}
+
+io::Task<Result<void>> Containers::export_root(std::string reference, storage::ByteSink& out) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  storage::Snapshotter* snapshotter = core_.snapshotter.get();
+  std::string id = container->record.id;
+  std::optional<Digest> chain = container->record.chain_id;
+  storage::ByteSink* sink = &out;
+  auto work = [snapshotter, id, chain, sink](std::stop_token stop) -> Result<void> {
+    TRY(sys::RootDir root, snapshotter->view(id, chain, storage::ViewAccess::ReadOnly));
+    storage::PackOptions options;
+    options.stop = stop;
+    CHECK(storage::pack_tree(root, *sink, options));
+    return {};
+  };
+  CO_CHECK(co_await core_.loop.on_worker(work));
+  core_.publish(container->record, "export");
+  co_return Result<void>();
+}
+
+io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference, std::string path) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  PlaceInputs inputs = inputs_of(core_, *container);
+  co_return co_await core_.loop.on_worker([inputs, path] { return stat_place(inputs, path); });
+}
+
+io::Task<Result<void>> Containers::copy_out(std::string reference, std::string path, storage::ByteSink& out,
+                                            std::function<void(const storage::PathStat&)> ready) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  PlaceInputs inputs = inputs_of(core_, *container);
+  CO_TRY(storage::PathStat stat,
+         co_await core_.loop.on_worker([inputs, path] { return stat_place(inputs, path); }));
+  ready(stat);
+  storage::ByteSink* sink = &out;
+  auto work = [inputs, path, sink](std::stop_token stop) -> Result<void> {
+    TRY(Place place, find_place(inputs, path, storage::ViewAccess::ReadOnly));
+    storage::CopyOutOptions options;
+    if (base_name(place.path) != place.name && trailing_part(path) != "/.") options.base_name = place.name;
+    options.stop = stop;
+    return storage::copy_out(place.root, place.path, *sink, options);
+  };
+  CO_CHECK(co_await core_.loop.on_worker(work));
+  core_.publish(container->record, "archive-path");
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> Containers::copy_in(std::string reference, std::string path,
+                                           storage::ByteSource& archive, storage::CopyInOptions options,
+                                           CopyOwner owner) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  // A start must not mount the writable layer while it is written from outside.
+  io::Mutex::Guard guard = co_await container->operation.lock();
+  if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
+  PlaceInputs inputs = inputs_of(core_, *container);
+  const MountPoint* mount = mount_of(inputs.mounts, clean_path(path));
+  if (inputs.readonly_root && mount == nullptr)
+    co_return Error(Kind::Forbidden, "container rootfs is marked read-only");
+  storage::ByteSource* source = &archive;
+  std::string user = container->record.config.user;
+  auto work = [inputs, path, source, options, owner, user](std::stop_token stop) mutable -> Result<void> {
+    TRY(Place place, find_place(inputs, path, storage::ViewAccess::ReadWrite));
+    options.stop = stop;
+    if (owner == CopyOwner::ContainerUser) {
+      TRY(sys::RootDir root, open_root(inputs, storage::ViewAccess::ReadOnly));
+      TRY(options.owner, owner_of(root, user));
+    }
+    auto copied = storage::copy_in(place.root, place.path, *source, options);
+    if (!copied && copied.error().kind() == Kind::NotFound) return missing_path(path, inputs.id);
+    return copied;
+  };
+  CO_CHECK(co_await core_.loop.on_worker(std::move(work)));
+  core_.publish(container->record, "extract-to-dir");
+  co_return Result<void>();
+}
+
+io::Task<Result<ContainerSize>> Containers::size(std::string reference) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  storage::Snapshotter* snapshotter = core_.snapshotter.get();
+  std::string id = container->record.id;
+  std::optional<Digest> chain = container->record.chain_id;
+  auto work = [snapshotter, id, chain]() -> Result<ContainerSize> {
+    ContainerSize size;
+    TRY(size.writable, snapshotter->usage(id));
+    size.root = size.writable;
+    if (!chain) return size;
+    TRY(auto layers, snapshotter->chain(*chain));
+    for (const storage::Layer& layer : layers) size.root += layer.size;
+    return size;
+  };
+  co_return co_await core_.loop.on_worker(work);
+}
+
+}  // namespace berth::engine
