@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,16 +14,13 @@
 #include "base/digest.h"
 #include "base/result.h"
 #include "build/progress.h"
+#include "io/cancel.h"
 #include "io/task.h"
 #include "spec/container.h"
 #include "spec/image.h"
 #include "spec/reference.h"
 #include "storage/image_store.h"
 #include "sys/fd.h"
-
-namespace berth::io {
-class EventLoop;
-}
 
 namespace berth::build {
 
@@ -85,7 +81,7 @@ struct BuildResult {
 
 struct BuildLimits {
   uint64_t max_context_bytes = uint64_t{64} << 30;
-  uint64_t max_context_entries = 2'000'000;
+  uint64_t max_context_entries = 1'000'000;
   uint64_t max_download_bytes = uint64_t{16} << 30;
   uint64_t max_log_bytes = uint64_t{2} << 20;     ///< of one RUN's output that is passed on
   uint64_t max_cache_bytes = uint64_t{20} << 30;  ///< beyond it the least recently used records go
@@ -149,7 +145,7 @@ class Builder {
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;
 
-  /// Builds and tags. A stop request ends the running step; whatever the end, nothing is left of unfinished
+  /// Builds and tags. Cancelling ends the running step; whatever the end, nothing is left of unfinished
   /// steps. Reports everything to `progress`, which must outlive the task.
   io::Task<Result<BuildResult>> build(BuildRequest request, ProgressSink& progress, io::CancelToken cancel);
 

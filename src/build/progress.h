@@ -51,10 +51,10 @@ struct StepTransfer {
   uint64_t total = 0;
 };
 
-/// docker's " ---> <id>": the id names the state after the step (the image's id after the last one).
+/// docker's " ---> <id>": names the state after the step (the image's id after the last one).
 struct StepCompleted {
   uint32_t step = 0;
-  Digest id;
+  std::string id = {};  ///< 64 hex digits; empty for an ARG before the first FROM
   std::chrono::nanoseconds duration{};
 };
 

@@ -1,0 +1,82 @@
+// From a parsed Dockerfile to a BuildPlan: the graph, the image's configuration and history, and the steps
+// that a user sees. Pure: what is known of base images is given; what is missing is asked for.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/digest.h"
+#include "build/graph.h"
+#include "spec/dockerfile.h"
+#include "spec/image.h"
+
+namespace berth::build {
+
+struct PlanOptions {
+  std::map<std::string, std::optional<std::string>> build_args = {};
+  std::map<std::string, std::string> labels = {};
+  std::string target = {};
+  spec::Platform platform;  ///< wanted
+  StepNetwork network = StepNetwork::Bridge;
+  std::vector<std::string> extra_hosts = {};
+  Caching caching = Caching::Normal;
+};
+
+/// An image that the Dockerfile names, and for what platform.
+struct ImageName {
+  std::string reference;
+  std::string platform;
+  auto operator<=>(const ImageName&) const = default;
+};
+struct ImageFacts {
+  Digest id;
+  std::optional<Digest> chain_id;
+  std::shared_ptr<const spec::ImageConfig> config;
+};
+using KnownImages = std::map<ImageName, ImageFacts>;
+
+/// One entry of the new image's history. A vertex that makes no layer leaves an empty one.
+struct PlannedHistory {
+  std::string created_by;
+  std::optional<VertexId> vertex = {};
+};
+
+/// One instruction as progress shows it.
+struct PlannedStep {
+  uint32_t number = 0;
+  std::string stage = {};
+  std::string instruction = {};
+  spec::LineRange lines = {};
+  bool onbuild = false;
+  std::optional<VertexId> vertex = {};  ///< none: it changes the configuration alone
+};
+
+struct BuildPlan {
+  Graph graph;
+  VertexId target = 0;
+  spec::ImageConfig
+      config;  ///< with the base's history; created, diff_ids and what `history` adds come at the end
+  std::vector<PlannedHistory> history;
+  std::vector<PlannedStep> steps;
+  std::vector<spec::DockerfileWarning> warnings;
+};
+
+struct MissingImage {
+  ImageName name;
+  spec::LineRange lines;
+};
+
+/// Either the plan or the images that must be looked up before there can be one.
+using PlanOutcome = std::variant<BuildPlan, std::vector<MissingImage>>;
+
+spec::DockerfileResult<PlanOutcome> plan_build(const spec::Dockerfile& file, const PlanOptions& options,
+                                               const KnownImages& images);
+
+}  // namespace berth::build
