@@ -37,8 +37,14 @@ class Exec(EngineCase):
         self.assertEqual(self.ok("exec", "-u", "app", self.box, "sh", "-c", "echo $HOME").text, "/home/app")
 
     def test_not_found_and_not_executable(self):
-        self.fails(127, "exec", self.box, "no-such-program", says="executable file not found")
-        self.fails(126, "exec", self.box, "/etc/passwd", says="permission denied")
+        # docker puts the reason on stdout; it must be said, wherever.
+        for program, code, says in (("no-such-program", 127, "executable file not found"),
+                                    ("/etc/passwd", 126, "permission denied")):
+            with self.subTest(program=program):
+                result = self.engine("exec", self.box, program)
+                self.assertIn(says, (result.out + result.err).lower(), str(result))
+                if not self.against_docker:  # 20.10 answers 126 to both
+                    self.assertEqual(result.code, code, str(result))
 
     def test_killed_by_a_signal(self):
         self.assertEqual(self.engine("exec", self.box, "sh", "-c", "kill -9 $$").code, 137)
@@ -71,6 +77,7 @@ class Exec(EngineCase):
         self.assertIn("Seccomp:\t2", status)
 
     def test_privileged(self):
+        self.only_berth("runc fails where the machine itself withholds a capability")
         self.assertIn("CapInh:\t0000000000000000", self.ok("exec", "--privileged", self.box, "cat", "/proc/self/status").out)
         self.assertNotIn("CapEff:\t00000000a80425fb", self.ok("exec", "--privileged", self.box, "cat", "/proc/self/status").out)
 
