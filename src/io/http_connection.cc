@@ -98,6 +98,12 @@ void HttpConnection::close_if_idle() {
   readable_.notify_all();
 }
 
+void HttpConnection::disconnect() {
+  if (!socket_) return;
+  ::shutdown(socket_.get(), SHUT_RDWR);
+  on_events(EPOLLHUP);
+}
+
 void HttpConnection::consume(size_t count) {
   input_at_ += count;
   if (input_at_ < input_.size()) return;
@@ -545,7 +551,6 @@ Task<Result<HijackedSocket>> HttpConnection::hijack_silently() {
 
 Task<Result<HijackedSocket>> HttpConnection::hijack_with(std::string head) {
   if (call_->answer != Answer::None) co_return Error(Kind::Internal, "the answer has been sent already");
-  if (!call_->body_done) co_return Error(Kind::Internal, "the request's body has not been read");
   call_->answer = Answer::Done;
   if (!head.empty()) {
     iovec part{head.data(), head.size()};

@@ -51,6 +51,8 @@ class HttpConnection final : public Exchange, private Pollable {
   bool busy() const { return call_ != nullptr; }
   /// Ends the connection if it has no request.
   void close_if_idle();
+  /// Cuts the connection in both directions: reads and writes fail from now on.
+  void disconnect();
 
   const HttpRequestHead& request() const override;
   Task<Result<size_t>> read_some(std::span<char> buffer) override;

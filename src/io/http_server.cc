@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kBacklog = 1024;
 constexpr std::chrono::milliseconds kDescriptorsExhaustedPause{50};
+constexpr std::chrono::seconds kAfterDisconnect{1};
 
 struct Listener {
   sys::UniqueFd socket;
@@ -86,6 +87,7 @@ struct HttpServer::Impl {
   Task<void> accept_all(Listener* listener);
   Task<void> sweep();
   void start(Listener listener);
+  Task<bool> until_none_busy(SteadyTime deadline);
 };
 
 namespace {
@@ -242,19 +244,28 @@ void HttpServer::close_listeners() {
   for (auto* connection : impl_->service.connections) connection->close_if_idle();
 }
 
-Task<void> HttpServer::drain(SteadyTime deadline) {
-  close_listeners();
+Task<bool> HttpServer::Impl::until_none_busy(SteadyTime deadline) {
   auto any_busy = [this] {
-    for (auto* connection : impl_->service.connections) {
+    for (auto* connection : service.connections) {
       if (connection->busy()) return true;
     }
     return false;
   };
   while (any_busy()) {
-    Task<Result<void>> change = wait_for(&impl_->service.connection_changed);
+    Task<Result<void>> change = wait_for(&service.connection_changed);
     auto changed = co_await with_deadline(std::move(change), deadline);
-    if (!changed) co_return;
+    if (!changed) co_return false;
   }
+  co_return true;
+}
+
+Task<void> HttpServer::drain(SteadyTime deadline) {
+  close_listeners();
+  bool drained = co_await impl_->until_none_busy(deadline);
+  if (drained) co_return;
+  for (auto* connection : impl_->service.connections) connection->disconnect();
+  [[maybe_unused]] bool ended =
+      co_await impl_->until_none_busy(std::chrono::steady_clock::now() + kAfterDisconnect);
 }
 
 size_t HttpServer::connections() const {

@@ -76,7 +76,8 @@ class Exchange {
   virtual void abort() = 0;
 
   /// Leaves HTTP: sends `101 UPGRADED` when the client asked for an upgrade (with `Upgrade:` its protocol),
-  /// otherwise `200 OK` without length, and hands the socket over. The request's body must have been read.
+  /// otherwise `200 OK` without length, and hands the socket over. What has not been read of the request's
+  /// body becomes part of the stream, as it was sent.
   virtual Task<Result<HijackedSocket>> hijack(std::string_view content_type) = 0;
   /// Hands the socket over as it is, nothing sent.
   virtual Task<Result<HijackedSocket>> hijack_silently() = 0;
@@ -106,7 +107,8 @@ class HttpServer {
 
   /// Stops accepting and closes idle connections; removes the unix sockets' paths.
   void close_listeners();
-  /// Returns when the last running request has ended or the deadline has come.
+  /// Returns when the last running request has ended. Those that still run when the deadline comes lose their
+  /// connection, as if their clients had gone, and are awaited for a second more.
   Task<void> drain(SteadyTime deadline);
   size_t connections() const;
 

@@ -87,6 +87,12 @@ class HttpServerTest : public testing::Test {
     loop_.stop();
   }
 
+  Task<void> drain_at_once() {
+    co_await server_->drain(std::chrono::steady_clock::now());
+    drained_ = true;
+    loop_.stop();
+  }
+
   sys::UniqueFd connect() {
     sys::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
     sockaddr_un address{};
@@ -149,6 +155,7 @@ class HttpServerTest : public testing::Test {
   std::unique_ptr<HttpServer> server_;
   std::atomic<int> requests_ = 0;
   bool gone_ = false;
+  bool drained_ = false;
   std::optional<Kind> endless_error_;
   HijackedSocket hijacked_;
 };
@@ -392,6 +399,23 @@ TEST_F(HttpServerTest, DrainWaitsForRunningRequests) {
   loop_.run();
   loop_.run_until_complete([](EventLoop* on) -> Task<void> { co_await on->yield(); }(&loop_));
   client.join();
+}
+
+TEST_F(HttpServerTest, DrainCutsOffWhatDoesNotEnd) {
+  serve();
+  std::thread client([&] {
+    sys::UniqueFd waiting = connect();
+    sys::UniqueFd sending = connect();
+    send_all(waiting.get(), "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    send_all(sending.get(), "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n");
+    while (requests_ < 2) std::this_thread::yield();
+    loop_.post([&] { loop_.spawn(drain_at_once()); });
+    read_all(waiting.get());
+    read_all(sending.get());
+  });
+  while (!drained_) loop_.run();
+  client.join();
+  EXPECT_TRUE(gone_);
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
     lines_.push({{"status", transfer->what}, {"progressDetail", std::move(detail)}},
                 JsonLines::Weight::Progress);
   } else if (const auto* done = std::get_if<build::StepCompleted>(&event)) {
-    stream(" ---> " + done->id.short_hex() + "\n");
+    if (!done->id.empty()) stream(" ---> " + done->id.substr(0, 12) + "\n");
   } else if (const auto* warning = std::get_if<build::BuildWarning>(&event)) {
     stream("[Warning] " + warning->text + "\n");
   } else if (const auto* tagged = std::get_if<build::ImageTagged>(&event)) {

@@ -79,7 +79,8 @@ Outcome start(Context& context) {
     CO_CHECK(co_await context.engine().containers().exec_start(std::move(id), std::move(request)));
     co_return co_await context.empty(200);
   }
-  bool tty = exec->config.tty;
+  // The framing follows from this request, not from the exec's own Tty, as docker has it.
+  bool tty = options.tty;
   request.framing = tty ? engine::Framing::Raw : engine::Framing::Multiplexed;
   bool multiplexed = !tty && context.since(1, 42) && context.exchange().wants_upgrade();
   CO_TRY(auto hijacked,
