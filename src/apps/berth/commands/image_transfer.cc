@@ -125,9 +125,7 @@ Outcome<int> push(Context& context, const Invocation& invocation) {
 
 Outcome<int> bootstrap(Context& context, const Invocation& invocation) {
   Query query;
-  query.add("image", invocation.argument(0)).add_unless_empty("tag", invocation.text("tag"));
-  query.add_unless_empty("mirror", invocation.text("mirror")).flag("force", invocation.on("force"));
-  for (const std::string& package : invocation.list("include")) query.add("include", package);
+  query.add("image", invocation.argument(0));
   bool quiet = invocation.on("quiet");
   std::string id;
   Progress progress(context.out, quiet ? Progress::Quiet::Yes : Progress::Quiet::No, [&](const Json& aux) {
@@ -155,13 +153,7 @@ constexpr std::array pull_flags{Flag{'a', "all-tags", Type::Bool, "Download all 
                                 platform_flag, Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
 constexpr std::array push_flags{Flag{'a', "all-tags", Type::Bool, "Upload all tags of the repository"}, trust_flag,
                                 platform_flag, Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
-constexpr std::array bootstrap_flags{
-    Flag{'f', "force", Type::Bool, "Make the image anew, even if it is there"},
-    Flag{.name = "include", .type = Type::Strings, .help = "Further packages to install"},
-    Flag{.name = "mirror", .type = Type::String, .help = "Where to fetch the distribution's packages from"},
-    Flag{'q', "quiet", Type::Bool, "Print only the image's id"},
-    Flag{'t', "tag", Type::String, "Name of the image, if not IMAGE itself"},
-};
+constexpr std::array bootstrap_flags{Flag{'q', "quiet", Type::Bool, "Print only the image's id"}};
 
 }  // namespace
 
@@ -208,6 +200,6 @@ const Command bootstrap_command{
     .arity = grammar::exactly(1),
     .action = bootstrap,
     .description = "Make a base image without a registry: \"busybox\" from the host's static busybox, \"debian:SUITE\"\n"
-                   "and \"ubuntu:SUITE\" from the distribution's signed packages."};
+                   "from the distribution's signed packages."};
 
 }  // namespace berth::cli::commands
