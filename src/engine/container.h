@@ -11,6 +11,7 @@
 
 #include "engine/containers.h"
 #include "engine/records.h"
+#include "engine/restart_policy.h"
 #include "io/sync.h"
 #include "launch/keeper.h"
 #include "sys/cgroup.h"
@@ -29,9 +30,7 @@ struct Exec {
 
 /// One life of a container's process: from the spawn of its keeper to the keeper's end.
 struct Run {
-  explicit Run(launch::Keeper keeper) : keeper(std::move(keeper)) {}
-
-  launch::Keeper keeper;
+  std::optional<launch::Keeper> keeper;  ///< none while the sandbox is being prepared
   std::unique_ptr<sys::Cgroup> cgroup;
   std::vector<std::string> endpoints;  ///< ids of network endpoints
   io::Event settled;                   ///< it runs, or could not be started
@@ -52,23 +51,25 @@ struct WaitState {
 
 class Container {
  public:
-  explicit Container(ContainerRecord value) : record(std::move(value)) {}
+  explicit Container(ContainerRecord value) : record(std::move(value)) { torn_down.set(); }
 
   ContainerRecord record;
   /// Held by operations that change what the container is; never while waiting for its process to end.
   io::Mutex operation;
-  std::shared_ptr<Run> run;  ///< null: no process
+  std::shared_ptr<Run> run;  ///< null: no process and none on its way
   /// Set when nothing of an earlier run is left (its cgroup and endpoints are gone).
   io::Event torn_down;
   /// Gone from the table: a holder of the pointer must not act on it any more.
   bool removed = false;
+  bool removing = false;  ///< a removal is under way
   /// Connections that attached before the start.
   std::vector<launch::Attachment> pending;
   std::vector<std::shared_ptr<WaitState>> waits;
   /// Counts starts and stops, so that a delayed restart knows whether it is still wanted.
   uint64_t generation = 0;
-  /// Restarts in a row, for the back-off.
-  int restart_streak = 0;
+  RestartHistory restarts;
+  /// A user has asked for the end that is to come: no restart follows it.
+  bool stop_requested = false;
   std::vector<std::shared_ptr<Exec>> execs;
   /// Wakes the health checks' sleep when the run ends.
   std::shared_ptr<io::Event> health_stop;

@@ -168,7 +168,4 @@ class Containers {
   Core& core_;
 };
 
-/// InvalidArgument: "invalid filter 'x'".
-Result<void> check_container_filters(const Filters& filters);
-
 }  // namespace berth::engine

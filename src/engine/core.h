@@ -77,6 +77,8 @@ class Core {
   io::Mutex image_removal;
   /// Further holders of layers (the build cache), asked before images are removed.
   std::vector<std::function<void(storage::InUse&)>> layer_holders;
+  bool collecting_trash = false;  ///< a worker empties the trash
+  bool trash_waiting = false;     ///< ... and there is more
   /// Set while close() runs: nothing is restarted any more.
   bool closing = false;
 

@@ -35,20 +35,23 @@ spec::Mount bind_of(const MountPoint& point) {
 }
 
 Result<spec::Mount> mount_of(const MountPoint& point) {
+  if (!point.filesystem.empty()) {
+    spec::Mount mount{point.destination, point.filesystem, point.source, point.tmpfs_options};
+    if (!point.read_write) mount.options.push_back("ro");
+    return mount;
+  }
   switch (point.type) {
     case spec::MountType::Bind:
     case spec::MountType::Volume:
+    case spec::MountType::Image:
       return bind_of(point);
     case spec::MountType::Tmpfs: {
       spec::Mount mount{point.destination, "tmpfs", "tmpfs", point.tmpfs_options};
       if (!point.read_write) mount.options.push_back("ro");
       return mount;
     }
-    case spec::MountType::Image:
-      break;
   }
-  return failure(Kind::Unsupported, "mount type \"image\" at {} is not supported by this version of berth",
-                 point.destination);
+  return failure(Kind::Internal, "unknown mount type at {}", point.destination);
 }
 
 /// The root must itself propagate for a mount below it to do so (docker's rootfsPropagation).

@@ -71,6 +71,8 @@ struct MountPoint {
   bool create_source = false;                   ///< -v: a missing host directory is made
   bool anonymous = false;                       ///< a volume without a name of its own
   std::vector<std::string> tmpfs_options = {};  ///< mount options of a tmpfs, or of a volume with options
+  /// Filled in at start: what is mounted is this filesystem with `source` as its device, not a bind.
+  std::string filesystem = {};
   friend bool operator==(const MountPoint&, const MountPoint&) = default;
 };
 

@@ -1,0 +1,218 @@
+// Networks of one container.
+#include "engine/container_network.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "base/log.h"
+#include "engine/container_files.h"
+#include "engine/container_ports.h"
+#include "engine/links.h"
+#include "network/resolv_conf.h"
+#include "sys/file.h"
+
+namespace berth::engine {
+namespace {
+
+void publish_network(Core& core, const network::NetworkRecord& network, std::string action,
+                     const std::string& container_id) {
+  core.events.publish("network", std::move(action), network.id,
+                      {{"container", container_id},
+                       {"name", network.name},
+                       {"type", std::string(network::to_string(network.driver))}});
+}
+
+/// The networks in the order of their interfaces: the one of the network mode first.
+std::vector<std::string> ordered_networks(const ContainerRecord& record) {
+  std::vector<std::string> names;
+  if (record.endpoints.contains(record.host_config.network_mode))
+    names.push_back(record.host_config.network_mode);
+  for (const auto& [name, settings] : record.endpoints) {
+    if (name != record.host_config.network_mode) names.push_back(name);
+  }
+  return names;
+}
+
+/// The network that carries the default route: highest priority, then the first name; internal ones last.
+std::string gateway_network(const Core& core, const ContainerRecord& record) {
+  std::string best;
+  auto rank = [&](const std::string& name) {
+    auto network = core.network->find(name);
+    bool internal = network && (*network)->internal;
+    return std::pair(!internal, record.endpoints.at(name).gw_priority);
+  };
+  for (const auto& [name, settings] : record.endpoints) {
+    if (best.empty() || rank(name) > rank(best)) best = name;
+  }
+  return best;
+}
+
+template <class T, class Parse>
+Result<std::optional<T>> parse_optional(const std::string& text, Parse parse) {
+  if (text.empty()) return std::optional<T>();
+  TRY(T value, parse(text));
+  return std::optional<T>(value);
+}
+
+Result<network::AttachRequest> attach_request(const ContainerRecord& record, const std::string& name) {
+  const spec::EndpointSettings& settings = record.endpoints.at(name);
+  network::AttachRequest request{.network = name,
+                                 .container_id = record.id,
+                                 .container_name = record.name,
+                                 .aliases = dns_aliases(record, settings)};
+  if (settings.ipam) {
+    TRY(request.ipv4, parse_optional<sys::IpAddress>(settings.ipam->ipv4_address, sys::IpAddress::parse));
+    TRY(request.ipv6, parse_optional<sys::IpAddress>(settings.ipam->ipv6_address, sys::IpAddress::parse));
+  }
+  const std::string& wanted_mac = settings.mac_address.empty() && name == record.host_config.network_mode
+                                      ? record.config.mac_address
+                                      : settings.mac_address;
+  TRY(request.mac, parse_optional<sys::MacAddress>(wanted_mac, sys::MacAddress::parse));
+  return request;
+}
+
+Result<const network::EndpointRecord*> attach_one(Core& core, ContainerRecord& record,
+                                                  const network::AttachRequest& request,
+                                                  sys::NetworkNamespace& netns) {
+  TRY(const network::EndpointRecord* endpoint, core.network->attach(request, netns));
+  if (auto saved = core.records->save_endpoint(*endpoint); !saved) {
+    if (auto removal = core.network->detach(endpoint->id); removal) (void)removal->run();
+    return std::move(saved).error();
+  }
+  fill_endpoint(record.endpoints.at(request.network), *endpoint);
+  if (auto network = core.network->find(endpoint->network_id); network) {
+    record.endpoints.at(request.network).network_id = (*network)->id;
+    publish_network(core, **network, "connect", record.id);
+  }
+  return endpoint;
+}
+
+}  // namespace
+
+NetworkPlace network_place(const spec::HostConfig& host) {
+  if (host.network_mode == "host") return NetworkPlace::Host;
+  if (host.network_mode.starts_with("container:")) return NetworkPlace::Container;
+  return NetworkPlace::Own;
+}
+
+std::vector<std::string> dns_aliases(const ContainerRecord& record, const spec::EndpointSettings& settings) {
+  std::vector<std::string> aliases = settings.aliases;
+  for (const std::string& name : {record.short_id(), record.config.hostname}) {
+    if (!name.empty() && std::find(aliases.begin(), aliases.end(), name) == aliases.end())
+      aliases.push_back(name);
+  }
+  return aliases;
+}
+
+void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint) {
+  settings.network_id = endpoint.network_id;
+  settings.endpoint_id = endpoint.id;
+  settings.mac_address = endpoint.mac.is_zero() ? "" : endpoint.mac.to_string();
+  settings.ip_address = endpoint.ipv4 ? endpoint.ipv4->address.to_string() : "";
+  settings.ip_prefix_len = endpoint.ipv4 ? endpoint.ipv4->length : 0;
+  settings.gateway = endpoint.gateway4 ? endpoint.gateway4->to_string() : "";
+  settings.global_ipv6_address = endpoint.ipv6 ? endpoint.ipv6->address.to_string() : "";
+  settings.global_ipv6_prefix_len = endpoint.ipv6 ? endpoint.ipv6->length : 0;
+  settings.ipv6_gateway = endpoint.gateway6 ? endpoint.gateway6->to_string() : "";
+}
+
+void clear_endpoint(spec::EndpointSettings& settings) {
+  settings.endpoint_id.clear();
+  settings.ip_address.clear();
+  settings.ip_prefix_len = 0;
+  settings.gateway.clear();
+  settings.global_ipv6_address.clear();
+  settings.global_ipv6_prefix_len = 0;
+  settings.ipv6_gateway.clear();
+}
+
+Result<std::string> attach_network(Core& core, ContainerRecord& record, const std::string& network,
+                                   sys::NetworkNamespace& netns, const std::string& interface,
+                                   bool default_gateway) {
+  TRY(auto request, attach_request(record, network));
+  request.interface = interface;
+  request.default_gateway = default_gateway;
+  TRY(const network::EndpointRecord* endpoint, attach_one(core, record, request, netns));
+  return endpoint->id;
+}
+
+Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& record,
+                                                 sys::NetworkNamespace& netns) {
+  std::vector<std::string> attached;
+  std::vector<network::PublishedPort> published;
+  std::string gateway = gateway_network(core, record);
+  auto attach_all = [&]() -> Result<void> {
+    for (const std::string& name : ordered_networks(record)) {
+      TRY(auto request, attach_request(record, name));
+      request.interface = fmt::format("eth{}", attached.size());
+      request.default_gateway = name == gateway;
+      if (request.default_gateway) {
+        TRY(request.ports, port_requests(record.config, record.host_config));
+      }
+      TRY(const network::EndpointRecord* endpoint, attach_one(core, record, request, netns));
+      attached.push_back(endpoint->id);
+      published.insert(published.end(), endpoint->ports.begin(), endpoint->ports.end());
+    }
+    return {};
+  };
+  if (auto done = attach_all(); !done) {
+    auto removal = detach_networks(core, record, attached);
+    if (auto removed = removal.run(); !removed) log::warn("{}", removed.error().message());
+    return std::move(done).error();
+  }
+  record.ports = published_ports(record.config, published);
+  return attached;
+}
+
+network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
+                                     const std::vector<std::string>& endpoints) {
+  network::LinkRemoval all;
+  for (const std::string& id : endpoints) {
+    for (auto& [name, settings] : record.endpoints) {
+      if (settings.endpoint_id != id) continue;
+      clear_endpoint(settings);
+      if (auto network = core.network->find(name); network)
+        publish_network(core, **network, "disconnect", record.id);
+    }
+    auto removal = core.network->detach(id);
+    if (removal)
+      all.host_links.insert(all.host_links.end(), removal->host_links.begin(), removal->host_links.end());
+    if (auto removed = core.records->remove_endpoint(id); !removed) {
+      log::warn("endpoint {}: {}", id, removed.error().message());
+    }
+  }
+  record.ports.clear();
+  return all;
+}
+
+Result<void> write_container_files(Core& core, ContainerRecord& record) {
+  NetworkPlace place = network_place(record.host_config);
+  if (place == NetworkPlace::Container) return {};  // those of the other container are mounted
+  std::string directory = core.container_dir(record.id);
+  FileInputs inputs{.record = &record,
+                    .endpoints = core.network->endpoints_of_container(record.id),
+                    .host_network = place == NetworkPlace::Host,
+                    .host_resolv_conf = network::read_host_resolv_conf()};
+  for (const auto& [name, settings] : record.endpoints) {
+    auto network = core.network->find(name);
+    bool user_defined =
+        network && (*network)->driver == network::NetworkDriver::Bridge && !(*network)->predefined;
+    inputs.user_defined_network = inputs.user_defined_network || user_defined;
+  }
+  if (inputs.host_network) {
+    if (auto hosts = sys::read_file("/etc/hosts", 1 << 20)) inputs.host_hosts = std::move(*hosts);
+  }
+  if (auto bridge = core.network->find("bridge"); bridge) {
+    if (const network::IpamPool* pool = (*bridge)->pool(sys::IpFamily::V4))
+      inputs.host_gateway = pool->gateway;
+  }
+  TRY(inputs.links, link_addresses(core, record));
+  TRY(auto files, plan_files(inputs));
+  CHECK(write_files(directory, files));
+  record.hostname_path = directory + "/hostname";
+  record.hosts_path = directory + "/hosts";
+  record.resolv_conf_path = directory + "/resolv.conf";
+  return {};
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,42 @@
+// A container's networks at start and end: endpoints made and released, records kept, what inspect shows
+// filled in. Internal to engine/.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/core.h"
+#include "sys/netns.h"
+
+namespace berth::engine {
+
+/// Where a container's network namespace comes from.
+enum class NetworkPlace { Own, Host, Container };
+NetworkPlace network_place(const spec::HostConfig& host);
+
+/// Joins every network of the record (by `endpoints`), publishes its ports, and fills in addresses and ports.
+/// Returns the endpoints' ids; on failure nothing is left.
+Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& record,
+                                                 sys::NetworkNamespace& netns);
+
+/// One network of a running container (network connect). The record's endpoint is filled in.
+Result<std::string> attach_network(Core& core, ContainerRecord& record, const std::string& network,
+                                   sys::NetworkNamespace& netns, const std::string& interface,
+                                   bool default_gateway);
+
+/// Gives addresses and ports back at once, removes the records, and forgets what was filled in. The links are
+/// removed by the returned work.
+network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
+                                     const std::vector<std::string>& endpoints);
+
+/// Writes the files of /etc for the record's present addresses.
+Result<void> write_container_files(Core& core, ContainerRecord& record);
+
+/// The names the embedded DNS answers for, besides the container's own.
+std::vector<std::string> dns_aliases(const ContainerRecord& record, const spec::EndpointSettings& settings);
+
+void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint);
+void clear_endpoint(spec::EndpointSettings& settings);
+
+}  // namespace berth::engine

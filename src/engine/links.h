@@ -1,0 +1,33 @@
+// Legacy links (docker run --link): on the default bridge an entry in /etc/hosts and environment variables
+// that describe the other container. Internal to engine/.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/core.h"
+
+namespace berth::engine {
+
+struct LinkName {
+  std::string container;
+  std::string alias;
+};
+/// "container:alias" or "container". InvalidArgument: "bad format for links: x".
+Result<LinkName> parse_link(std::string_view text);
+
+/// Address and names of each linked container. WrongState: "Cannot link to a non running container: /a AS b".
+Result<std::vector<std::pair<sys::IpAddress, std::string>>> link_addresses(Core& core,
+                                                                           const ContainerRecord& record);
+
+/// DB_PORT, DB_PORT_5432_TCP_ADDR, DB_NAME, DB_ENV_X, ...
+Result<std::vector<std::string>> link_environment(Core& core, const ContainerRecord& record);
+
+/// The variables for one linked container. Pure.
+std::vector<std::string> link_variables(const ContainerRecord& other, std::string_view own_name,
+                                        std::string_view alias, std::string_view address);
+
+}  // namespace berth::engine

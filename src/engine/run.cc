@@ -1,0 +1,120 @@
+// Listening to keepers: what they say of a container's process becomes its state.
+#include "base/format.h"
+#include "base/log.h"
+#include "engine/lifecycle.h"
+#include "engine/transitions.h"
+
+namespace berth::engine {
+namespace {
+
+void run_started(Core& core, const ContainerHandle& container, const launch::event::Started& event) {
+  Run& run = *container->run;
+  ContainerState& state = container->record.state;
+  run.pid = event.pid;
+  if (auto moved = transition(state, Action::Start); !moved) {
+    log::error("container {}: {}", container->record.short_id(), moved.error().message());
+  }
+  state.pid = event.pid;
+  state.exit_code = 0;
+  state.oom_killed = false;
+  state.error.clear();
+  state.started = event.time;
+  core.save_definition(container->record);
+  core.publish(container->record, "start");
+  start_health_checks(core, container);
+  watch_memory(core, container);
+  run.settled.set();
+}
+
+void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {
+  auto attachment = container->run->attachments.find(event.id);
+  if (attachment == container->run->attachments.end()) return;
+  std::string exec = attachment->second;
+  container->run->attachments.erase(attachment);
+  if (event.reason != launch::event::AttachEnded::Reason::Detached) return;
+  if (exec.empty()) {
+    core.publish(container->record, "detach");
+  } else {
+    core.publish(container->record, "exec_detach", {{"execID", exec}});
+  }
+}
+
+struct EventHandler {
+  Core& core;
+  const ContainerHandle& container;
+
+  void operator()(const launch::event::Created&) const {}
+  void operator()(const launch::event::Ready&) const {}
+  void operator()(const launch::event::Started& event) const { run_started(core, container, event); }
+  void operator()(const launch::event::Failed& event) const { run_failed(core, container, event.failure); }
+  void operator()(const launch::event::Exited& event) const {
+    container_exited(core, container, event.record);
+  }
+  void operator()(const launch::event::ExecStarted& event) const { exec_started(core, container, event); }
+  void operator()(const launch::event::ExecFailed& event) const { exec_failed(core, container, event); }
+  void operator()(const launch::event::ExecExited& event) const { exec_exited(core, container, event); }
+  void operator()(const launch::event::AttachEnded& event) const { attach_ended(core, container, event); }
+  void operator()(const launch::event::CommandFailed& event) const {
+    log::debug("container {}: {} {}: errno {}", container->record.short_id(), event.command, event.token,
+               event.errno_value);
+  }
+};
+
+/// The keeper was killed, and its container with it. An exit record may still tell how it ended.
+void keeper_lost(Core& core, const ContainerHandle& container, Run& run) {
+  if (!run.settled.is_set()) {
+    run_failed(core, container,
+               {.exit_code = 128, .message = "berth-keeper ended before the container had started"});
+    return;
+  }
+  auto record = launch::read_exit_record(core.container_dir(container->record.id) + "/exit");
+  if (!record) {
+    log::error("container {}: its berth-keeper was killed", container->record.short_id());
+    record = launch::ExitRecord{
+        .exit_code = 137, .signal = 9, .started = container->record.state.started, .finished = now()};
+  }
+  container_exited(core, container, *record);
+}
+
+io::Task<void> watch(Core& core, ContainerHandle container, std::shared_ptr<Run> run) {
+  while (true) {
+    auto readable = co_await core.loop.readable(run->keeper->fd());
+    while (true) {
+      auto event = run->keeper->next_event();
+      if (!event) {
+        if (!run->exited.is_set()) keeper_lost(core, container, *run);
+        co_return;
+      }
+      if (!*event) break;
+      if (container->run == run) std::visit(EventHandler{core, container}, **event);
+    }
+    if (!readable) co_return;
+  }
+}
+
+}  // namespace
+
+void watch_run(Core& core, ContainerHandle container) {
+  auto run = container->run;
+  core.tasks.spawn(watch(core, std::move(container), std::move(run)));
+}
+
+void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFailure failure) {
+  ContainerRecord& record = container->record;
+  std::shared_ptr<Run> run = container->run;
+  if (auto moved = transition(record.state, Action::StartFail); !moved) {
+    log::error("container {}: {}", record.short_id(), moved.error().message());
+  }
+  bool program = failure.exit_code == 126 || failure.exit_code == 127;
+  record.state.pid = 0;
+  record.state.exit_code = program ? failure.exit_code : 128;
+  record.state.error = failure.message;
+  run->failure = std::move(failure);
+  run->exited.set();
+  tear_down(core, container, run);
+  core.save_state(record);
+  if (record.host_config.auto_remove) forget_container(core, container, RemoveVolumes::Yes);
+  run->settled.set();
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,274 @@
+// Starting a container: from its record to a running process, or back to where it was. What can block (bind
+// sources on slow filesystems) is looked at on a worker; everything else is system calls of microseconds.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "base/log.h"
+#include "engine/container_limits.h"
+#include "engine/container_network.h"
+#include "engine/lifecycle.h"
+#include "engine/links.h"
+#include "engine/mount_sources.h"
+#include "engine/plan_container.h"
+#include "engine/transitions.h"
+#include "engine/validate.h"
+#include "launch/plan.h"
+
+namespace berth::engine {
+namespace {
+
+launch::StdinMode stdin_mode(const spec::ContainerConfig& config) {
+  if (!config.open_stdin) return launch::StdinMode::Closed;
+  return config.stdin_once ? launch::StdinMode::Once : launch::StdinMode::Open;
+}
+
+Result<launch::LogConfig> log_config(const ContainerRecord& record) {
+  launch::LogConfig log;
+  if (record.host_config.log_config.type == "none") return log;
+  TRY(auto limits, log_limits(record.host_config.log_config));
+  log.mode = launch::LogConfig::Mode::File;
+  log.path = record.log_path;
+  log.max_size = limits.max_size;
+  log.max_files = limits.max_files;
+  return log;
+}
+
+/// The container whose namespace is joined, which must run.
+Result<ContainerHandle> donor(Core& core, std::string_view name, std::string_view what) {
+  auto found = core.containers.find(name);
+  if (!found) return std::move(found).error().in(fmt::format("joining {} namespace of container", what));
+  const ContainerRecord& record = (*found)->record;
+  if (record.state.status == Status::Restarting) {
+    return failure(
+        Kind::WrongState,
+        "cannot join {} namespace of container: Container {} is restarting, wait until the container is "
+        "running",
+        what, record.id);
+  }
+  if (record.state.status != Status::Running && record.state.status != Status::Paused) {
+    return failure(Kind::WrongState,
+                   "cannot join {} namespace of a non running container: container {} is {}", what,
+                   record.name, to_string(record.state.status));
+  }
+  if (what == "IPC" && record.host_config.ipc_mode != "shareable" && record.host_config.ipc_mode != "host") {
+    return failure(Kind::InvalidArgument,
+                   "container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                   record.id);
+  }
+  return found;
+}
+
+Result<std::string> joined_path(Core& core, const ContainerRecord& record, std::string_view mode,
+                                std::string_view what, std::string_view entry) {
+  if (!mode.starts_with("container:")) return std::string();
+  TRY(auto other, donor(core, mode.substr(10), what));
+  if (other->record.id == record.id)
+    return failure(Kind::InvalidArgument, "cannot join own {} namespace", what);
+  return fmt::format("/proc/{}/ns/{}", other->record.state.pid, entry);
+}
+
+Result<std::unique_ptr<sys::Cgroup>> make_cgroup(Core& core, const ContainerRecord& record,
+                                                 const spec::RuntimeSpec& spec) {
+  const spec::ContainerResources& resources = record.host_config.resources;
+  TRY(auto limits, limits_of(resources, spec.resources.devices));
+  const std::string& parent =
+      resources.cgroup_parent.empty() ? core.options.cgroup_parent : resources.cgroup_parent;
+  TRY(auto path, sys::CgroupHost::group_path(parent, record.id));
+  TRY(auto created, sys::Cgroup::create(*core.cgroups, path, limits));
+  return std::move(created.cgroup);
+}
+
+/// The namespace that the container gets (none with host or container mode), with its networks in it.
+Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record, Run& run) {
+  NetworkPlace place = network_place(record.host_config);
+  sys::NetworkNamespace netns;
+  if (place == NetworkPlace::Container) {
+    TRY(auto other, donor(core, std::string_view(record.host_config.network_mode).substr(10), "network"));
+    record.hostname_path = other->record.hostname_path;
+    record.hosts_path = other->record.hosts_path;
+    record.resolv_conf_path = other->record.resolv_conf_path;
+    return netns;
+  }
+  if (place == NetworkPlace::Own) {
+    TRY(netns, core.namespaces->take());
+  }
+  TRY(run.endpoints, attach_networks(core, record, netns));
+  CHECK(write_container_files(core, record));
+  return netns;
+}
+
+std::string oom_path(const Core& core, const sys::Cgroup& cgroup) {
+  bool unified = core.cgroups->version() == sys::CgroupVersion::V2;
+  for (const auto& [directory, controllers] : cgroup.directories()) {
+    if (unified && controllers.empty()) return directory + "/memory.events";
+    if (("," + controllers + ",").find(",memory,") != std::string::npos)
+      return directory + "/memory.oom_control";
+  }
+  return {};
+}
+
+Result<launch::LaunchRequest> launch_request(Core& core, const ContainerRecord& record, ContainerPlan plan,
+                                             const sys::Cgroup& cgroup) {
+  auto durability =
+      record.host_config.auto_remove ? storage::UpperDurability::Disposable : storage::UpperDurability::Kept;
+  TRY(auto overlay, core.snapshotter->mount_spec(record.id, record.chain_id, durability));
+  launch::LaunchRequest request;
+  request.id = record.id;
+  request.spec = std::move(plan.spec);
+  request.root = launch::OverlayRoot{.lowers = std::move(overlay.lower),
+                                     .upper = std::move(overlay.upper),
+                                     .work = std::move(overlay.work),
+                                     .options = std::move(overlay.options)};
+  request.stdin_mode = stdin_mode(record.config);
+  TRY(request.log, log_config(record));
+  request.exec_directory = core.exec_dir(record.id);
+  request.exit_path = core.container_dir(record.id) + "/exit";
+  request.cgroups = group_directories(cgroup);
+  request.oom_path = oom_path(core, cgroup);
+  request.init = plan.init;
+  return request;
+}
+
+Result<void> make_exec_dir(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  return Error::from_errno("mkdir", path, errno);
+}
+
+bool needs_host_lookup(const std::vector<MountPoint>& mounts) {
+  return std::any_of(mounts.begin(), mounts.end(),
+                     [](const MountPoint& mount) { return mount.type != spec::MountType::Tmpfs; });
+}
+
+Result<MountSourceInputs> mount_inputs(Core& core, const std::vector<MountPoint>& mounts) {
+  MountSourceInputs inputs;
+  for (const MountPoint& mount : mounts) {
+    if (mount.type == spec::MountType::Volume) {
+      auto volume = core.volumes.find(mount.name);
+      if (volume != core.volumes.end()) inputs.volumes.emplace(mount.name, volume->second);
+    } else if (mount.type == spec::MountType::Image) {
+      TRY(auto image, core.image_store->resolve(mount.name));
+      auto& directories = inputs.images[mount.name];
+      if (!image.chain_id) continue;
+      TRY(auto layers, core.snapshotter->chain(*image.chain_id));
+      for (const storage::Layer& layer : layers) {
+        directories.push_back(core.snapshotter->layer_dir(layer.chain_id) + "/fs");
+      }
+    }
+  }
+  return inputs;
+}
+
+/// Prepares the sandbox and spawns the keeper, all into container.run. What is there after a failure is torn
+/// down by the caller.
+Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
+  ContainerRecord& record = container.record;
+  Run& run = *container.run;
+  TRY(auto netns, join_networks(core, record, run));
+
+  ContainerRecord planned = record;
+  planned.mounts = std::move(mounts.mounts);
+  TRY(auto links, link_environment(core, record));
+  planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
+  TRY(auto plan, plan_of(core, planned));
+  TRY(run.cgroup, make_cgroup(core, record, plan.spec));
+  TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
+  request.network_from_fd = static_cast<bool>(netns);
+  CHECK(make_exec_dir(request.exec_directory));
+  ::unlink(request.exit_path.c_str());
+  TRY(auto launch_plan, launch::plan_launch(request, core.host));
+
+  launch::LaunchFds fds;
+  if (netns) {
+    fds.network_namespace = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
+    if (!fds.network_namespace) return Error::from_errno("duplicate network namespace", record.id, errno);
+  }
+  fds.attachments = std::exchange(container.pending, {});
+  for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
+  TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
+  run.keeper.emplace(std::move(keeper));
+  return {};
+}
+
+void begin_history(ContainerRecord& record, Container& container) {
+  record.manually_stopped = false;
+  record.restart_count = 0;
+  container.restarts = {};
+}
+
+io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, StartReason reason) {
+  ContainerRecord& record = container->record;
+  CO_CHECK(may_start(record));
+  if (reason == StartReason::User) begin_history(record, *container);
+  ++container->generation;
+  container->stop_requested = false;
+  co_await container->torn_down.wait();
+
+  container->torn_down.reset();
+  auto run = container->run = std::make_shared<Run>();
+  Result<ResolvedMounts> mounts = ResolvedMounts{.mounts = record.mounts, .held = {}};
+  if (needs_host_lookup(record.mounts)) {
+    auto inputs = mount_inputs(core, record.mounts);
+    if (!inputs) {
+      mounts = std::move(inputs).error();
+    } else {
+      mounts = co_await core.loop.on_worker([list = record.mounts, inputs = std::move(*inputs)]() {
+        return resolve_mount_sources(list, inputs);
+      });
+    }
+  }
+  Result<void> launched =
+      mounts ? launch_run(core, *container, *mounts) : Result<void>(std::move(mounts).error());
+  if (!launched) {
+    run_failed(core, container, {.exit_code = 128, .message = launched.error().message()});
+    co_return std::move(launched).error();
+  }
+  watch_run(core, container);
+  co_await run->settled.wait();
+  if (!run->failure) co_return Result<void>();
+  // docker answers 400 when the program is to blame.
+  Kind kind = run->failure->exit_code == 126 || run->failure->exit_code == 127 ? Kind::InvalidArgument
+                                                                               : Kind::Internal;
+  co_return Error(kind, run->failure->message);
+}
+
+}  // namespace
+
+Result<JoinedNamespaces> join_namespaces(Core& core, const ContainerRecord& record) {
+  const spec::HostConfig& host = record.host_config;
+  JoinedNamespaces joined;
+  TRY(joined.network, joined_path(core, record, host.network_mode, "network", "net"));
+  TRY(joined.ipc, joined_path(core, record, host.ipc_mode, "IPC", "ipc"));
+  TRY(joined.pid, joined_path(core, record, host.pid_mode, "PID", "pid"));
+  return joined;
+}
+
+Result<ContainerPlan> plan_of(Core& core, const ContainerRecord& record) {
+  TRY(auto joined, join_namespaces(core, record));
+  return plan_container(record, joined, core.host);
+}
+
+std::vector<launch::CgroupDirectory> group_directories(const sys::Cgroup& cgroup) {
+  std::vector<launch::CgroupDirectory> groups;
+  for (const auto& [directory, controllers] : cgroup.directories()) groups.push_back({directory});
+  return groups;
+}
+
+io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason) {
+  auto guard = co_await container->operation.lock();
+  if (container->removed) {
+    co_return failure(Kind::NotFound, "No such container: {}", container->record.id);
+  }
+  io::Task<Result<void>> start = start_locked(core, container, reason);
+  co_return co_await std::move(start);
+}
+
+io::Task<Result<void>> Containers::start(std::string reference) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  io::Task<Result<void>> start = start_container(core_, container, StartReason::User);
+  co_return co_await core_.run_to_end(std::move(start));
+}
+
+}  // namespace berth::engine

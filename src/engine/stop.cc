@@ -1,0 +1,250 @@
+// Ending and holding a container's process: stop, kill, restart, pause and unpause, and waiting for the end.
+#include <csignal>
+
+#include "base/format.h"
+#include "base/log.h"
+#include "engine/lifecycle.h"
+#include "engine/signals.h"
+#include "engine/transitions.h"
+#include "io/cancel.h"
+
+namespace berth::engine {
+namespace {
+
+constexpr std::chrono::seconds kDefaultStopTimeout{10};
+/// After SIGKILL the kernel needs a moment; longer means that something holds the process (a dead NFS
+/// server).
+constexpr std::chrono::seconds kKillGrace{10};
+
+/// A restart that was already scheduled does not happen, and the end that is to come is for good.
+void forbid_restart(Core& core, Container& container) {
+  container.stop_requested = true;
+  container.record.manually_stopped = true;
+  core.save_state(container.record);
+}
+
+io::Task<Result<bool>> exit_of(std::shared_ptr<Run> run) {
+  co_await run->exited.wait();
+  co_return true;
+}
+
+/// SIGTERM to a frozen process arrives when it is thawed.
+Result<void> thaw_for_signal(Core& core, const ContainerHandle& container) {
+  ContainerRecord& record = container->record;
+  if (record.state.status != Status::Paused || !container->run->cgroup) return {};
+  CHECK(container->run->cgroup->thaw());
+  CHECK(transition(record.state, Action::Unpause));
+  core.save_state(record);
+  core.publish(record, "unpause");
+  return {};
+}
+
+std::chrono::nanoseconds stop_timeout(const ContainerRecord& record, const StopOptions& options) {
+  int seconds = options.timeout.value_or(record.config.stop_timeout.value_or(kDefaultStopTimeout.count()));
+  return seconds < 0 ? std::chrono::nanoseconds(-1) : std::chrono::nanoseconds(std::chrono::seconds(seconds));
+}
+
+Result<int> stop_signal(const ContainerRecord& record, const StopOptions& options) {
+  if (!options.signal.empty()) return parse_signal(options.signal);
+  if (!record.config.stop_signal.empty()) return parse_signal(record.config.stop_signal);
+  return SIGTERM;
+}
+
+io::Task<Result<void>> kill_with(Core& core, ContainerHandle container, int signal) {
+  ContainerRecord& record = container->record;
+  std::shared_ptr<Run> run = container->run;
+  // docker: any signal ends the restart policy, unless the container names its stop signal: then that one.
+  bool final = record.config.stop_signal.empty() || signal == SIGKILL;
+  if (!final) {
+    auto own = parse_signal(record.config.stop_signal);
+    final = own && *own == signal;
+  }
+  if (final) forbid_restart(core, *container);
+  CO_CHECK(signal_container(core, container, signal));
+  if (final) CO_CHECK(thaw_for_signal(core, container));
+  core.publish(record, "kill", {{"signal", std::to_string(signal)}});
+  if (signal == SIGKILL) {
+    bool ended = co_await await_exit(core, run, kKillGrace);
+    if (!ended) {
+      co_return failure(Kind::DeadlineExceeded,
+                        "container {}: tried to kill container, but did not receive an exit event",
+                        record.id);
+    }
+  }
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> restart_container(Core& core, ContainerHandle container, StopOptions options) {
+  io::Task<Result<void>> stop = stop_container(core, container, options);
+  auto stopped = co_await std::move(stop);
+  if (!stopped && stopped.error().kind() != Kind::NotModified) co_return std::move(stopped).error();
+  io::Task<Result<void>> start = start_container(core, container, StartReason::User);
+  auto started = co_await std::move(start);
+  if (!started && started.error().kind() != Kind::NotModified) {
+    co_return std::move(started).error().in("Cannot restart container", container->record.name);
+  }
+  core.publish(container->record, "restart");
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> pause_container(Core& core, ContainerHandle container) {
+  auto guard = co_await container->operation.lock();
+  ContainerRecord& record = container->record;
+  CO_CHECK(may_pause(record));
+  std::shared_ptr<Run> run = container->run;
+  auto frozen = co_await core.loop.on_worker([&run] { return run->cgroup->freeze(); });
+  if (!frozen) co_return std::move(frozen).error().in("cannot pause container", record.id);
+  if (container->run != run) {
+    co_return failure(Kind::WrongState, "container {} is not running", record.id);
+  }
+  CO_CHECK(transition(record.state, Action::Pause));
+  core.save_state(record);
+  core.publish(record, "pause");
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> unpause_container(Core& core, ContainerHandle container) {
+  auto guard = co_await container->operation.lock();
+  ContainerRecord& record = container->record;
+  CO_CHECK(may_unpause(record));
+  CO_CHECK(container->run->cgroup->thaw());
+  CO_CHECK(transition(record.state, Action::Unpause));
+  core.save_state(record);
+  core.publish(record, "unpause");
+  co_return Result<void>();
+}
+
+class Waiter final : public ExitWaiter {
+ public:
+  explicit Waiter(std::shared_ptr<WaitState> state) : state_(std::move(state)) {}
+  io::Task<WaitOutcome> result() override { return await(state_); }
+
+ private:
+  static io::Task<WaitOutcome> await(std::shared_ptr<WaitState> state) {
+    co_await state->done.wait();
+    co_return *state->outcome;
+  }
+  std::shared_ptr<WaitState> state_;
+};
+
+}  // namespace
+
+Result<void> signal_container(Core&, const ContainerHandle& container, int signal) {
+  if (!container->run || !container->run->keeper) {
+    return failure(Kind::WrongState, "container {} is not running", container->record.id);
+  }
+  return container->run->keeper->signal("", signal);
+}
+
+io::Task<bool> await_exit(Core&, std::shared_ptr<Run> run, std::chrono::nanoseconds timeout) {
+  if (timeout.count() < 0) {
+    co_await run->exited.wait();
+    co_return true;
+  }
+  io::Task<Result<bool>> exit = exit_of(run);
+  auto ended = co_await io::with_deadline(std::move(exit), std::chrono::steady_clock::now() + timeout);
+  co_return ended.has_value();
+}
+
+void cancel_restart(Core& core, Container& container) {
+  if (container.record.state.status != Status::Restarting) return;
+  ++container.generation;
+  if (auto moved = transition(container.record.state, Action::GiveUp); !moved) return;
+  core.save_state(container.record);
+}
+
+io::Task<Result<void>> kill_container(Core& core, ContainerHandle container) {
+  forbid_restart(core, *container);
+  std::shared_ptr<Run> run = container->run;
+  if (!run) co_return Result<void>();
+  if (auto sent = signal_container(core, container, SIGKILL); !sent && !run->exited.is_set()) {
+    co_return std::move(sent).error();
+  }
+  // A frozen process dies when it is thawed.
+  if (auto thawed = thaw_for_signal(core, container); !thawed) log::warn("{}", thawed.error().message());
+  bool ended = co_await await_exit(core, run, kKillGrace);
+  if (ended) co_return Result<void>();
+  if (run->cgroup) CO_CHECK(run->cgroup->kill_all());
+  ended = co_await await_exit(core, run, kKillGrace);
+  if (ended) co_return Result<void>();
+  co_return failure(Kind::DeadlineExceeded,
+                    "container {}: tried to kill container, but did not receive an exit event",
+                    container->record.id);
+}
+
+io::Task<Result<void>> stop_container(Core& core, ContainerHandle container, StopOptions options) {
+  ContainerRecord& record = container->record;
+  CO_CHECK(may_stop(record));
+  CO_TRY(int signal, stop_signal(record, options));
+  forbid_restart(core, *container);
+  if (record.state.status == Status::Restarting) {
+    cancel_restart(core, *container);
+    core.publish(record, "stop");
+    co_return Result<void>();
+  }
+  std::shared_ptr<Run> run = container->run;
+  CO_CHECK(signal_container(core, container, signal));
+  CO_CHECK(thaw_for_signal(core, container));
+  core.publish(record, "kill", {{"signal", std::to_string(signal)}});
+  bool ended = co_await await_exit(core, run, stop_timeout(record, options));
+  if (!ended) {
+    core.publish(record, "kill", {{"signal", std::to_string(SIGKILL)}});
+    io::Task<Result<void>> kill = kill_container(core, container);
+    CO_CHECK(co_await std::move(kill));
+  }
+  core.publish(record, "stop");
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> Containers::stop(std::string reference, StopOptions options) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  io::Task<Result<void>> stop = stop_container(core_, container, std::move(options));
+  co_return co_await core_.run_to_end(std::move(stop));
+}
+
+io::Task<Result<void>> Containers::restart(std::string reference, StopOptions options) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  io::Task<Result<void>> restart = restart_container(core_, container, std::move(options));
+  co_return co_await core_.run_to_end(std::move(restart));
+}
+
+io::Task<Result<void>> Containers::kill(std::string reference, std::string signal) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  int number = SIGKILL;
+  if (!signal.empty()) {
+    CO_TRY(number, parse_signal(signal));
+  }
+  CO_CHECK(may_kill(container->record, reference));
+  io::Task<Result<void>> kill = kill_with(core_, container, number);
+  co_return co_await core_.run_to_end(std::move(kill));
+}
+
+io::Task<Result<void>> Containers::pause(std::string reference) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  io::Task<Result<void>> pause = pause_container(core_, container);
+  co_return co_await core_.run_to_end(std::move(pause));
+}
+
+io::Task<Result<void>> Containers::unpause(std::string reference) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  io::Task<Result<void>> unpause = unpause_container(core_, container);
+  co_return co_await core_.run_to_end(std::move(unpause));
+}
+
+Result<std::unique_ptr<ExitWaiter>> Containers::wait(std::string_view reference, WaitCondition condition) {
+  TRY(auto container, core_.containers.find(reference));
+  auto state = std::make_shared<WaitState>();
+  state->condition = condition;
+  bool over = condition == WaitCondition::NotRunning && !is_alive(container->record.state.status);
+  if (over) {
+    state->outcome = WaitOutcome{.status_code = container->record.state.exit_code};
+    state->done.set();
+  } else {
+    // Waits of clients that have gone are held by this list alone.
+    std::erase_if(container->waits, [](const auto& wait) { return wait.use_count() == 1; });
+    container->waits.push_back(state);
+  }
+  return std::unique_ptr<ExitWaiter>(std::make_unique<Waiter>(std::move(state)));
+}
+
+}  // namespace berth::engine
