@@ -63,6 +63,9 @@ struct UnpackOptions {
   /// Roots of the layers beneath, top first: a hard link to a file that only they hold copies it, and parents
   /// that the archive does not name take mode and owner from them.
   std::vector<const sys::RootDir*> lowers = {};
+  /// Directory beneath the root, which exists, that the archive's names are relative to. Links still lead
+  /// where they lead within the root.
+  std::string base = {};
   /// Sees every entry name before it is unpacked; returning false skips the entry.
   std::function<bool(std::string_view name)> filter = {};
   /// Receives the tar recipe (recipe.h) of what is unpacked, when wanted.
@@ -110,6 +113,10 @@ Result<PackResult> pack_tree(const sys::RootDir& root, ByteSink& out, const Pack
 /// An overlay upper directory as an OCI layer: device 0/0 becomes `.wh.name`, opaque directories get
 /// `.wh..wh..opq`, overlayfs' own attributes are left out.
 Result<PackResult> pack_layer(const sys::RootDir& upper, ByteSink& out, const PackOptions& options = {});
+
+/// One object that is no directory, named `entry_name` in the archive.
+Result<PackResult> pack_object(int parent_fd, const std::string& name, std::string_view entry_name,
+                               ByteSink& out, const PackOptions& options = {});
 
 /// Kinds of `docker diff`.
 enum class ChangeKind { Modified = 0, Added = 1, Deleted = 2 };

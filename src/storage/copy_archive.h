@@ -27,8 +27,8 @@ struct PathStat {
 /// setuid 1<<23, setgid 1<<22, character device 1<<21, sticky 1<<20.
 uint32_t go_file_mode(uint32_t st_mode);
 
-/// Missing: NotFound "Could not find the file <path> in container". A path that ends in '/' or "/." must be a
-/// directory.
+/// Missing: NotFound "Could not find the file <path> in container" (docker adds the container's name). A path
+/// that ends in '/' or "/." must be a directory.
 Result<PathStat> stat_path(const sys::RootDir& root, std::string_view path);
 
 struct CopyOutOptions {
@@ -55,7 +55,12 @@ struct CopyInOptions {
 Result<void> copy_in(const sys::RootDir& root, std::string_view path, ByteSource& archive,
                      const CopyInOptions& options = {});
 
+/// Whether overlayfs' own marks (whiteouts are devices anyway, opaque directories) are copied too: for upper
+/// directories.
+enum class OverlayMarks { Drop, Keep };
+
 struct CopyTreeOptions {
+  OverlayMarks overlay_marks = OverlayMarks::Drop;
   std::optional<FixedOwner> owner = {};
   std::optional<uint32_t> mode = {};  ///< permission bits for everything copied
   std::stop_token stop = {};

@@ -52,13 +52,15 @@ TreeWriter::TreeWriter(const sys::RootDir& root, const UnpackOptions& options, R
     : root_(root),
       options_(options),
       recipe_(recipe),
+      base_(options.base.empty() ? std::string() : options.base + "/"),
       umask_(read_umask()),
       uid_(::geteuid()),
       gid_(::getegid()) {}
 
 Result<void> TreeWriter::apply(const TarEntry& entry, TarReader& reader) {
-  TRY(std::string path, clean_entry_path(entry.name));
-  if (path == ".") return apply_root(entry);
+  TRY(std::string cleaned, clean_entry_path(entry.name));
+  if (cleaned == ".") return apply_root(entry);
+  std::string path = base_ + cleaned;
   if (options_.whiteouts == Whiteouts::Overlay) {
     TRY(bool was_whiteout, apply_whiteout(path));
     if (was_whiteout) return {};
@@ -88,8 +90,10 @@ Result<void> TreeWriter::apply_root(const TarEntry& entry) {
                  "the root cannot be replaced by something that is no directory: refused");
   }
   if (options_.root_entry == RootEntry::Ignore) return {};
-  CHECK(set_metadata({.parent = root_.fd(), .name = ".", .path = "."}, entry));
-  directory_times_.push_back({".", entry.mtime});
+  std::string path = options_.base.empty() ? "." : options_.base;
+  TRY(sys::UniqueFd root, root_.open(path, O_PATH | O_DIRECTORY));
+  CHECK(set_metadata({.parent = root.get(), .name = ".", .path = path}, entry));
+  directory_times_.push_back({path, entry.mtime});
   return {};
 }
 
@@ -178,7 +182,8 @@ Result<void> TreeWriter::make_implied_directory(const std::string& path) {
     replaces_whiteout = true;
   }
   if (::mkdirat(parent.get(), name.c_str(), 0755) != 0) return Error::from_errno("mkdir", path, errno);
-  if (::fchmodat(parent.get(), name.c_str(), 0755, AT_SYMLINK_NOFOLLOW) != 0) return Error::from_errno("chmod", path, errno);
+  if (::fchmodat(parent.get(), name.c_str(), 0755, AT_SYMLINK_NOFOLLOW) != 0)
+    return Error::from_errno("chmod", path, errno);
   if (replaces_whiteout) return make_opaque(path);
   for (const sys::RootDir* lower : options_.lowers) {
     auto found = lower->stat(path, sys::Follow::No);
@@ -320,7 +325,8 @@ Result<void> TreeWriter::make_symlink(const TarEntry& entry, const Place& place)
 }
 
 Result<void> TreeWriter::make_hard_link(const TarEntry& entry, const Place& place) {
-  TRY(std::string target, clean_entry_path(entry.link));
+  TRY(std::string cleaned, clean_entry_path(entry.link));
+  std::string target = base_ + cleaned;
   if (target == place.path) return {};
   TRY(sys::ParentAndName from, root_.open_parent(target));
   auto link = [&] {
@@ -394,7 +400,8 @@ Result<void> TreeWriter::set_metadata(const Place& place, const TarEntry& entry)
       ::fchownat(place.parent, place.name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
     return Error::from_errno("chown", place.path, errno);
   }
-  // A running container may swap the name for a link at any moment (CVE-2018-15664): no call here follows one.
+  // A running container may swap the name for a link at any moment (CVE-2018-15664): no call here follows
+  // one.
   if (::fchmodat(place.parent, place.name.c_str(), entry.mode, AT_SYMLINK_NOFOLLOW) != 0) {
     return Error::from_errno("chmod", place.path, errno);
   }

@@ -81,6 +81,7 @@ class TreeWriter {
   const sys::RootDir& root_;
   const UnpackOptions& options_;
   RecipeWriter* recipe_;
+  std::string base_;  ///< "" or with a slash at the end
   uint32_t umask_;
   uint32_t uid_;
   uint32_t gid_;

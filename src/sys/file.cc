@@ -158,8 +158,9 @@ Result<void> write_file_atomic(const std::string& path, std::string_view bytes, 
   std::string temporary = path + ".tmp-" + random_hex(8);
   TRY(UniqueFd file, open_file(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL, mode));
   auto write = [&]() -> Result<void> {
-    if (::fchmod(file.get(), mode) != 0) return Error::from_errno("chmod", temporary, errno);
     CHECK(write_all(file.get(), bytes));
+    // After the content: writing clears set-id bits.
+    if (::fchmod(file.get(), mode) != 0) return Error::from_errno("chmod", temporary, errno);
     if (durability == Durability::Fsync) CHECK(fsync_fd(file.get()));
     if (::rename(temporary.c_str(), path.c_str()) != 0) return Error::from_errno("rename", temporary, errno);
     return {};
