@@ -1,0 +1,125 @@
+// docker update and docker rename.
+#include "base/format.h"
+#include "engine/container_limits.h"
+#include "engine/core.h"
+#include "engine/plan_container.h"
+#include "engine/validate.h"
+
+namespace berth::engine {
+namespace {
+
+/// Fields that were given replace; zero and empty ones leave things as they are (docker's UpdateContainer).
+spec::ContainerResources updated(const spec::ContainerResources& present,
+                                 const spec::ContainerResources& change) {
+  spec::ContainerResources next = present;
+  auto take = [](auto& field, const auto& value) {
+    if (value != std::decay_t<decltype(value)>{}) field = value;
+  };
+  take(next.blkio_weight, change.blkio_weight);
+  take(next.cpu_shares, change.cpu_shares);
+  take(next.cpu_period, change.cpu_period);
+  take(next.cpu_quota, change.cpu_quota);
+  take(next.cpuset_cpus, change.cpuset_cpus);
+  take(next.cpuset_mems, change.cpuset_mems);
+  take(next.memory, change.memory);
+  take(next.memory_swap, change.memory_swap);
+  take(next.memory_reservation, change.memory_reservation);
+  take(next.cpu_realtime_period, change.cpu_realtime_period);
+  take(next.cpu_realtime_runtime, change.cpu_realtime_runtime);
+  if (change.nano_cpus != 0) {
+    next.nano_cpus = change.nano_cpus;
+    next.cpu_period = 0;
+    next.cpu_quota = 0;
+  }
+  if (change.pids_limit) next.pids_limit = change.pids_limit;
+  return next;
+}
+
+Result<void> check_conflicts(const spec::ContainerResources& present,
+                             const spec::ContainerResources& change) {
+  if (change.nano_cpus != 0 && (change.cpu_period != 0 || change.cpu_quota != 0)) {
+    return Error(Kind::InvalidArgument,
+                 "Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set.");
+  }
+  bool by_quota = change.cpu_period != 0 || change.cpu_quota != 0;
+  if (by_quota && present.nano_cpus != 0) {
+    return Error(Kind::InvalidArgument,
+                 "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set");
+  }
+  bool beyond_swap = change.memory != 0 && change.memory_swap == 0 && present.memory_swap > 0 &&
+                     change.memory > present.memory_swap;
+  if (beyond_swap) {
+    return Error(
+        Kind::InvalidArgument,
+        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same "
+        "time");
+  }
+  return {};
+}
+
+}  // namespace
+
+io::Task<Result<std::vector<std::string>>> Containers::update(std::string reference,
+                                                              spec::UpdateRequest request) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  io::Mutex::Guard guard = co_await container->operation.lock();
+  ContainerRecord& record = container->record;
+  if (container->removed || record.state.status == Status::Removing || record.state.status == Status::Dead) {
+    co_return failure(Kind::WrongState,
+                      "Cannot update container {}: container is marked for removal and cannot be \"update\"",
+                      record.id);
+  }
+  if (request.restart_policy) {
+    CO_CHECK(validate_restart_policy(*request.restart_policy));
+    bool restarts = !request.restart_policy->name.empty() && request.restart_policy->name != "no";
+    if (record.host_config.auto_remove && restarts) {
+      co_return Error(Kind::InvalidArgument,
+                      "Restart policy cannot be updated because AutoRemove is enabled for the container");
+    }
+  }
+  CO_CHECK(check_conflicts(record.host_config.resources, request.resources));
+  spec::ContainerResources next = updated(record.host_config.resources, request.resources);
+  // Device rules do not change with an update: none are written.
+  CO_TRY(sys::CgroupLimits limits, limits_of(next, {}));
+  std::vector<std::string> warnings;
+  if (container->run != nullptr && container->run->cgroup != nullptr) {
+    auto applied = container->run->cgroup->apply(limits);
+    if (!applied) co_return std::move(applied).error().in("Cannot update container " + record.id);
+    warnings = std::move(*applied);
+  } else {
+    CO_TRY(warnings, sys::check_limits(core_.cgroups->features(), limits));
+  }
+  record.host_config.resources = std::move(next);
+  if (request.restart_policy && !request.restart_policy->name.empty()) {
+    record.host_config.restart_policy = *request.restart_policy;
+  }
+  core_.save_definition(record);
+  core_.publish(record, "update");
+  co_return warnings;
+}
+
+io::Task<Result<void>> Containers::rename(std::string reference, std::string new_name) {
+  CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  if (new_name.empty()) co_return Error(Kind::InvalidArgument, "Neither old nor new names may be empty");
+  CO_CHECK(validate_name(new_name));
+  io::Mutex::Guard guard = co_await container->operation.lock();
+  ContainerRecord& record = container->record;
+  if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
+  std::string old_name = record.name;
+  if (old_name == new_name) {
+    co_return Error(Kind::InvalidArgument, "Renaming a container with the same name as its current name");
+  }
+  CO_CHECK(core_.containers.take_name(new_name, record.id));
+  record.name = new_name;
+  if (auto saved = core_.records->save_definition(record); !saved) {
+    record.name = old_name;
+    core_.containers.release_name(new_name);
+    co_return std::move(saved).error();
+  }
+  core_.containers.release_name(old_name);
+  core_.network->rename_container(record.id, new_name);
+  core_.publish(record, "rename", {{"oldName", "/" + old_name}});
+  co_return Result<void>();
+}
+
+}  // namespace berth::engine
