@@ -57,7 +57,9 @@ class Core {
   io::EventLoop& loop;
   EngineOptions options;
   std::string id;
-  sys::UniqueFd data_lock;  ///< held while this engine lives
+  std::string host_name;
+  std::vector<spec::Ulimit> default_ulimits;  ///< of containers that give none
+  sys::UniqueFd data_lock;                    ///< held while this engine lives
   std::unique_ptr<storage::Database> database;
   std::optional<RecordStore> records;
   std::optional<storage::ContentStore> content;

@@ -1,0 +1,283 @@
+// Creating a container: configuration merged with the image's, checked, and laid down; nothing runs yet.
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/rollback.h"
+#include "engine/container_limits.h"
+#include "engine/lifecycle.h"
+#include "engine/links.h"
+#include "engine/merge.h"
+#include "engine/mount_points.h"
+#include "engine/plan_container.h"
+#include "engine/validate.h"
+
+namespace berth::engine {
+namespace {
+
+constexpr int kNameAttempts = 20;
+
+/// The name given, or a made-up one that is free.
+Result<std::string> take_name(Core& core, std::string_view wanted, const std::string& id) {
+  if (!wanted.empty()) {
+    if (wanted.starts_with('/')) wanted.remove_prefix(1);
+    CHECK(validate_name(wanted));
+    std::string name(wanted);
+    CHECK(core.containers.take_name(name, id));
+    return name;
+  }
+  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
+    std::string name = random_name();
+    if (core.containers.take_name(name, id)) return name;
+  }
+  std::string name = id.substr(0, 12);
+  CHECK(core.containers.take_name(name, id));
+  return name;
+}
+
+Result<storage::Image> resolve_image(Core& core, const CreateContainer& request) {
+  const std::string& reference = request.request.config.image;
+  if (reference.empty()) return Error(Kind::InvalidArgument, "invalid reference format: no image was given");
+  TRY(auto image, core.image_store->resolve(reference));
+  if (request.platform && !spec::matches(*request.platform, image.config->platform)) {
+    return failure(
+        Kind::NotFound,
+        "image with reference {} was found but its platform ({}) does not match the specified platform "
+        "({})",
+        reference, image.config->platform.str(), request.platform->str());
+  }
+  return image;
+}
+
+/// `container:name` becomes `container:id`, so that a rename does not break it.
+void pin_container(const Core& core, std::string& mode) {
+  if (!mode.starts_with("container:")) return;
+  if (auto found = core.containers.find(std::string_view(mode).substr(10)))
+    mode = "container:" + (*found)->record.id;
+}
+
+/// What the record's networks will be: those given, and always the one of the network mode.
+Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateRequest& request) {
+  const std::string& mode = request.host_config.network_mode;
+  spec::EndpointMap endpoints;
+  if (mode.starts_with("container:")) {
+    if (request.endpoints.empty()) return endpoints;
+    return Error(
+        Kind::InvalidArgument,
+        "container sharing network namespace with another container or host cannot be connected to any other "
+        "network");
+  }
+  for (const auto& [reference, settings] : request.endpoints) {
+    std::string name = reference == "default" ? "bridge" : reference;
+    if (auto network = core.network->find(name)) name = (*network)->name;
+    endpoints[name] = settings;
+    endpoints[name].endpoint_id.clear();
+  }
+  std::string own = mode;
+  if (auto network = core.network->find(mode)) own = (*network)->name;
+  endpoints.try_emplace(own);
+  bool alone = own == "host" || own == "none";
+  if (alone && endpoints.size() > 1) {
+    return Error(Kind::InvalidArgument,
+                 own == "none"
+                     ? "container cannot be connected to multiple networks with one of the networks in "
+                       "private (none) mode"
+                     : "container sharing network namespace with another container or host cannot be "
+                       "connected to any other network");
+  }
+  for (const auto& [name, settings] : endpoints) {
+    bool wants_address =
+        settings.ipam && !(settings.ipam->ipv4_address.empty() && settings.ipam->ipv6_address.empty());
+    if (wants_address && (name == "bridge" || alone)) {
+      return Error(Kind::InvalidArgument,
+                   "user specified IP address is supported on user defined networks only");
+    }
+  }
+  return endpoints;
+}
+
+Result<std::vector<MountPoint>> mounts_of(Core& core, const spec::CreateRequest& request) {
+  MountSources sources;
+  sources.volumes_of = [&core](std::string_view name) -> Result<std::vector<MountPoint>> {
+    TRY(auto other, core.containers.find(name));
+    return other->record.mounts;
+  };
+  sources.new_name = random_id;
+  return resolve_mounts(request.config, request.host_config, sources);
+}
+
+/// Sources of --mount type=bind must exist at create already; those of -v are made at start.
+Result<void> check_bind_sources(const std::vector<MountPoint>& mounts) {
+  for (const MountPoint& mount : mounts) {
+    if (mount.type != spec::MountType::Bind || mount.create_source) continue;
+    struct stat status {};
+    if (::stat(mount.source.c_str(), &status) != 0 && errno == ENOENT) {
+      return failure(Kind::InvalidArgument,
+                     "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                     mount.source);
+    }
+  }
+  return {};
+}
+
+void set_defaults(const Core& core, spec::CreateRequest& request) {
+  spec::HostConfig& host = request.host_config;
+  fill_defaults(host);
+  pin_container(core, host.network_mode);
+  pin_container(core, host.ipc_mode);
+  pin_container(core, host.pid_mode);
+  if (host.resources.ulimits.empty()) host.resources.ulimits = core.default_ulimits;
+}
+
+/// Warnings of the create answer: what this host cannot hold.
+Result<std::vector<std::string>> check_host(const Core& core, const spec::CreateRequest& request) {
+  TRY(auto limits, limits_of(request.host_config.resources, {}));
+  TRY(auto warnings, sys::check_limits(core.cgroups->features(), limits));
+  const spec::HostConfig& host = request.host_config;
+  if (host.resources.oom_kill_disable.value_or(false) && host.resources.memory == 0) {
+    warnings.emplace_back(
+        "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
+        "running "
+        "out of resources.");
+  }
+  if (host.network_mode == "host" && !host.port_bindings.empty()) {
+    warnings.emplace_back("Published ports are discarded when using host network mode");
+  }
+  return warnings;
+}
+
+std::string default_hostname(const Core& core, const ContainerRecord& record) {
+  const spec::HostConfig& host = record.host_config;
+  if (host.network_mode.starts_with("container:")) {
+    auto other = core.containers.by_id(host.network_mode.substr(10));
+    return other ? other->record.config.hostname : std::string();
+  }
+  if (host.network_mode == "host" || host.uts_mode == "host") return core.host_name;
+  return record.short_id();
+}
+
+ContainerRecord make_record(spec::CreateRequest request, const storage::Image& image) {
+  ContainerRecord record{.image_id = image.id};
+  record.created = now();
+  record.chain_id = image.chain_id;
+  record.platform = image.config->platform.os.empty() ? "linux" : image.config->platform.os;
+  record.config = std::move(request.config);
+  record.host_config = std::move(request.host_config);
+  auto command = command_line(record.config);
+  record.path = command.front();
+  record.args.assign(command.begin() + 1, command.end());
+  return record;
+}
+
+/// Everything that can be refused, refused before anything is made.
+Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
+                                    std::vector<std::string>& warnings) {
+  spec::CreateRequest& wanted = request.request;
+  if (wanted.host_config.restart_policy.name.empty()) wanted.host_config.restart_policy.name = "no";
+  CHECK(validate_config(wanted.config));
+  CHECK(validate_host_config(wanted.config, wanted.host_config));
+  TRY(auto image, resolve_image(core, request));
+  if (!spec::matches(spec::Platform::host(), image.config->platform) && !request.platform) {
+    warnings.push_back(
+        fmt::format("The requested image's platform ({}) does not match the detected host platform ({}) and "
+                    "no specific platform "
+                    "was requested",
+                    image.config->platform.str(), spec::Platform::host().str()));
+  }
+  set_defaults(core, wanted);
+  CHECK(merge_image(wanted.config, image.config->config));
+  CHECK(validate_config(wanted.config));
+  TRY(auto more, check_host(core, wanted));
+  warnings.insert(warnings.end(), more.begin(), more.end());
+  for (const std::string& link : wanted.host_config.links) {
+    TRY(auto name, parse_link(link));
+    auto other = core.containers.find(name.container);
+    if (!other) return std::move(other).error().in("could not get container for", name.container);
+  }
+  TRY(auto mounts, mounts_of(core, wanted));
+  CHECK(check_bind_sources(mounts));
+  TRY(auto endpoints, endpoints_of(core, wanted));
+  ContainerRecord record = make_record(std::move(wanted), image);
+  record.mounts = std::move(mounts);
+  record.endpoints = std::move(endpoints);
+  return record;
+}
+
+io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer request) {
+  // No image may go between its look-up and the record that keeps it.
+  io::Mutex::Guard image_guard = co_await core.image_removal.lock();
+  CreatedContainer answer{.id = random_id()};
+  CO_TRY(auto record, plan_record(core, request, answer.warnings));
+  record.id = answer.id;
+  if (record.config.hostname.empty()) record.config.hostname = default_hostname(core, record);
+  record.log_path = core.container_dir(record.id) + "/log";
+  if (record.host_config.log_config.type == "none") record.log_path.clear();
+  CO_TRY(record.name, take_name(core, request.name, record.id));
+  Rollback undo;
+  undo.add([&core, name = record.name] { core.containers.release_name(name); });
+
+  auto durability =
+      record.host_config.auto_remove ? storage::UpperDurability::Disposable : storage::UpperDurability::Kept;
+  undo.add([&core, id = record.id] {
+    if (auto removed = core.snapshotter->remove(id); !removed) log::warn("{}", removed.error().message());
+  });
+  CO_CHECK(core.snapshotter->prepare(record.id, record.chain_id, durability));
+  bool has_volumes = std::any_of(record.mounts.begin(), record.mounts.end(), [](const MountPoint& mount) {
+    return mount.type == spec::MountType::Volume;
+  });
+  if (has_volumes) {
+    undo.add([&core, &record] { remove_anonymous_volumes(core, record); });
+    io::Task<Result<void>> volumes = make_volumes(core, record);
+    CO_CHECK(co_await std::move(volumes));
+  }
+  CO_CHECK(core.records->insert_container(record));
+  undo.keep();
+  auto container = std::make_shared<Container>(std::move(record));
+  core.containers.insert(container);
+  core.publish(container->record, "create");
+  co_return answer;
+}
+
+io::Task<Result<void>> rename_container(Core& core, ContainerHandle container, std::string new_name) {
+  io::Mutex::Guard guard = co_await container->operation.lock();
+  ContainerRecord& record = container->record;
+  if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", record.name);
+  if (record.name == new_name) {
+    co_return Error(Kind::InvalidArgument, "Renaming a container with the same name as its current name");
+  }
+  CO_CHECK(core.containers.take_name(new_name, record.id));
+  std::string old_name = std::exchange(record.name, new_name);
+  if (auto saved = core.records->save_definition(record); !saved) {
+    record.name = old_name;
+    core.containers.release_name(new_name);
+    co_return std::move(saved).error();
+  }
+  core.containers.release_name(old_name);
+  core.network->rename_container(record.id, record.name);
+  for (const auto* endpoint : core.network->endpoints_of_container(record.id)) {
+    CO_CHECK(core.records->save_endpoint(*endpoint));
+  }
+  core.publish(record, "rename", {{"oldName", "/" + old_name}});
+  co_return Result<void>();
+}
+
+}  // namespace
+
+io::Task<Result<CreatedContainer>> Containers::create(CreateContainer request) {
+  io::Task<Result<CreatedContainer>> create = create_container(core_, std::move(request));
+  co_return co_await core_.run_to_end(std::move(create));
+}
+
+io::Task<Result<void>> Containers::rename(std::string reference, std::string new_name) {
+  CO_TRY(auto container, core_.containers.find(reference));
+  if (new_name.starts_with('/')) new_name.erase(0, 1);
+  if (new_name.empty()) co_return Error(Kind::InvalidArgument, "Neither old nor new names may be empty");
+  CO_CHECK(validate_name(new_name));
+  io::Task<Result<void>> rename = rename_container(core_, container, std::move(new_name));
+  co_return co_await core_.run_to_end(std::move(rename));
+}
+
+}  // namespace berth::engine
