@@ -1,0 +1,178 @@
+// Start-up, serving, and a stop that lets containers go on.
+#include "apps/berthd/daemon.h"
+
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include "api/docker/docker_api.h"
+#include "apps/berthd/host_setup.h"
+#include "apps/berthd/listen_address.h"
+#include "apps/berthd/signals.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "build/builder.h"
+#include "engine/engine.h"
+#include "io/event_loop.h"
+#include "io/http_server.h"
+#include "io/task_group.h"
+#include "sys/ip_address.h"
+
+namespace berth::berthd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view default_group = "berth";
+// Answers that are under way when the engine has closed are given this long.
+constexpr auto drain_time = 250ms;
+
+Result<std::optional<sys::IpPrefix>> prefix_option(const std::string& text, std::string_view flag) {
+  if (text.empty()) return std::optional<sys::IpPrefix>();
+  auto prefix = sys::IpPrefix::parse(text);
+  if (!prefix) return std::move(prefix).error().in(flag);
+  return std::optional<sys::IpPrefix>(*prefix);
+}
+
+Result<engine::EngineOptions> engine_options(const Options& options) {
+  engine::EngineOptions result;
+  result.data_root = options.data_root;
+  result.exec_root = options.exec_root;
+  result.cgroup_parent = options.cgroup_parent;
+  result.default_ulimits = options.default_ulimits;
+  result.shutdown_timeout = options.shutdown_timeout;
+  result.keeper_program = options.keeper;
+  if (options.keeper.empty()) {
+    TRY(result.keeper_program, find_keeper());
+  }
+  TRY(result.network.bridge_subnet4, prefix_option(options.bip, "--bip"));
+  TRY(result.network.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
+  result.network.enable_ipv6 = options.ipv6;
+  result.network.inter_container = options.inter_container;
+  result.network.mtu = options.mtu;
+  if (!options.default_address.empty()) {
+    auto address = sys::IpAddress::parse(options.default_address);
+    if (!address) return std::move(address).error().in("--ip");
+    result.network.default_host_ip = *address;
+  }
+  return result;
+}
+
+/// The group that owns the sockets; none: root's.
+Result<std::optional<gid_t>> socket_group(const Options& options) {
+  if (!options.group.empty()) {
+    TRY(gid_t group, find_group(options.group));
+    return std::optional<gid_t>(group);
+  }
+  auto group = find_group(std::string(default_group));
+  return group ? std::optional<gid_t>(*group) : std::nullopt;
+}
+
+std::vector<std::string> hosts_of(const Options& options) {
+  if (!options.hosts.empty()) return options.hosts;
+  return {"unix://" + options.exec_root + "/berth.sock"};
+}
+
+/// Opens the sockets of the -H flags.
+class Listening {
+ public:
+  Listening(io::HttpServer& server, const Options& options) : server_(server), options_(options) {}
+
+  Result<void> open_all() {
+    TRY(group_, socket_group(options_));
+    for (const std::string& host : hosts_of(options_)) {
+      TRY(auto address, parse_listen_address(host));
+      CHECK(std::visit([this](const auto& where) { return open(where); }, address));
+      log::info("API listens on {}", host);
+    }
+    return {};
+  }
+
+ private:
+  Result<void> open(const UnixAddress& address) {
+    CHECK(make_directory(address.path.substr(0, std::max<size_t>(address.path.rfind('/'), 1)), 0755));
+    return server_.listen_unix(address.path, {.mode = 0660, .group = group_});
+  }
+  Result<void> open(const TcpAddress& address) {
+    if (!address.loopback && !options_.open_tcp) {
+      return failure(
+          Kind::Forbidden,
+          "tcp://{}:{}: whoever reaches this port would be root on this machine: use 127.0.0.1 or a unix "
+          "socket, or say --tls=false if that is what you want",
+          address.ip, address.port);
+    }
+    log::warn("the API on tcp://{}:{} is open to everyone who reaches it, and gives root on this machine",
+              address.ip, address.port);
+    TRY([[maybe_unused]] auto port, server_.listen_tcp(address.ip, address.port));
+    return {};
+  }
+  Result<void> open(const ActivatedSockets&) {
+    auto sockets = take_activated_sockets();
+    if (sockets.empty()) return Error(Kind::InvalidArgument, "fd://: no sockets were passed by systemd");
+    for (auto& socket : sockets) CHECK(server_.adopt(std::move(socket)));
+    return {};
+  }
+
+  io::HttpServer& server_;
+  const Options& options_;
+  std::optional<gid_t> group_;
+};
+
+io::Task<void> wait_for_stop(io::EventLoop& loop, Signals& signals) {
+  while (true) {
+    auto signal = co_await signals.next(loop);
+    if (!signal || *signal == Signal::Stop) co_return;
+    log::info("nothing to reload");
+  }
+}
+
+/// A second signal while stopping: at once. Containers are safe, they do not depend on the daemon.
+io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
+  co_await wait_for_stop(loop, signals);
+  log::warn("second signal: leaving at once");
+  std::_Exit(1);
+}
+
+io::Task<void> shut_down(io::HttpServer& server, engine::Engine& engine) {
+  server.close_listeners();
+  co_await engine.close();
+  co_await server.drain(std::chrono::steady_clock::now() + drain_time);
+}
+
+Result<void> prepare_directories(const Options& options) {
+  CHECK(make_directory(options.data_root, 0710));
+  return make_directory(options.exec_root, 0711);
+}
+
+}  // namespace
+
+Result<void> run_daemon(const Options& options) {
+  CHECK(check_root());
+  tune_process();
+  CHECK(prepare_directories(options));
+  TRY(auto lock, lock_instance(options.exec_root));
+  if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
+  TRY(auto settings, engine_options(options));
+  TRY(auto signals, Signals::install());
+
+  TRY(auto loop, io::EventLoop::create());
+  TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
+  TRY(auto builder, open_builder(*loop, *engine));
+  api::DockerApi api(*loop, *engine, *builder);
+  io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
+  CHECK(Listening(server, options).open_all());
+  announce_ready();
+  release_unused_memory();
+  log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
+
+  loop->run_until_complete(wait_for_stop(*loop, signals));
+  log::info("stopping; containers go on running");
+  announce_stopping();
+  io::TaskGroup impatience;
+  impatience.spawn(leave_at_second_signal(*loop, signals));
+  loop->run_until_complete(shut_down(server, *engine));
+  if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
+  return {};
+}
+
+}  // namespace berth::berthd

@@ -1,0 +1,13 @@
+// Daemon: berthd's composition root: loop, engine, builder, API and sockets, put together and taken apart in
+// order.
+#pragma once
+
+#include "apps/berthd/options.h"
+#include "base/result.h"
+
+namespace berth::berthd {
+
+/// Serves until a signal asks to stop. Containers go on running afterwards.
+Result<void> run_daemon(const Options& options);
+
+}  // namespace berth::berthd

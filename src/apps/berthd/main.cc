@@ -1,0 +1,40 @@
+// berthd: the engine of berth as a program.
+#include <cstdio>
+#include <span>
+
+#include "apps/berthd/daemon.h"
+#include "apps/berthd/options.h"
+#include "base/format.h"
+#include "base/log.h"
+
+namespace {
+
+int fail(const berth::Error& error, int code) {
+  fmt::print(stderr, "berthd: {}\n", error.message());
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace berth;
+  auto options = berthd::parse_options({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+  if (!options) {
+    fail(options.error(), 125);
+    fmt::print(stderr, "See 'berthd --help'.\n");
+    return 125;
+  }
+  switch (options->action) {
+    case berthd::Options::Action::ShowHelp:
+      fmt::print("{}", berthd::help_text());
+      return 0;
+    case berthd::Options::Action::ShowVersion:
+      fmt::print("berthd version {}\n", BERTH_VERSION);
+      return 0;
+    case berthd::Options::Action::Serve:
+      break;
+  }
+  log::set_level(options->log_level);
+  auto served = berthd::run_daemon(*options);
+  return served ? 0 : fail(served.error(), 1);
+}

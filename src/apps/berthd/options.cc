@@ -1,0 +1,262 @@
+// The command line's table of flags.
+#include "apps/berthd/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+
+#include "base/format.h"
+
+namespace berth::berthd {
+namespace {
+
+struct Flag {
+  std::string_view name;
+  char letter;  // 0: none
+  std::string_view
+      value;  // what the help calls the value; empty: a switch, which may still take =true or =false
+  std::string_view help;  // empty: taken for compatibility and not shown
+  Result<void> (*apply)(Options& options, std::string_view value);
+};
+
+Result<bool> boolean(std::string_view text) {
+  for (std::string_view yes : {"true", "1", "t", "TRUE", "True"}) {
+    if (text == yes) return true;
+  }
+  for (std::string_view no : {"false", "0", "f", "FALSE", "False"}) {
+    if (text == no) return false;
+  }
+  return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected true or false", text);
+}
+
+template <class T>
+Result<T> number(std::string_view text) {
+  T value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected a number", text);
+  }
+  return value;
+}
+
+Result<log::Level> level(std::string_view text) {
+  if (text == "debug" || text == "trace") return log::Level::Debug;
+  if (text == "info") return log::Level::Info;
+  if (text == "warn") return log::Level::Warn;
+  if (text == "error" || text == "fatal") return log::Level::Error;
+  return failure(Kind::InvalidArgument,
+                 "invalid logging level \"{}\": expected debug, info, warn, error or fatal", text);
+}
+
+template <std::string Options::*Member>
+Result<void> set_text(Options& options, std::string_view value) {
+  options.*Member = value;
+  return {};
+}
+template <bool Options::*Member>
+Result<void> set_switch(Options& options, std::string_view value) {
+  TRY(options.*Member, boolean(value));
+  return {};
+}
+template <std::vector<std::string> Options::*Member>
+Result<void> append(Options& options, std::string_view value) {
+  (options.*Member).emplace_back(value);
+  return {};
+}
+
+Result<void> set_log_option(Options& options, std::string_view value) {
+  size_t equals = value.find('=');
+  if (equals == std::string_view::npos || equals == 0) {
+    return failure(Kind::InvalidArgument, "invalid log option \"{}\": expected name=value", value);
+  }
+  options.log_options[std::string(value.substr(0, equals))] = value.substr(equals + 1);
+  return {};
+}
+
+/// --live-restore=false, --iptables=false...: what berth always does cannot be switched off.
+Result<void> only_true(Options&, std::string_view value) {
+  TRY(bool wanted, boolean(value));
+  if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
+  return {};
+}
+Result<void> ignore(Options&, std::string_view) {
+  return {};
+}
+
+constexpr Flag flags[] = {
+    {"bip", 0, "string", "IPv4 address and prefix length of the default bridge", set_text<&Options::bip>},
+    {"bip6", 0, "string", "IPv6 address and prefix length of the default bridge", set_text<&Options::bip6>},
+    {"cgroup-parent", 0, "string", "Parent cgroup of all containers (default \"/berth\")",
+     set_text<&Options::cgroup_parent>},
+    {"data-root", 0, "string", "Where state, images and volumes are kept (default \"/var/lib/berth\")",
+     set_text<&Options::data_root>},
+    {"debug", 'D', "", "Log at level debug",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(bool on, boolean(value));
+       if (on) options.log_level = log::Level::Debug;
+       return {};
+     }},
+    {"default-ulimit", 0, "ulimit", "Limit of containers without their own, as name=soft:hard",
+     append<&Options::default_ulimits>},
+    {"exec-root", 0, "string", "Where sockets and other runtime state are kept (default \"/run/berth\")",
+     set_text<&Options::exec_root>},
+    {"group", 'G', "string", "Group that may use the unix socket (default \"berth\" where it exists)",
+     set_text<&Options::group>},
+    {"help", 'h', "", "Print this and exit",
+     [](Options& options, std::string_view) -> Result<void> {
+       options.action = Options::Action::ShowHelp;
+       return {};
+     }},
+    {"host", 'H', "list",
+     "Where to listen: unix://PATH, tcp://IP:PORT or fd:// (default unix://<exec-root>/berth.sock)",
+     append<&Options::hosts>},
+    {"icc", 0, "", "Containers of the default bridge reach each other (default true)",
+     set_switch<&Options::inter_container>},
+    {"ip", 0, "ip", "Host address that published ports without an address are bound to",
+     set_text<&Options::default_address>},
+    {"ipv6", 0, "", "IPv6 on the default bridge (default true)", set_switch<&Options::ipv6>},
+    {"iptables", 0, "", "", only_true},
+    {"keeper", 0, "string", "Path of the berth-keeper program (default beside berthd)",
+     set_text<&Options::keeper>},
+    {"live-restore", 0, "", "", only_true},
+    {"log-driver", 0, "string", "Log driver of containers without their own (default \"json-file\")",
+     set_text<&Options::log_driver>},
+    {"log-level", 'l', "string", "debug, info, warn, error or fatal (default \"info\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(options.log_level, level(value));
+       return {};
+     }},
+    {"log-opt", 0, "name=value", "Log option of containers without their own", set_log_option},
+    {"mtu", 0, "int", "MTU of the default bridge (default that of the host's default route)",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(options.mtu, number<uint32_t>(value));
+       return {};
+     }},
+    {"pidfile", 'p', "string", "A further file for the daemon's process id", set_text<&Options::pid_file>},
+    {"raw-logs", 0, "", "", ignore},
+    {"shutdown-timeout", 0, "int", "Seconds to wait for unfinished work when stopping (default 15)",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(options.shutdown_timeout, number<int>(value));
+       return {};
+     }},
+    {"tls", 0, "", "Must be false to serve on a TCP address that is not the loopback's",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(bool wanted, boolean(value));
+       if (wanted)
+         return Error(Kind::Unsupported, "TLS is not served: put a TLS proxy in front of the unix socket");
+       options.open_tcp = true;
+       return {};
+     }},
+    {"userland-proxy", 0, "", "", ignore},
+    {"version", 'v', "", "Print the version and exit",
+     [](Options& options, std::string_view) -> Result<void> {
+       options.action = Options::Action::ShowVersion;
+       return {};
+     }},
+};
+
+const Flag* find_flag(std::string_view name) {
+  const auto* flag =
+      std::find_if(std::begin(flags), std::end(flags), [&](const Flag& f) { return f.name == name; });
+  return flag == std::end(flags) ? nullptr : flag;
+}
+const Flag* find_flag(char letter) {
+  const auto* flag =
+      std::find_if(std::begin(flags), std::end(flags), [&](const Flag& f) { return f.letter == letter; });
+  return flag == std::end(flags) ? nullptr : flag;
+}
+
+/// Hands out the arguments one by one.
+class Arguments {
+ public:
+  explicit Arguments(std::span<const char* const> all) : all_(all) {}
+  bool empty() const { return next_ == all_.size(); }
+  std::string_view take() { return all_[next_++]; }
+
+ private:
+  std::span<const char* const> all_;
+  size_t next_ = 0;
+};
+
+Result<void> apply(const Flag& flag, std::optional<std::string_view> value, Arguments& rest,
+                   Options& options) {
+  if (!value) {
+    if (flag.value.empty()) {
+      value = "true";
+    } else if (rest.empty()) {
+      return failure(Kind::InvalidArgument, "flag needs an argument: --{}", flag.name);
+    } else {
+      value = rest.take();
+    }
+  }
+  if (auto applied = flag.apply(options, *value); !applied) {
+    return std::move(applied).error().in(fmt::format("--{}", flag.name));
+  }
+  return {};
+}
+
+Result<void> parse_long(std::string_view text, Arguments& rest, Options& options) {
+  size_t equals = text.find('=');
+  const Flag* flag = find_flag(text.substr(0, equals));
+  if (flag == nullptr) return failure(Kind::InvalidArgument, "unknown flag: --{}", text.substr(0, equals));
+  std::optional<std::string_view> value;
+  if (equals != std::string_view::npos) value = text.substr(equals + 1);
+  return apply(*flag, value, rest, options);
+}
+
+/// -D, -Hunix://x, -H=unix://x, -H unix://x, -Dl info
+Result<void> parse_letters(std::string_view text, Arguments& rest, Options& options) {
+  while (!text.empty()) {
+    const Flag* flag = find_flag(text.front());
+    if (flag == nullptr) return failure(Kind::InvalidArgument, "unknown shorthand flag: '{}'", text.front());
+    text.remove_prefix(1);
+    std::optional<std::string_view> value;
+    bool takes_rest = !flag->value.empty() && !text.empty();
+    if (text.starts_with('=') || takes_rest) {
+      value = text.substr(text.starts_with('=') ? 1 : 0);
+      text = {};
+    }
+    CHECK(apply(*flag, value, rest, options));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Options> parse_options(std::span<const char* const> arguments) {
+  Options options;
+  Arguments rest(arguments);
+  while (!rest.empty()) {
+    std::string_view argument = rest.take();
+    if (argument.starts_with("--") && argument.size() > 2) {
+      CHECK(parse_long(argument.substr(2), rest, options));
+    } else if (argument.starts_with('-') && argument.size() > 1 && argument != "--") {
+      CHECK(parse_letters(argument.substr(1), rest, options));
+    } else {
+      return failure(Kind::InvalidArgument, "berthd takes no arguments, only flags: \"{}\"", argument);
+    }
+  }
+  for (const std::string* path : {&options.data_root, &options.exec_root}) {
+    if (!path->starts_with('/')) {
+      return failure(Kind::InvalidArgument, "\"{}\": --data-root and --exec-root must be absolute paths",
+                     *path);
+    }
+  }
+  return options;
+}
+
+std::string help_text() {
+  std::string text =
+      "Usage:  berthd [OPTIONS]\n\nThe engine of berth: runs containers and serves the Docker Engine API.\n"
+      "Containers go on running when it stops; the next berthd takes them over.\n\nOptions:\n";
+  for (const Flag& flag : flags) {
+    if (flag.help.empty()) continue;
+    std::string left = flag.letter != 0 ? fmt::format("  -{}, --{}", flag.letter, flag.name)
+                                        : fmt::format("      --{}", flag.name);
+    if (!flag.value.empty()) left.append(" ").append(flag.value);
+    text += fmt::format("{:<34}{}\n", left, flag.help);
+  }
+  return text;
+}
+
+}  // namespace berth::berthd

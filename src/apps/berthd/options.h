@@ -1,0 +1,48 @@
+// What berthd was asked to do on its command line: dockerd's flags, as far as they concern berth. Pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+
+namespace berth::berthd {
+
+struct Options {
+  std::string data_root = "/var/lib/berth";
+  std::string exec_root = "/run/berth";
+  std::vector<std::string> hosts = {};  ///< as given; none: unix://<exec_root>/berth.sock
+  std::string pid_file = {};            ///< besides <exec_root>/berthd.pid
+  std::string group = {};               ///< owner of unix sockets; empty: "berth" if there is such a group
+  log::Level log_level = log::Level::Info;
+  std::string keeper = {};  ///< path of berth-keeper; empty: beside berthd
+  std::string cgroup_parent = {};
+  std::string bip = {};              ///< address and length of the default bridge, "172.17.0.1/16"
+  std::string bip6 = {};             ///< likewise
+  std::string default_address = {};  ///< --ip
+  bool ipv6 = true;
+  bool inter_container = true;
+  uint32_t mtu = 0;
+  std::vector<std::string> default_ulimits = {};
+  std::string log_driver = {};
+  std::map<std::string, std::string> log_options = {};
+  int shutdown_timeout = 15;  ///< seconds
+  /// `--tls=false`: the user knows that whoever reaches the TCP port is root on this machine.
+  bool open_tcp = false;
+
+  enum class Action { Serve, ShowHelp, ShowVersion };
+  Action action = Action::Serve;
+};
+
+/// Arguments without the program's name. InvalidArgument in one line: "unknown flag: --x".
+Result<Options> parse_options(std::span<const char* const> arguments);
+
+std::string help_text();
+
+}  // namespace berth::berthd

@@ -1,0 +1,75 @@
+// Tests of the command line and of -H.
+#include "apps/berthd/options.h"
+
+#include <gtest/gtest.h>
+
+#include "apps/berthd/listen_address.h"
+
+namespace berth::berthd {
+namespace {
+
+Result<Options> parse(std::vector<const char*> arguments) {
+  return parse_options(arguments);
+}
+
+TEST(Options, TakesDockerdsNotations) {
+  auto options =
+      parse({"-D", "-H", "unix:///a", "-Htcp://127.0.0.1:1", "--host=fd://", "--data-root", "/d",
+             "--exec-root=/e", "-p", "/p", "-G", "docker", "--log-opt", "max-size=1m", "--log-opt=max-file=2",
+             "--ipv6=false", "--default-ulimit", "nofile=1:2", "--live-restore"})
+          .value();
+  EXPECT_EQ(options.hosts, (std::vector<std::string>{"unix:///a", "tcp://127.0.0.1:1", "fd://"}));
+  EXPECT_EQ(options.data_root, "/d");
+  EXPECT_EQ(options.exec_root, "/e");
+  EXPECT_EQ(options.pid_file, "/p");
+  EXPECT_EQ(options.group, "docker");
+  EXPECT_EQ(options.log_level, log::Level::Debug);
+  EXPECT_EQ(options.log_options.at("max-file"), "2");
+  EXPECT_FALSE(options.ipv6);
+  EXPECT_TRUE(options.inter_container);
+  EXPECT_EQ(options.action, Options::Action::Serve);
+  EXPECT_EQ(parse({"-v"})->action, Options::Action::ShowVersion);
+  EXPECT_EQ(parse({"--help"})->action, Options::Action::ShowHelp);
+}
+
+TEST(Options, RefusesInOneLine) {
+  EXPECT_EQ(parse({"--nope"}).error().message(), "unknown flag: --nope");
+  EXPECT_EQ(parse({"-x"}).error().message(), "unknown shorthand flag: 'x'");
+  EXPECT_EQ(parse({"--data-root"}).error().message(), "flag needs an argument: --data-root");
+  EXPECT_FALSE(parse({"--data-root", "relative"}));
+  EXPECT_FALSE(parse({"serve"}));
+  EXPECT_FALSE(parse({"--debug=maybe"}));
+  EXPECT_FALSE(parse({"--mtu", "12x"}));
+  EXPECT_FALSE(parse({"--log-level", "loud"}));
+  EXPECT_FALSE(parse({"--log-opt", "max-size"}));
+  EXPECT_EQ(parse({"--live-restore=false"}).error().kind(), Kind::Unsupported);
+  EXPECT_EQ(parse({"--tls"}).error().kind(), Kind::Unsupported);
+  EXPECT_TRUE(parse({"--tls=false"})->open_tcp);
+}
+
+TEST(Options, HelpNamesEveryFlag) {
+  for (const char* flag :
+       {"--data-root", "--exec-root", "-H, --host", "--group", "--log-level", "--bip", "--version"}) {
+    EXPECT_NE(help_text().find(flag), std::string::npos) << flag;
+  }
+}
+
+TEST(ListenAddress, ReadsHosts) {
+  EXPECT_EQ(parse_listen_address("unix:///run/x.sock").value(), ListenAddress(UnixAddress{"/run/x.sock"}));
+  EXPECT_EQ(parse_listen_address("/run/x.sock").value(), ListenAddress(UnixAddress{"/run/x.sock"}));
+  EXPECT_EQ(parse_listen_address("fd://").value(), ListenAddress(ActivatedSockets{}));
+  EXPECT_EQ(parse_listen_address("tcp://").value(), ListenAddress(TcpAddress{"127.0.0.1", 2375, true}));
+  EXPECT_EQ(parse_listen_address("tcp://:99").value(), ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
+  EXPECT_EQ(parse_listen_address("tcp://localhost:99").value(),
+            ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
+  EXPECT_EQ(parse_listen_address("tcp://0.0.0.0:99").value(),
+            ListenAddress(TcpAddress{"0.0.0.0", 99, false}));
+  EXPECT_EQ(parse_listen_address("tcp://[::1]:99/").value(), ListenAddress(TcpAddress{"::1", 99, true}));
+  for (const char* bad : {"", "unix://", "unix://relative", "tcp://host:99", "tcp://1.2.3.4:x",
+                          "tcp://1.2.3.4:99999", "http://x", "127.0.0.1:99"}) {
+    EXPECT_FALSE(parse_listen_address(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace berth::berthd
