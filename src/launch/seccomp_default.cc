@@ -79,7 +79,7 @@ constexpr std::string_view message_calls =
     "msgsnd recv "
     "recvfrom recvmmsg recvmmsg_time64 recvmsg semctl semget semop semtimedop semtimedop_time64 send "
     "sendmmsg sendmsg "
-    "sendto setsockopt shmat shmctl shmdt shmget shutdown socketcall socketpair";
+    "sendto setsockopt shmat shmctl shmdt shmget shutdown socketpair";
 
 /// What a capability that the container has opens besides.
 struct CapabilityCalls {
