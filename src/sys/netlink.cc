@@ -172,12 +172,12 @@ RouteBatch& RouteBatch::create_veth(const NewVeth& veth) {
   message.text(IFLA_IFNAME, veth.name);
   if (veth.mtu != 0) message.u32(IFLA_MTU, veth.mtu);
   if (veth.master != 0) message.u32(IFLA_MASTER, veth.master);
-  if (veth.link_local == Ipv6LinkLocal::None) no_link_local(message);
   message.nest(IFLA_LINKINFO, [&](NetlinkMessage& info) {
     info.text(IFLA_INFO_KIND, "veth");
     info.nest(IFLA_INFO_DATA, [&](NetlinkMessage& data) {
       data.nest(VETH_INFO_PEER, [&](NetlinkMessage& peer) {
-        ifinfomsg header = link_header(veth.peer_index, IFF_UP, IFF_UP);
+        // Not up: the driver refuses that until the pair is complete.
+        ifinfomsg header = link_header(veth.peer_index);
         peer.raw({reinterpret_cast<const uint8_t*>(&header), sizeof(header)});
         peer.text(IFLA_IFNAME, veth.peer_name);
         if (veth.mtu != 0) peer.u32(IFLA_MTU, veth.mtu);
@@ -199,6 +199,7 @@ RouteBatch& RouteBatch::change_link(const LinkChange& change) {
   if (change.mtu) message.u32(IFLA_MTU, *change.mtu);
   if (change.master) message.u32(IFLA_MASTER, *change.master);
   if (change.mac) message.attribute(IFLA_ADDRESS, change.mac->bytes);
+  if (change.link_local == Ipv6LinkLocal::None) no_link_local(message);
   if (change.netns >= 0) message.u32(IFLA_NET_NS_FD, static_cast<uint32_t>(change.netns));
   return *this;
 }

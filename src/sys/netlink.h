@@ -27,17 +27,16 @@ struct NewBridge {
   uint32_t mtu = 0;  ///< 0: kernel's default
 };
 
-/// A pair made in one message: one end here, enslaved to a bridge and up; the other in `peer_netns`.
+/// A pair made in one message: one end here, enslaved to a bridge; the other, down, in `peer_netns`.
 struct NewVeth {
   std::string name;
   uint32_t master = 0;  ///< link index of the bridge; 0: none
+  bool up = true;       ///< this end
   uint32_t mtu = 0;
-  Ipv6LinkLocal link_local = Ipv6LinkLocal::None;  ///< of this end
-  int peer_netns = -1;                             ///< descriptor
+  int peer_netns = -1;  ///< descriptor
   std::string peer_name = "eth0";
   uint32_t peer_index = 0;  ///< wanted link index inside; 0: kernel's choice
   MacAddress peer_mac;
-  Ipv6LinkLocal peer_link_local = Ipv6LinkLocal::Generate;
 };
 
 struct LinkChange {
@@ -48,6 +47,8 @@ struct LinkChange {
   std::optional<uint32_t> master;  ///< 0: leave the bridge
   std::optional<MacAddress> mac;
   std::string new_name;
+  /// Takes effect when the link goes up next: a message of its own before the one that sets `up`.
+  Ipv6LinkLocal link_local = Ipv6LinkLocal::Generate;
   int netns = -1;  ///< move there
 };
 

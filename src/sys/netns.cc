@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -121,6 +122,9 @@ size_t NetnsPool::ready() const {
 }
 
 void NetnsPool::fill(std::stop_token stop) {
+  sigset_t all;  // signals are the main thread's
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
   UniqueFd home;
   if (auto own = open_file(kOwnNamespace, O_RDONLY)) home = *std::move(own);
   while (home) {

@@ -1,0 +1,89 @@
+// Address management.
+#include "network/address_pool.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/format.h"
+
+namespace berth::network {
+namespace {
+
+/// A /64 has more addresses than anybody counts: berth gives out of its first 2^32.
+constexpr uint64_t kMostAddresses = uint64_t{1} << 32;
+
+}  // namespace
+
+AddressPool::AddressPool(const IpamPool& pool) : subnet_(pool.subnet.network()) {
+  IpPrefix range = pool.range ? pool.range->network() : subnet_;
+  first_ = range.address;
+  last_ = range.size() > kMostAddresses ? range.address.plus(kMostAddresses - 1) : range.last();
+  // Point-to-point prefixes (RFC 3021, RFC 6164) have neither network nor broadcast address.
+  if (subnet_.length < subnet_.address.width() - 1) {
+    reserved_.insert(subnet_.address);
+    if (subnet_.family() == IpFamily::V4) reserved_.insert(subnet_.last());
+  }
+  reserved_.insert(pool.gateway);
+  for (const auto& [name, address] : pool.auxiliary) reserved_.insert(address);
+}
+
+Result<IpAddress> AddressPool::allocate() {
+  IpAddress candidate = previous_ && *previous_ < last_ ? previous_->plus(1) : first_;
+  // At most this many steps are over taken addresses before a free one must come.
+  uint64_t steps = std::min<uint64_t>(last_.distance_from(first_), reserved_.size() + taken_.size()) + 1;
+  for (uint64_t i = 0; i < steps; ++i) {
+    if (!reserved_.contains(candidate) && !taken_.contains(candidate)) {
+      taken_.insert(candidate);
+      previous_ = candidate;
+      return candidate;
+    }
+    candidate = candidate < last_ ? candidate.plus(1) : first_;
+  }
+  return failure(Kind::Exhausted, "no available {} addresses on this network's address pools: {}",
+                 subnet_.family() == IpFamily::V4 ? "IPv4" : "IPv6", subnet_.to_string());
+}
+
+Result<void> AddressPool::claim(const IpAddress& address) {
+  if (!subnet_.contains(address)) {
+    return failure(Kind::InvalidArgument, "no configured subnet contains IP address {}", address.to_string());
+  }
+  if (reserved_.contains(address) || taken_.contains(address)) {
+    return failure(Kind::AlreadyExists, "Address already in use");
+  }
+  taken_.insert(address);
+  return {};
+}
+
+void AddressPool::release(const IpAddress& address) {
+  taken_.erase(address);
+}
+
+Result<IpPrefix> choose_ipv4_subnet(const std::vector<IpPrefix>& used) {
+  auto is_free = [&](const IpPrefix& candidate) {
+    return std::none_of(used.begin(), used.end(), [&](const IpPrefix& other) {
+      // The default route overlaps everything and takes nothing.
+      return other.length > 0 && other.overlaps(candidate);
+    });
+  };
+  for (uint8_t second = 17; second <= 31; ++second) {
+    IpPrefix candidate{IpAddress::v4(172, second, 0, 0), 16};
+    if (is_free(candidate)) return candidate;
+  }
+  for (unsigned third = 0; third < 256; third += 16) {
+    IpPrefix candidate{IpAddress::v4(192, 168, static_cast<uint8_t>(third), 0), 20};
+    if (is_free(candidate)) return candidate;
+  }
+  return failure(Kind::Exhausted, "all predefined address pools have been fully subnetted");
+}
+
+IpPrefix random_ula_subnet() {
+  std::array<uint8_t, 16> bytes{};
+  // 40 bits of global id and 16 of subnet id, as RFC 4193 section 3.2 wants them: random.
+  if (::getrandom(bytes.data() + 1, 7, 0) != 7) std::abort();
+  bytes[0] = 0xfd;
+  return {IpAddress::v6(bytes), 64};
+}
+
+}  // namespace berth::network

@@ -1,0 +1,170 @@
+// Bridges and endpoints in the kernel.
+#include "network/bridge.h"
+
+#include <dirent.h>
+
+#include "base/format.h"
+#include "base/rollback.h"
+#include "sys/netlink.h"
+
+namespace berth::network {
+namespace {
+
+/// Interfaces that take their own route from router advertisements would stop doing so when the host becomes
+/// a router, unless told to go on ("2").
+Result<void> keep_router_advertisements(std::vector<std::string>& notices) {
+  DIR* directory = ::opendir("/proc/sys/net/ipv6/conf");
+  if (directory == nullptr) return {};
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(directory)) {
+    std::string_view name = entry->d_name;
+    if (name != "." && name != ".." && name != "all" && name != "default" && name != "lo")
+      names.emplace_back(name);
+  }
+  ::closedir(directory);
+  for (const auto& name : names) {
+    std::string path = fmt::format("net/ipv6/conf/{}/accept_ra", name);
+    auto value = sys::read_sysctl(path);
+    if (!value || *value != "1") continue;
+    CHECK(sys::write_sysctl(path, "2"));
+    notices.push_back(fmt::format("set {} to 2, so that the host keeps its IPv6 routes as a router", path));
+  }
+  return {};
+}
+
+/// A sysctl that a kernel without the feature does not have.
+void write_if_there(const std::string& path, std::string_view value) {
+  auto now = sys::read_sysctl(path);
+  if (now && *now != value) (void)sys::write_sysctl(path, value);
+}
+
+}  // namespace
+
+sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint) {
+  sys::RouteBatch batch;
+  batch.create_veth({.name = links.host_link,
+                     .master = links.bridge_index,
+                     .mtu = links.mtu,
+                     .peer_netns = links.netns,
+                     .peer_name = endpoint.interface,
+                     .peer_index = links.inner_index,
+                     .peer_mac = endpoint.mac});
+  // Hairpin: where bridged packets pass the IP hooks (br_netfilter), a container that reaches itself through
+  // a published port gets its packet back through the port it came from.
+  sys::BridgePortChange port{.name = links.host_link, .hairpin = true};
+  if (links.isolated) port.isolated = true;
+  batch.change_bridge_port(port);
+  return batch;
+}
+
+sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint) {
+  sys::RouteBatch batch;
+  if (!endpoint.ipv6) batch.change_link({.index = index, .link_local = sys::Ipv6LinkLocal::None});
+  batch.change_link({.index = index, .up = true});
+  if (endpoint.ipv4) batch.add_address({index, *endpoint.ipv4});
+  if (endpoint.ipv6) batch.add_address({index, *endpoint.ipv6});
+  if (!endpoint.is_default_gateway) return batch;
+  for (const auto& gateway : {endpoint.gateway4, endpoint.gateway6}) {
+    if (!gateway) continue;
+    batch.add_route(
+        {.destination = {IpAddress::any(gateway->family()), 0}, .gateway = gateway, .link = index});
+  }
+  return batch;
+}
+
+Result<void> BridgeLinks::configure(const NetworkRecord& network, uint32_t index, bool is_new) {
+  std::string v4 = fmt::format("net/ipv4/conf/{}/", network.bridge);
+  std::string v6 = fmt::format("net/ipv6/conf/{}/", network.bridge);
+  // Containers are not routers of the host (CVE-2020-13401).
+  write_if_there(v6 + "accept_ra", "0");
+  write_if_there(v6 + "disable_ipv6", network.enable_ipv6 ? "0" : "1");
+  // The host's own clients of 127.0.0.1 are redirected to containers; the table's raw chain keeps
+  // containers away from the host's loopback.
+  if (!network.internal) write_if_there(v4 + "route_localnet", "1");
+  std::vector<sys::LinkAddress> present;
+  if (!is_new) {
+    TRY(present, routes_.addresses());
+  }
+  sys::RouteBatch batch;
+  for (const auto& pool : network.pools) {
+    sys::NewAddress address{index, {pool.gateway, pool.subnet.length}};
+    bool is_there = false;
+    for (const auto& other : present) is_there |= other.link == index && other.address == address.address;
+    if (!is_there) batch.add_address(address);
+  }
+  return routes_.run(batch);
+}
+
+Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu) {
+  auto known = ready_.find(network.bridge);
+  if (known != ready_.end()) return known->second;
+  Rollback rollback;
+  auto link = routes_.link(network.bridge);
+  bool is_new = !link;
+  if (link && link->kind != "bridge") {
+    return failure(Kind::AlreadyExists, "link {} exists and is not a bridge", network.bridge);
+  }
+  if (!link) {
+    if (link.error().kind() != Kind::NotFound) return std::move(link).error();
+    // A fixed MAC: else the bridge would take the lowest of its ports' and change with them.
+    const IpamPool* pool4 = network.pool(IpFamily::V4);
+    MacAddress mac = pool4 != nullptr ? MacAddress::of_ipv4(pool4->gateway) : MacAddress::random();
+    sys::RouteBatch batch;
+    batch.create_bridge({.name = network.bridge, .mac = mac, .mtu = mtu});
+    CHECK(routes_.run(batch));
+    rollback.add([this, name = network.bridge] {
+      sys::RouteBatch undo;
+      undo.delete_link(name);
+      (void)routes_.run(undo);
+    });
+    link = routes_.link(network.bridge);
+    if (!link) return std::move(link).error();
+  } else if (!link->up) {
+    sys::RouteBatch batch;
+    batch.change_link({.index = link->index, .up = true});
+    CHECK(routes_.run(batch));
+  }
+  CHECK(configure(network, link->index, is_new));
+  rollback.keep();
+  ready_[network.bridge] = link->index;
+  return link->index;
+}
+
+Result<std::vector<std::string>> enable_forwarding(bool ipv6) {
+  std::vector<std::string> notices;
+  auto enable = [&](std::string_view path) -> Result<void> {
+    auto value = sys::read_sysctl(path);
+    if (!value) return std::move(value).error().in("packets cannot be forwarded to containers");
+    if (*value != "0") return {};
+    CHECK(sys::write_sysctl(path, "1"));
+    notices.push_back(fmt::format("switched {} on: containers need packets to be forwarded", path));
+    return {};
+  };
+  CHECK(enable("net/ipv4/ip_forward"));
+  if (!ipv6) return notices;
+  auto forwarding = sys::read_sysctl("net/ipv6/conf/all/forwarding");
+  if (!forwarding || *forwarding != "0") return notices;
+  CHECK(keep_router_advertisements(notices));
+  CHECK(enable("net/ipv6/conf/all/forwarding"));
+  return notices;
+}
+
+bool host_has_ipv6() {
+  if (!sys::has_ipv6()) return false;
+  auto disabled = sys::read_sysctl("net/ipv6/conf/all/disable_ipv6");
+  return disabled && *disabled == "0";
+}
+
+Result<uint32_t> uplink_mtu(sys::RouteSocket& routes) {
+  TRY(auto all, routes.routes());
+  TRY(auto links, routes.links());
+  for (const auto& route : all) {
+    if (route.destination.length != 0 || route.link == 0) continue;
+    for (const auto& link : links) {
+      if (link.index == route.link) return link.mtu;
+    }
+  }
+  return uint32_t{0};
+}
+
+}  // namespace berth::network

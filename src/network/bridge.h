@@ -1,0 +1,61 @@
+// The kernel side of a bridge network: its link with addresses and sysctls, and the batches that give a
+// namespace an endpoint. Planning is pure; BridgeLinks performs.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "network/records.h"
+#include "sys/netlink.h"
+#include "sys/netns.h"
+
+namespace berth::network {
+
+/// Names of berth's host ends begin with this: "bv" and twelve digits of the endpoint's id.
+inline constexpr std::string_view kHostLinkPrefix = "bv";
+
+/// What the host side and the inside need for one endpoint.
+struct EndpointLinks {
+  std::string host_link;
+  uint32_t bridge_index = 0;
+  uint32_t mtu = 0;
+  bool isolated = false;  ///< no traffic between this port and other isolated ones (icc=false)
+  int netns = -1;
+  uint32_t inner_index = 0;  ///< 0: kernel's choice
+};
+
+/// Creates the pair and makes its outer end a port of the bridge.
+sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint);
+/// Brings the inner end up with addresses and, for the default gateway, routes.
+sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint);
+
+/// Bridges of one engine in the daemon's namespace.
+class BridgeLinks {
+ public:
+  explicit BridgeLinks(sys::RouteSocket& routes) : routes_(routes) {}
+
+  /// The bridge's link index; makes the link with its gateway addresses and sysctls when it is missing.
+  Result<uint32_t> ensure(const NetworkRecord& network, uint32_t mtu);
+  /// The bridge is not what it was (deleted behind our back): look again next time.
+  void forget(const std::string& bridge) { ready_.erase(bridge); }
+  bool is_ready(const std::string& bridge) const { return ready_.contains(bridge); }
+
+ private:
+  Result<void> configure(const NetworkRecord& network, uint32_t index, bool is_new);
+  sys::RouteSocket& routes_;
+  std::map<std::string, uint32_t> ready_;
+};
+
+/// Lets packets pass between links: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. Answers sentences for
+/// the log where something had to be switched on.
+Result<std::vector<std::string>> enable_forwarding(bool ipv6);
+
+/// Whether IPv6 is there and not switched off for the whole host.
+bool host_has_ipv6();
+
+/// The MTU of the link that has the default route; 0 when unknown.
+Result<uint32_t> uplink_mtu(sys::RouteSocket& routes);
+
+}  // namespace berth::network

@@ -1,0 +1,284 @@
+// Rules of berth's tables.
+#include "network/firewall.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace berth::network {
+namespace {
+
+using sys::NftCompare;
+using sys::NftElement;
+using sys::NftFamily;
+using sys::NftHook;
+using sys::NftKey;
+using sys::NftRule;
+using sys::NftSet;
+using sys::NftTransaction;
+using sys::NftType;
+using sys::NftVerdict;
+using Meta = sys::NftRule::Meta;
+
+// Hooks run in the order of these priorities, which are nft's names raw, dstnat, filter and srcnat.
+constexpr int32_t kRaw = -300;
+constexpr int32_t kDestinationNat = -100;
+constexpr int32_t kFilter = 0;
+constexpr int32_t kSourceNat = 100;
+
+constexpr uint32_t kRouteLocal = 2;            ///< RTN_LOCAL
+constexpr uint32_t kEstablishedRelated = 6;    ///< NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | ...(IP_CT_RELATED)
+constexpr uint32_t kDestinationNatted = 0x20;  ///< IPS_DST_NAT
+
+// Lookups of the port maps: the key from word 0, the result from word 8.
+constexpr uint32_t kResultWord = 8;
+
+constexpr char kBridges[] = "bridges";
+constexpr char kPublished[] = "published";
+constexpr char kPublishedAny[] = "published_any";
+
+std::span<const uint8_t> bytes_of(const uint32_t& value) {
+  return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
+}
+
+/// The rules of one family.
+class FamilyPlan {
+ public:
+  FamilyPlan(NftTransaction& transaction, std::string_view table, NftFamily family)
+      : transaction_(transaction), table_(table), family_(family), v4_(family == NftFamily::Ip) {
+    NftType address = v4_ ? NftType::Ipv4Address : NftType::Ipv6Address;
+    bridges_ = {kBridges, 1, {NftType::InterfaceName}, {}};
+    published_ = {kPublished, 2, {NftType::Protocol, address, NftType::Port}, {address, NftType::Port}};
+    published_any_ = {kPublishedAny, 3, {NftType::Protocol, NftType::Port}, {address, NftType::Port}};
+  }
+
+  void write(const FirewallState& state) {
+    // Deleting what may not exist is an error; adding what exists is not.
+    transaction_.add_table(family_, table_).delete_table(family_, table_).add_table(family_, table_);
+    for (const NftSet* set : {&bridges_, &published_, &published_any_}) {
+      transaction_.add_set(family_, table_, *set);
+    }
+    std::vector<NftElement> names;
+    for (const auto& network : state.networks) names.push_back({NftKey().interface(network.bridge), {}});
+    transaction_.add_elements(family_, table_, kBridges, names);
+    protect_loopback();
+    redirect_published();
+    forward(state);
+    translate_sources(state);
+  }
+
+ private:
+  void chain(std::string_view name, sys::NftChainType type, NftHook hook, int32_t priority) {
+    transaction_.add_chain(family_, table_, {std::string(name), type, hook, priority});
+  }
+  void rule(std::string_view chain, const NftRule& rule) {
+    transaction_.add_rule(family_, table_, chain, rule);
+  }
+
+  std::optional<IpPrefix> subnet(const FirewallNetwork& network) const {
+    return v4_ ? network.subnet4 : network.subnet6;
+  }
+  uint32_t source_offset() const { return v4_ ? 12 : 8; }
+  uint32_t destination_offset() const { return v4_ ? 16 : 24; }
+  uint32_t address_size() const { return v4_ ? 4 : 16; }
+
+  NftRule& match_address(NftRule& rule, uint32_t offset, const IpPrefix& prefix, NftCompare how) const {
+    IpPrefix ones{v4_ ? IpAddress::v4(0xffffffff) : IpAddress::v6([] {
+                    std::array<uint8_t, 16> all;
+                    all.fill(0xff);
+                    return all;
+                  }()),
+                  prefix.length};
+    IpPrefix mask = ones.network();
+    rule.network_header(offset, address_size());
+    if (prefix.length < prefix.address.width()) rule.mask(mask.address.bytes());
+    return rule.compare(how, prefix.network().address.bytes());
+  }
+  IpPrefix loopback() const {
+    return v4_ ? IpPrefix{IpAddress::v4(127, 0, 0, 0), 8} : *IpPrefix::parse("::1/128");
+  }
+
+  static NftRule& match_interface(NftRule& rule, Meta direction, NftCompare how, std::string_view name) {
+    return rule.meta(direction).compare(how, name);
+  }
+  static NftRule& match_bits(NftRule& rule, uint32_t bits) {
+    constexpr uint32_t kZero = 0;
+    return rule.mask(bytes_of(bits)).compare(NftCompare::NotEqual, bytes_of(kZero));
+  }
+
+  /// route_localnet lets the host's 127.0.0.1 be translated on the bridges; without this rule it would also
+  /// let containers reach services that listen on the host's loopback (CVE-2020-8558).
+  void protect_loopback() {
+    if (!v4_) return;
+    chain("raw", sys::NftChainType::Filter, NftHook::Prerouting, kRaw);
+    NftRule drop;
+    drop.meta(Meta::InputName).lookup(bridges_);
+    match_address(drop, destination_offset(), loopback(), NftCompare::Equal).verdict(NftVerdict::Drop);
+    rule("raw", drop);
+  }
+
+  /// Published ports, for what comes in and for what the host itself sends.
+  void redirect_published() {
+    chain("prerouting", sys::NftChainType::Nat, NftHook::Prerouting, kDestinationNat);
+    // A packet for 127.0.0.1 from outside is a martian that routing drops: translated here, a neighbour on
+    // the link would reach ports that are published on the loopback only.
+    NftRule martian;
+    match_interface(martian, Meta::InputName, NftCompare::NotEqual, "lo");
+    match_address(martian, destination_offset(), loopback(), NftCompare::Equal).verdict(NftVerdict::Return);
+    rule("prerouting", martian);
+    translate_destination("prerouting");
+    chain("output", sys::NftChainType::Nat, NftHook::Output, kDestinationNat);
+    translate_destination("output");
+  }
+
+  void translate_destination(std::string_view chain) {
+    const uint32_t address_words = address_size() / 4;
+    NftRule exact;
+    exact.meta(Meta::Protocol)
+        .network_header(destination_offset(), address_size(), 1)
+        .transport_header(2, 2, 1 + address_words)
+        .lookup_map(published_, 0, kResultWord)
+        .destination_nat(family_, kResultWord, kResultWord + address_words);
+    rule(chain, exact);
+    NftRule any;
+    any.destination_route_type()
+        .compare(NftCompare::Equal, bytes_of(kRouteLocal))
+        .meta(Meta::Protocol)
+        .transport_header(2, 2, 1)
+        .lookup_map(published_any_, 0, kResultWord)
+        .destination_nat(family_, kResultWord, kResultWord + address_words);
+    rule(chain, any);
+  }
+
+  void forward(const FirewallState& state) {
+    chain("forward", sys::NftChainType::Filter, NftHook::Forward, kFilter);
+    NftRule not_ours;
+    not_ours.meta(Meta::InputName).lookup(bridges_, 0, true);
+    not_ours.meta(Meta::OutputName).lookup(bridges_, 0, true).verdict(NftVerdict::Accept);
+    rule("forward", not_ours);
+    for (const auto& network : state.networks) {
+      // Within a network (seen here when bridged packets pass the IP hooks).
+      NftRule within;
+      match_interface(within, Meta::InputName, NftCompare::Equal, network.bridge);
+      match_interface(within, Meta::OutputName, NftCompare::Equal, network.bridge)
+          .verdict(NftVerdict::Accept);
+      rule("forward", within);
+      if (!network.internal) continue;
+      for (Meta direction : {Meta::InputName, Meta::OutputName}) {
+        NftRule closed;
+        match_interface(closed, direction, NftCompare::Equal, network.bridge).verdict(NftVerdict::Drop);
+        rule("forward", closed);
+      }
+    }
+    NftRule replies;
+    match_bits(replies.conntrack_state(), kEstablishedRelated).verdict(NftVerdict::Accept);
+    rule("forward", replies);
+    NftRule published;
+    match_bits(published.conntrack_status(), kDestinationNatted).verdict(NftVerdict::Accept);
+    rule("forward", published);
+    NftRule outbound;
+    outbound.meta(Meta::OutputName).lookup(bridges_, 0, true).verdict(NftVerdict::Accept);
+    rule("forward", outbound);
+    // What is left goes to a container and was not asked for: from another network, or from a neighbour that
+    // routes to container addresses.
+    rule("forward", NftRule().counter().verdict(NftVerdict::Drop));
+  }
+
+  void translate_sources(const FirewallState& state) {
+    chain("postrouting", sys::NftChainType::Nat, NftHook::Postrouting, kSourceNat);
+    for (const auto& network : state.networks) {
+      auto range = subnet(network);
+      if (!range) continue;
+      if (network.masquerade && !network.internal) {
+        NftRule outbound;
+        match_interface(outbound, Meta::OutputName, NftCompare::NotEqual, network.bridge);
+        match_address(outbound, source_offset(), *range, NftCompare::Equal).masquerade();
+        rule("postrouting", outbound);
+      }
+      // A container that reaches itself or a neighbour through the host's address: the answer must come back
+      // through the host, which undoes the translation.
+      NftRule hairpin;
+      match_interface(hairpin, Meta::OutputName, NftCompare::Equal, network.bridge);
+      match_address(hairpin, source_offset(), *range, NftCompare::Equal);
+      match_bits(hairpin.conntrack_status(), kDestinationNatted).masquerade();
+      rule("postrouting", hairpin);
+    }
+    NftRule local;
+    local.meta(Meta::OutputName).lookup(bridges_);
+    match_address(local, source_offset(), loopback(), NftCompare::Equal).masquerade();
+    rule("postrouting", local);
+  }
+
+  NftTransaction& transaction_;
+  std::string_view table_;
+  NftFamily family_;
+  bool v4_;
+  NftSet bridges_;
+  NftSet published_;
+  NftSet published_any_;
+};
+
+NftElement element_of(const PortForward& port) {
+  NftKey key;
+  key.byte(static_cast<uint8_t>(port.protocol));
+  if (!port.host_ip.is_unspecified()) key.bytes(port.host_ip.bytes());
+  key.port(port.host_port);
+  return {key, NftKey().bytes(port.container_ip.bytes()).port(port.container_port)};
+}
+
+/// The elements of one family's map, exact or any.
+std::vector<NftElement> elements_of(const std::vector<PortForward>& ports, IpFamily family, bool any) {
+  std::vector<NftElement> elements;
+  for (const auto& port : ports) {
+    if (port.host_ip.family() != family || port.host_ip.is_unspecified() != any) continue;
+    elements.push_back(element_of(port));
+  }
+  return elements;
+}
+
+template <class Change>
+void for_each_map(const std::vector<PortForward>& ports, Change change) {
+  for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
+    for (bool any : {false, true}) {
+      auto elements = elements_of(ports, family, any);
+      if (elements.empty()) continue;
+      change(family == IpFamily::V4 ? NftFamily::Ip : NftFamily::Ip6, any ? kPublishedAny : kPublished,
+             elements);
+    }
+  }
+}
+
+}  // namespace
+
+NftTransaction plan_publish(std::string_view table, const std::vector<PortForward>& ports) {
+  NftTransaction transaction;
+  for_each_map(ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
+    transaction.add_elements(family, table, map, elements);
+  });
+  return transaction;
+}
+
+NftTransaction plan_unpublish(std::string_view table, const std::vector<PortForward>& ports) {
+  NftTransaction transaction;
+  for_each_map(ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
+    transaction.delete_elements(family, table, map, elements);
+  });
+  return transaction;
+}
+
+NftTransaction plan_firewall(std::string_view table, const FirewallState& state, bool ipv6) {
+  NftTransaction transaction;
+  FamilyPlan(transaction, table, NftFamily::Ip).write(state);
+  if (ipv6) FamilyPlan(transaction, table, NftFamily::Ip6).write(state);
+  for_each_map(state.ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
+    if (family == NftFamily::Ip || ipv6) transaction.add_elements(family, table, map, elements);
+  });
+  return transaction;
+}
+
+NftTransaction plan_remove_tables(std::string_view table, const std::vector<NftFamily>& families) {
+  NftTransaction transaction;
+  for (NftFamily family : families) transaction.delete_table(family, table);
+  return transaction;
+}
+
+}  // namespace berth::network

@@ -1,0 +1,271 @@
+// Network requests.
+#include "network/network_plan.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/format.h"
+#include "base/id.h"
+#include "network/address_pool.h"
+
+namespace berth::network {
+namespace {
+
+constexpr size_t kMaxLinkName = 15;
+
+Error invalid(std::string message) {
+  return {Kind::InvalidArgument, std::move(message)};
+}
+
+/// What the kernel takes as a link name (dev_valid_name), and no sysctl path walks out of.
+bool is_link_name(std::string_view name) {
+  if (name.empty() || name.size() > kMaxLinkName || name == "." || name == "..") return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%'; });
+}
+
+bool is_network_name(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return c > ' ' && c != 0x7f && c != '/';
+  });
+}
+
+std::vector<IpPrefix> used_prefixes(const Surroundings& surroundings) {
+  std::vector<IpPrefix> used = surroundings.routes;
+  for (const auto* network : surroundings.networks) {
+    for (const auto& pool : network->pools) used.push_back(pool.subnet);
+  }
+  return used;
+}
+
+Result<void> check_overlap(const IpPrefix& subnet, const Surroundings& surroundings) {
+  for (const auto* network : surroundings.networks) {
+    for (const auto& pool : network->pools) {
+      if (!pool.subnet.overlaps(subnet)) continue;
+      return failure(
+          Kind::Forbidden,
+          "invalid pool request: Pool overlaps with other one on this address space: {} and {} of network "
+          "{}",
+          subnet.to_string(), pool.subnet.to_string(), network->name);
+    }
+  }
+  return {};
+}
+
+IpPrefix subnet_of(const IpPrefix& prefix) {
+  return prefix.network();
+}
+
+Result<IpamPool> plan_pool(const NetworkRequest::Pool& request, const Surroundings& surroundings) {
+  if (!request.subnet) return invalid("invalid network config: an address pool needs a subnet");
+  IpamPool pool;
+  pool.subnet = subnet_of(*request.subnet);
+  if (pool.subnet != *request.subnet) {
+    return invalid(fmt::format("invalid network config: invalid subnet {}: it should be {}",
+                               request.subnet->to_string(), pool.subnet.to_string()));
+  }
+  // Room for the gateway and one container.
+  if (pool.subnet.length + 1 > pool.subnet.address.width()) {
+    return invalid(fmt::format("invalid network config: subnet {} is too small", pool.subnet.to_string()));
+  }
+  CHECK(check_overlap(pool.subnet, surroundings));
+  if (request.range) {
+    pool.range = subnet_of(*request.range);
+    if (!pool.subnet.contains(*pool.range)) {
+      return invalid(fmt::format(
+          "invalid network config: invalid ip-range {}: parent subnet {} doesn't contain ip-range",
+          request.range->to_string(), pool.subnet.to_string()));
+    }
+  }
+  auto inside = [&](std::string_view what, const IpAddress& address) -> Result<void> {
+    if (pool.subnet.contains(address)) return {};
+    return invalid(
+        fmt::format("invalid network config: invalid {} {}: parent subnet {} doesn't contain this address",
+                    what, address.to_string(), pool.subnet.to_string()));
+  };
+  pool.gateway = request.gateway.value_or(pool.subnet.address.plus(1));
+  CHECK(inside("gateway", pool.gateway));
+  for (const auto& [name, address] : request.auxiliary) CHECK(inside("auxiliary address", address));
+  pool.auxiliary = request.auxiliary;
+  return pool;
+}
+
+Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surroundings,
+                        NetworkRecord& record) {
+  for (const auto& wanted : request.pools) {
+    // The CLI sends an empty entry for "no wish".
+    if (!wanted.subnet && !wanted.range && !wanted.gateway && wanted.auxiliary.empty()) continue;
+    TRY(IpamPool pool, plan_pool(wanted, surroundings));
+    if (record.pool(pool.subnet.family()) != nullptr) {
+      return invalid(fmt::format("bridge networks have one subnet of each family: {} is one too many",
+                                 pool.subnet.to_string()));
+    }
+    if (pool.subnet.family() == IpFamily::V6 && !request.enable_ipv6) {
+      return invalid(fmt::format("subnet {} needs IPv6 to be enabled (--ipv6)", pool.subnet.to_string()));
+    }
+    if (pool.subnet.family() == IpFamily::V4 && !request.enable_ipv4) {
+      return invalid(fmt::format("subnet {} needs IPv4 to be enabled", pool.subnet.to_string()));
+    }
+    record.pools.push_back(std::move(pool));
+  }
+  if (request.enable_ipv4 && record.pool(IpFamily::V4) == nullptr) {
+    TRY(IpPrefix subnet, choose_ipv4_subnet(used_prefixes(surroundings)));
+    record.pools.insert(record.pools.begin(), {subnet, {}, subnet.address.plus(1), {}});
+  }
+  if (request.enable_ipv6 && record.pool(IpFamily::V6) == nullptr) {
+    IpPrefix subnet = random_ula_subnet();
+    record.pools.push_back({subnet, {}, subnet.address.plus(1), {}});
+  }
+  return {};
+}
+
+Result<void> check_options(const NetworkRecord& record) {
+  for (std::string_view option : {kOptionInterContainer, kOptionMasquerade}) {
+    auto found = record.options.find(std::string(option));
+    if (found == record.options.end()) continue;
+    const std::string& value = found->second;
+    if (value != "true" && value != "false" && value != "1" && value != "0") {
+      return invalid(fmt::format("invalid value \"{}\" for option {}: true or false", value, option));
+    }
+  }
+  auto mtu = record.options.find(std::string(kOptionMtu));
+  if (mtu != record.options.end() && mtu_of(record) < 68 && mtu->second != "0") {
+    return invalid(fmt::format("invalid value \"{}\" for option {}", mtu->second, kOptionMtu));
+  }
+  auto binding = record.options.find(std::string(kOptionHostBinding));
+  if (binding != record.options.end()) {
+    auto address = IpAddress::parse(binding->second);
+    if (!address) return std::move(address).error();
+  }
+  return {};
+}
+
+Result<std::string> plan_bridge_name(const NetworkRecord& record, const Surroundings& surroundings) {
+  auto wanted = record.options.find(std::string(kOptionBridgeName));
+  // Twelve digits of the id, as in the short form users see.
+  if (wanted == record.options.end()) return fmt::format("bt-{}", record.id.substr(0, 12));
+  if (!is_link_name(wanted->second)) {
+    return invalid(fmt::format("invalid bridge name \"{}\"", wanted->second.substr(0, 64)));
+  }
+  for (const auto* network : surroundings.networks) {
+    if (network->bridge != wanted->second) continue;
+    return failure(Kind::AlreadyExists, "networks have same bridge name: {} is used by network {}",
+                   wanted->second, network->name);
+  }
+  return wanted->second;
+}
+
+}  // namespace
+
+Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings) {
+  if (!is_network_name(request.name)) {
+    return invalid(fmt::format("invalid network name \"{}\"", request.name.substr(0, 64)));
+  }
+  for (std::string_view taken : {"bridge", "host", "none", "default"}) {
+    if (request.name == taken) {
+      return failure(Kind::Forbidden, "operation is not permitted on predefined {} network", request.name);
+    }
+  }
+  for (const auto* network : surroundings.networks) {
+    if (network->name == request.name) {
+      return failure(Kind::AlreadyExists, "network with name {} already exists", request.name);
+    }
+  }
+  if (request.driver == "host" || request.driver == "null") {
+    return failure(Kind::Forbidden, "only one instance of \"{}\" network is allowed", request.driver);
+  }
+  if (!request.driver.empty() && request.driver != "bridge") {
+    return failure(Kind::NotFound, "could not find plugin {} in v1 plugin registry: plugin not found",
+                   request.driver.substr(0, 64));
+  }
+  if (!request.enable_ipv4 && !request.enable_ipv6) {
+    return invalid("IPv4 or IPv6 must be enabled");
+  }
+  if (request.enable_ipv6 && !surroundings.host_has_ipv6) {
+    return failure(Kind::Unsupported, "IPv6 is switched off on this host (net.ipv6.conf.all.disable_ipv6)");
+  }
+  NetworkRecord record;
+  record.id = random_id();
+  record.name = request.name;
+  record.created = now();
+  record.internal = request.internal;
+  record.attachable = request.attachable;
+  record.enable_ipv4 = request.enable_ipv4;
+  record.enable_ipv6 = request.enable_ipv6;
+  record.ipam_options = request.ipam_options;
+  record.options = request.options;
+  record.labels = request.labels;
+  CHECK(check_options(record));
+  CHECK(plan_pools(request, surroundings, record));
+  TRY(record.bridge, plan_bridge_name(record, surroundings));
+  return record;
+}
+
+Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings) {
+  NetworkRecord record;
+  record.id = random_id();
+  record.name = "bridge";
+  record.created = now();
+  record.predefined = true;
+  record.enable_ipv6 = options.enable_ipv6 && surroundings.host_has_ipv6;
+  record.bridge = default_bridge_name(options);
+  IpPrefix subnet4;
+  if (options.bridge_subnet4) {
+    subnet4 = options.bridge_subnet4->network();
+  } else {
+    TRY(subnet4, choose_ipv4_subnet(used_prefixes(surroundings)));
+  }
+  // As docker's --bip: host bits name the gateway.
+  IpAddress gateway4 = subnet4.address.plus(1);
+  if (options.bridge_subnet4 && options.bridge_subnet4->address != subnet4.address) {
+    gateway4 = options.bridge_subnet4->address;
+  }
+  record.pools.push_back({subnet4, {}, gateway4, {}});
+  if (record.enable_ipv6) {
+    IpPrefix subnet6 = options.bridge_subnet6 ? options.bridge_subnet6->network() : random_ula_subnet();
+    record.pools.push_back({subnet6, {}, subnet6.address.plus(1), {}});
+  }
+  record.options = {{"com.docker.network.bridge.default_bridge", "true"},
+                    {std::string(kOptionInterContainer), options.inter_container ? "true" : "false"},
+                    {std::string(kOptionMasquerade), "true"},
+                    {std::string(kOptionHostBinding),
+                     options.default_host_ip ? options.default_host_ip->to_string() : "0.0.0.0"},
+                    {std::string(kOptionBridgeName), record.bridge}};
+  if (options.mtu != 0) record.options[std::string(kOptionMtu)] = fmt::to_string(options.mtu);
+  return record;
+}
+
+NetworkRecord plan_predefined(NetworkDriver driver) {
+  NetworkRecord record;
+  record.id = random_id();
+  record.name = driver == NetworkDriver::Host ? "host" : "none";
+  record.created = now();
+  record.driver = driver;
+  record.predefined = true;
+  return record;
+}
+
+std::string table_name(const NetworkOptions& options) {
+  return options.instance.empty() ? "berth" : fmt::format("berth-{}", options.instance);
+}
+
+std::string default_bridge_name(const NetworkOptions& options) {
+  return options.instance.empty() ? "berth0" : fmt::format("berth-{}", options.instance);
+}
+
+bool option_is_on(const NetworkRecord& network, std::string_view option, bool fallback) {
+  auto found = network.options.find(std::string(option));
+  if (found == network.options.end()) return fallback;
+  return found->second == "true" || found->second == "1";
+}
+
+uint32_t mtu_of(const NetworkRecord& network) {
+  auto found = network.options.find(std::string(kOptionMtu));
+  if (found == network.options.end()) return 0;
+  uint32_t mtu = 0;
+  const std::string& text = found->second;
+  auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), mtu);
+  return status == std::errc() && end == text.data() + text.size() && mtu <= 65535 ? mtu : 0;
+}
+
+}  // namespace berth::network

@@ -1,0 +1,45 @@
+// From a request to a network record: pure. Everything that can be wrong with a request is found here, in
+// docker's words, before the kernel is touched.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "network/networks.h"
+#include "network/records.h"
+
+namespace berth::network {
+
+/// docker's option names that berth heeds.
+inline constexpr std::string_view kOptionBridgeName = "com.docker.network.bridge.name";
+inline constexpr std::string_view kOptionInterContainer = "com.docker.network.bridge.enable_icc";
+inline constexpr std::string_view kOptionMasquerade = "com.docker.network.bridge.enable_ip_masquerade";
+inline constexpr std::string_view kOptionHostBinding = "com.docker.network.bridge.host_binding_ipv4";
+inline constexpr std::string_view kOptionMtu = "com.docker.network.driver.mtu";
+
+/// What exists already.
+struct Surroundings {
+  std::vector<const NetworkRecord*> networks;
+  std::vector<IpPrefix> routes;  ///< the host's, and its nameservers'
+  bool host_has_ipv6 = true;
+};
+
+/// A record for POST /networks/create, with id, subnets and gateways filled in.
+Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings);
+/// The network "bridge".
+Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
+/// "host" and "none".
+NetworkRecord plan_predefined(NetworkDriver driver);
+
+/// "berth", or "berth-<instance>".
+std::string table_name(const NetworkOptions& options);
+/// "berth0", or "berth-<instance>".
+std::string default_bridge_name(const NetworkOptions& options);
+/// true for absent, "true", "1"; false for "false", "0".
+bool option_is_on(const NetworkRecord& network, std::string_view option, bool fallback);
+/// The MTU option; 0 when not given.
+uint32_t mtu_of(const NetworkRecord& network);
+
+}  // namespace berth::network
