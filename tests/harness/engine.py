@@ -1,8 +1,10 @@
 """A private engine for a test: its own data, sockets and, at the end, nothing left.
 
-BERTH_PROGRAMS names the folder of the programs under test (default build/release/bin). BERTH_AGAINST=docker runs
-the same tests against dockerd and the docker command instead: that is how the tests themselves are tested.
+BERTH_PROGRAMS names the folder of the programs under test (default build/release/bin). BERTH_CLIENT=docker drives
+berthd with the docker command instead of berth: that is how compatibility is tested. BERTH_AGAINST=docker runs the
+same tests against dockerd and the docker command: that is how the tests themselves are tested.
 """
+import http.client
 import json
 import os
 import selectors
@@ -19,6 +21,7 @@ from .api import Api
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = os.environ.get("BERTH_PROGRAMS", os.path.join(TOP, "build", "release", "bin"))
 AGAINST = os.environ.get("BERTH_AGAINST", "berth")
+CLIENT = os.environ.get("BERTH_CLIENT", AGAINST)
 IMAGE = "berth-test:base"
 START_SECONDS = 30
 COMMAND_SECONDS = 60
@@ -76,6 +79,18 @@ def eventually(check, what, within=20.0, every=0.02):
         time.sleep(every)
 
 
+def fetch(host, port, timeout=5):
+    """The body of GET / or None when nobody answers (yet)."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode().strip()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
 class Engine:
     def __init__(self, name="test", folder=None, flags=()):
         self.folder = folder or tempfile.mkdtemp(prefix="bt.", dir="/tmp")
@@ -88,12 +103,14 @@ class Engine:
         self.api = Api(self.socket)
         if AGAINST == "docker":
             self.program = ["dockerd", "--pidfile", os.path.join(self.folder, "pid")]
-            self.cli = ["docker", "-H", f"unix://{self.socket}"]
-            self.env = {"DOCKER_BUILDKIT": "0", "BUILDKIT_PROGRESS": "plain"}
         else:
             self.program = [os.path.join(PROGRAMS, "berthd")]
-            self.cli = [os.path.join(PROGRAMS, "berth"), "-H", f"unix://{self.socket}"]
-            self.env = {}
+        command = docker_client() if CLIENT == "docker" else os.path.join(PROGRAMS, "berth")
+        if command is None:
+            raise AssertionError("no docker command: \"scripts/install-packages test\" provides one")
+        self.cli = [command, "-H", f"unix://{self.socket}"]
+        # The client that is tested brings no plugins and no settings of whoever runs the tests.
+        self.env = {"DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": os.path.join(self.folder, "config")}
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -137,6 +154,8 @@ class Engine:
 
     def close(self):
         """Ends the engine and everything it runs, and removes its folder."""
+        if not os.path.isdir(self.folder):
+            return
         try:
             if self.process and self.process.poll() is not None and os.path.isdir(self.data):
                 self.start()
@@ -237,6 +256,7 @@ class EngineCase(unittest.TestCase):
     engine = None
     maxDiff = 4000
     against_docker = AGAINST == "docker"
+    docker_command = CLIENT == "docker"
 
     @classmethod
     def setUpClass(cls):
@@ -293,5 +313,11 @@ class EngineCase(unittest.TestCase):
         return result
 
     def only_berth(self, reason):
+        """For what dockerd does not promise."""
         if self.against_docker:
             self.skipTest(f"docker differs: {reason}")
+
+    def only_our_command(self, reason):
+        """For what the docker command cannot be asked."""
+        if self.docker_command:
+            self.skipTest(f"not with the docker command: {reason}")

@@ -66,23 +66,27 @@ def _name(test):
     return test.id() if hasattr(test, "id") else str(test)
 
 
-def main(folder, argv=None):
+def main(folder, argv=None, also=(), without=()):
+    """Runs the tests of `folder` and of the folders in `also`, except those whose names begin as `without` says."""
     parser = argparse.ArgumentParser(description=f"Runs the tests of {os.path.basename(folder)}/.")
     parser.add_argument("names", nargs="*", help="modules or parts of test names; all when none is given")
     parser.add_argument("--report", metavar="FILE", help="write counts, failures and reasons for skips as JSON")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
     options = parser.parse_args(argv)
 
-    sys.path.insert(0, folder)
-    loader = unittest.TestLoader()
     suite = unittest.TestSuite()
-    for test in _flattened(loader.discover(folder, pattern="test_*.py", top_level_dir=folder)):
-        if not options.names or any(name in _name(test) for name in options.names):
-            suite.addTest(test)
+    errors = []
+    for place in (folder, *also):
+        loader = unittest.TestLoader()
+        for test in _flattened(loader.discover(place, pattern="test_*.py", top_level_dir=place)):
+            chosen = not options.names or any(name in _name(test) for name in options.names)
+            if chosen and not _name(test).startswith(tuple(without) or ("\0",)):
+                suite.addTest(test)
+        errors += loader.errors
     result = _Result(sys.stdout)
     result.failfast = options.failfast
     suite.run(result)
-    for error in loader.errors:
+    for error in errors:
         result.problems.append(("loading", error))
         print(error)
     counts = (result.passed, len(result.problems), len(result.reasons))

@@ -463,14 +463,14 @@ class Hostile(ImageCase):
 
 class Bootstrap(EngineCase):
     def test_busybox(self):
-        self.only_berth("bootstrap is berth's own verb")
+        self.only_our_command("bootstrap is berth's own verb")
         self.ok("bootstrap", "busybox")
         self.assertEqual(self.ok("run", "--rm", "--network", "none", "busybox", "echo", "bootstrapped").text, "bootstrapped")
         self.assertIn("busybox", self.ok("images", "--format", "{{.Repository}}").lines)
         self.ok("bootstrap", "busybox")
 
     def test_what_it_does_not_know(self):
-        self.only_berth("bootstrap is berth's own verb")
+        self.only_our_command("bootstrap is berth's own verb")
         result = self.engine("bootstrap", "no-such-distribution")
         self.assertNotEqual(result.code, 0)
         self.assertIn("no-such-distribution", result.err)

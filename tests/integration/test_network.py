@@ -6,22 +6,10 @@ import socket
 import struct
 import fcntl
 
-from harness.engine import IMAGE, EngineCase, eventually
+from harness.engine import IMAGE, EngineCase, eventually, fetch
 
 # In a container: answers "served by NAME" to every HTTP request on port 80.
 SERVE = ("mkdir -p /www && echo served by {name} > /www/index.html && exec httpd -f -p {port} -h /www")
-
-
-def fetch(host, port, timeout=5):
-    """The body of GET / or None when nobody answers (yet)."""
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().read().decode().strip()
-    except OSError:
-        return None
-    finally:
-        connection.close()
 
 
 def host_address():
