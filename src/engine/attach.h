@@ -5,14 +5,12 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "launch/streams.h"
 #include "sys/fd.h"
 
 namespace berth::engine {
 
-enum class Framing {
-  Raw,
-  Multiplexed,  ///< docker's 8-byte headers
-};
+using launch::Framing;
 
 struct Attach {
   sys::UniqueFd socket;       ///< the connection; its HTTP answer has been sent

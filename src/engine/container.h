@@ -38,7 +38,6 @@ struct Run {
   pid_t pid = 0;
   io::Event exited;
   std::map<std::string, std::shared_ptr<Exec>> execs;  ///< running, by token
-  uint64_t next_attachment = 1;
   std::map<uint64_t, std::string> attachments;  ///< id -> exec token, empty for the container's own
 };
 

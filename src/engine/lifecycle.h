@@ -55,12 +55,20 @@ io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, s
 void start_health_checks(Core& core, const ContainerHandle& container);
 void stop_health_checks(Container& container);
 
+/// A new exec that is in no table yet. WrongState when the container cannot take one.
+Result<std::shared_ptr<Exec>> make_exec(const ContainerHandle& container, spec::ExecConfig config);
+/// Returns when it runs, or could not be started.
+io::Task<Result<void>> run_exec(Core& core, ContainerHandle container, std::shared_ptr<Exec> exec,
+                                std::vector<launch::Attachment> clients);
 /// What the keeper says of execs.
 void exec_started(Core& core, const ContainerHandle& container, const launch::event::ExecStarted& event);
 void exec_failed(Core& core, const ContainerHandle& container, const launch::event::ExecFailed& event);
 void exec_exited(Core& core, const ContainerHandle& container, const launch::event::ExecExited& event);
 /// The run has ended: so have its execs.
 void execs_ended(Core& core, Run& run);
+
+/// Whether a connection that waits for a start has gone.
+bool has_hung_up(int socket);
 
 /// Volumes: makes those that a container names, and initialises new ones from its image.
 io::Task<Result<void>> make_volumes(Core& core, ContainerRecord& record);
