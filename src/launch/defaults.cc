@@ -1,20 +1,33 @@
-// docker's default sandbox.
+// The default sandbox.
 #include "launch/defaults.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <memory>
-#include <set>
+#include <array>
+#include <filesystem>
 
 #include "base/format.h"
 #include "launch/capability_names.h"
 
 namespace berth::launch {
 namespace {
+
+constexpr std::string_view kMaskedPaths[] = {"/proc/acpi",
+                                             "/proc/asound",
+                                             "/proc/interrupts",
+                                             "/proc/kcore",
+                                             "/proc/keys",
+                                             "/proc/latency_stats",
+                                             "/proc/sched_debug",
+                                             "/proc/scsi",
+                                             "/proc/timer_list",
+                                             "/proc/timer_stats",
+                                             "/sys/devices/virtual/powercap",
+                                             "/sys/firmware"};
+constexpr std::string_view kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                               "/proc/sysrq-trigger"};
 
 std::vector<spec::Mount> default_mounts() {
   return {
@@ -31,79 +44,69 @@ std::vector<spec::Mount> default_mounts() {
   };
 }
 
-std::string upper(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
+std::string full_name(std::string_view name) {
+  std::string upper(name);
+  std::ranges::transform(upper, upper.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return upper == "ALL" || upper.starts_with("CAP_") ? upper : "CAP_" + upper;
+}
+
+/// The bits that --cap-add or --cap-drop names.
+Result<uint64_t> named_bits(std::span<const std::string> names, const HostFacts& host) {
+  uint64_t bits = 0;
+  for (const auto& given : names) {
+    std::string name = full_name(given);
+    if (name == "ALL") {
+      bits |= host.capabilities;
+      continue;
+    }
+    auto number = capability_number(name);
+    if (!number) return failure(Kind::InvalidArgument, "unknown capability: \"{}\"", name);
+    bits |= uint64_t{1} << *number;
   }
-  return result;
-}
-
-/// "net_admin", "CAP_NET_ADMIN" -> 12; "ALL" is for the caller.
-Result<int> parse_capability(std::string_view text) {
-  std::string name = upper(text);
-  if (!name.starts_with("CAP_")) name = "CAP_" + name;
-  auto number = capability_number(name);
-  if (!number) return failure(Kind::InvalidArgument, "unknown capability: \"{}\"", name.substr(0, 64));
-  return *number;
-}
-
-bool is_all(std::string_view text) {
-  std::string name = upper(text);
-  return name == "ALL" || name == "CAP_ALL";
+  return bits;
 }
 
 std::vector<std::string> names_of(uint64_t bits) {
   std::vector<std::string> names;
-  for (int number = 0; number < kKnownCapabilities; ++number) {
-    if ((bits >> number & 1) != 0) names.emplace_back(capability_name(number));
-  }
+  for (int i = 0; i < kKnownCapabilities; ++i)
+    if ((bits >> i & 1) != 0) names.emplace_back(capability_name(i));
   return names;
 }
 
-uint64_t default_bits() {
-  uint64_t bits = 0;
-  for (const std::string& name : default_capabilities()) bits |= uint64_t{1} << *capability_number(name);
-  return bits;
+bool is_device(const struct stat& status) {
+  return S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode);
 }
 
-/// Directories of /dev that hold no devices of the host's for a container.
-bool is_skipped(std::string_view name) {
-  static constexpr std::string_view names[] = {"pts",     "shm",  "fd",          "mqueue",
-                                               "console", ".lxc", ".lxd-mounts", ".udev"};
-  return name == "." || name == ".." ||
-         std::find(std::begin(names), std::end(names), name) != std::end(names);
+spec::Device device_of(const struct stat& status, const std::string& path) {
+  return {.path = path,
+          .type = S_ISBLK(status.st_mode) ? 'b' : 'c',
+          .major = static_cast<int64_t>(gnu_dev_major(status.st_rdev)),
+          .minor = static_cast<int64_t>(gnu_dev_minor(status.st_rdev)),
+          .file_mode = status.st_mode & 07777,
+          .uid = status.st_uid,
+          .gid = status.st_gid};
 }
 
-spec::Device device_of(const std::string& path, const struct stat& status) {
-  spec::Device device;
-  device.path = path;
-  device.type = S_ISBLK(status.st_mode) ? 'b' : 'c';
-  device.major = major(status.st_rdev);
-  device.minor = minor(status.st_rdev);
-  device.file_mode = status.st_mode & 07777;
-  device.uid = status.st_uid;
-  device.gid = status.st_gid;
-  return device;
-}
+/// Directories of /dev that are the container's own business, and what lives under them.
+constexpr std::string_view kSkippedInDev[] = {"pts", "shm", "mqueue", "fd", ".lxc", ".lxd-mounts", ".udev"};
+constexpr size_t kMaxDevices = 8192;
 
-constexpr int deepest_directory = 8;
-
-/// Nodes below a directory of the host; symbolic links are not followed, so a loop cannot form.
-Result<void> collect_devices(const std::string& host_path, const std::string& path, int depth,
-                             std::vector<spec::Device>& devices) {
-  std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(host_path.c_str()), ::closedir);
-  if (!directory) return Error::from_errno("read", host_path, errno);
-  while (const dirent* entry = ::readdir(directory.get())) {
-    if (is_skipped(entry->d_name)) continue;
-    std::string child = host_path + "/" + entry->d_name;
+Result<void> gather_devices(const std::filesystem::path& directory, const std::string& inside, bool top,
+                            std::vector<spec::Device>& devices) {
+  std::error_code error;
+  std::filesystem::directory_iterator entries(directory, error);
+  if (error) return Error::from_errno("read directory", directory.string(), error.value());
+  for (const auto& entry : entries) {
+    std::string name = entry.path().filename().string();
     struct stat status {};
-    if (::lstat(child.c_str(), &status) != 0) continue;  // gone meanwhile
-    std::string inside = path + "/" + entry->d_name;
-    if (S_ISDIR(status.st_mode) && depth < deepest_directory) {
-      CHECK(collect_devices(child, inside, depth + 1, devices));
-    } else if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) {
-      devices.push_back(device_of(inside, status));
+    if (::lstat(entry.path().c_str(), &status) != 0) continue;
+    if (S_ISDIR(status.st_mode)) {
+      if (top && std::ranges::find(kSkippedInDev, name) != std::end(kSkippedInDev)) continue;
+      CHECK(gather_devices(entry.path(), inside + "/" + name, false, devices));
+    } else if (is_device(status) && name != "console" && name != "ptmx") {
+      if (devices.size() == kMaxDevices) return Error(Kind::Exhausted, "too many devices below /dev");
+      devices.push_back(device_of(status, inside + "/" + name));
     }
   }
   return {};
@@ -126,31 +129,20 @@ std::vector<std::string> all_capabilities(const HostFacts& host) {
 Result<std::vector<std::string>> resolve_capabilities(std::span<const std::string> add,
                                                       std::span<const std::string> drop, bool privileged,
                                                       const HostFacts& host) {
-  bool add_all = std::any_of(add.begin(), add.end(), is_all);
-  bool drop_all = std::any_of(drop.begin(), drop.end(), is_all);
-  uint64_t added = 0;
-  uint64_t dropped = 0;
-  for (const std::string& text : add) {
-    if (is_all(text)) continue;
-    TRY(int number, parse_capability(text));
-    added |= uint64_t{1} << number;
-  }
-  for (const std::string& text : drop) {
-    if (is_all(text)) continue;
-    TRY(int number, parse_capability(text));
-    dropped |= uint64_t{1} << number;
-  }
-  // docker: what is named one by one wins over ALL on the other side.
-  uint64_t bits = default_bits();
-  if (privileged || add_all) {
-    bits = host.capabilities & ~dropped;
-  } else if (drop_all) {
-    bits = added;
-  } else {
-    bits = (bits & ~dropped) | added;
-  }
-  // What berth itself has not it cannot give.
-  return names_of(bits & host.capabilities);
+  TRY(uint64_t added, named_bits(add, host));
+  TRY(uint64_t dropped, named_bits(drop, host));
+  if (privileged) return names_of(host.capabilities);
+  TRY(uint64_t bits, capability_bits(default_capabilities()));
+  uint64_t missing = added & ~host.capabilities;
+  if (missing != 0)
+    return failure(Kind::InvalidArgument,
+                   "capability not supported by kernel or not available in the current environment: \"{}\"",
+                   names_of(missing).front());
+  auto is_all = [](const std::string& name) { return full_name(name) == "ALL"; };
+  // "ALL" is the ground that the other list works upon; otherwise adding wins over dropping nothing else.
+  if (std::ranges::any_of(add, is_all)) return names_of(host.capabilities & ~dropped);
+  if (std::ranges::any_of(drop, is_all)) return names_of(added);
+  return names_of((bits & ~dropped) | added);
 }
 
 void set_capabilities(spec::Process& process, const std::vector<std::string>& capabilities) {
@@ -159,42 +151,41 @@ void set_capabilities(spec::Process& process, const std::vector<std::string>& ca
 }
 
 std::vector<spec::DeviceRule> default_device_rules() {
-  auto allow = [](char type, std::optional<int64_t> major, std::optional<int64_t> minor, std::string access) {
-    return spec::DeviceRule{true, type, major, minor, std::move(access)};
+  auto allow = [](int64_t major, std::optional<int64_t> minor) {
+    return spec::DeviceRule{.allow = true, .type = 'c', .major = major, .minor = minor};
   };
   return {
-      spec::DeviceRule{false, 'a', std::nullopt, std::nullopt, "rwm"},
-      allow('c', std::nullopt, std::nullopt, "m"),  // nodes may be made, not opened
-      allow('b', std::nullopt, std::nullopt, "m"),
-      allow('c', 1, 3, "rwm"),               // null
-      allow('c', 1, 5, "rwm"),               // zero
-      allow('c', 1, 7, "rwm"),               // full
-      allow('c', 1, 8, "rwm"),               // random
-      allow('c', 1, 9, "rwm"),               // urandom
-      allow('c', 5, 0, "rwm"),               // tty
-      allow('c', 5, 1, "rwm"),               // console
-      allow('c', 5, 2, "rwm"),               // ptmx
-      allow('c', 136, std::nullopt, "rwm"),  // pts
+      {.allow = false},
+      // Making nodes is harmless where they cannot be opened.
+      {.allow = true, .type = 'c', .access = "m"},
+      {.allow = true, .type = 'b', .access = "m"},
+      allow(1, 3),                                               // null
+      allow(1, 5),                                               // zero
+      allow(1, 7),                                               // full
+      allow(1, 8),                                               // random
+      allow(1, 9),                                               // urandom
+      allow(5, 0),                                               // tty
+      allow(5, 1),                                               // console
+      allow(5, 2),                                               // ptmx
+      allow(136, std::nullopt),                                  // pts
+      {.allow = false, .type = 'c', .major = 10, .minor = 229},  // fuse
   };
 }
 
 spec::RuntimeSpec default_container_spec(const HostFacts& host) {
-  using Type = spec::NamespaceType;
   spec::RuntimeSpec spec;
+  set_capabilities(spec.process, default_capabilities());
+  spec.process.oom_score_adj = 0;
   spec.mounts = default_mounts();
-  for (Type type : {Type::Mount, Type::Pid, Type::Network, Type::Ipc, Type::Uts, Type::Cgroup})
-    spec.namespaces.push_back({type, ""});
-  spec.masked_paths = {"/proc/acpi",       "/proc/asound",      "/proc/interrupts",
-                       "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
-                       "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-                       "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
+  for (auto type : {spec::NamespaceType::Mount, spec::NamespaceType::Network, spec::NamespaceType::Uts,
+                    spec::NamespaceType::Pid, spec::NamespaceType::Ipc, spec::NamespaceType::Cgroup})
+    spec.namespaces.push_back({type, {}});
+  spec.masked_paths.assign(std::begin(kMaskedPaths), std::end(kMaskedPaths));
   spec.masked_paths.insert(spec.masked_paths.end(), host.thermal_throttle_paths.begin(),
                            host.thermal_throttle_paths.end());
-  spec.readonly_paths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+  spec.readonly_paths.assign(std::begin(kReadonlyPaths), std::end(kReadonlyPaths));
   spec.resources.devices = default_device_rules();
-  spec.rootfs_propagation = "rprivate";
-  set_capabilities(spec.process, default_capabilities());
-  spec.seccomp = default_seccomp(default_capabilities(), host);
+  if (host.seccomp_filter) spec.seccomp = default_seccomp(default_capabilities(), host);
   return spec;
 }
 
@@ -203,30 +194,30 @@ void make_privileged(spec::RuntimeSpec& spec, const HostFacts& host) {
   spec.masked_paths.clear();
   spec.readonly_paths.clear();
   spec.seccomp.reset();
-  spec.resources.devices = {spec::DeviceRule{true, 'a', std::nullopt, std::nullopt, "rwm"}};
-  for (spec::Mount& mount : spec.mounts) {
+  spec.resources.devices = {{.allow = true}};
+  for (auto& mount : spec.mounts)
     if (mount.type == "sysfs" || mount.type == "cgroup") std::erase(mount.options, "ro");
-  }
 }
 
 Result<std::vector<spec::Device>> host_devices() {
   std::vector<spec::Device> devices;
-  CHECK(collect_devices("/dev", "/dev", 0, devices));
+  CHECK(gather_devices("/dev", "/dev", true, devices));
   return devices;
 }
 
 Result<std::vector<spec::Device>> devices_from_host(const std::string& host_path, const std::string& path) {
   struct stat status {};
-  if (::stat(host_path.c_str(), &status) != 0) return Error::from_errno("device", host_path, errno);
+  if (::stat(host_path.c_str(), &status) != 0)
+    return failure(Kind::InvalidArgument,
+                   "error gathering device information while adding custom device \"{}\": {}", host_path,
+                   errno == ENOENT ? "no such file or directory" : "cannot be read");
   std::vector<spec::Device> devices;
-  if (S_ISDIR(status.st_mode)) {
-    CHECK(collect_devices(host_path, path, 0, devices));
-    if (devices.empty()) return failure(Kind::InvalidArgument, "no device nodes found in {}", host_path);
-  } else if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) {
-    devices.push_back(device_of(path, status));
-  } else {
-    return failure(Kind::InvalidArgument, "{} is not a device node", host_path);
-  }
+  if (is_device(status)) return std::vector{device_of(status, path)};
+  if (!S_ISDIR(status.st_mode))
+    return failure(Kind::InvalidArgument,
+                   "error gathering device information while adding custom device \"{}\": not a device node",
+                   host_path);
+  CHECK(gather_devices(host_path, path, false, devices));
   return devices;
 }
 

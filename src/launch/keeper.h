@@ -143,6 +143,7 @@ struct KeeperState {
   pid_t keeper_pid = 0;
   Timestamp started;  ///< set when Running or Exited
   std::vector<Exec> execs;
+  bool other_version = false;  ///< another berth's keeper: exec is not possible
 };
 
 class Keeper {
@@ -156,7 +157,7 @@ class Keeper {
   Keeper(Keeper&&) noexcept = default;
   Keeper& operator=(Keeper&&) noexcept = default;
   /// Lets go of the keeper, which goes on.
-  ~Keeper() = default;
+  ~Keeper();
 
   /// Poll for reading. Stays the same for the life of the object.
   int fd() const { return socket_.get(); }
@@ -185,6 +186,7 @@ class Keeper {
   pid_t keeper_pid_ = 0;
   bool is_child_ = false;
   KeeperState state_;
+  std::vector<KeeperEvent> early_;  ///< came while connect() waited for the greeting
 };
 
 }  // namespace berth::launch

@@ -33,6 +33,7 @@
 namespace berth::launch {
 
 constexpr size_t kMaxMessage = 112u << 10;
+constexpr size_t kMaxNotice = 4096;
 constexpr size_t kMaxAlreadyRead = 96u << 10;
 constexpr size_t kMaxToken = 128;
 constexpr size_t kMaxDetachKeys = 16;

@@ -67,6 +67,8 @@ struct LaunchRequest {
   std::string oom_path;
   /// With it, the network namespace is LaunchFds::network_namespace and spec.namespaces' entry is ignored.
   bool network_from_fd = false;
+  /// The process gets LaunchFds::stdio as its own (OCI runtime callers); stdin_mode and log do not apply.
+  bool inherits_stdio = false;
   InitMode init = InitMode::None;
   StartMode start = StartMode::Immediate;
 };

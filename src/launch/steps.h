@@ -24,6 +24,7 @@ constexpr Slot kFirstFreeSlot = 2;
 enum class TargetRule : uint8_t {
   Ordinary,           ///< anywhere but inside a procfs (CVE-2019-16884)
   OrdinaryDirectory,  ///< proc and sysfs: also, the last component must not be a link (CVE-2019-19921)
+  ProcItself,         ///< /proc, and what is mounted must be a procfs (CVE-2019-16884)
   InsideProc,         ///< files of /proc that may be covered (/proc/cpuinfo, ... as lxcfs does)
 };
 

@@ -1,0 +1,102 @@
+// The executor's loop, its talk with the keeper, and its slots.
+#include "launch/executor/executor.h"
+
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "sys/kernel_call.h"
+
+namespace berth::launch {
+
+namespace call = sys::call;
+
+Executor::Executor(const Descriptors& descriptors, std::string_view encoded_plan)
+    : descriptors_(descriptors), plan_(encoded_plan) {
+  slots_.fill(-1);
+  slots_[kSlotNetwork] = descriptors.network;
+  slots_[kSlotInit] = descriptors.init;
+}
+
+void Executor::run() {
+  // A process that shares our pid namespace must not look into us while we hold the host's descriptors
+  // (CVE-2016-9962); exec makes the program dumpable again.
+  call::process_control(PR_SET_DUMPABLE, 0);
+  constexpr int kSigKill = 9;
+  call::process_control(PR_SET_PDEATHSIG, kSigKill);
+  call::set_umask(0);
+  auto plan = PlanReader::open(plan_);
+  if (!plan) return report(0, blame(Reason::BadPlan, -EINVAL, {}));
+  slot_count_ = plan->setup().slots;
+  Step step;
+  while (plan->next(step)) {
+    reason_ = Reason::None;
+    subject_.clear();
+    long error = std::visit([this](const auto& each) { return perform(each); }, step);
+    if (error < 0) return report(static_cast<uint32_t>(step.index()), error);
+  }
+}
+
+long Executor::say(ProcessSays what, int fd) {
+  auto kind = static_cast<uint32_t>(what);
+  call::Piece piece{&kind, sizeof kind};
+  struct {
+    size_t length;
+    int level;
+    int type;
+    int fd;
+    int padding;
+  } control{CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS, fd, 0};
+  msghdr message{};
+  message.msg_iov = reinterpret_cast<iovec*>(&piece);
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+  }
+  return call::raw(__NR_sendmsg, descriptors_.keeper, call::address(&message), MSG_NOSIGNAL);
+}
+
+long Executor::await_word() {
+  char word = 0;
+  long size = -EINTR;
+  while (size == -EINTR) size = call::read(descriptors_.keeper, &word, 1);
+  // End of file: the keeper is gone, and nobody would ever wait for us.
+  return size == 1 ? 0 : -ECANCELED;
+}
+
+void Executor::report(uint32_t step, long error) {
+  StepReport report;
+  report.step = step;
+  report.reason = reason_;
+  report.error = static_cast<int32_t>(-error);
+  report.subject_size = static_cast<uint32_t>(subject_.size());
+  std::memcpy(report.subject, subject_.c_str(), subject_.size());
+  call::write(descriptors_.keeper, &report, sizeof report);
+}
+
+long Executor::blame(Reason reason, long error, std::string_view subject) {
+  if (error >= 0) return error;
+  if (subject_.empty()) subject_.assign(subject);
+  if (reason_ == Reason::None) reason_ = reason;
+  return error;
+}
+
+long Executor::slot(Slot slot) const {
+  if (slot >= slot_count_ || slots_[slot] < 0) return -EBADF;
+  return slots_[slot];
+}
+
+long Executor::fill(Slot slot, long fd) {
+  if (fd < 0) return fd;
+  if (slot >= slot_count_ || slots_[slot] >= 0) {
+    call::close(static_cast<int>(fd));
+    return -EBADF;
+  }
+  slots_[slot] = static_cast<int>(fd);
+  return 0;
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,249 @@
+// Planning mounts.
+#include "launch/mount_plan.h"
+
+#include <linux/mount.h>
+#include <linux/sched.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/format.h"
+#include "launch/mount_options.h"
+#include "launch/namespaces.h"
+
+namespace berth::launch {
+namespace {
+
+/// Files of /proc that lxcfs and the like may cover, as runc has them.
+constexpr std::string_view kCoverableProcFiles[] = {"/proc/cpuinfo",
+                                                    "/proc/diskstats",
+                                                    "/proc/meminfo",
+                                                    "/proc/stat",
+                                                    "/proc/swaps",
+                                                    "/proc/uptime",
+                                                    "/proc/loadavg",
+                                                    "/proc/slabinfo",
+                                                    "/proc/net/dev",
+                                                    "/proc/sys/kernel/ns_last_pid",
+                                                    "/proc/sys/crypto/fips_enabled"};
+
+bool is_bind(const spec::Mount& mount, const MountOptions& options) {
+  return mount.type == "bind" || options.bind != MountOptions::Bind::No;
+}
+
+TargetRule rule_for_bind(const std::string& destination) {
+  if (destination == "/proc") return TargetRule::ProcItself;
+  if (std::ranges::find(kCoverableProcFiles, destination) != std::end(kCoverableProcFiles))
+    return TargetRule::InsideProc;
+  return TargetRule::Ordinary;
+}
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+}  // namespace
+
+std::string clean_path(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    size_t slash = path.find('/');
+    std::string_view part = path.substr(0, slash);
+    path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
+    if (part.empty() || part == ".") continue;
+    if (part != "..")
+      parts.push_back(part);
+    else if (!parts.empty())
+      parts.pop_back();
+  }
+  std::string clean;
+  for (auto part : parts) clean.append("/").append(part);
+  return clean.empty() ? "/" : clean;
+}
+
+Result<MountSlots> MountPlanner::run() {
+  CHECK(open_sources());
+  builder_.add(step::SetPropagation{MS_REC | MS_SLAVE});
+  CHECK(make_root());
+  for (const auto& mount : request_.spec.mounts) CHECK(add(mount));
+  return slots_;
+}
+
+/// Before anything else is changed: a source that is shared keeps its peers on the host only if it is taken
+/// while our copy of its mount is still one of them.
+Result<void> MountPlanner::open_sources() {
+  for (const auto& mount : request_.spec.mounts) {
+    TRY(auto options, parse_mount_options(mount.options));
+    if (!is_bind(mount, options)) continue;
+    if (!mount.source.starts_with('/'))
+      return failure(Kind::InvalidArgument, "bind mount source \"{}\" must be an absolute path",
+                     mount.source);
+    TRY(Slot slot, builder_.slot());
+    TRY(Text source, builder_.text(mount.source));
+    auto recursive = static_cast<uint8_t>(options.bind == MountOptions::Bind::Recursive ? 1 : 0);
+    builder_.add(step::OpenTree{slot, source, recursive});
+    sources_.push_back({&mount, slot});
+  }
+  return {};
+}
+
+Result<void> MountPlanner::make_root() {
+  TRY(slots_.root, builder_.slot());
+  if (const auto* directory = std::get_if<DirectoryRoot>(&request_.root)) {
+    TRY(Text path, builder_.text(directory->path));
+    builder_.add(step::OpenTree{slots_.root, path, 1});
+    builder_.add(step::SetAttributes{.slot = slots_.root, .propagation = MS_PRIVATE, .recursive = 1});
+  } else {
+    CHECK(make_overlay(std::get<OverlayRoot>(request_.root)));
+  }
+  builder_.add(step::AttachRoot{slots_.root});
+  return {};
+}
+
+Result<void> MountPlanner::make_overlay(const OverlayRoot& root) {
+  if (root.lowers.empty()) return Error(Kind::InvalidArgument, "the container's root has no layers");
+  if (root.upper.empty() && root.lowers.size() == 1) {
+    // overlayfs wants two lower layers or an upper one.
+    TRY(Text lower, builder_.text(root.lowers.front()));
+    builder_.add(step::OpenTree{slots_.root, lower, 0});
+    builder_.add(
+        step::SetAttributes{.slot = slots_.root, .set = MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE});
+    return {};
+  }
+  step::MountOverlay step{.slot = slots_.root};
+  TRY(step.lowers, builder_.list(root.lowers));
+  TRY(step.upper, builder_.text(root.upper));
+  TRY(step.work, builder_.text(root.work));
+  TRY(step.options, builder_.list(root.options));
+  builder_.add(step);
+  return {};
+}
+
+Result<void> MountPlanner::add(const spec::Mount& mount) {
+  TRY(auto options, parse_mount_options(mount.options));
+  if (clean_path(mount.destination) == "/")
+    return failure(Kind::InvalidArgument, "invalid specification: destination can't be '/'");
+  if (is_bind(mount, options)) return add_bind(mount);
+  if (mount.type == "cgroup" || mount.type == "cgroup2") return add_cgroup(mount);
+  return add_filesystem(mount);
+}
+
+Slot MountPlanner::source_slot(const spec::Mount& mount) const {
+  for (const auto& source : sources_)
+    if (source.mount == &mount) return source.slot;
+  return kNoSlot;
+}
+
+Result<void> MountPlanner::attach(Slot slot, const std::string& destination, TargetRule rule) {
+  TRY(Text target, builder_.text(destination));
+  builder_.add(step::Attach{slot, target, static_cast<uint8_t>(rule)});
+  return {};
+}
+
+Result<void> MountPlanner::add_bind(const spec::Mount& mount) {
+  TRY(auto options, parse_mount_options(mount.options));
+  Slot slot = source_slot(mount);
+  std::string destination = clean_path(mount.destination);
+  if (destination == "/dev") slots_.dev_bound = true;
+  uint32_t propagation = options.propagation == 0 ? uint32_t{MS_PRIVATE} : options.propagation;
+  bool recursive = options.propagation == 0 || options.recursive_propagation;
+  builder_.add(step::SetAttributes{
+      .slot = slot, .propagation = propagation, .recursive = static_cast<uint8_t>(recursive ? 1 : 0)});
+  if (options.set != 0 || options.clear != 0)
+    builder_.add(step::SetAttributes{.slot = slot, .set = options.set, .clear = options.clear});
+  if (options.recursive_set != 0 || options.recursive_clear != 0)
+    builder_.add(step::SetAttributes{
+        .slot = slot, .set = options.recursive_set, .clear = options.recursive_clear, .recursive = 1});
+  return attach(slot, destination, rule_for_bind(destination));
+}
+
+Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
+  TRY(auto options, parse_mount_options(mount.options));
+  std::string destination = clean_path(mount.destination);
+  TRY(Slot slot, builder_.slot());
+  if (mount.type == "devpts" && !maps_id(request_.spec.gid_mappings, 5))
+    std::erase(options.parameters, "gid=5");
+  step::NewFilesystem step{.slot = slot, .attributes = static_cast<uint32_t>(options.set)};
+  TRY(step.type, builder_.text(mount.type));
+  TRY(step.source, builder_.text(mount.source));
+  TRY(step.parameters, builder_.list(options.parameters));
+  builder_.add(step);
+  if (options.copy_up) {
+    TRY(Text path, builder_.text(destination));
+    // It must be writable while it is filled.
+    std::get<step::NewFilesystem>(builder_.last()).attributes &= ~uint32_t{MOUNT_ATTR_RDONLY};
+    builder_.add(step::CopyUp{slot, path});
+    if ((options.set & MOUNT_ATTR_RDONLY) != 0)
+      builder_.add(step::SetAttributes{.slot = slot, .set = MOUNT_ATTR_RDONLY});
+  }
+  bool is_proc = mount.type == "proc", is_sysfs = mount.type == "sysfs";
+  CHECK(
+      attach(slot, destination, is_proc || is_sysfs ? TargetRule::OrdinaryDirectory : TargetRule::Ordinary));
+  if (options.propagation != 0)
+    builder_.add(
+        step::SetAttributes{.slot = slot,
+                            .propagation = options.propagation,
+                            .recursive = static_cast<uint8_t>(options.recursive_propagation ? 1 : 0)});
+  if (is_proc && destination == "/proc") slots_.proc = slot;
+  if (mount.type == "devpts" && destination == "/dev/pts") slots_.devpts = slot;
+  if (destination == "/dev") {
+    slots_.dev = slot;
+    slots_.dev_bound = false;
+  }
+  return {};
+}
+
+Result<void> MountPlanner::add_cgroup(const spec::Mount& mount) {
+  std::string destination = clean_path(mount.destination);
+  bool v1 = std::ranges::any_of(
+      host_.cgroups, [](const auto& each) { return each.version == CgroupHierarchy::Version::V1; });
+  if (host_.cgroups.empty()) return {};
+  if (v1) return add_cgroup_v1(mount, destination);
+  TRY(auto options, parse_mount_options(mount.options));
+  TRY(Slot slot, builder_.slot());
+  step::NewFilesystem step{.slot = slot, .attributes = static_cast<uint32_t>(options.set)};
+  TRY(step.type, builder_.text("cgroup2"));
+  TRY(step.source, builder_.text("cgroup"));
+  builder_.add(step);
+  return attach(slot, destination, TargetRule::Ordinary);
+}
+
+/// A tmpfs that holds, per hierarchy, the container's own group (which is what a fresh mount of the hierarchy
+/// in its cgroup namespace would show, at a fraction of the cost), and links for hierarchies of several
+/// controllers.
+Result<void> MountPlanner::add_cgroup_v1(const spec::Mount& mount, const std::string& destination) {
+  TRY(auto options, parse_mount_options(mount.options));
+  TRY(Slot base, builder_.slot());
+  step::NewFilesystem tmpfs{.slot = base,
+                            .attributes = static_cast<uint32_t>(options.set & ~uint64_t{MOUNT_ATTR_RDONLY})};
+  TRY(tmpfs.type, builder_.text("tmpfs"));
+  TRY(tmpfs.source, builder_.text("cgroup"));
+  TRY(tmpfs.parameters, builder_.list({"mode=755"}));
+  builder_.add(tmpfs);
+  CHECK(attach(base, destination, TargetRule::Ordinary));
+  for (const auto& hierarchy : host_.cgroups) {
+    const CgroupDirectory* own = nullptr;
+    for (const auto& directory : request_.cgroups)
+      if (directory.path.starts_with(hierarchy.mount_point + "/")) own = &directory;
+    if (own == nullptr) continue;
+    TRY(Slot slot, builder_.slot());
+    TRY(Text source, builder_.text(own->path));
+    builder_.add(step::OpenTree{slot, source, 0});
+    builder_.add(step::SetAttributes{.slot = slot, .set = options.set, .propagation = MS_PRIVATE});
+    std::string name = base_name(hierarchy.mount_point);
+    CHECK(attach(slot, destination + "/" + name, TargetRule::Ordinary));
+    for (const auto& controller : hierarchy.controllers) {
+      if (hierarchy.version != CgroupHierarchy::Version::V1 || controller == name ||
+          controller.starts_with("name="))
+        continue;
+      TRY(Text link, builder_.text(controller));
+      TRY(Text target, builder_.text(name));
+      builder_.add(step::MakeSymlink{base, link, target});
+    }
+  }
+  if ((options.set & MOUNT_ATTR_RDONLY) != 0)
+    builder_.add(step::SetAttributes{.slot = base, .set = MOUNT_ATTR_RDONLY});
+  return {};
+}
+
+}  // namespace berth::launch

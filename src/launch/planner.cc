@@ -1,0 +1,357 @@
+// plan_launch() and plan_exec(): from what is asked for to the steps that bring it about.
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "launch/mount_plan.h"
+#include "launch/namespaces.h"
+#include "launch/plan.h"
+#include "launch/plan_builder.h"
+#include "launch/process_plan.h"
+
+namespace berth::launch {
+
+Result<Slot> PlanBuilder::slot() {
+  if (plan_.setup.slots >= kMaxSlots) return Error(Kind::Exhausted, "too many mounts");
+  return plan_.setup.slots++;
+}
+
+namespace {
+
+constexpr size_t kMaxId = 128;
+constexpr uint32_t kDeviceMode = 0666;
+
+struct DefaultDevice {
+  const char* name;
+  uint32_t major;
+  uint32_t minor;
+};
+constexpr DefaultDevice kDefaultDevices[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+                                             {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+constexpr std::pair<const char*, const char*> kDeviceLinks[] = {
+    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"}, {"core", "/proc/kcore"},      {"ptmx", "pts/ptmx"}};
+
+class LaunchPlanner {
+ public:
+  LaunchPlanner(const LaunchRequest& request, const HostFacts& host)
+      : request_(request), spec_(request.spec), host_(host) {}
+
+  Result<LaunchPlan> run() {
+    CHECK(check());
+    CHECK(plan_setup());
+    CHECK(plan_groups());
+    CHECK(plan_namespaces());
+    CHECK(plan_limits(builder_, spec_.process));
+    if (is_new(spec_.namespaces, spec::NamespaceType::Mount)) CHECK(plan_filesystem());
+    ProcessPlan process{.process = spec_.process,
+                        .seccomp = spec_.seccomp,
+                        .through_init = request_.init == InitMode::Berth,
+                        .await_release = request_.start == StartMode::WhenReleased};
+    CHECK(plan_process(builder_, process, host_));
+    return std::move(builder_).finish();
+  }
+
+ private:
+  Result<void> check() {
+    if (request_.id.empty() || request_.id.size() > kMaxId)
+      return failure(Kind::InvalidArgument, "invalid container id \"{}\"", request_.id);
+    CHECK(check_process(spec_.process));
+    CHECK(check_namespaces(spec_.namespaces));
+    if (find_namespace(spec_.namespaces, spec::NamespaceType::Mount) == nullptr)
+      return Error(Kind::Unsupported, "a container needs a mount namespace of its own");
+    bool user = is_new(spec_.namespaces, spec::NamespaceType::User);
+    if (user && (spec_.uid_mappings.empty() || spec_.gid_mappings.empty()))
+      return Error(Kind::InvalidArgument, "user namespaces enabled, but no uid or gid mappings found");
+    if (user && !host_.user_namespaces)
+      return Error(Kind::Unsupported, "this kernel has no user namespaces (CONFIG_USER_NS)");
+    return check_names();
+  }
+
+  Result<void> check_names() {
+    if (!spec_.hostname.empty() && find_namespace(spec_.namespaces, spec::NamespaceType::Uts) == nullptr)
+      return Error(Kind::InvalidArgument, "unable to set hostname without a private UTS namespace");
+    if (spec_.hostname.size() > 64)
+      return Error(Kind::InvalidArgument, "the hostname is longer than 64 bytes");
+    return {};
+  }
+
+  Result<void> plan_setup() {
+    auto& setup = builder_.setup();
+    TRY(setup.id, builder_.text(request_.id));
+    TRY(setup.exec_directory, builder_.text(request_.exec_directory));
+    TRY(setup.exit_path, builder_.text(request_.exit_path));
+    TRY(setup.oom_path, builder_.text(request_.oom_path));
+    if (request_.log.mode == LogConfig::Mode::File) {
+      TRY(setup.log_path, builder_.text(request_.log.path));
+    }
+    setup.log_max_size = request_.log.max_size;
+    setup.log_max_files = request_.log.max_files;
+    setup.terminal = spec_.process.terminal ? 1 : 0;
+    setup.stdin_mode = static_cast<uint8_t>(request_.stdin_mode);
+    setup.wait_for_release = request_.start == StartMode::WhenReleased ? 1 : 0;
+    setup.uses_init = request_.init == InitMode::Berth ? 1 : 0;
+    if (spec_.process.console_size) {
+      setup.rows = spec_.process.console_size->height;
+      setup.columns = spec_.process.console_size->width;
+    }
+    TRY(setup.uid_map, builder_.text(id_map_text(spec_.uid_mappings)));
+    TRY(setup.gid_map, builder_.text(id_map_text(spec_.gid_mappings)));
+    return {};
+  }
+
+  /// v2 groups are entered by clone3 itself; v1 groups by the process, before it unshares its cgroup
+  /// namespace.
+  Result<void> plan_groups() {
+    for (const auto& group : request_.cgroups) {
+      TRY(Text path, builder_.text(group.path));
+      if (is_v2(group.path) && builder_.setup().cgroup.empty())
+        builder_.setup().cgroup = path;
+      else
+        builder_.add(step::EnterCgroup{path});
+    }
+    return {};
+  }
+
+  bool is_v2(const std::string& path) const {
+    const CgroupHierarchy* best = nullptr;
+    for (const auto& hierarchy : host_.cgroups) {
+      if (path != hierarchy.mount_point && !path.starts_with(hierarchy.mount_point + "/")) continue;
+      if (best == nullptr || hierarchy.mount_point.size() > best->mount_point.size()) best = &hierarchy;
+    }
+    return best != nullptr && best->version == CgroupHierarchy::Version::V2;
+  }
+
+  Result<void> plan_namespaces() {
+    if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.add(step::AwaitMapping{});
+    CHECK(join(spec::NamespaceType::User));
+    for (const auto& each : spec_.namespaces) {
+      bool network_given = each.type == spec::NamespaceType::Network && request_.network_from_fd;
+      if (each.type == spec::NamespaceType::User || network_given) continue;
+      if (!each.path.empty())
+        CHECK(join(each.type));
+      else if (each.type != spec::NamespaceType::Cgroup)
+        builder_.setup().clone_flags |= clone_flag(each.type);
+    }
+    if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.setup().clone_flags |= CLONE_NEWUSER;
+    if (request_.network_from_fd) builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
+    if (is_new(spec_.namespaces, spec::NamespaceType::Cgroup)) builder_.add(step::Unshare{CLONE_NEWCGROUP});
+    if (!spec_.hostname.empty()) {
+      TRY(Text name, builder_.text(spec_.hostname));
+      builder_.add(step::SetHostname{name});
+    }
+    if (!spec_.domainname.empty()) {
+      TRY(Text name, builder_.text(spec_.domainname));
+      builder_.add(step::SetDomainname{name});
+    }
+    if (is_new(spec_.namespaces, spec::NamespaceType::Network) && !request_.network_from_fd)
+      builder_.add(step::LoopbackUp{});
+    return {};
+  }
+
+  /// By path; a pid namespace has to be joined before the process is born.
+  Result<void> join(spec::NamespaceType type) {
+    const auto* found = find_namespace(spec_.namespaces, type);
+    if (found == nullptr || found->path.empty()) return {};
+    TRY(Text path, builder_.text(found->path));
+    if (type == spec::NamespaceType::Pid)
+      builder_.setup().pid_namespace = path;
+    else
+      builder_.add(step::JoinNamespace{clone_flag(type), kNoSlot, path});
+    return {};
+  }
+
+  Result<void> plan_filesystem() {
+    MountPlanner mounts(builder_, request_, host_);
+    TRY(slots_, mounts.run());
+    CHECK(plan_devices());
+    CHECK(plan_terminal());
+    CHECK(plan_proc_writes());
+    if (spec_.process.cwd != "/") {
+      TRY(Text directory, builder_.text(spec_.process.cwd));
+      builder_.add(step::MakeDirectory{directory});
+    }
+    for (const auto& path : spec_.readonly_paths) {
+      TRY(Text text, builder_.text(path));
+      builder_.add(step::ReadonlyPath{text});
+    }
+    for (const auto& path : spec_.masked_paths) {
+      TRY(Text text, builder_.text(path));
+      builder_.add(step::MaskPath{text, slots_.dev});
+    }
+    if (spec_.root.readonly) builder_.add(step::SetAttributes{.slot = slots_.root, .set = MOUNT_ATTR_RDONLY});
+    CHECK(plan_root_propagation());
+    builder_.add(step::PivotRoot{slots_.root});
+    return {};
+  }
+
+  bool in_user_namespace() const {
+    return find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
+  }
+
+  Result<void> plan_devices() {
+    if (!slots_.dev_bound) {
+      for (const auto& device : kDefaultDevices)
+        CHECK(add_device({.path = fmt::format("/dev/{}", device.name),
+                          .major = device.major,
+                          .minor = device.minor,
+                          .file_mode = kDeviceMode}));
+    }
+    for (const auto& device : spec_.devices) CHECK(add_device(device));
+    if (slots_.dev_bound) return {};
+    for (const auto& [name, target] : kDeviceLinks) {
+      TRY(Text path, builder_.text(slots_.dev == kNoSlot ? fmt::format("dev/{}", name) : name));
+      TRY(Text to, builder_.text(target));
+      builder_.add(step::MakeSymlink{slots_.dev == kNoSlot ? slots_.root : slots_.dev, path, to});
+    }
+    return {};
+  }
+
+  Result<void> add_device(const spec::Device& device) {
+    std::string path = clean_path(device.path);
+    if (in_user_namespace() && device.type != 'p') {
+      // Nodes cannot be made there; the host's own is bound instead.
+      TRY(Slot slot, builder_.slot());
+      TRY(Text source, builder_.text(path));
+      builder_.add(step::OpenTree{slot, source, 0});
+      builder_.add(step::SetAttributes{.slot = slot, .propagation = MS_PRIVATE});
+      builder_.add(step::Attach{slot, source, static_cast<uint8_t>(TargetRule::Ordinary)});
+      return {};
+    }
+    bool in_dev = slots_.dev != kNoSlot && path.starts_with("/dev/");
+    TRY(Text name, builder_.text(path.substr(in_dev ? sizeof "/dev/" - 1 : 1)));
+    uint32_t type = device.type == 'b' ? S_IFBLK : device.type == 'p' ? S_IFIFO : S_IFCHR;
+    if (device.type != 'b' && device.type != 'p' && device.type != 'c' && device.type != 'u')
+      return failure(Kind::InvalidArgument, "device {} has unknown type '{}'", device.path, device.type);
+    builder_.add(step::MakeNode{.directory = in_dev ? slots_.dev : slots_.root,
+                                .path = name,
+                                .mode = type | (device.file_mode.value_or(kDeviceMode) & 07777),
+                                .major = static_cast<uint32_t>(device.major),
+                                .minor = static_cast<uint32_t>(device.minor),
+                                .uid = device.uid.value_or(0),
+                                .gid = device.gid.value_or(0)});
+    return {};
+  }
+
+  Result<void> plan_terminal() {
+    if (spec_.process.terminal) {
+      TRY(Text console, builder_.text("/dev/console"));
+      builder_.add(step::OpenConsole{slots_.devpts, console});
+    } else if (request_.stdin_mode == StdinMode::Closed && !request_.inherits_stdio) {
+      builder_.add(step::UseNull{in_user_namespace() ? kNoSlot : slots_.dev});
+    }
+    return {};
+  }
+
+  /// sysctls and security labels, through a procfs that nobody can have put anything into.
+  Result<void> plan_proc_writes() {
+    if (spec_.sysctl.empty() && !has_labels(spec_.process)) return {};
+    Slot proc = slots_.proc;
+    if (proc == kNoSlot) {
+      TRY(proc, builder_.slot());
+      TRY(Text type, builder_.text("proc"));
+      builder_.add(step::NewFilesystem{.slot = proc, .type = type});
+    }
+    for (const auto& [key, value] : spec_.sysctl) {
+      CHECK(check_sysctl(key, value));
+      std::string path = key;
+      if (path.find('/') == std::string::npos) std::ranges::replace(path, '.', '/');
+      TRY(Text file, builder_.text("sys/" + path));
+      TRY(Text text, builder_.text(value));
+      builder_.add(step::WriteProc{proc, file, text});
+    }
+    return plan_labels(builder_, spec_.process, host_, proc);
+  }
+
+  Result<void> check_sysctl(const std::string& key, const std::string& value) {
+    constexpr std::string_view kIpc[] = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
+                                         "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
+                                         "kernel.shmmni", "kernel.shm_rmid_forced"};
+    std::string name = key;
+    std::ranges::replace(name, '/', '.');
+    bool plain = std::ranges::all_of(name, [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+    });
+    if (!plain || name.find("..") != std::string::npos || name.starts_with('.'))
+      return failure(Kind::InvalidArgument, "invalid sysctl \"{}\"", key);
+    if (value.find('\n') != std::string::npos)
+      return failure(Kind::InvalidArgument, "sysctl \"{}\": the value must be one line", key);
+    auto own = [&](spec::NamespaceType type) { return find_namespace(spec_.namespaces, type) != nullptr; };
+    bool ipc = std::ranges::find(kIpc, name) != std::end(kIpc) || name.starts_with("fs.mqueue.");
+    bool held =
+        (ipc && own(spec::NamespaceType::Ipc)) ||
+        (name.starts_with("net.") && (own(spec::NamespaceType::Network) || request_.network_from_fd)) ||
+        ((name == "kernel.hostname" || name == "kernel.domainname") && own(spec::NamespaceType::Uts)) ||
+        (name.starts_with("user.") && own(spec::NamespaceType::User));
+    if (!held)
+      return failure(Kind::InvalidArgument, "sysctl \"{}\" is not in a separate kernel namespace", key);
+    return {};
+  }
+
+  Result<void> plan_root_propagation() {
+    const std::string& name = spec_.rootfs_propagation;
+    std::string bare = name.starts_with('r') ? name.substr(1) : name;
+    uint32_t flag = bare == "shared"                    ? uint32_t{MS_SHARED}
+                    : bare == "slave"                   ? uint32_t{MS_SLAVE}
+                    : bare == "unbindable"              ? uint32_t{MS_UNBINDABLE}
+                    : bare == "private" || bare.empty() ? uint32_t{MS_PRIVATE}
+                                                        : 0;
+    if (flag == 0) return failure(Kind::InvalidArgument, "rootfsPropagation={} is not supported", name);
+    if (flag != MS_PRIVATE) builder_.add(step::SetAttributes{.slot = slots_.root, .propagation = flag});
+    return {};
+  }
+
+  const LaunchRequest& request_;
+  const spec::RuntimeSpec& spec_;
+  const HostFacts& host_;
+  PlanBuilder builder_;
+  MountSlots slots_;
+};
+
+}  // namespace
+
+Result<LaunchPlan> plan_launch(const LaunchRequest& request, const HostFacts& host) {
+  return LaunchPlanner(request, host).run();
+}
+
+Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
+  PlanBuilder builder;
+  CHECK(check_process(request.process));
+  auto& setup = builder.setup();
+  TRY(setup.id, builder.text(request.token));
+  setup.join_container = 1;
+  setup.terminal = request.process.terminal ? 1 : 0;
+  setup.stdin_mode = static_cast<uint8_t>(request.stdin_mode);
+  if (request.process.console_size) {
+    setup.rows = request.process.console_size->height;
+    setup.columns = request.process.console_size->width;
+  }
+  for (const auto& group : request.cgroups) {
+    TRY(Text path, builder.text(group.path));
+    builder.add(step::EnterCgroup{path});
+  }
+  CHECK(plan_limits(builder, request.process));
+  uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
+  for (const auto& each : request.namespaces)
+    // The pid namespace it is born into.
+    if (each.type != spec::NamespaceType::Pid) types |= clone_flag(each.type);
+  builder.add(step::JoinContainer{types | CLONE_NEWNS});
+  if (has_labels(request.process)) {
+    TRY(Slot proc, builder.slot());
+    TRY(Text type, builder.text("proc"));
+    builder.add(step::NewFilesystem{.slot = proc, .type = type});
+    CHECK(plan_labels(builder, request.process, host, proc));
+  }
+  if (request.process.terminal)
+    builder.add(step::OpenConsole{kNoSlot, {}});
+  else if (request.stdin_mode == StdinMode::Closed)
+    builder.add(step::UseNull{kNoSlot});
+  std::optional<spec::Seccomp> seccomp = request.seccomp;
+  CHECK(plan_process(builder, {.process = request.process, .seccomp = seccomp}, host));
+  return std::move(builder).finish();
+}
+
+}  // namespace berth::launch

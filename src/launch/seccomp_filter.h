@@ -1,0 +1,26 @@
+// Compiles a seccomp profile to the kernel's filter language. The filter is a binary search over ranges of
+// system call numbers per architecture, so that it stays small: short to load, quick for the program.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "launch/host_facts.h"
+#include "spec/runtime.h"
+
+namespace berth::launch {
+
+struct SeccompFilter {
+  std::string program;  ///< struct sock_filter[]
+  uint32_t flags = 0;   ///< for seccomp(2)
+};
+
+/// Pure, apart from a cache of the last few results. Names that this architecture does not have are passed
+/// over; arguments that the kernel takes as 32-bit values are compared as such (CVE-2026-123876: the upper
+/// half would be ignored by the kernel, not by a filter). Calls newer than any the profile knows fail with
+/// ENOSYS rather than with the default action, so that programs fall back. InvalidArgument for unknown
+/// actions, operators, architectures.
+Result<std::shared_ptr<const SeccompFilter>> compile_seccomp(const spec::Seccomp& profile, Architecture host);
+
+}  // namespace berth::launch
