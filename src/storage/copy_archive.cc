@@ -112,7 +112,7 @@ Result<void> copy_out(const sys::RootDir& root, std::string_view path, ByteSink&
   if (::fstat(object->get(), &status) != 0) return Error::from_errno("stat", path, errno);
   if (directory && !S_ISDIR(status.st_mode)) return Error::from_errno("stat", path, ENOTDIR);
 
-  std::string name = base_name(path);
+  std::string name = options.base_name.empty() ? base_name(path) : options.base_name;
   PackOptions pack{.prefix = name == "/" ? "." : name, .include_root = true, .stop = options.stop};
   if (S_ISDIR(status.st_mode)) {
     // The very directory that was looked at, not whatever the path leads to by now.

@@ -2,7 +2,8 @@
 //
 //   data-root/layers/<chain id hex>/fs       one unpacked layer, immutable, shared
 //   data-root/layers/<chain id hex>/recipe   how to re-create its tar when no blob is kept (recipe.h)
-//   data-root/layers/l/<short>               link to ../<chain id hex>/fs, for mount option strings
+//   data-root/layers/l/<serial>              link to ../<chain id hex>/fs, for mount option strings
+//   data-root/layers/empty                   lower directory of containers without an image
 //   data-root/containers/<id>/{upper,work}   what a container writes
 //   data-root/trash/                         what is being removed
 //
@@ -46,6 +47,9 @@ struct OverlaySpec {
   std::vector<std::string> short_lower;
 };
 
+/// Stacks deeper than this are refused, as the kernel does (OVL_MAX_STACK).
+inline constexpr size_t max_layer_depth = 500;
+
 /// Whether a container's writes must survive a crash of the machine; Disposable (run --rm) spares overlayfs
 /// the sync of the whole filesystem at unmount.
 enum class UpperDurability { Kept, Disposable };
@@ -84,6 +88,10 @@ class Snapshotter {
     std::optional<Digest> parent = {};   ///< chain id; must exist
     std::optional<Digest> diff_id = {};  ///< what it must turn out to be; else Corrupt
     std::optional<LayerBlob> blob = {};  ///< in the content store: kept as the layer's bytes
+    /// Called when the archive cannot be re-created from the tree (an entry replaced another): keeps it as a
+    /// blob. Without it the tree is packed anew, and the layer's diff id is that of the new tar (not if one
+    /// is required).
+    std::function<Result<LayerBlob>()> keep_archive = {};
     ArchiveLimits limits = {};
     std::stop_token stop = {};
   };
@@ -136,7 +144,9 @@ class Snapshotter {
 
   /// Bytes of all layers on disk (allocated, as du counts).
   Result<uint64_t> layers_disk_usage() const;
-  /// Makes layers that were unpacked since the last call durable. Called off the start path.
+  /// Makes layers that were made since the last call durable (one syncfs). Call it off the path that users
+  /// wait on, some seconds after loads, builds and commits; until then a crash of the machine may cost these
+  /// layers (open() notices and drops or restores them).
   Result<void> sync();
 
   std::string container_dir(const std::string& container_id) const;
@@ -148,24 +158,42 @@ class Snapshotter {
     Layer layer;
     uint64_t serial = 0;  ///< name below layers/l/
   };
+  /// A layer that is being made in layers/.staging-<random>; gone when destroyed before publish().
+  struct Staging;
+
   Snapshotter(Database& database, ContentStore& content, std::string data_root);
-  Result<void> load();
   Result<void> make_directories();
-  Result<void> create_tables();
-  Result<Layer> publish(const std::string& staging, Layer layer);
-  Result<std::string> make_staging();
+  Result<void> load();
+  Result<void> repair(const std::vector<std::pair<Record, bool>>& records);
+  bool verify(const Layer& layer);
+  Result<void> remove_strays();
+
+  Result<Staging> make_staging(const std::optional<Digest>& parent);
+  Result<UnpackResult> unpack_into(Staging& staging, ByteSource& archive, UnpackRequest& request);
+  Result<PackResult> pack_staging(const Staging& staging, Digest& diff_id, std::stop_token stop);
+  Result<Layer> unpack_new(ByteSource& archive, UnpackRequest request);
+  Result<Layer> publish(Staging& staging, Layer layer);
+  Result<void> insert(const Record& record);
+  /// Waits while another thread unpacks the chain; true if this thread shall do it.
+  bool claim(const Digest& chain_id);
+  void release(const Digest& chain_id);
+
   Result<OverlaySpec> spec_for(const std::string& container_id, const std::optional<Digest>& chain_id,
                                UpperDurability durability) const;
+  Result<std::vector<Record>> records_of(const Digest& chain_id) const;
   Result<std::vector<sys::RootDir>> open_chain(const std::optional<Digest>& chain_id) const;
+  Result<void> copy_root_attributes(const std::optional<Digest>& parent, const std::string& directory) const;
 
   Database& database_;
   ContentStore& content_;
   std::string data_root_;
-  mutable std::mutex mutex_;
+  std::string boot_id_;
+  mutable std::mutex mutex_;  ///< held while the database is written; never taken with a Statement in hand
   std::condition_variable unpacked_;
   std::map<Digest, Record> layers_;
   std::set<Digest> unpacking_;
   std::set<Digest> unsynced_;
+  uint64_t next_serial_ = 1;
 };
 
 }  // namespace berth::storage
