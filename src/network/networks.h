@@ -77,9 +77,11 @@ struct AttachRequest {
 };
 
 /// Links to delete; run() takes some 30 ms in the kernel: on a worker thread, nobody waits. Copyable, needs
-/// no other state.
+/// no other state. The links of a container that has ended go with its namespace, and the kernel takes many
+/// at once: run() a second later and merged() is cheapest. After a disconnect it should run at once.
 struct LinkRemoval {
   std::vector<std::string> host_links;
+  void merge(LinkRemoval other);
   /// Deletes those that are still there.
   Result<void> run() const;
 };
@@ -87,10 +89,7 @@ struct LinkRemoval {
 /// What recover() found.
 struct Recovery {
   std::vector<std::string> repairs;  ///< sentences for the log
-};
-
-struct ConnectedContainer {
-  const EndpointRecord* endpoint;
+  LinkRemoval stale;  ///< ports of berth's bridges that belong to nobody: run() on a worker thread
 };
 
 class Networks {
@@ -141,6 +140,7 @@ class Networks {
   Result<void> shut_down();
 
  private:
+  friend class NetworkRecovery;
   struct State;
   explicit Networks(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -1,0 +1,224 @@
+// Taking over what an earlier daemon left, and leaving nothing behind.
+#include <algorithm>
+
+#include "base/format.h"
+#include "network/networks.h"
+#include "network/networks_state.h"
+
+namespace berth::network {
+namespace {
+
+bool is_attached(const EndpointRecord& endpoint) {
+  return !endpoint.host_link.empty();
+}
+
+}  // namespace
+
+/// One recovery's work: each step brings one aspect of the kernel in line with the records.
+class NetworkRecovery {
+ public:
+  explicit NetworkRecovery(Networks::State& state) : state_(state) {}
+
+  Result<Recovery> run(std::vector<NetworkRecord> networks, std::vector<EndpointRecord> endpoints) {
+    for (auto& network : networks) state_.add_network(std::move(network));
+    for (auto& endpoint : endpoints) adopt(std::move(endpoint));
+    CHECK(add_predefined());
+    TRY(links_, state_.routes.links());
+    CHECK(adopt_bridges());
+    CHECK(adopt_ports());
+    find_stale_links();
+    CHECK(settle_firewall());
+    return std::move(recovery_);
+  }
+
+ private:
+  void said(std::string sentence) { recovery_.repairs.push_back(std::move(sentence)); }
+
+  const sys::Link* link(std::string_view name) const {
+    auto found =
+        std::find_if(links_.begin(), links_.end(), [&](const auto& link) { return link.name == name; });
+    return found == links_.end() ? nullptr : &*found;
+  }
+
+  bool has_endpoints(const std::string& network_id) const {
+    return std::any_of(state_.endpoints.begin(), state_.endpoints.end(),
+                       [&](const auto& entry) { return entry.second.network_id == network_id; });
+  }
+
+  void adopt(EndpointRecord endpoint) {
+    if (!state_.networks.contains(endpoint.network_id)) {
+      said(fmt::format("endpoint {} of container {} is on a network that is gone", endpoint.id.substr(0, 12),
+                       endpoint.container_name));
+      return;
+    }
+    for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
+      if (!address) continue;
+      AddressPool* pool = state_.pool(endpoint.network_id, address->family());
+      auto claimed = pool != nullptr ? pool->claim(address->address)
+                                     : Result<void>(Error(Kind::NotFound, "the network has no such subnet"));
+      if (!claimed) {
+        said(fmt::format("address {} of container {}: {}", address->to_string(), endpoint.container_name,
+                         claimed.error().message()));
+      }
+    }
+    std::string id = endpoint.id;
+    state_.endpoints.insert_or_assign(std::move(id), std::move(endpoint));
+  }
+
+  const NetworkRecord* predefined(NetworkDriver driver) const {
+    for (const auto& [id, network] : state_.networks) {
+      if (network.predefined && network.driver == driver) return &network;
+    }
+    return nullptr;
+  }
+
+  /// Whether the default network has to be planned anew: other settings, or a subnet that the host has come
+  /// to route elsewhere. Never under a running container.
+  bool is_outdated(const NetworkRecord& network, const Surroundings& surroundings) const {
+    if (has_endpoints(network.id)) return false;
+    const IpamPool* pool4 = network.pool(IpFamily::V4);
+    const IpamPool* pool6 = network.pool(IpFamily::V6);
+    const auto& wanted4 = state_.options.bridge_subnet4;
+    const auto& wanted6 = state_.options.bridge_subnet6;
+    if (network.bridge != default_bridge_name(state_.options) || pool4 == nullptr) return true;
+    if (wanted4 && (pool4->subnet != wanted4->network())) return true;
+    if (state_.ipv6 != (pool6 != nullptr)) return true;
+    if (pool6 != nullptr && wanted6 && pool6->subnet != wanted6->network()) return true;
+    if (option_is_on(network, kOptionInterContainer, true) != state_.options.inter_container) return true;
+    return !wanted4 && std::any_of(surroundings.routes.begin(), surroundings.routes.end(),
+                                   [&](const IpPrefix& route) { return route.overlaps(pool4->subnet); });
+  }
+
+  Result<void> add_predefined() {
+    TRY(Surroundings surroundings, state_.surroundings());
+    const NetworkRecord* bridge = predefined(NetworkDriver::Bridge);
+    if (bridge == nullptr || is_outdated(*bridge, surroundings)) {
+      std::erase(surroundings.networks, bridge);
+      TRY(NetworkRecord planned, plan_default_network(state_.options, surroundings));
+      if (bridge != nullptr) {
+        said(fmt::format("network bridge moves from {} to {}", bridge->pools.front().subnet.to_string(),
+                         planned.pools.front().subnet.to_string()));
+        planned.id = bridge->id;
+        planned.created = bridge->created;
+        CHECK(remove_bridge_link(bridge->bridge));
+      }
+      state_.add_network(std::move(planned));
+    }
+    for (NetworkDriver driver : {NetworkDriver::Host, NetworkDriver::Null}) {
+      if (predefined(driver) == nullptr) state_.add_network(plan_predefined(driver));
+    }
+    return {};
+  }
+
+  Result<void> remove_bridge_link(const std::string& name) {
+    sys::RouteBatch batch;
+    batch.delete_link(name);
+    auto removed = state_.routes.run(batch);
+    if (!removed && removed.error().kind() != Kind::NotFound) return removed;
+    return {};
+  }
+
+  /// Bridges that are there, and those that running containers need.
+  Result<void> adopt_bridges() {
+    for (const auto& [id, network] : state_.networks) {
+      if (network.driver != NetworkDriver::Bridge) continue;
+      bool present = link(network.bridge) != nullptr;
+      if (!present && !has_endpoints(id)) continue;
+      TRY(uint32_t index, state_.bridges.ensure(network, state_.wanted_mtu(network)));
+      if (!present)
+        said(fmt::format("bridge {} of network {} was gone and is made anew", network.bridge, network.name));
+      CHECK(adopt_ports_of_bridge(network, index));
+    }
+    return {};
+  }
+
+  Result<void> adopt_ports_of_bridge(const NetworkRecord& network, uint32_t index) {
+    for (const auto& [id, endpoint] : state_.endpoints) {
+      if (endpoint.network_id != network.id || !is_attached(endpoint)) continue;
+      const sys::Link* outer = link(endpoint.host_link);
+      if (outer == nullptr) {
+        said(fmt::format("container {} has lost its link {} to network {}: restart it",
+                         endpoint.container_name, endpoint.host_link, network.name));
+        continue;
+      }
+      if (outer->master == index && outer->up) continue;
+      sys::RouteBatch batch;
+      batch.change_link({.index = outer->index, .up = true, .master = index});
+      CHECK(state_.routes.run(batch));
+      said(fmt::format("link {} of container {} is put back on {}", endpoint.host_link,
+                       endpoint.container_name, network.bridge));
+    }
+    return {};
+  }
+
+  Result<void> adopt_ports() {
+    for (const auto& [id, endpoint] : state_.endpoints) {
+      for (const auto& port : endpoint.ports) {
+        auto held = state_.host_ports.hold_again(port);
+        if (!held) {
+          // Redirection by nf_tables goes on; only the reservation is lost.
+          said(fmt::format("published port of container {}: {}", endpoint.container_name,
+                           held.error().message()));
+          continue;
+        }
+        CHECK(state_.proxy.serve(*std::move(held), target_of(endpoint, port)));
+      }
+    }
+    return {};
+  }
+
+  /// Ports of our bridges with our prefix that no container has: the daemon died between making and recording
+  /// them, or their container ended meanwhile.
+  void find_stale_links() {
+    std::set<std::string> known;
+    for (const auto& [id, endpoint] : state_.endpoints) known.insert(endpoint.host_link);
+    std::set<uint32_t> own_bridges;
+    for (const auto& [id, network] : state_.networks) {
+      const sys::Link* bridge = network.bridge.empty() ? nullptr : link(network.bridge);
+      if (bridge != nullptr) own_bridges.insert(bridge->index);
+    }
+    for (const auto& candidate : links_) {
+      if (!own_bridges.contains(candidate.master) || candidate.kind != "veth") continue;
+      if (!candidate.name.starts_with(kHostLinkPrefix) || known.contains(candidate.name)) continue;
+      said(fmt::format("link {} belongs to no container and is removed", candidate.name));
+      recovery_.stale.host_links.push_back(candidate.name);
+    }
+  }
+
+  Result<void> settle_firewall() {
+    bool any_ready = std::any_of(state_.networks.begin(), state_.networks.end(), [&](const auto& entry) {
+      return state_.bridges.is_ready(entry.second.bridge);
+    });
+    if (any_ready) return state_.rebuild_firewall();
+    return state_.remove_firewall();
+  }
+
+  Networks::State& state_;
+  std::vector<sys::Link> links_;
+  Recovery recovery_;
+};
+
+Result<Recovery> Networks::recover(std::vector<NetworkRecord> networks,
+                                   std::vector<EndpointRecord> endpoints) {
+  return NetworkRecovery(*state_).run(std::move(networks), std::move(endpoints));
+}
+
+Result<void> Networks::shut_down() {
+  for (const auto& [id, endpoint] : state_->endpoints) {
+    if (is_attached(endpoint)) {
+      return failure(Kind::WrongState, "container {} is still attached to a network",
+                     endpoint.container_name);
+    }
+  }
+  LinkRemoval removal;
+  for (const auto& [id, network] : state_->networks) {
+    if (!state_->bridges.is_ready(network.bridge)) continue;
+    state_->bridges.forget(network.bridge);
+    removal.host_links.push_back(network.bridge);
+  }
+  auto links = removal.run();
+  CHECK(state_->remove_firewall());
+  return links;
+}
+
+}  // namespace berth::network

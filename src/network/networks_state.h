@@ -1,0 +1,64 @@
+// What Networks holds, for networks.cc and networks_recovery.cc alone.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "network/address_pool.h"
+#include "network/bridge.h"
+#include "network/firewall.h"
+#include "network/host_ports.h"
+#include "network/network_plan.h"
+#include "network/networks.h"
+#include "network/port_proxy.h"
+#include "sys/nftables.h"
+
+namespace berth::network {
+
+struct Networks::State {
+  NetworkOptions options;
+  bool ipv6 = false;
+  sys::RouteSocket routes;
+  sys::NftSocket nft;
+  BridgeLinks bridges{routes};
+  std::map<std::string, NetworkRecord> networks;          ///< by id
+  std::map<std::string, EndpointRecord> endpoints;        ///< by id
+  std::map<std::string, std::vector<AddressPool>> pools;  ///< by network id
+  HostPorts host_ports;
+  PortProxy proxy;
+  bool table_present = false;
+  bool forwarding_checked = false;
+  std::vector<std::string> notices;
+
+  Result<Surroundings> surroundings();
+  const NetworkRecord& add_network(NetworkRecord record);
+  AddressPool* pool(const std::string& network_id, IpFamily family);
+
+  /// The bridge's link index; on first use makes link and firewall table, and switches forwarding on.
+  Result<uint32_t> bring_up(const NetworkRecord& network);
+  uint32_t wanted_mtu(const NetworkRecord& network);
+  FirewallState firewall_state() const;
+  /// Makes the nft tables say what the state says, in one transaction.
+  Result<void> rebuild_firewall();
+  Result<void> remove_firewall();
+
+  Result<void> take_addresses(const NetworkRecord& network, const AttachRequest& request,
+                              EndpointRecord& endpoint);
+  void release_addresses(const EndpointRecord& endpoint);
+  Result<void> make_links(const NetworkRecord& network, EndpointRecord& endpoint,
+                          sys::NetworkNamespace& netns);
+  Result<std::vector<HeldPort>> hold_ports(const NetworkRecord& network, const AttachRequest& request,
+                                           const EndpointRecord& endpoint);
+  /// Ports of an endpoint that is in `endpoints` already.
+  Result<void> publish(const EndpointRecord& endpoint, std::vector<HeldPort> held);
+  void unpublish(const EndpointRecord& endpoint);
+};
+
+/// What nf_tables redirects for an endpoint; bindings across families are the proxy's alone.
+std::vector<PortForward> forwards_of(const EndpointRecord& endpoint);
+/// Where a published port leads: the container's address of the same family, else the other one.
+IpAddress target_of(const EndpointRecord& endpoint, const PublishedPort& port);
+
+}  // namespace berth::network
