@@ -7,6 +7,8 @@ set(CMAKE_C_FLAGS_RELEASE "-O2")
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-omit-frame-pointer)
 # g++ 12 reports dangling and uninitialised uses inside its own coroutine frames and libstdc++ at -O2.
 add_compile_options($<$<CONFIG:Release>:-Wno-maybe-uninitialized>)
+# It also takes assignment of short literals to std::string for overlapping copies (GCC bug 105651).
+add_compile_options($<$<CONFIG:Release>:-Wno-restrict>)
 if(BERTH_WERROR)
   add_compile_options(-Werror)
 endif()

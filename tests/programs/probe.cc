@@ -1,9 +1,9 @@
 // The program that tests run inside containers where busybox has no tool for what they ask:
 //   probe udp-echo PORT            answers every datagram with itself
-//   probe socket DOMAIN            opens a stream socket of this address family; prints "ok" or the errno's name
-//   probe lines COUNT FILL         writes COUNT lines "NUMBER fill..." one write each, then ends
-//   probe forever FILL             writes such lines until it is stopped
-//   probe exhaust-memory BYTES     touches that much memory, then prints "held"
+//   probe socket DOMAIN            opens a stream socket of this address family; prints "ok" or the errno's
+//   name probe lines COUNT FILL         writes COUNT lines "NUMBER fill..." one write each, then ends probe
+//   forever FILL             writes such lines until it is stopped probe exhaust-memory BYTES     touches
+//   that much memory, then prints "held"
 // Static, so that it needs nothing of the image it is put into.
 #include <errno.h>
 #include <netinet/in.h>
@@ -72,7 +72,8 @@ int main(int argc, char** argv) {
   if (verb == "lines" && argc == 4) return write_lines(atol(argv[2]), atoi(argv[3]));
   if (verb == "forever" && argc == 3) return write_lines(-1, atoi(argv[2]));
   if (verb == "exhaust-memory" && argc == 3) return hold_memory(argv[2]);
-  fputs("usage: probe udp-echo PORT | socket DOMAIN | lines COUNT FILL | forever FILL | exhaust-memory BYTES\n",
-        stderr);
+  fputs(
+      "usage: probe udp-echo PORT | socket DOMAIN | lines COUNT FILL | forever FILL | exhaust-memory BYTES\n",
+      stderr);
   return 2;
 }
