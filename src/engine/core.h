@@ -60,6 +60,7 @@ class Core {
   std::string host_name;
   std::vector<spec::Ulimit> default_ulimits;  ///< of containers that give none
   sys::UniqueFd data_lock;                    ///< held while this engine lives
+  sys::UniqueFd exec_lock;
   std::unique_ptr<storage::Database> database;
   std::optional<RecordStore> records;
   std::optional<storage::ContentStore> content;

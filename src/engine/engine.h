@@ -6,6 +6,7 @@
 //   loop.run_until_complete((*engine)->close());                          // containers go on
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -60,6 +61,9 @@ class Engine {
 
   /// Finishes work in the background (bounded) and lets go of the containers, which go on running.
   io::Task<void> close();
+
+  /// Further holders of layers (the build cache), asked whenever images are removed.
+  void add_layer_holder(std::function<void(storage::InUse&)> holder);
 
   /// For the composition root alone: what build/ and others that are started beside the engine share with it.
   storage::ImageStore& image_store();

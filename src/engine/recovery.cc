@@ -1,0 +1,269 @@
+// Taking over what an earlier daemon left.
+#include "engine/recovery.h"
+
+#include <csignal>
+
+#include "base/format.h"
+#include "base/log.h"
+#include "engine/lifecycle.h"
+#include "engine/recovery_plan.h"
+#include "engine/transitions.h"
+#include "sys/file.h"
+
+namespace berth::engine {
+namespace {
+
+/// A container as it was found, before anything is done about it.
+struct Found {
+  ContainerHandle container;
+  std::optional<launch::Keeper> keeper;
+  Sighting sighting;
+};
+
+std::vector<Found> look_around(Core& core, std::vector<ContainerRecord> records) {
+  std::vector<Found> all;
+  for (ContainerRecord& record : records) {
+    Found found{.container = std::make_shared<Container>(std::move(record))};
+    const ContainerRecord& own = found.container->record;
+    auto keeper = launch::Keeper::connect(core.exec_dir(own.id) + "/keeper.sock");
+    if (keeper) {
+      found.sighting.keeper = keeper->state();
+      found.keeper.emplace(std::move(*keeper));
+    }
+    if (auto exit = launch::read_exit_record(core.container_dir(own.id) + "/exit"))
+      found.sighting.exit = *exit;
+    all.push_back(std::move(found));
+  }
+  return all;
+}
+
+/// Endpoints of the containers whose keeper lives; the others' are dropped from the database.
+std::vector<network::EndpointRecord> living_endpoints(Core& core, const std::vector<Found>& all,
+                                                      std::vector<network::EndpointRecord> stored) {
+  std::set<std::string> alive;
+  for (const Found& found : all) {
+    if (found.keeper && found.sighting.keeper->phase != launch::KeeperState::Phase::Exited) {
+      alive.insert(found.container->record.id);
+    }
+  }
+  std::vector<network::EndpointRecord> living;
+  for (network::EndpointRecord& endpoint : stored) {
+    if (alive.contains(endpoint.container_id)) {
+      living.push_back(std::move(endpoint));
+    } else if (auto removed = core.records->remove_endpoint(endpoint.id); !removed) {
+      log::warn("{}", removed.error().message());
+    }
+  }
+  return living;
+}
+
+Result<void> recover_network(Core& core, const std::vector<Found>& all) {
+  TRY(auto networks, core.records->load_networks());
+  TRY(auto endpoints, core.records->load_endpoints());
+  TRY(auto recovery,
+      core.network->recover(std::move(networks), living_endpoints(core, all, std::move(endpoints))));
+  for (const std::string& repair : recovery.repairs) log::info("network: {}", repair);
+  for (const std::string& notice : core.network->take_notices()) log::info("network: {}", notice);
+  for (const network::NetworkRecord* network : core.network->list())
+    CHECK(core.records->save_network(*network));
+  return {};
+}
+
+std::string group_parent(const Core& core, const ContainerRecord& record) {
+  const std::string& own = record.host_config.resources.cgroup_parent;
+  return own.empty() ? core.options.cgroup_parent : own;
+}
+
+/// What an earlier daemon's run holds on the host.
+std::shared_ptr<Run> run_of(Core& core, const ContainerRecord& record) {
+  auto run = std::make_shared<Run>();
+  auto path = sys::CgroupHost::group_path(group_parent(core, record), record.id);
+  if (path) {
+    if (auto cgroup = sys::Cgroup::open(*core.cgroups, *path)) run->cgroup = std::move(*cgroup);
+  }
+  for (const auto* endpoint : core.network->endpoints_of_container(record.id))
+    run->endpoints.push_back(endpoint->id);
+  return run;
+}
+
+void adopt_execs(Core& core, Container& container, const launch::KeeperState& state,
+                 const std::vector<ExecRecord>& stored) {
+  for (const launch::KeeperState::Exec& running : state.execs) {
+    auto record = std::find_if(stored.begin(), stored.end(),
+                               [&](const ExecRecord& exec) { return exec.id == running.token; });
+    auto exec = std::make_shared<Exec>();
+    exec->settled.set();
+    exec->internal = record == stored.end();  // a health probe
+    exec->record.id = running.token;
+    exec->record.container_id = container.record.id;
+    if (record != stored.end()) exec->record = *record;
+    exec->record.started = true;
+    exec->record.running = true;
+    exec->record.pid = running.pid;
+    container.run->execs[running.token] = exec;
+    if (exec->internal) continue;
+    core.execs[exec->record.id] = exec;
+    container.execs.push_back(exec);
+    container.record.exec_ids.push_back(exec->record.id);
+  }
+}
+
+void note_started(Container& container, const launch::KeeperState& keeper) {
+  ContainerState& state = container.record.state;
+  bool known = state.status == Status::Running || state.status == Status::Paused;
+  if (!known) {
+    if (auto moved = transition(state, Action::Start); !moved) log::warn("{}", moved.error().message());
+    state.error.clear();
+    state.exit_code = 0;
+  }
+  state.pid = keeper.pid;
+  state.started = keeper.started;
+  // Whether it is frozen is known to the kernel alone.
+  if (!container.run->cgroup) return;
+  auto freeze = container.run->cgroup->freeze_state();
+  bool frozen = freeze && *freeze == sys::FreezeState::Frozen;
+  if (frozen && state.status == Status::Running) (void)transition(state, Action::Pause);
+  if (!frozen && state.status == Status::Paused) (void)transition(state, Action::Unpause);
+}
+
+struct Repairer {
+  Core& core;
+  Found& found;
+  const std::vector<ExecRecord>& execs;
+
+  const ContainerHandle& container() const { return found.container; }
+  void prepare_run() const {
+    container()->torn_down.reset();
+    container()->run = run_of(core, container()->record);
+  }
+
+  void operator()(const repair::Adopt&) const {
+    prepare_run();
+    Run& run = *container()->run;
+    const launch::KeeperState state = *found.sighting.keeper;
+    run.keeper.emplace(std::move(*found.keeper));
+    run.pid = state.pid;
+    if (state.phase == launch::KeeperState::Phase::Running) {
+      HealthStatus health = container()->record.state.health.status;
+      note_started(*container(), state);
+      run.settled.set();
+      adopt_execs(core, *container(), state, execs);
+      start_health_checks(core, container());
+      if (container()->record.state.health.status != HealthStatus::None && health != HealthStatus::None) {
+        container()->record.state.health.status = health;
+      }
+      watch_memory(core, container());
+      core.save_state(container()->record);
+    }
+    watch_run(core, container());
+    log::info("container {}: still running, pid {}", container()->record.short_id(), state.pid);
+  }
+  void operator()(const repair::RecordExit& repair) const {
+    prepare_run();
+    ContainerState& state = container()->record.state;
+    bool known = state.status == Status::Running || state.status == Status::Paused;
+    if (!known) (void)transition(state, Action::Start);
+    state.started = repair.exit.started;
+    log::info("container {}: ended with {} while no daemon ran", container()->record.short_id(),
+              repair.exit.exit_code);
+    container_exited(core, container(), repair.exit);
+  }
+  void operator()(const repair::RecordLoss&) const {
+    prepare_run();
+    const ContainerState& state = container()->record.state;
+    log::warn("container {}: its end was not recorded", container()->record.short_id());
+    container_exited(
+        core, container(),
+        {.exit_code = 255, .signal = 0, .oom_killed = false, .started = state.started, .finished = now()});
+  }
+  void operator()(const repair::Restart&) const { start_soon(); }
+  void operator()(const repair::Start&) const { start_soon(); }
+  void operator()(const repair::FinishRemoval&) const {
+    prepare_run();
+    tear_down(core, container(), container()->run);
+    container()->record.state.status = Status::Exited;
+    forget_container(core, container(), RemoveVolumes::No);
+  }
+
+ private:
+  static io::Task<void> start(Core& core, ContainerHandle container) {
+    io::Task<Result<void>> start = start_container(core, container, StartReason::Policy);
+    auto started = co_await std::move(start);
+    if (!started) {
+      log::warn("container {}: not restarted: {}", container->record.short_id(), started.error().message());
+    }
+  }
+  void start_soon() const { core.tasks.spawn(start(core, container())); }
+};
+
+/// A keeper whose container is in no record: killed, with what it holds.
+void end_stray_keeper(const std::string& directory) {
+  auto keeper = launch::Keeper::connect(directory + "/keeper.sock");
+  if (!keeper) return;
+  log::warn("ending the container of {}: no record of it exists", directory);
+  if (auto sent = keeper->signal("", SIGKILL); !sent) log::warn("{}", sent.error().message());
+}
+
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  auto entries = sys::list_dir(directory);
+  if (!entries) return names;
+  for (const sys::DirEntry& entry : *entries) names.push_back(entry.name);
+  return names;
+}
+
+void remove_leftover_groups(Core& core, const std::set<std::string>& known) {
+  std::set<std::string> groups;
+  for (const sys::CgroupHierarchy& hierarchy : core.cgroups->hierarchies()) {
+    for (std::string& name : names_in(hierarchy.mount + hierarchy.base + core.options.cgroup_parent)) {
+      groups.insert(std::move(name));
+    }
+  }
+  std::vector<std::string> found(groups.begin(), groups.end());
+  for (const std::string& id : leftovers(found, known)) {
+    auto path = sys::CgroupHost::group_path(core.options.cgroup_parent, id);
+    if (!path) continue;
+    auto cgroup = sys::Cgroup::open(*core.cgroups, *path);
+    if (!cgroup) continue;
+    if (auto killed = (*cgroup)->kill_all(); !killed) log::warn("{}", killed.error().message());
+    if (auto removed = (*cgroup)->remove(); !removed) log::warn("{}", removed.error().message());
+  }
+}
+
+void remove_leftovers(Core& core, const std::set<std::string>& known) {
+  std::string exec_root = core.options.exec_root + "/containers";
+  for (const std::string& id : leftovers(names_in(exec_root), known)) {
+    end_stray_keeper(exec_root + "/" + id);
+    if (auto removed = sys::remove_tree(exec_root + "/" + id); !removed)
+      log::warn("{}", removed.error().message());
+  }
+  for (const std::string& id : leftovers(names_in(core.options.data_root + "/containers"), known)) {
+    if (auto removed = core.snapshotter->remove(id); !removed) log::warn("{}", removed.error().message());
+  }
+  remove_leftover_groups(core, known);
+}
+
+}  // namespace
+
+io::Task<Result<void>> recover(Core& core) {
+  CO_TRY(auto loaded, core.records->load_containers());
+  for (const Error& damaged : loaded.damaged) log::error("{}", damaged.message());
+  CO_TRY(auto volumes, core.records->load_volumes());
+  for (VolumeRecord& volume : volumes) core.volumes.emplace(volume.name, volume);
+  CO_TRY(auto execs, core.records->load_execs());
+  std::set<std::string> known;
+  for (const ContainerRecord& record : loaded.containers) known.insert(record.id);
+
+  auto all = look_around(core, std::move(loaded.containers));
+  CO_CHECK(recover_network(core, all));
+  // A damaged record names no container, so what is left over cannot be told from what it owns.
+  if (loaded.damaged.empty()) remove_leftovers(core, known);
+  for (Found& found : all) core.containers.insert(found.container);
+  for (Found& found : all) {
+    auto repair = plan_repair(found.container->record, found.sighting);
+    if (repair) std::visit(Repairer{core, found, execs}, *repair);
+  }
+  co_return Result<void>();
+}
+
+}  // namespace berth::engine
