@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "base/rollback.h"
+#include "network/network_plan.h"
 #include "sys/netlink.h"
 
 namespace berth::network {
@@ -40,6 +41,15 @@ void write_if_there(const std::string& path, std::string_view value) {
 
 }  // namespace
 
+sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string& host_link) {
+  // Hairpin: where bridged packets pass the IP hooks (br_netfilter), a container that reaches itself through
+  // a published port gets its packet back through the port it came from.
+  sys::BridgePortChange port{.name = host_link, .hairpin = true};
+  // Isolated ports talk to the bridge itself but not to each other, whatever other firewalls do.
+  if (!option_is_on(network, kOptionInterContainer, true)) port.isolated = true;
+  return port;
+}
+
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint) {
   sys::RouteBatch batch;
   batch.create_veth({.name = links.host_link,
@@ -47,13 +57,8 @@ sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord&
                      .mtu = links.mtu,
                      .peer_netns = links.netns,
                      .peer_name = endpoint.interface,
-                     .peer_index = links.inner_index,
                      .peer_mac = endpoint.mac});
-  // Hairpin: where bridged packets pass the IP hooks (br_netfilter), a container that reaches itself through
-  // a published port gets its packet back through the port it came from.
-  sys::BridgePortChange port{.name = links.host_link, .hairpin = true};
-  if (links.isolated) port.isolated = true;
-  batch.change_bridge_port(port);
+  batch.change_bridge_port(links.port);
   return batch;
 }
 

@@ -21,11 +21,12 @@ struct EndpointLinks {
   std::string host_link;
   uint32_t bridge_index = 0;
   uint32_t mtu = 0;
-  bool isolated = false;  ///< no traffic between this port and other isolated ones (icc=false)
+  sys::BridgePortChange port;
   int netns = -1;
-  uint32_t inner_index = 0;  ///< 0: kernel's choice
 };
 
+/// The flags of a container's port on the network's bridge.
+sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string& host_link);
 /// Creates the pair and makes its outer end a port of the bridge.
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint);
 /// Brings the inner end up with addresses and, for the default gateway, routes.

@@ -127,6 +127,12 @@ class FamilyPlan {
     rule("prerouting", martian);
     translate_destination("prerouting");
     chain("output", sys::NftChainType::Nat, NftHook::Output, kDestinationNat);
+    if (!v4_) {
+      // IPv6 has no route_localnet: answers to ::1 from another link are dropped. PortProxy serves these.
+      NftRule local;
+      match_address(local, destination_offset(), loopback(), NftCompare::Equal).verdict(NftVerdict::Return);
+      rule("output", local);
+    }
     translate_destination("output");
   }
 
@@ -202,6 +208,7 @@ class FamilyPlan {
       match_bits(hairpin.conntrack_status(), kDestinationNatted).masquerade();
       rule("postrouting", hairpin);
     }
+    if (!v4_) return;
     NftRule local;
     local.meta(Meta::OutputName).lookup(bridges_);
     match_address(local, source_offset(), loopback(), NftCompare::Equal).masquerade();

@@ -157,6 +157,29 @@ Result<void> Networks::State::remove_firewall() {
   return {};
 }
 
+Result<std::vector<std::string>> Networks::State::restore_ports(const NetworkRecord& network,
+                                                                uint32_t index) {
+  std::vector<std::string> sentences;
+  for (const auto& [id, endpoint] : endpoints) {
+    if (endpoint.network_id != network.id || endpoint.host_link.empty()) continue;
+    auto outer = routes.link(endpoint.host_link);
+    if (!outer && outer.error().kind() != Kind::NotFound) return std::move(outer).error();
+    if (!outer) {
+      sentences.push_back(fmt::format("container {} has lost its link {} to network {}: restart it",
+                                      endpoint.container_name, endpoint.host_link, network.name));
+      continue;
+    }
+    if (outer->master == index && outer->up) continue;
+    sys::RouteBatch batch;
+    batch.change_link({.index = outer->index, .up = true, .master = index});
+    batch.change_bridge_port(plan_port(network, endpoint.host_link));
+    CHECK(routes.run(batch));
+    sentences.push_back(fmt::format("link {} of container {} is put back on {}", endpoint.host_link,
+                                    endpoint.container_name, network.bridge));
+  }
+  return sentences;
+}
+
 Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   bool was_ready = bridges.is_ready(network.bridge);
   TRY(uint32_t index, bridges.ensure(network, was_ready ? 0 : wanted_mtu(network)));
@@ -164,6 +187,10 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
     TRY(auto said, enable_forwarding(ipv6 && network.enable_ipv6));
     notices.insert(notices.end(), said.begin(), said.end());
     forwarding_checked = ipv6 == network.enable_ipv6;
+  }
+  if (!was_ready) {
+    TRY(auto restored, restore_ports(network, index));
+    notices.insert(notices.end(), restored.begin(), restored.end());
   }
   if (!was_ready || !table_present) {
     auto built = rebuild_firewall();
@@ -305,18 +332,19 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
   EndpointLinks links;
   links.host_link = endpoint.host_link;
   links.mtu = wanted_mtu(network);
-  links.isolated = !option_is_on(network, kOptionInterContainer, true);
+  links.port = plan_port(network, endpoint.host_link);
   links.netns = netns.fd();
-  links.inner_index = netns.next_link_index();
   Rollback rollback;
   for (int attempt = 0;; ++attempt) {
     TRY(links.bridge_index, bring_up(network));
     sys::RouteBatch batch = plan_host_side(links, endpoint);
     auto made = routes.run(batch);
     if (made) break;
-    // Somebody deleted the bridge since its index was learned.
-    bool gone = made.error().kind() == Kind::NotFound && attempt == 0;
-    if (!gone) return std::move(made).error();
+    netns.count_link(false);
+    // Somebody may have deleted the bridge since its index was learned.
+    auto bridge = routes.link(network.bridge);
+    bool is_there = bridge && bridge->index == links.bridge_index;
+    if (is_there || attempt > 0) return std::move(made).error();
     bridges.forget(network.bridge);
   }
   rollback.add([&] {
@@ -324,14 +352,14 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
     undo.delete_link(endpoint.host_link);
     (void)routes.run(undo);
   });
-  uint32_t index = links.inner_index;
+  uint32_t index = netns.next_link_index();
   if (index == 0) {
     TRY(auto inner, netns.routes().link(endpoint.interface));
     index = inner.index;
   }
   sys::RouteBatch inside = plan_inside(index, endpoint);
   CHECK(netns.routes().run(inside));
-  netns.use_link_index();
+  netns.count_link(true);
   rollback.keep();
   return {};
 }

@@ -127,26 +127,8 @@ class NetworkRecovery {
       TRY(uint32_t index, state_.bridges.ensure(network, state_.wanted_mtu(network)));
       if (!present)
         said(fmt::format("bridge {} of network {} was gone and is made anew", network.bridge, network.name));
-      CHECK(adopt_ports_of_bridge(network, index));
-    }
-    return {};
-  }
-
-  Result<void> adopt_ports_of_bridge(const NetworkRecord& network, uint32_t index) {
-    for (const auto& [id, endpoint] : state_.endpoints) {
-      if (endpoint.network_id != network.id || !is_attached(endpoint)) continue;
-      const sys::Link* outer = link(endpoint.host_link);
-      if (outer == nullptr) {
-        said(fmt::format("container {} has lost its link {} to network {}: restart it",
-                         endpoint.container_name, endpoint.host_link, network.name));
-        continue;
-      }
-      if (outer->master == index && outer->up) continue;
-      sys::RouteBatch batch;
-      batch.change_link({.index = outer->index, .up = true, .master = index});
-      CHECK(state_.routes.run(batch));
-      said(fmt::format("link {} of container {} is put back on {}", endpoint.host_link,
-                       endpoint.container_name, network.bridge));
+      TRY(auto restored, state_.restore_ports(network, index));
+      for (auto& sentence : restored) said(std::move(sentence));
     }
     return {};
   }

@@ -38,6 +38,9 @@ struct Networks::State {
 
   /// The bridge's link index; on first use makes link and firewall table, and switches forwarding on.
   Result<uint32_t> bring_up(const NetworkRecord& network);
+  /// Endpoints of the network whose links are not ports of its bridge, or down, become so again; a sentence
+  /// for each.
+  Result<std::vector<std::string>> restore_ports(const NetworkRecord& network, uint32_t index);
   uint32_t wanted_mtu(const NetworkRecord& network);
   FirewallState firewall_state() const;
   /// Makes the nft tables say what the state says, in one transaction.

@@ -177,7 +177,7 @@ RouteBatch& RouteBatch::create_veth(const NewVeth& veth) {
     info.nest(IFLA_INFO_DATA, [&](NetlinkMessage& data) {
       data.nest(VETH_INFO_PEER, [&](NetlinkMessage& peer) {
         // Not up: the driver refuses that until the pair is complete.
-        ifinfomsg header = link_header(veth.peer_index);
+        ifinfomsg header = link_header(0);
         peer.raw({reinterpret_cast<const uint8_t*>(&header), sizeof(header)});
         peer.text(IFLA_IFNAME, veth.peer_name);
         if (veth.mtu != 0) peer.u32(IFLA_MTU, veth.mtu);

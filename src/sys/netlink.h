@@ -35,7 +35,6 @@ struct NewVeth {
   uint32_t mtu = 0;
   int peer_netns = -1;  ///< descriptor
   std::string peer_name = "eth0";
-  uint32_t peer_index = 0;  ///< wanted link index inside; 0: kernel's choice
   MacAddress peer_mac;
 };
 

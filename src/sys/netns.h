@@ -47,10 +47,11 @@ class NetworkNamespace {
   explicit operator bool() const { return static_cast<bool>(fd_); }
   /// A socket inside.
   RouteSocket& routes() { return routes_; }
-  /// The lowest link index that is free for sure in a namespace nobody has entered yet; 0: unknown.
+  /// The index that the next link made in here will have, as long as nobody has entered; 0: unknown.
   uint32_t next_link_index() const { return next_link_index_; }
-  void use_link_index() {
-    if (next_link_index_ != 0) ++next_link_index_;
+  /// A link was made: with `known` as expected, else (an attempt failed half-way) indices are unknown.
+  void count_link(bool known) {
+    next_link_index_ = known && next_link_index_ != 0 ? next_link_index_ + 1 : 0;
   }
   /// Runs `work` on a short-lived thread inside the namespace; for sockets and sysctls. The thread shares
   /// this process's descriptors and memory.
