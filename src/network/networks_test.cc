@@ -153,6 +153,42 @@ struct Container {
   IpAddress v6() const { return endpoint.ipv6->address; }
 };
 
+/// A UDP datagram to 127.0.0.1 sent straight to a MAC, as only a hostile container or neighbour does. The
+/// sender's link is the second of its namespace.
+void send_martian(const NetworkNamespace& from, const IpAddress& source, const MacAddress& to,
+                  uint16_t port) {
+  UniqueFd fd = socket_in(&from, AF_PACKET, SOCK_DGRAM);
+  struct __attribute__((packed)) {
+    iphdr ip;
+    udphdr udp;
+    char data[4];
+  } packet{};
+  packet.ip.version = 4;
+  packet.ip.ihl = 5;
+  packet.ip.ttl = 64;
+  packet.ip.protocol = IPPROTO_UDP;
+  packet.ip.tot_len = htons(sizeof(packet));
+  std::memcpy(&packet.ip.saddr, source.bytes().data(), 4);
+  packet.ip.daddr = htonl(INADDR_LOOPBACK);
+  uint32_t sum = 0;
+  uint16_t words[10];
+  std::memcpy(words, &packet.ip, sizeof(words));
+  for (uint16_t word : words) sum += word;
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  packet.ip.check = static_cast<uint16_t>(~sum);
+  packet.udp.source = packet.udp.dest = htons(port);
+  packet.udp.len = htons(sizeof(packet.udp) + sizeof(packet.data));
+  sockaddr_ll target{};
+  target.sll_family = AF_PACKET;
+  target.sll_protocol = htons(ETH_P_IP);
+  target.sll_ifindex = 2;
+  target.sll_halen = 6;
+  std::copy(to.bytes.begin(), to.bytes.end(), target.sll_addr);
+  ASSERT_EQ(
+      ::sendto(fd.get(), &packet, sizeof(packet), 0, reinterpret_cast<sockaddr*>(&target), sizeof(target)),
+      static_cast<ssize_t>(sizeof(packet)));
+}
+
 class NetworksTest : public ::testing::Test {
  protected:
   static constexpr char kOutsideHost[] = "192.0.2.2";   ///< the host's address towards the outside
@@ -322,13 +358,15 @@ TEST_F(NetworksTest, APortOnTheLoopbackStaysThere) {
   EXPECT_EQ(ask(nullptr, ip("127.0.0.1"), 8080), gateway(IpFamily::V4).to_string());
   EXPECT_EQ(ask(&outside_, ip(kOutsideHost), 8080), "Connection refused");
   EXPECT_EQ(ask(nullptr, ip(kOutsideHost), 8080), "Connection refused");
-  // A neighbour that routes 127.0.0.1 to the host is turned away as well.
-  ASSERT_TRUE(outside_.run_inside([] { return sys::write_sysctl("net/ipv4/conf/all/route_localnet", "1"); }));
-  sys::RouteBatch detour;
-  detour.change_link({.index = 1, .up = false});
-  detour.add_route({.destination = prefix("127.0.0.1/32"), .gateway = ip(kOutsideHost), .link = 2});
-  ASSERT_TRUE(outside_.routes().run(detour).has_value());
-  EXPECT_NE(ask(&outside_, ip("127.0.0.1"), 8080, SOCK_STREAM, kRefusal), kOutsidePeer);
+}
+
+TEST_F(NetworksTest, NeighboursDoNotReachPortsOnTheLoopback) {
+  Container web = run("web", {{Protocol::Udp, 53, ip("127.0.0.1"), 5353, 5353}});
+  UniqueFd inside = socket_in(&web.netns, AF_INET, SOCK_DGRAM);
+  SocketAddress any(ip("0.0.0.0"), 53);
+  ASSERT_EQ(::bind(inside.get(), any.get(), any.size()), 0);
+  send_martian(outside_, ip(kOutsidePeer), host_.routes().link("uplink")->mac, 5353);
+  EXPECT_FALSE(wait_for(inside.get(), POLLIN, kRefusal));
 }
 
 TEST_F(NetworksTest, RandomPortsAndRanges) {
@@ -422,40 +460,6 @@ TEST_F(NetworksTest, WithoutInterContainerTraffic) {
   EXPECT_EQ(ask(&b.netns, gateway(IpFamily::V4), 8080), gateway(IpFamily::V4).to_string());
 }
 
-/// A UDP datagram to 127.0.0.1 sent straight to the bridge's MAC, as only a hostile container does.
-void send_martian(const Container& from, const MacAddress& bridge, uint16_t port) {
-  UniqueFd fd = socket_in(&from.netns, AF_PACKET, SOCK_DGRAM);
-  struct __attribute__((packed)) {
-    iphdr ip;
-    udphdr udp;
-    char data[4];
-  } packet{};
-  packet.ip.version = 4;
-  packet.ip.ihl = 5;
-  packet.ip.ttl = 64;
-  packet.ip.protocol = IPPROTO_UDP;
-  packet.ip.tot_len = htons(sizeof(packet));
-  std::memcpy(&packet.ip.saddr, from.v4().bytes().data(), 4);
-  packet.ip.daddr = htonl(INADDR_LOOPBACK);
-  uint32_t sum = 0;
-  uint16_t words[10];
-  std::memcpy(words, &packet.ip, sizeof(words));
-  for (uint16_t word : words) sum += word;
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  packet.ip.check = static_cast<uint16_t>(~sum);
-  packet.udp.source = packet.udp.dest = htons(port);
-  packet.udp.len = htons(sizeof(packet.udp) + sizeof(packet.data));
-  sockaddr_ll target{};
-  target.sll_family = AF_PACKET;
-  target.sll_protocol = htons(ETH_P_IP);
-  target.sll_ifindex = 2;
-  target.sll_halen = 6;
-  std::copy(bridge.bytes.begin(), bridge.bytes.end(), target.sll_addr);
-  ASSERT_EQ(
-      ::sendto(fd.get(), &packet, sizeof(packet), 0, reinterpret_cast<sockaddr*>(&target), sizeof(target)),
-      static_cast<ssize_t>(sizeof(packet)));
-}
-
 TEST_F(NetworksTest, ContainersDoNotReachTheHostsLoopback) {
   Container evil = run("evil");
   auto bridge = host_.routes().link("berth0");
@@ -463,7 +467,7 @@ TEST_F(NetworksTest, ContainersDoNotReachTheHostsLoopback) {
   UniqueFd secret = socket_in(nullptr, AF_INET, SOCK_DGRAM);
   SocketAddress loopback(ip("127.0.0.1"), 7777);
   ASSERT_EQ(::bind(secret.get(), loopback.get(), loopback.size()), 0);
-  send_martian(evil, bridge->mac, 7777);
+  send_martian(evil.netns, evil.v4(), bridge->mac, 7777);
   EXPECT_FALSE(wait_for(secret.get(), POLLIN, kRefusal));
 }
 
