@@ -130,6 +130,8 @@ Result<HostFacts> detect_host_facts() {
   std::string last = read_line("/proc/sys/kernel/cap_last_cap");
   facts.last_capability = kKnownCapabilities - 1;
   std::from_chars(last.data(), last.data() + last.size(), facts.last_capability);
+  std::string score = read_line("/proc/self/oom_score_adj");
+  std::from_chars(score.data(), score.data() + score.size(), facts.oom_score_adj);
   facts.cgroups = cgroup_hierarchies();
   facts.seccomp_filter = has_seccomp_filter();
   facts.apparmor = read_line("/sys/module/apparmor/parameters/enabled") == "Y";

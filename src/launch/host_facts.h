@@ -31,6 +31,7 @@ struct HostFacts {
   uint64_t capabilities = 0;  ///< bit n: capability n is in berth's own permitted and bounding sets
   int last_capability = 0;    ///< highest capability number the kernel knows
   std::vector<CgroupHierarchy> cgroups;
+  int oom_score_adj = 0;        ///< berth's own, which a new process begins with
   bool seccomp_filter = false;  ///< the kernel takes seccomp filters
   bool apparmor = false;        ///< AppArmor is the active module
   bool selinux = false;

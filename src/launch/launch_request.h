@@ -18,7 +18,9 @@ struct OverlayRoot {
   std::vector<std::string> lowers;  ///< topmost first; at least one
   std::string upper;                ///< empty (with work): a read-only overlay
   std::string work;
-  std::vector<std::string> options;  ///< further overlay options, "metacopy=off"
+  /// Further overlay options. "volatile" where nobody keeps the upper directory (--rm, build steps): taking
+  /// the mount down then does not flush it to disk.
+  std::vector<std::string> options;
 };
 
 /// The root is a directory (an OCI bundle); it is bound recursively, mounts below it are seen.

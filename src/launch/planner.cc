@@ -22,6 +22,8 @@ Result<Slot> PlanBuilder::slot() {
 namespace {
 
 constexpr size_t kMaxId = 128;
+/// Execs are born of a keeper that has lowered its score, if it could.
+constexpr int kKeeperOomScore = -999;
 constexpr uint32_t kDeviceMode = 0666;
 
 struct DefaultDevice {
@@ -45,7 +47,7 @@ class LaunchPlanner {
     CHECK(plan_setup());
     CHECK(plan_groups());
     CHECK(plan_namespaces());
-    CHECK(plan_limits(builder_, spec_.process));
+    CHECK(plan_limits(builder_, spec_.process, host_.oom_score_adj));
     if (is_new(spec_.namespaces, spec::NamespaceType::Mount)) CHECK(plan_filesystem());
     ProcessPlan process{.process = spec_.process,
                         .seccomp = spec_.seccomp,
@@ -333,7 +335,7 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     TRY(Text path, builder.text(group.path));
     builder.add(step::EnterCgroup{path});
   }
-  CHECK(plan_limits(builder, request.process));
+  CHECK(plan_limits(builder, request.process, kKeeperOomScore));
   uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
   for (const auto& each : request.namespaces)
     // The pid namespace it is born into.

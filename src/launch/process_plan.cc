@@ -102,8 +102,9 @@ Result<void> check_process(const spec::Process& process) {
   return {};
 }
 
-Result<void> plan_limits(PlanBuilder& builder, const spec::Process& process) {
-  if (process.oom_score_adj) builder.add(step::SetOomScore{*process.oom_score_adj});
+Result<void> plan_limits(PlanBuilder& builder, const spec::Process& process, int oom_score_now) {
+  if (process.oom_score_adj.value_or(oom_score_now) != oom_score_now)
+    builder.add(step::SetOomScore{*process.oom_score_adj});
   for (const auto& limit : process.rlimits) {
     const RlimitName* known = nullptr;
     for (const auto& entry : kRlimits)

@@ -43,11 +43,13 @@ Result<pid_t> spawn_process(const SpawnRequest& request) {
   ::posix_spawn_file_actions_adddup2(&settings.actions, 0, 1);
   ::posix_spawn_file_actions_adddup2(&settings.actions, 0, 2);
   for (const auto& fd : request.fds) ::posix_spawn_file_actions_adddup2(&settings.actions, fd.from, fd.to);
-  sigset_t none, all;
+  // What a daemon may ignore; each costs the new process a system call.
+  sigset_t none, reset;
   ::sigemptyset(&none);
-  ::sigfillset(&all);
+  ::sigemptyset(&reset);
+  for (int signal : {SIGHUP, SIGINT, SIGPIPE, SIGCHLD}) ::sigaddset(&reset, signal);
   ::posix_spawnattr_setsigmask(&settings.attributes, &none);
-  ::posix_spawnattr_setsigdefault(&settings.attributes, &all);
+  ::posix_spawnattr_setsigdefault(&settings.attributes, &reset);
   ::posix_spawnattr_setflags(&settings.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   auto arguments = pointers(request.arguments);
   auto environment = pointers(request.environment);

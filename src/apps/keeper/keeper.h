@@ -91,6 +91,7 @@ class Keeper {
   bool settle_in();
   void on_sync(Target& target);
   void on_report(Target& target, const launch::StepReport& report, size_t size, int fd);
+  void hold_mounts(Target& target);
   void adopt_terminal(Target& target, int master);
   long map_users(Target& target);
   long proceed(Target& target);
@@ -133,6 +134,7 @@ class Keeper {
   // Everything begins as zero (static memory).
   int epoll_;
   int listener_;
+  int mounts_;  ///< the container's mount namespace, once it runs
   bool listening_;
   bool joined_pid_namespace_;  ///< children are born into the container's
   bool over_;                  ///< the container has ended, or never began

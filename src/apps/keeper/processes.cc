@@ -290,11 +290,24 @@ void Keeper::on_report(Target& target, const StepReport& report, size_t size, in
       return;
     case ProcessSays::Executing:
       target.said_executing = true;
+      if (is_init(target)) hold_mounts(target);
       return;
     case ProcessSays::Failed:
       if (size == sizeof report && report.subject_size < sizeof report.subject) on_failed(target, report);
       return;
   }
+}
+
+/// Keeps the container's mounts until we end ourselves. Otherwise its init would take them down while it
+/// exits, a millisecond in which whoever waits for the container learns nothing.
+void Keeper::hold_mounts(Target& target) {
+  constexpr unsigned long kGetMountNamespace = 0xff03;  // PIDFD_GET_MNT_NAMESPACE, Linux 6.11
+  mounts_ = static_cast<int>(call::device_control(target.pidfd, kGetMountNamespace, 0));
+  if (mounts_ >= 0) return;
+  launch::FixedBuffer<63> path("/proc/");
+  path.append_number(static_cast<uint64_t>(target.pid));
+  path.append("/ns/mnt");
+  mounts_ = static_cast<int>(call::open(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC));
 }
 
 void Keeper::adopt_terminal(Target& target, int master) {
@@ -405,6 +418,7 @@ void Keeper::finish_init(Target& target) {
   tell(exited);
   end_clients_of(target, launch::AttachEnd::OutputEnded);
   over_ = true;
+  if (mounts_ > 0) call::close(mounts_);
 }
 
 void Keeper::finish_exec(Target& target) {

@@ -82,6 +82,7 @@ class Executor {
 
   // mounts.cc
   long configure_overlay(int filesystem, const step::MountOverlay&);
+  long create_overlay(int filesystem);
   long mount_overlay_by_string(const step::MountOverlay&);
   long set_parameter(int filesystem, Text parameter);
   long explain(int filesystem, long error, std::string_view subject);

@@ -38,7 +38,7 @@ inline long read_status(int fd, FileStatus& status, const char* path = "") {
 /// The filesystem's magic number (PROC_SUPER_MAGIC, ...), or -errno.
 inline long filesystem_type(int fd) {
   // struct statfs begins with f_type; it is 120 bytes on 64-bit machines.
-  int64_t info[32];
+  int64_t info[32] = {};
   long error = sys::call::raw(__NR_fstatfs, fd, sys::call::address(info));
   return error < 0 ? error : static_cast<long>(info[0]);
 }

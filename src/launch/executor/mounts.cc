@@ -115,11 +115,25 @@ long Executor::perform(const step::MountOverlay& step) {
     return mount_overlay_by_string(step);
   }
   if (error >= 0) {
-    error = call::configure(filesystem, FSCONFIG_CMD_CREATE, nullptr, nullptr);
+    error = create_overlay(filesystem);
     if (error < 0) explain(filesystem, error, step.upper.view());
   }
   if (error >= 0) error = fill(step.slot, call::make_mount(filesystem, 0));
   call::close(filesystem);
+  return error;
+}
+
+/// After a quick restart the mount of the previous run may still be on its way out and hold the upper
+/// directory.
+long Executor::create_overlay(int filesystem) {
+  constexpr int kPatience = 200;
+  constexpr call::Time kPause{0, 5'000'000};
+  long error = -EBUSY;
+  for (int i = 0; i < kPatience; ++i) {
+    error = call::configure(filesystem, FSCONFIG_CMD_CREATE, nullptr, nullptr);
+    if (error != -EBUSY) return error;
+    call::raw(__NR_nanosleep, call::address(&kPause), 0);
+  }
   return error;
 }
 
