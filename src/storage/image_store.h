@@ -136,9 +136,10 @@ class Lease {
   void add_chain(const Digest& chain_id);
   void add_image(const Digest& id);
 
+  struct State;
+
  private:
   friend class ImageStore;
-  struct State;
   explicit Lease(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };
@@ -199,8 +200,9 @@ class ImageStore {
   Snapshotter& snapshotter() { return snapshotter_; }
   ContentStore& content() { return content_; }
 
- private:
   struct State;
+
+ private:
   ImageStore(Database& database, ContentStore& content, Snapshotter& snapshotter);
   Database& database_;
   ContentStore& content_;

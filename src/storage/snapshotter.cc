@@ -125,13 +125,15 @@ Result<Layer> Snapshotter::unpack_new(ByteSource& archive, UnpackRequest request
     } else if (request.diff_id) {
       return Error(Kind::Internal, "layer archive cannot be re-created and nobody keeps it");
     } else {
-      CHECK(pack_staging(staging, result.diff_id, request.stop));
+      TRY(PackResult packed, pack_staging(staging, result.diff_id, request.stop));
+      result.stream_bytes = packed.stream_bytes;
     }
   }
   Layer layer{.chain_id = spec::chain_id(request.parent, result.diff_id),
               .diff_id = result.diff_id,
               .parent = request.parent,
               .size = result.content_bytes,
+              .tar_size = result.stream_bytes,
               .blob = std::move(request.blob)};
   return publish(staging, std::move(layer));
 }
@@ -155,7 +157,8 @@ Result<Layer> Snapshotter::commit(const std::string& container_id, const std::op
   Layer layer{.chain_id = spec::chain_id(parent, diff_id),
               .diff_id = diff_id,
               .parent = parent,
-              .size = packed.content_bytes};
+              .size = packed.content_bytes,
+              .tar_size = packed.stream_bytes};
   auto published = publish(staging, std::move(layer));
   if (published) undo.keep();
   return published;
@@ -175,7 +178,7 @@ Result<Layer> Snapshotter::publish(Staging& staging, Layer layer) {
   if (auto it = layers_.find(layer.chain_id); it != layers_.end()) return it->second.layer;
   if (layer.parent && !layers_.contains(*layer.parent)) return no_such_layer(*layer.parent);
 
-  Record record{.layer = std::move(layer), .serial = next_serial_};
+  Record record{.layer = std::move(layer), .serial = next_serial_, .made = std::chrono::steady_clock::now()};
   std::string target = layer_dir(record.layer.chain_id);
   std::string link = fmt::format("{}/layers/l/{}", data_root_, record.serial);
   // What a crash has left under the name belongs to no row.
@@ -199,9 +202,9 @@ Result<Layer> Snapshotter::publish(Staging& staging, Layer layer) {
 Result<void> Snapshotter::insert(const Record& record) {
   const Layer& layer = record.layer;
   TRY(Statement insert,
-      database_.prepare("INSERT INTO layers(chain_id, diff_id, parent, size, blob, media_type, "
-                        "blob_size, serial, boot_id) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-  insert.bind(layer.chain_id).bind(layer.diff_id).bind(layer.parent).bind(layer.size);
+      database_.prepare("INSERT INTO layers(chain_id, diff_id, parent, size, tar_size, blob, media_type, "
+                        "blob_size, serial, boot_id) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  insert.bind(layer.chain_id).bind(layer.diff_id).bind(layer.parent).bind(layer.size).bind(layer.tar_size);
   if (layer.blob) {
     insert.bind(layer.blob->digest).bind(layer.blob->media_type).bind(layer.blob->size);
   } else {
@@ -227,6 +230,17 @@ std::vector<Layer> Snapshotter::layers() const {
   std::vector<Layer> all;
   for (const auto& [chain, record] : layers_) all.push_back(record.layer);
   return all;
+}
+
+std::set<Digest> Snapshotter::layers_younger_than(std::chrono::seconds age) const {
+  auto limit = std::chrono::steady_clock::now() - age;
+  std::lock_guard lock(mutex_);
+  std::set<Digest> young;
+  for (const auto& [chain, record] : layers_) {
+    bool made_here = record.made.time_since_epoch().count() != 0;
+    if (made_here && record.made > limit) young.insert(chain);
+  }
+  return young;
 }
 
 Result<std::vector<Snapshotter::Record>> Snapshotter::records_of(const Digest& chain_id) const {

@@ -11,6 +11,7 @@
 // mount; remove() ends them. Nothing is mounted on the host.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -65,6 +66,7 @@ struct Layer {
   Digest diff_id;
   std::optional<Digest> parent;   ///< chain id
   uint64_t size = 0;              ///< content bytes
+  uint64_t tar_size = 0;          ///< bytes of its uncompressed tar
   std::optional<LayerBlob> blob;  ///< as received; none: re-created from the tree by its recipe
 };
 
@@ -108,6 +110,8 @@ class Snapshotter {
   Result<Layer> layer(const Digest& chain_id) const;
   bool has_layer(const Digest& chain_id) const;
   std::vector<Layer> layers() const;
+  /// Layers made within `age`, which a build or commit may be about to refer to.
+  std::set<Digest> layers_younger_than(std::chrono::seconds age) const;
   /// From the layer itself down to the bottom.
   Result<std::vector<Layer>> chain(const Digest& chain_id) const;
   /// The layer's tar with exactly its diff id: from the blob (decompressed) or by the recipe. A mismatch:
@@ -156,7 +160,8 @@ class Snapshotter {
  private:
   struct Record {
     Layer layer;
-    uint64_t serial = 0;  ///< name below layers/l/
+    uint64_t serial = 0;                              ///< name below layers/l/
+    std::chrono::steady_clock::time_point made = {};  ///< in this process; none for older ones
   };
   /// A layer that is being made in layers/.staging-<random>; gone when destroyed before publish().
   struct Staging;

@@ -55,8 +55,9 @@ Result<void> Snapshotter::load() {
   std::vector<std::pair<Record, bool>> records;
   {
     TRY(Statement select,
-        database_.prepare("SELECT chain_id, diff_id, parent, size, blob, media_type, blob_size, "
-                          "serial, boot_id FROM layers"));
+        database_.prepare(
+            "SELECT chain_id, diff_id, parent, size, blob, media_type, blob_size, serial, boot_id, "
+            "tar_size FROM layers"));
     while (true) {
       TRY(bool row, select.step());
       if (!row) break;
@@ -67,7 +68,8 @@ Result<void> Snapshotter::load() {
       Record record{.layer = {.chain_id = std::move(chain),
                               .diff_id = std::move(diff),
                               .parent = std::move(parent),
-                              .size = static_cast<uint64_t>(select.integer(3))},
+                              .size = static_cast<uint64_t>(select.integer(3)),
+                              .tar_size = static_cast<uint64_t>(select.integer(9))},
                     .serial = static_cast<uint64_t>(select.integer(7))};
       if (blob) {
         record.layer.blob = LayerBlob{.digest = std::move(*blob),

@@ -33,8 +33,11 @@ class TreeRemover {
 
  private:
   Result<void> empty(int dir_fd, int depth) {
-    TRY(std::vector<DirEntry> entries, list_dir(dir_fd));
-    for (const DirEntry& entry : entries) CHECK(remove(dir_fd, entry, depth));
+    auto entries = list_dir(dir_fd);
+    // Another thread that removes the same tree may have been faster.
+    if (!entries && entries.error().errno_value() == ENOENT) return {};
+    if (!entries) return std::move(entries).error();
+    for (const DirEntry& entry : *entries) CHECK(remove(dir_fd, entry, depth));
     return {};
   }
 
@@ -48,8 +51,10 @@ class TreeRemover {
     if (::unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
     if (errno != ENOTEMPTY && errno != EEXIST) return Error::from_errno("remove", entry.name, errno);
     if (depth >= max_depth) return move_up(dir_fd, name);
-    TRY(UniqueFd child, open_child(dir_fd, name));
-    CHECK(empty(child.get(), depth + 1));
+    auto child = open_child(dir_fd, name);
+    if (!child && child.error().errno_value() == ENOENT) return {};
+    if (!child) return std::move(child).error();
+    CHECK(empty(child->get(), depth + 1));
     if (::unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
     return Error::from_errno("remove", entry.name, errno);
   }
