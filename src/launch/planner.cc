@@ -335,7 +335,9 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     TRY(Text path, builder.text(group.path));
     builder.add(step::EnterCgroup{path});
   }
-  CHECK(plan_limits(builder, request.process, kKeeperOomScore));
+  spec::Process limits{.rlimits = request.process.rlimits};
+  limits.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
+  CHECK(plan_limits(builder, limits, kKeeperOomScore));
   uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
   for (const auto& each : request.namespaces)
     // The pid namespace it is born into.

@@ -44,6 +44,8 @@ int run_keeper() {
   call::signal_mask(kSetMask, &kBlocked, nullptr);
   call::start_session();
   constexpr int kControl = 3;
+  // Whatever else the daemon itself was started with is none of a container's business.
+  call::close_range(kControl + 1, ~0U, 0);
   return the_keeper.run(kControl);
 }
 

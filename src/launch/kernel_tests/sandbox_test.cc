@@ -75,7 +75,7 @@ std::string Container::read_output() {
 std::string Container::read_until(const std::string& text) {
   std::string output;
   char byte;
-  while (output.find(text) == std::string::npos && ::read(client_.get(), &byte, 1) == 1) output += byte;
+  while (!output.ends_with(text) && ::read(client_.get(), &byte, 1) == 1) output += byte;
   return output;
 }
 
