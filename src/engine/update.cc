@@ -1,4 +1,4 @@
-// docker update and docker rename.
+// docker update.
 #include "base/format.h"
 #include "engine/container_limits.h"
 #include "engine/core.h"
@@ -96,30 +96,6 @@ io::Task<Result<std::vector<std::string>>> Containers::update(std::string refere
   core_.save_definition(record);
   core_.publish(record, "update");
   co_return warnings;
-}
-
-io::Task<Result<void>> Containers::rename(std::string reference, std::string new_name) {
-  CO_TRY(ContainerHandle container, core_.containers.find(reference));
-  if (new_name.empty()) co_return Error(Kind::InvalidArgument, "Neither old nor new names may be empty");
-  CO_CHECK(validate_name(new_name));
-  io::Mutex::Guard guard = co_await container->operation.lock();
-  ContainerRecord& record = container->record;
-  if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
-  std::string old_name = record.name;
-  if (old_name == new_name) {
-    co_return Error(Kind::InvalidArgument, "Renaming a container with the same name as its current name");
-  }
-  CO_CHECK(core_.containers.take_name(new_name, record.id));
-  record.name = new_name;
-  if (auto saved = core_.records->save_definition(record); !saved) {
-    record.name = old_name;
-    core_.containers.release_name(new_name);
-    co_return std::move(saved).error();
-  }
-  core_.containers.release_name(old_name);
-  core_.network->rename_container(record.id, new_name);
-  core_.publish(record, "rename", {{"oldName", "/" + old_name}});
-  co_return Result<void>();
 }
 
 }  // namespace berth::engine
