@@ -243,7 +243,7 @@ Result<BootstrapResult> bootstrap_debian(ImageStore& images, const std::string& 
   ProgramSource source(program, options.stop);
   ImportOptions import;
   TRY(spec::Reference reference, spec::Reference::parse("debian:" + suite));
-  import.reference = reference;
+  // Named only once mmdebstrap has ended well: a failure must not cost an older image its name.
   import.config.env = {std::string(search_path)};
   import.config.cmd = {"bash"};
   import.message = "berth bootstrap debian:" + suite;
@@ -263,6 +263,7 @@ Result<BootstrapResult> bootstrap_debian(ImageStore& images, const std::string& 
         messages.cause());
   }
   if (!id) return std::move(id).error();
+  CHECK(images.tag(*id, reference));
   return BootstrapResult{*id, reference.familiar_string()};
 }
 

@@ -20,7 +20,8 @@ constexpr std::array<std::string_view, 1> schema = {
     // boot_id: the boot in which the layer was made, until its files are known to be on the disk.
     "CREATE TABLE layers(chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL, parent TEXT, size INTEGER NOT "
     "NULL, "
-    "blob TEXT, media_type TEXT, blob_size INTEGER, serial INTEGER NOT NULL, boot_id TEXT) WITHOUT ROWID"};
+    "tar_size INTEGER NOT NULL, blob TEXT, media_type TEXT, blob_size INTEGER, serial INTEGER NOT NULL, "
+    "boot_id TEXT) WITHOUT ROWID"};
 
 std::string current_boot() {
   auto text = sys::read_file("/proc/sys/kernel/random/boot_id", 100);
