@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -103,6 +104,17 @@ class ImageSource {
                                                    io::CancelToken cancel) = 0;
 };
 
+/// Finds base images in the image store alone.
+class LocalImageSource : public ImageSource {
+ public:
+  explicit LocalImageSource(storage::ImageStore& images) : images_(images) {}
+  io::Task<Result<storage::Image>> resolve(Request request, ProgressSink& progress,
+                                           io::CancelToken cancel) override;
+
+ private:
+  storage::ImageStore& images_;
+};
+
 struct CacheRecordInfo {
   std::string id;           ///< hex of the key
   std::string description;  ///< the instruction
@@ -134,13 +146,17 @@ struct BuilderServices {
   storage::ImageStore& images;
   ImageSource& image_source;
   StepRunner& runner;
-  std::string data_root;  ///< scratch space goes to <data_root>/tmp/build, emptied at open
+  std::string data_root;  ///< uses <data_root>/tmp/build (emptied at open) and <data_root>/build
   BuildLimits limits = {};
+  /// What containers hold, so that pruning can free layers at once. Without it they go when images are next
+  /// collected.
+  std::function<storage::InUse()> in_use = {};
 };
 
 class Builder {
  public:
-  static Result<std::unique_ptr<Builder>> open(BuilderServices services);
+  /// Ends and removes what an earlier daemon's builds have left.
+  static io::Task<Result<std::unique_ptr<Builder>>> open(BuilderServices services);
   ~Builder();
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;
@@ -149,8 +165,11 @@ class Builder {
   /// steps. Reports everything to `progress`, which must outlive the task.
   io::Task<Result<BuildResult>> build(BuildRequest request, ProgressSink& progress, io::CancelToken cancel);
 
+  /// `in_use` adds to BuilderServices::in_use.
   io::Task<Result<PruneResult>> prune(PruneRequest request, storage::InUse in_use);
   Result<std::vector<CacheRecordInfo>> disk_usage() const;
+  /// Ends when the work that goes on after builds (removing scratch files) is done.
+  io::Task<void> wait_until_idle();
 
  private:
   struct State;

@@ -1,0 +1,311 @@
+// The course of a build.
+#include "build/build_job.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/format.h"
+#include "base/id.h"
+#include "base/sha256.h"
+#include "build/image_result.h"
+#include "build/op_executor.h"
+#include "build/step_reporter.h"
+#include "spec/go_quote.h"
+
+namespace berth::build {
+namespace {
+
+constexpr size_t max_dockerfile_bytes = 8u << 20;
+
+Result<StepNetwork> parse_network(const std::string& mode) {
+  if (mode.empty() || mode == "default" || mode == "bridge") return StepNetwork::Bridge;
+  if (mode == "none") return StepNetwork::None;
+  if (mode == "host") return StepNetwork::Host;
+  return failure(Kind::Unsupported, "network mode {} is not supported by build: use default, none or host",
+                 spec::go_quote(mode));
+}
+
+Result<std::vector<spec::Reference>> parse_tags(const std::vector<std::string>& texts) {
+  std::vector<spec::Reference> tags;
+  for (const auto& text : texts) {
+    auto reference = spec::Reference::parse(text);
+    if (!reference)
+      return failure(Kind::InvalidArgument, "invalid tag {}: {}", spec::go_quote(text),
+                     reference.error().message());
+    if (reference->digest())
+      return failure(Kind::InvalidArgument, "invalid tag {}: build tag cannot contain a digest",
+                     spec::go_quote(text));
+    spec::Reference tag = reference->with_default_tag();
+    if (std::find(tags.begin(), tags.end(), tag) == tags.end()) tags.push_back(std::move(tag));
+  }
+  return tags;
+}
+
+/// SOURCE_DATE_EPOCH (reproducible-builds.org): seconds since the epoch.
+Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request) {
+  using Time = std::optional<Timestamp>;
+  const auto found = request.build_args.find("SOURCE_DATE_EPOCH");
+  if (found == request.build_args.end() || !found->second || found->second->empty()) return Time();
+  const std::string& text = *found->second;
+  if (text.size() > 10 || text.find_first_not_of("0123456789") != std::string::npos) {
+    return failure(Kind::InvalidArgument, "invalid SOURCE_DATE_EPOCH {}: seconds since 1970 are expected",
+                   spec::go_quote(text));
+  }
+  return Time(from_unix_nanoseconds(std::stoll(text) * 1'000'000'000));
+}
+
+std::string shortened(std::string_view instruction) {
+  constexpr size_t longest = 120;
+  std::string line(instruction.substr(0, longest));
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return instruction.size() > longest ? line + "..." : line;
+}
+
+}  // namespace
+
+/// What stands while the graph is evaluated, and is looked at for the result.
+struct BuildJob::Solved {
+  BuildSession session;
+  StepReporter reporter;
+  OpExecutor executor;
+  Solver solver;
+
+  Solved(BuildJob& job, BuildSession made, std::vector<std::string> descriptions)
+      : session(std::move(made)),
+        reporter(*job.plan_, job.progress_),
+        executor(session),
+        solver(job.plan_->graph, executor, job.services_.cache, reporter,
+               {.max_parallel = std::max(2u, std::thread::hardware_concurrency()),
+                .descriptions = std::move(descriptions)}) {
+    session.log = &reporter;
+  }
+};
+
+BuildJob::BuildJob(BuildJobServices services, BuildRequest request, ProgressSink& progress,
+                   io::CancelToken cancel)
+    : services_(services),
+      request_(std::move(request)),
+      progress_(progress),
+      cancel_(std::move(cancel)),
+      scratch_(services.shared.data_root + "/tmp/build/" + random_hex(12)),
+      lease_(services.shared.images.lease()) {}
+
+BuildJob::~BuildJob() = default;
+
+Error BuildJob::located(Error error, spec::LineRange lines, std::string instruction) {
+  failed_lines_ = lines;
+  failed_message_ = error.message();
+  if (lines.first == 0) return error;
+  const std::string where = fmt::format("{}:{}{}{}", dockerfile_name_, lines.first,
+                                        instruction.empty() ? "" : ": ", shortened(instruction));
+  return std::move(error).in(where);
+}
+
+Result<void> BuildJob::check_request() {
+  if (request_.squash) {
+    return Error(Kind::Unsupported,
+                 "--squash is not supported: copy what is wanted into a further stage instead");
+  }
+  TRY(tags_, parse_tags(request_.tags));
+  options_.platform = spec::Platform::host();
+  if (!request_.platform.empty()) {
+    TRY(options_.platform, spec::Platform::parse(request_.platform));
+  }
+  TRY(options_.network, parse_network(request_.network_mode));
+  CHECK(source_date_epoch(request_));
+  options_.build_args = request_.build_args;
+  options_.labels = request_.labels;
+  options_.target = request_.target;
+  options_.extra_hosts = request_.extra_hosts;
+  options_.caching = request_.cache == CacheUse::Ignore ? Caching::Ignore : Caching::Normal;
+  dockerfile_name_ = request_.dockerfile;
+  return {};
+}
+
+io::Task<Result<BuildResult>> BuildJob::run() {
+  auto result = co_await build();
+  if (result) co_return result;
+  if (failed_message_.empty()) failed_message_ = result.error().message();
+  BuildFailed event{.message = failed_message_, .exit_code = exit_code_};
+  if (failed_lines_.first != 0) {
+    event.file = dockerfile_name_;
+    event.lines = failed_lines_;
+    event.excerpt = spec::source_excerpt(dockerfile_name_, dockerfile_text_, failed_lines_);
+  }
+  progress_.report(event);
+  co_return result;
+}
+
+io::Task<Result<BuildResult>> BuildJob::build() {
+  CO_CHECK(check_request());
+  CO_CHECK(sys::make_dirs(scratch_, 0700));
+  CO_CHECK(co_await load());
+  CO_CHECK(co_await make_plan());
+  for (const auto& warning : plan_->warnings) progress_.report(BuildWarning{warning.text, warning.lines});
+  CO_CHECK(co_await solve());
+  CO_TRY(const auto id, co_await make_image());
+  solved_->reporter.end(id);
+  BuildResult result{.image_id = id};
+  progress_.report(ImageBuilt{id});
+  for (const auto& tag : tags_) {
+    result.tags.push_back(tag.familiar_string());
+    progress_.report(ImageTagged{tag.familiar_string()});
+  }
+  co_return result;
+}
+
+io::Task<Result<void>> BuildJob::load() {
+  auto loading = load_context(services_.shared.loop, std::move(request_.context), scratch_,
+                              services_.shared.limits, progress_, cancel_);
+  CO_TRY(auto context, co_await std::move(loading));
+  CO_CHECK(read_dockerfile(context));
+  if (dockerfile_text_.empty()) {
+    co_return failure(Kind::InvalidArgument, "the Dockerfile ({}) cannot be empty", dockerfile_name_);
+  }
+  auto parsed = spec::parse_dockerfile(dockerfile_text_);
+  if (!parsed)
+    co_return located(Error(Kind::InvalidArgument, parsed.error().message), parsed.error().lines, "");
+  dockerfile_ = std::move(*parsed);
+  co_return Result<void>();
+}
+
+/// The Dockerfile is read before its ignore file is applied: it is found although it may be excluded from
+/// copies.
+Result<void> BuildJob::read_dockerfile(LoadedContext& context) {
+  context_ = context.tree;
+  if (request_.dockerfile_text) {
+    dockerfile_text_ = std::move(*request_.dockerfile_text);
+  } else if (context.dockerfile) {
+    dockerfile_text_ = std::move(*context.dockerfile);
+  } else if (!context_) {
+    return Error(Kind::InvalidArgument, "neither a build context nor a Dockerfile was given");
+  } else {
+    auto text = context_->read_text(dockerfile_name_, max_dockerfile_bytes);
+    if (!text && text.error().kind() == Kind::NotFound) {
+      return failure(Kind::InvalidArgument, "Cannot locate specified Dockerfile: {}", dockerfile_name_);
+    }
+    if (!text) return std::move(text).error().in("reading", dockerfile_name_);
+    dockerfile_text_ = std::move(*text);
+  }
+  if (!context_) return {};
+  for (const auto& candidate : spec::ignore_file_candidates(dockerfile_name_)) {
+    auto text = context_->read_text(candidate, max_dockerfile_bytes);
+    if (!text && text.error().kind() == Kind::NotFound) continue;
+    if (!text) return std::move(text).error().in("reading", candidate);
+    TRY(const auto patterns, spec::parse_ignore_file(*text));
+    auto set = spec::PatternSet::create(patterns);
+    if (!set) return std::move(set).error().in("error checking context", candidate);
+    context_->apply_ignore(*set);
+    break;
+  }
+  return {};
+}
+
+io::Task<Result<void>> BuildJob::make_plan() {
+  // Images may have ONBUILD triggers that name further images; each round knows more.
+  constexpr int most_rounds = 10;
+  for (int round = 0; round < most_rounds; ++round) {
+    auto plan = [this] { return plan_build(*dockerfile_, options_, images_); };
+    auto outcome = co_await services_.shared.loop.on_worker(std::move(plan));
+    if (!outcome)
+      co_return located(Error(Kind::InvalidArgument, outcome.error().message), outcome.error().lines, "");
+    if (auto* made = std::get_if<BuildPlan>(&*outcome)) {
+      plan_ = std::move(*made);
+      co_return Result<void>();
+    }
+    CO_CHECK(co_await resolve_images(std::move(std::get<std::vector<MissingImage>>(*outcome))));
+  }
+  co_return Error(Kind::InvalidArgument, "ONBUILD triggers of base images name ever more images");
+}
+
+io::Task<Result<void>> BuildJob::resolve_images(std::vector<MissingImage> missing) {
+  for (const auto& wanted : missing) {
+    CO_TRY(const auto platform, spec::Platform::parse(wanted.name.platform));
+    ImageSource::Request request{wanted.name.reference, request_.pull, platform, request_.registry_config};
+    auto resolving = services_.shared.image_source.resolve(std::move(request), progress_, cancel_);
+    auto image = co_await std::move(resolving);
+    if (!image) co_return located(std::move(image).error(), wanted.lines, "");
+    lease_.add_image(image->id);
+    if (image->chain_id) lease_.add_chain(*image->chain_id);
+    if (!spec::matches(platform, image->config->platform)) {
+      progress_.report(BuildWarning{fmt::format("the image {} is for {}, not for {}", wanted.name.reference,
+                                                image->config->platform.str(), platform.str()),
+                                    wanted.lines});
+    }
+    images_.emplace(wanted.name, ImageFacts{image->id, image->chain_id, image->config});
+  }
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> BuildJob::solve() {
+  const BuilderServices& shared = services_.shared;
+  std::vector<std::string> descriptions(plan_->graph.size());
+  std::vector<VertexId> targets = {plan_->target};
+  for (const auto& step : plan_->steps) {
+    if (!step.vertex) continue;
+    descriptions[*step.vertex] = shortened(step.instruction);
+    // Steps of needed stages are executed even when nothing of them is copied in the end, as their order
+    // shows.
+    targets.push_back(*step.vertex);
+  }
+  BuildSession session{.loop = shared.loop,
+                       .images = shared.images,
+                       .cache = services_.cache,
+                       .mounts = services_.mounts,
+                       .runner = shared.runner,
+                       .log = nullptr,  // the reporter, once it stands beside the session
+                       .limits = shared.limits,
+                       .lease = std::move(lease_),
+                       .scratch = scratch_,
+                       .downloads = shared.data_root + "/build/downloads",
+                       .context = context_,
+                       .shm_size = request_.shm_size,
+                       .resources = request_.resources,
+                       .secrets = request_.secrets};
+  solved_ = std::make_unique<Solved>(*this, std::move(session), std::move(descriptions));
+  solved_->reporter.begin();
+  auto solving = solved_->solver.solve(std::move(targets), cancel_);
+  auto done = co_await std::move(solving);
+  exit_code_ = solved_->session.exit_code;
+  if (done) co_return done;
+  const PlannedStep* failed = solved_->reporter.failed_step();
+  if (failed == nullptr) co_return done;
+  co_return located(std::move(done).error(), failed->lines, failed->instruction);
+}
+
+/// The time of an image that looks the same but for its times: building it again from the cache gives the
+/// same id.
+Result<Timestamp> BuildJob::creation_time(const Digest& likeness) {
+  TRY(const auto epoch, source_date_epoch(request_));
+  if (epoch) return *epoch;
+  if (request_.cache == CacheUse::Normal) {
+    TRY(const auto found, services_.cache.find(likeness));
+    if (found) return found->created;
+  }
+  return now();
+}
+
+io::Task<Result<Digest>> BuildJob::make_image() {
+  auto& images = services_.shared.images;
+  const auto& root = std::get<RootState>(solved_->solver.result(plan_->target));
+  std::vector<Digest> layers;
+  if (root.chain_id) {
+    CO_TRY(const auto chain, images.snapshotter().chain(*root.chain_id));
+    for (auto layer = chain.rbegin(); layer != chain.rend(); ++layer) layers.push_back(layer->diff_id);
+  }
+  const auto result = [this](VertexId id) -> const RootState& {
+    return std::get<RootState>(solved_->solver.result(id));
+  };
+  const Digest likeness =
+      sha256("image\n" + spec::serialise(image_config(*plan_, layers, result, std::nullopt)));
+  CO_TRY(const auto created, creation_time(likeness));
+  storage::NewImage image{
+      .config = image_config(*plan_, layers, result, created), .chain_id = root.chain_id, .tags = tags_};
+  auto job = [&images, &image] { return images.create(image); };
+  CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));
+  CO_CHECK(services_.cache.store(
+      {.key = likeness, .chain_id = root.chain_id, .created = created, .description = "image"}));
+  co_return id;
+}
+
+}  // namespace berth::build

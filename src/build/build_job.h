@@ -1,0 +1,69 @@
+// BuildJob: one build from its request to its image. Internal to build/.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "build/builder.h"
+#include "build/cache.h"
+#include "build/cache_mounts.h"
+#include "build/context_source.h"
+#include "build/frontend/plan.h"
+#include "build/session.h"
+#include "io/cancel.h"
+
+namespace berth::build {
+
+struct BuildJobServices {
+  const BuilderServices& shared;
+  Cache& cache;
+  CacheMounts& mounts;
+};
+
+class BuildJob {
+ public:
+  BuildJob(BuildJobServices services, BuildRequest request, ProgressSink& progress, io::CancelToken cancel);
+  ~BuildJob();
+
+  /// Reports everything, a failure included; the Error carries file, line and instruction in one line.
+  io::Task<Result<BuildResult>> run();
+  /// Its directory, to be removed afterwards.
+  const std::string& scratch() const { return scratch_; }
+
+ private:
+  Result<void> check_request();
+  io::Task<Result<BuildResult>> build();
+  io::Task<Result<void>> load();
+  Result<void> read_dockerfile(LoadedContext& context);
+  io::Task<Result<void>> make_plan();
+  io::Task<Result<void>> resolve_images(std::vector<MissingImage> missing);
+  io::Task<Result<void>> solve();
+  io::Task<Result<Digest>> make_image();
+  Result<Timestamp> creation_time(const Digest& likeness);
+  Error located(Error error, spec::LineRange lines, std::string instruction);
+
+  BuildJobServices services_;
+  BuildRequest request_;
+  ProgressSink& progress_;
+  io::CancelToken cancel_;
+  std::string scratch_;
+
+  std::vector<spec::Reference> tags_;
+  PlanOptions options_;
+  std::shared_ptr<IndexTree> context_;
+  std::string dockerfile_name_;
+  std::string dockerfile_text_;
+  std::optional<spec::Dockerfile> dockerfile_;
+  KnownImages images_;
+  std::optional<BuildPlan> plan_;
+  storage::Lease lease_;
+  struct Solved;
+  std::unique_ptr<Solved> solved_;
+  // Where the failure is, for BuildFailed.
+  spec::LineRange failed_lines_;
+  std::string failed_message_;
+  int exit_code_ = 1;
+};
+
+}  // namespace berth::build

@@ -1,0 +1,162 @@
+// libcurl.
+#include "build/fetch.h"
+
+#include <curl/curl.h>
+
+#include <memory>
+#include <mutex>
+
+#include "base/format.h"
+#include "base/sha256.h"
+
+namespace berth::build {
+namespace {
+
+struct CurlDeleter {
+  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+/// State of one transfer, as the callbacks see it.
+struct Transfer {
+  const FetchRequest& request;
+  storage::ByteSink& sink;
+  Sha256 hash;
+  uint64_t size = 0;
+  FetchResult result;
+  std::optional<Error> error = {};
+};
+
+size_t on_body(char* data, size_t, size_t count, void* context) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  transfer.size += count;
+  if (transfer.size > transfer.request.max_bytes) {
+    transfer.error = failure(Kind::Exhausted, "{} is larger than {} bytes", transfer.request.url,
+                             transfer.request.max_bytes);
+    return 0;
+  }
+  const std::string_view bytes(data, count);
+  transfer.hash.update(bytes);
+  auto written = transfer.sink.write(bytes);
+  if (written) return count;
+  transfer.error = std::move(written).error();
+  return 0;
+}
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == '\r' || text.back() == '\n' || text.back() == ' '))
+    text.remove_suffix(1);
+  return text;
+}
+
+bool is_named(std::string_view line, std::string_view name) {
+  if (line.size() <= name.size() || line[name.size()] != ':') return false;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const char c = line[i] >= 'A' && line[i] <= 'Z' ? static_cast<char>(line[i] + 32) : line[i];
+    if (c != name[i]) return false;
+  }
+  return true;
+}
+
+size_t on_header(char* data, size_t, size_t count, void* context) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  const std::string_view line(data, count);
+  constexpr size_t longest = 1024;
+  if (line.starts_with("HTTP/")) {  // a new answer, after a redirect
+    transfer.result.etag.clear();
+    transfer.result.last_modified.clear();
+  } else if (count > longest) {
+    return count;
+  } else if (is_named(line, "etag")) {
+    transfer.result.etag = trimmed(line.substr(5));
+  } else if (is_named(line, "last-modified")) {
+    transfer.result.last_modified = trimmed(line.substr(14));
+  }
+  return count;
+}
+
+int on_progress(void* context, curl_off_t total, curl_off_t current, curl_off_t, curl_off_t) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  if (transfer.request.stop.stop_requested()) return 1;
+  if (transfer.request.progress && current > 0) {
+    transfer.request.progress(static_cast<uint64_t>(current), static_cast<uint64_t>(total));
+  }
+  return 0;
+}
+
+void set_up(CURL* curl, Transfer& transfer, curl_slist* headers) {
+  curl_easy_setopt(curl, CURLOPT_URL, transfer.request.url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 30L);
+  // A transfer that moves less than this for a minute has stalled.
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 16L);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
+  curl_easy_setopt(curl, CURLOPT_FILETIME, 1L);
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "berth/" BERTH_VERSION);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  // The body of an error page is no content; without this it would be written before the status is known.
+  curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+}
+
+Error transfer_error(const Transfer& transfer, CURLcode code, long status, const char* detail) {
+  if (transfer.error) return *transfer.error;
+  if (transfer.request.stop.stop_requested()) return Error(Kind::Cancelled, "build cancelled");
+  if (code == CURLE_HTTP_RETURNED_ERROR) {
+    const Kind kind = status == 404 || status == 410 ? Kind::NotFound : Kind::Unavailable;
+    return failure(kind, "failed to GET {} with status {}", transfer.request.url, status);
+  }
+  return failure(Kind::Unavailable, "failed to GET {}: {}", transfer.request.url,
+                 detail[0] != '\0' ? detail : curl_easy_strerror(code));
+}
+
+}  // namespace
+
+Result<FetchResult> fetch(const FetchRequest& request, storage::ByteSink& sink) {
+  static std::once_flag initialised;
+  std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+  const std::unique_ptr<CURL, CurlDeleter> curl(curl_easy_init());
+  if (!curl) return Error(Kind::Exhausted, "out of memory for a download");
+  Transfer transfer{.request = request, .sink = sink, .hash = {}, .result = {.content = sha256("")}};
+  std::unique_ptr<curl_slist, CurlDeleter> headers;
+  const auto add_header = [&headers](const std::string& line) {
+    headers.reset(curl_slist_append(headers.release(), line.c_str()));
+  };
+  if (!request.etag.empty()) add_header("If-None-Match: " + request.etag);
+  if (request.etag.empty() && !request.last_modified.empty())
+    add_header("If-Modified-Since: " + request.last_modified);
+  set_up(curl.get(), transfer, headers.get());
+  char detail[CURL_ERROR_SIZE] = {};
+  curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, detail);
+
+  const CURLcode code = curl_easy_perform(curl.get());
+  long status = 0;
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
+  if (code != CURLE_OK) return transfer_error(transfer, code, status, detail);
+  FetchResult& result = transfer.result;
+  result.not_modified = status == 304;
+  if (status != 200 && !result.not_modified)
+    return transfer_error(transfer, CURLE_HTTP_RETURNED_ERROR, status, detail);
+  curl_off_t filetime = -1;
+  curl_easy_getinfo(curl.get(), CURLINFO_FILETIME_T, &filetime);
+  result.mtime = filetime > 0 ? filetime : 0;
+  const char* type = nullptr;
+  curl_easy_getinfo(curl.get(), CURLINFO_CONTENT_TYPE, &type);
+  if (type != nullptr) result.content_type = type;
+  result.size = transfer.size;
+  result.content = transfer.hash.finish();
+  return std::move(result);
+}
+
+}  // namespace berth::build

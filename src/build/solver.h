@@ -1,0 +1,107 @@
+// Solver: evaluates the vertices that a target needs, each once, each as soon as what it depends on is there,
+// several at a time. It asks the cache by a key that is made of contents, and does not know what an operation
+// does: that is the VertexExecutor's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/result.h"
+#include "build/cache.h"
+#include "build/file_tree.h"
+#include "build/graph.h"
+#include "io/cancel.h"
+#include "io/sync.h"
+#include "io/task.h"
+
+namespace berth::build {
+
+/// A root filesystem: the result of every vertex that is no file source.
+struct RootState {
+  std::optional<Digest> chain_id = {};  ///< none: empty
+  bool made_layer = false;              ///< by this vertex
+  bool was_cached = false;
+  Timestamp created = {};
+  uint64_t size = 0;               ///< content bytes of that layer
+  std::optional<Digest> key = {};  ///< of vertices that the cache knows
+};
+using VertexResult = std::variant<RootState, std::shared_ptr<const FileTree>>;
+
+/// A vertex with what it depends on, evaluated. Lives until the vertex is done.
+struct VertexInputs {
+  const Vertex& vertex;
+  RootState base = {};
+  std::vector<VertexResult> inputs = {};
+};
+
+class VertexExecutor {
+ public:
+  virtual ~VertexExecutor() = default;
+  /// A vertex without base: an image, an empty root, the context, a download, a document.
+  virtual io::Task<Result<VertexResult>> open_source(const Vertex& vertex, io::CancelToken cancel) = 0;
+  /// Digests of exactly those contents of the inputs that the vertex reads, in a fixed order.
+  virtual io::Task<Result<std::vector<Digest>>> read_digests(const VertexInputs& inputs,
+                                                             io::CancelToken cancel) = 0;
+  /// Does what the vertex says, on top of the base. Failure leaves nothing.
+  virtual io::Task<Result<RootState>> execute(const VertexInputs& inputs, io::CancelToken cancel) = 0;
+};
+
+/// What the solver tells; on the loop thread.
+class SolverObserver {
+ public:
+  virtual ~SolverObserver() = default;
+  virtual void started(VertexId id) = 0;
+  virtual void cached(VertexId id) = 0;
+  virtual void completed(VertexId id) = 0;
+  virtual void failed(VertexId id, const Error& error) = 0;
+};
+
+class Solver {
+ public:
+  struct Options {
+    size_t max_parallel = 4;                     ///< executing vertices
+    std::vector<std::string> descriptions = {};  ///< per vertex, for cache records
+  };
+  Solver(const Graph& graph, VertexExecutor& executor, Cache& cache, SolverObserver& observer,
+         Options options);
+
+  /// Evaluates `targets` and what they need. The first failure cancels the rest and is returned once
+  /// everything that was under way has ended.
+  io::Task<Result<void>> solve(std::vector<VertexId> targets, io::CancelToken cancel);
+  /// After solve() succeeded, for vertices it evaluated.
+  const VertexResult& result(VertexId id) const { return *slots_.at(id).result; }
+  bool is_done(VertexId id) const { return slots_.at(id).result.has_value(); }
+
+ private:
+  struct Slot {
+    bool needed = false;
+    std::optional<VertexResult> result;
+    io::Event done;
+  };
+  void mark_needed(std::vector<VertexId> targets);
+  io::Task<void> run(VertexId id);
+  io::Task<Result<VertexResult>> evaluate(VertexId id);
+  io::Task<Result<VertexResult>> evaluate_layer(VertexId id, const VertexInputs& inputs);
+
+  const Graph& graph_;
+  VertexExecutor& executor_;
+  Cache& cache_;
+  SolverObserver& observer_;
+  Options options_;
+  std::vector<Slot> slots_;
+  io::Semaphore parallel_;
+  io::CancelSource stop_;
+  std::optional<Error> error_;
+};
+
+/// The key of a vertex: its op, its base's content and what it reads.
+Digest cache_key(const Vertex& vertex, const RootState& base, const std::vector<Digest>& reads);
+
+}  // namespace berth::build
