@@ -40,6 +40,14 @@ constexpr std::pair<std::string_view, int> kNewerCalls[] = {
     {"open_tree_attr", 467},    {"file_getattr", 468},
     {"file_setattr", 469}};
 
+/// Calls that i386 used to make through socketcall() and ipc(); libseccomp gives no plain numbers for them.
+constexpr std::pair<std::string_view, int> kDirectCallsX86[] = {
+    {"socket", 359},  {"socketpair", 360}, {"bind", 361},       {"connect", 362},     {"listen", 363},
+    {"accept4", 364}, {"getsockopt", 365}, {"setsockopt", 366}, {"getsockname", 367}, {"getpeername", 368},
+    {"sendto", 369},  {"sendmsg", 370},    {"recvfrom", 371},   {"recvmsg", 372},     {"shutdown", 373},
+    {"semget", 393},  {"semctl", 394},     {"shmget", 395},     {"shmctl", 396},      {"shmat", 397},
+    {"shmdt", 398},   {"msgget", 399},     {"msgsnd", 400},     {"msgrcv", 401},      {"msgctl", 402}};
+
 /// Arguments that the kernel declares as int or unsigned int: bit n for argument n.
 constexpr std::pair<std::string_view, uint8_t> kNarrowArguments[] = {
     {"socket", 0b111}, {"socketpair", 0b111}, {"personality", 0b1},  {"ioctl", 0b11},
@@ -151,6 +159,9 @@ Result<std::vector<Rule>> make_rules(const spec::SeccompRule& source, std::strin
 std::optional<uint32_t> call_number(const std::string& name, const Target& target) {
   int number = seccomp_syscall_resolve_name_arch(target.seccomp, name.c_str());
   if (number >= 0) return static_cast<uint32_t>(number);
+  if (target.seccomp == SCMP_ARCH_X86)
+    for (const auto& [direct, value] : kDirectCallsX86)
+      if (direct == name) return static_cast<uint32_t>(value);
   for (const auto& [newer, value] : kNewerCalls)
     if (newer == name) return static_cast<uint32_t>(value) | (target.seccomp == SCMP_ARCH_X32 ? kX32Bit : 0);
   if (name == "uretprobe" && target.seccomp == SCMP_ARCH_X86_64) return 335;

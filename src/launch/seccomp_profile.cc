@@ -9,9 +9,10 @@ namespace berth::launch {
 namespace {
 
 constexpr size_t kMaxProfile = 1u << 20;
+constexpr std::string_view kFailed = "Decoding seccomp profile failed: ";
 
 Error invalid(std::string_view what) {
-  return failure(Kind::InvalidArgument, "Decoding seccomp profile failed: {}", what);
+  return failure(Kind::InvalidArgument, "{}{}", kFailed, what);
 }
 
 std::string go_architecture(const HostFacts& host) {
@@ -183,7 +184,9 @@ Result<spec::Seccomp> parse_seccomp_profile(std::string_view json, std::span<con
                                             const HostFacts& host) {
   auto document = parse_json(json, {.max_bytes = kMaxProfile, .max_depth = 16});
   if (!document) return invalid(document.error().message());
-  return ProfileReader(capabilities, host).read(*document);
+  auto profile = ProfileReader(capabilities, host).read(*document);
+  if (!profile && !profile.error().message().starts_with(kFailed)) return invalid(profile.error().message());
+  return profile;
 }
 
 }  // namespace berth::launch

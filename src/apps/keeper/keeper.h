@@ -123,6 +123,7 @@ class Keeper {
   void on_input_room(Target& target);
   void on_input_end(Client& client);
   void on_client(Client& client, uint32_t events);
+  void serve_client(Client& client, uint32_t events);
   void watch_client(Client& client);
   void update_clients(Target& target);
   void flush_client(Client& client);

@@ -252,20 +252,23 @@ void Keeper::on_input_end(Client& client) {
 // Clients.
 
 void Keeper::on_client(Client& client, uint32_t events) {
+  Target* target = targets_.find(client.target);
+  serve_client(client, events);
+  // Whatever has become of the client, others may wait for its process to be read or fed again.
+  if (target == nullptr || target->phase == Phase::Exited) return;
+  update_input(*target);
+  update_flow(*target);
+}
+
+void Keeper::serve_client(Client& client, uint32_t events) {
   if ((events & EPOLLOUT) != 0) flush_client(client);
   if (!is_client(client)) return;
   if ((events & EPOLLIN) != 0) read_client(client);
   if (!is_client(client)) return;
-  Target* target = targets_.find(client.target);
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) {
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0)
     end_client(client, AttachEnd::ClientGone);
-  } else if (!client.ending) {
+  else if (!client.ending)
     watch_client(client);
-  }
-  if (target != nullptr && target->phase != Phase::Exited) {
-    update_input(*target);
-    update_flow(*target);
-  }
 }
 
 /// Watches the client for what can be done with it now.

@@ -120,7 +120,8 @@ TEST_F(AttachTest, Terminal) {
   send_text(container->client(), "hello\r");
   std::string output;
   EXPECT_EQ(container->finish(output), 0) << container->what_happened();
-  EXPECT_NE(output.find("/dev/pts/0\r\n33 111\r\nterminal\r\n"), std::string::npos) << output;
+  for (const char* line : {"/dev/pts/0\r\n", "33 111\r\n", "terminal\r\n"})
+    EXPECT_NE(output.find(line), std::string::npos) << output;
   EXPECT_NE(output.find("[hello]\r\n0\r\n"), std::string::npos) << output;
 }
 
@@ -204,6 +205,14 @@ TEST_F(AttachTest, ClientThatGoesAwayIsNoticed) {
   EXPECT_EQ(container->wait_for<event::AttachEnded>().id, 3U);
   ASSERT_TRUE(container->keeper().signal("", SIGKILL));
   EXPECT_EQ(container->wait_for<event::Exited>().record.exit_code, 137);
+}
+
+TEST_F(AttachTest, SlowClientThatGoesAwayHoldsNobodyUp) {
+  auto container = start(request("seq 1 1000000; echo through >&2"));
+  container->read_until("1000\n");
+  container->close_client();
+  EXPECT_EQ(container->wait_for<event::Exited>().record.exit_code, 0);
+  EXPECT_TRUE(log_text().ends_with("1000000\nthrough\n"));
 }
 
 TEST_F(AttachTest, BackgroundProcessesDoNotHoldTheEndUp) {

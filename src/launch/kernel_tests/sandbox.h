@@ -86,6 +86,7 @@ class SandboxTest : public ::testing::Test {
   std::vector<std::string> groups_;
 
  private:
+  std::vector<sys::UniqueFd> keepers_;
   void make_root();
 };
 

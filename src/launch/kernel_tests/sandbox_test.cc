@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -98,6 +100,7 @@ void SandboxTest::SetUp() {
 
 void SandboxTest::TearDown() {
   if (directory_.empty()) return;
+  for (const auto& keeper : keepers_) ::syscall(SYS_pidfd_send_signal, keeper.get(), SIGKILL, nullptr, 0);
   for (const auto& group : groups_) ::rmdir(group.c_str());
   std::error_code ignored;
   fs::remove_all(directory_, ignored);
@@ -169,6 +172,8 @@ std::unique_ptr<Container> SandboxTest::start(const LaunchRequest& request, Atta
     ADD_FAILURE() << keeper.error().message();
     return nullptr;
   }
+  // Whatever becomes of the test, its container does not outlive it.
+  keepers_.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, keeper->pid(), 0)));
   return std::make_unique<Container>(std::move(*keeper), sys::UniqueFd(pair[0]));
 }
 
