@@ -1,88 +1,59 @@
 """Images and build contexts to measure with, made here and from the distribution's packages: no registry."""
-import gzip
-import hashlib
-import io
-import json
 import os
 import random
 import shutil
 import subprocess
-import tarfile
+
+from harness.archives import BUSYBOX, directory, docker_archive, entry, symlink, tar
 
 SMALL = "localhost/berth-bench:small"
 DEBIAN = "localhost/berth-bench:debian"
 APPLETS = ("sh", "cat", "chmod", "cp", "echo", "find", "ls", "md5sum", "mkdir", "sort", "tr", "wc")
 
 
-def _entry(name, mode, kind=tarfile.REGTYPE, size=0, link=""):
-    entry = tarfile.TarInfo(name)
-    entry.mode, entry.type, entry.size, entry.linkname = mode, kind, size, link
-    return entry
-
-
-def small_root(programs, busybox="/bin/busybox"):
+def small_root(programs):
     """The files of the small image: (TarInfo, bytes) pairs. `programs` is where true, idle and lines were built."""
-    files = [(_entry(name, 0o755, tarfile.DIRTYPE), b"") for name in ("bin", "dev", "etc", "proc", "sys")]
-    files.append((_entry("tmp", 0o1777, tarfile.DIRTYPE), b""))
-    for source, name in [(busybox, "bin/busybox")] + [
+    files = [directory(name) for name in ("bin", "dev", "etc", "proc", "sys")] + [directory("tmp", 0o1777)]
+    for source, name in [(BUSYBOX, "bin/busybox")] + [
         (os.path.join(programs, program), program) for program in ("true", "idle", "lines")
     ]:
         with open(source, "rb") as binary:
-            data = binary.read()
-        files.append((_entry(name, 0o755, size=len(data)), data))
-    files += [(_entry(f"bin/{applet}", 0o777, tarfile.SYMTYPE, link="busybox"), b"") for applet in APPLETS]
-    return files
+            files.append(entry(name, 0o755, data=binary.read()))
+    return files + [symlink(f"bin/{applet}", "busybox") for applet in APPLETS]
 
 
-def write_root(files, directory):
+def write_root(files, folder):
     """Unpacks small_root() into a directory, for the runtimes that take a prepared root instead of an image."""
-    for entry, data in files:
-        path = os.path.join(directory, entry.name)
-        if entry.isdir():
+    for info, data in files:
+        path = os.path.join(folder, info.name)
+        if info.isdir():
             os.makedirs(path)
-            os.chmod(path, entry.mode)
-        elif entry.issym():
-            os.symlink(entry.linkname, path)
+            os.chmod(path, info.mode)
+        elif info.issym():
+            os.symlink(info.linkname, path)
         else:
             with open(path, "wb") as out:
                 out.write(data)
-            os.chmod(path, entry.mode)
-
-
-def write_archive(path, tag, plain_layer, layer_bytes):
-    """A docker-archive with one layer: layer_bytes as they are to be stored, plain_layer for the diff id."""
-    config = json.dumps({
-        "architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z",
-        "config": {"Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"], "Cmd": ["/bin/sh"]},
-        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(plain_layer).hexdigest()]},
-        "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "bench"}],
-    }).encode()
-    config_name = hashlib.sha256(config).hexdigest() + ".json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [tag], "Layers": ["layer.tar"]}]).encode()
-    with tarfile.open(path, "w") as archive:
-        for name, data in ((config_name, config), ("layer.tar", layer_bytes), ("manifest.json", manifest)):
-            archive.addfile(_entry(name, 0o644, size=len(data)), io.BytesIO(data))
+            os.chmod(path, info.mode)
 
 
 def small_archive(path, files):
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w") as layer:
-        for entry, data in files:
-            layer.addfile(entry, io.BytesIO(data))
-    write_archive(path, SMALL, plain.getvalue(), plain.getvalue())
+    with open(path, "wb") as out:
+        out.write(docker_archive(SMALL, [tar(files)], {"Cmd": ["/bin/sh"]}))
 
 
 def debian_archive(path):
     """A Debian base system with its layer compressed by gzip. Takes the network once; the result is kept."""
     if os.path.exists(path):
         return
-    plain = path + ".layer"
+    plain = path + ".layer.tar"
     subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=python3-minimal,ca-certificates",
-                    "bookworm", plain + ".tar"], check=True, stdin=subprocess.DEVNULL)
-    with open(plain + ".tar", "rb") as layer:
-        data = layer.read()
-    write_archive(path + ".new", DEBIAN, data, gzip.compress(data, 6, mtime=0))
-    os.unlink(plain + ".tar")
+                    "bookworm", plain], check=True, stdin=subprocess.DEVNULL)
+    with open(plain, "rb") as layer:
+        data = docker_archive(DEBIAN, [layer.read()], compression="gzip")
+    with open(path + ".new", "wb") as out:
+        out.write(data)
+    os.unlink(plain)
     os.rename(path + ".new", path)
 
 
@@ -117,6 +88,3 @@ def change_one_file(directory, token):
     with open(os.path.join(directory, "files", "100.txt"), "w") as out:
         out.write(f"changed {token}\n")
 
-
-def forget(path):
-    shutil.rmtree(path, ignore_errors=True)
