@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "network/address_pool.h"
+#include "network/dns_names.h"
 #include "network/firewall.h"
 #include "network/host_ports.h"
 #include "network/network_plan.h"
@@ -276,6 +277,95 @@ TEST(Hosts, MalformedExtrasAreRefused) {
   HostsOptions no_gateway;
   no_gateway.extra = {"a:host-gateway"};
   EXPECT_FALSE(make_hosts(no_gateway).has_value());
+}
+
+std::string dns_query(std::string_view name, DnsType type, uint16_t id = 0x1234) {
+  std::string query = {
+      static_cast<char>(id >> 8), static_cast<char>(id & 0xff), 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  while (!name.empty()) {
+    size_t dot = std::min(name.find('.'), name.size());
+    query += static_cast<char>(dot);
+    query += name.substr(0, dot);
+    name.remove_prefix(std::min(dot + 1, name.size()));
+  }
+  query += '\0';
+  query += {0, static_cast<char>(type), 0, 1};
+  return query;
+}
+
+TEST(DnsMessage, ReadsAQuestion) {
+  auto question = parse_dns_query(dns_query("Web.MyNet", DnsType::Aaaa));
+  ASSERT_TRUE(question.has_value());
+  EXPECT_EQ(question->name, "web.mynet");
+  EXPECT_EQ(question->type, 28);
+  EXPECT_EQ(question->id, 0x1234);
+  EXPECT_EQ(question->end, dns_query("web.mynet", DnsType::Aaaa).size());
+}
+
+TEST(DnsMessage, NeverReadsBeyondAHostilePacket) {
+  std::string good = dns_query("web.mynet", DnsType::A);
+  for (size_t size = 0; size < good.size(); ++size) {
+    EXPECT_FALSE(parse_dns_query(std::string_view(good).substr(0, size)).has_value()) << size;
+  }
+  std::string pointer = good;
+  pointer[12] = static_cast<char>(0xc0);
+  EXPECT_FALSE(parse_dns_query(pointer).has_value());
+  std::string two_questions = good;
+  two_questions[5] = 2;
+  EXPECT_FALSE(parse_dns_query(two_questions).has_value());
+  std::string response = good;
+  response[2] = static_cast<char>(0x81);
+  EXPECT_FALSE(is_dns_query(response));
+  std::string long_name(300, 'a');
+  for (size_t i = 50; i < long_name.size(); i += 50) long_name[i] = '.';
+  EXPECT_FALSE(parse_dns_query(dns_query(long_name, DnsType::A)).has_value());
+  EXPECT_EQ(make_dns_failure(std::string_view(good).substr(0, 12), DnsCode::FormatError).size(), 12u);
+}
+
+TEST(DnsMessage, AnswersAreOfTheQuestion) {
+  std::string query = dns_query("web", DnsType::A);
+  auto reply = make_dns_answer(query, *parse_dns_query(query), {{ip("172.18.0.2"), ip("172.18.0.3")}, {}});
+  EXPECT_EQ(reply.substr(query.size()), std::string("\xc0\x0c\0\x01\0\x01\0\0\x02\x58\0\x04\xac\x12\0\x02"
+                                                    "\xc0\x0c\0\x01\0\x01\0\0\x02\x58\0\x04\xac\x12\0\x03",
+                                                    32));
+  EXPECT_EQ(reply[7], 2);
+  EXPECT_TRUE(is_dns_reply_to(reply, query));
+  EXPECT_FALSE(is_dns_reply_to(reply, dns_query("web", DnsType::A, 0x1235)));
+  EXPECT_FALSE(is_dns_reply_to(reply, dns_query("wex", DnsType::A)));
+  EXPECT_FALSE(is_dns_reply_to(query, query));
+}
+
+TEST(DnsMessage, ReverseNames) {
+  EXPECT_EQ(parse_reverse_name("2.0.18.172.in-addr.arpa"), ip("172.18.0.2"));
+  EXPECT_EQ(parse_reverse_name("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa"),
+            ip("fd00::1"));
+  for (const char* bad : {"2.0.18.in-addr.arpa", "2.0.18.172.5.in-addr.arpa", "300.0.18.172.in-addr.arpa",
+                          "x.ip6.arpa", ".in-addr.arpa", "web"}) {
+    EXPECT_FALSE(parse_reverse_name(bad).has_value()) << bad;
+  }
+}
+
+DnsDecision decide(std::string_view name, DnsType type, const DnsNetwork& network, bool has_way_out = true) {
+  return decide_dns(*parse_dns_query(dns_query(name, type)), {&network}, has_way_out);
+}
+
+TEST(DnsNames, ContainersAnswerByNameAliasAndShortId) {
+  EndpointRecord endpoint;
+  endpoint.container_id = "0123456789abcdef";
+  endpoint.container_name = "Web";
+  endpoint.aliases = {"api"};
+  endpoint.ipv4 = prefix("172.18.0.2/16");
+  DnsNetwork network{"mynet", false, {dns_endpoint_of(endpoint)}};
+  for (const char* name : {"web", "WEB", "api", "0123456789ab", "web.mynet"}) {
+    EXPECT_THAT(decide(name, DnsType::A, network).answer.addresses, ElementsAre(ip("172.18.0.2"))) << name;
+  }
+  auto no_v6 = decide("web", DnsType::Aaaa, network);
+  EXPECT_EQ(no_v6.act, DnsDecision::Act::Answer);
+  EXPECT_TRUE(no_v6.answer.addresses.empty());
+  EXPECT_EQ(decide("2.0.18.172.in-addr.arpa", DnsType::Ptr, network).answer.pointer, "web.mynet");
+  EXPECT_EQ(decide("example.org", DnsType::A, network).act, DnsDecision::Act::Forward);
+  EXPECT_EQ(decide("example.org", DnsType::A, network, false).act, DnsDecision::Act::Refuse);
+  EXPECT_EQ(decide("web", DnsType::A, network, false).act, DnsDecision::Act::Answer);
 }
 
 /// The types of a transaction's messages, in order.

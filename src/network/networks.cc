@@ -464,6 +464,8 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
     }
   }
   rollback.keep();
+  state_->update_names(network->id);
+  state_->dns.set_container_networks(request.container_id, state_->networks_of(request.container_id));
   return record;
 }
 
@@ -474,6 +476,12 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   state_->endpoints.erase(found);
   state_->unpublish(endpoint);
   state_->release_addresses(endpoint);
+  state_->update_names(endpoint.network_id);
+  if (needs_dns(endpoint.container_id)) {
+    state_->dns.set_container_networks(endpoint.container_id, state_->networks_of(endpoint.container_id));
+  } else {
+    state_->dns.stop(endpoint.container_id);
+  }
   LinkRemoval removal;
   if (!endpoint.host_link.empty()) removal.host_links.push_back(endpoint.host_link);
   return removal;
@@ -481,8 +489,45 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
 
 void Networks::rename_container(std::string_view container_id, std::string_view new_name) {
   for (auto& [id, endpoint] : state_->endpoints) {
-    if (endpoint.container_id == container_id) endpoint.container_name = new_name;
+    if (endpoint.container_id != container_id) continue;
+    endpoint.container_name = new_name;
+    state_->update_names(endpoint.network_id);
   }
+}
+
+bool Networks::State::has_names(const std::string& network_id) const {
+  auto found = networks.find(network_id);
+  return found != networks.end() && found->second.driver == NetworkDriver::Bridge &&
+         !found->second.predefined;
+}
+
+void Networks::State::update_names(const std::string& network_id) {
+  if (!has_names(network_id)) return;
+  const NetworkRecord& record = networks.at(network_id);
+  DnsNetwork network{record.name, record.internal, {}};
+  for (const auto& [id, endpoint] : endpoints) {
+    if (endpoint.network_id == network_id) network.endpoints.push_back(dns_endpoint_of(endpoint));
+  }
+  dns.set_network(network_id, std::move(network));
+}
+
+std::vector<std::string> Networks::State::networks_of(std::string_view container_id) const {
+  std::vector<std::string> ids;
+  for (const auto& [id, endpoint] : endpoints) {
+    if (endpoint.container_id == container_id && !endpoint.host_link.empty())
+      ids.push_back(endpoint.network_id);
+  }
+  return ids;
+}
+
+bool Networks::needs_dns(std::string_view container_id) const {
+  auto ids = state_->networks_of(container_id);
+  return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) { return state_->has_names(id); });
+}
+
+Result<void> Networks::serve_dns(std::string_view container_id, const sys::NetworkNamespace& netns,
+                                 const std::vector<std::string>& upstream) {
+  return state_->dns.serve(std::string(container_id), netns, state_->networks_of(container_id), upstream);
 }
 
 Result<sys::LinkStatistics> Networks::statistics(std::string_view endpoint_id) {

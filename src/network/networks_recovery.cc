@@ -26,6 +26,7 @@ class NetworkRecovery {
     TRY(links_, state_.routes.links());
     CHECK(adopt_bridges());
     CHECK(adopt_ports());
+    for (const auto& [id, network] : state_.networks) state_.update_names(id);
     find_stale_links();
     CHECK(settle_firewall());
     return std::move(recovery_);

@@ -8,6 +8,7 @@
 
 #include "network/address_pool.h"
 #include "network/bridge.h"
+#include "network/dns_server.h"
 #include "network/firewall.h"
 #include "network/host_ports.h"
 #include "network/network_plan.h"
@@ -28,6 +29,7 @@ struct Networks::State {
   std::map<std::string, std::vector<AddressPool>> pools;  ///< by network id
   HostPorts host_ports;
   PortProxy proxy;
+  DnsServer dns;
   bool table_present = false;
   bool forwarding_checked = false;
   std::vector<std::string> notices;
@@ -57,6 +59,12 @@ struct Networks::State {
   /// Ports of an endpoint that is in `endpoints` already.
   Result<void> publish(const EndpointRecord& endpoint, std::vector<HeldPort> held);
   void unpublish(const EndpointRecord& endpoint);
+
+  /// Tells the embedded DNS who is on the network now.
+  void update_names(const std::string& network_id);
+  /// The bridge networks of a container.
+  std::vector<std::string> networks_of(std::string_view container_id) const;
+  bool has_names(const std::string& network_id) const;
 };
 
 /// What nf_tables redirects for an endpoint; bindings across families are the proxy's alone.

@@ -572,6 +572,106 @@ TEST_F(NetworksTest, ShutDownLeavesNothing) {
   EXPECT_THAT(tables(), IsEmpty());
 }
 
+/// A query for an A record, as a resolver sends it.
+std::string dns_query(std::string_view name) {
+  std::string query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  query += static_cast<char>(name.size());
+  query += name;
+  query += {0, 0, 1, 0, 1};
+  return query;
+}
+
+/// The last four bytes of the reply as an address, or what went wrong.
+std::string resolve(const NetworkNamespace& from, std::string_view name, int type = SOCK_DGRAM) {
+  UniqueFd fd = socket_in(&from, AF_INET, type);
+  SocketAddress server(ip("127.0.0.11"), 53);
+  if (::connect(fd.get(), server.get(), server.size()) != 0 && errno != EINPROGRESS)
+    return std::strerror(errno);
+  if (!wait_for(fd.get(), POLLOUT, kPatience)) return "timeout";
+  std::string query = dns_query(name);
+  if (type == SOCK_STREAM) query = std::string{0, static_cast<char>(query.size())} + query;
+  EXPECT_EQ(::send(fd.get(), query.data(), query.size(), MSG_NOSIGNAL), static_cast<ssize_t>(query.size()));
+  if (!wait_for(fd.get(), POLLIN, kPatience)) return "timeout";
+  char buffer[512];
+  ssize_t got = ::recv(fd.get(), buffer, sizeof(buffer), 0);
+  size_t header = type == SOCK_STREAM ? 2 : 0;
+  if (got < static_cast<ssize_t>(query.size())) return "short reply";
+  if (int code = buffer[header + 3] & 15; code != 0) return fmt::format("code {}", code);
+  if (buffer[header + 7] == 0) return "no address";
+  return IpAddress::from_bytes({reinterpret_cast<uint8_t*>(buffer) + got - 4, 4})->to_string();
+}
+
+/// A name server of the outside that knows one answer to everything.
+class Upstream {
+ public:
+  explicit Upstream(const IpAddress& address) : fd_(socket_in(nullptr, AF_INET, SOCK_DGRAM)) {
+    SocketAddress bound(address, 53);
+    EXPECT_EQ(::bind(fd_.get(), bound.get(), bound.size()), 0);
+    stop_ = *sys::make_pipe();
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Upstream() {
+    stop_.write.reset();
+    thread_.join();
+  }
+
+ private:
+  void run() {
+    while (true) {
+      pollfd polls[2] = {{fd_.get(), POLLIN, 0}, {stop_.read.get(), POLLIN, 0}};
+      ::poll(polls, 2, -1);
+      if (polls[1].revents != 0) return;
+      char buffer[512];
+      sockaddr_storage peer{};
+      socklen_t size = sizeof(peer);
+      ssize_t got =
+          ::recvfrom(fd_.get(), buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&peer), &size);
+      if (got < 12) continue;
+      std::string reply(buffer, static_cast<size_t>(got));
+      reply[2] = static_cast<char>(0x81);
+      reply[7] = 1;
+      reply += std::string("\xc0\x0c\0\1\0\1\0\0\0\x1e\0\4\xcb\0\x71\7", 16);
+      ::sendto(fd_.get(), reply.data(), reply.size(), 0, reinterpret_cast<sockaddr*>(&peer), size);
+    }
+  }
+  UniqueFd fd_;
+  sys::Pipe stop_;
+  std::thread thread_;
+};
+
+TEST_F(NetworksTest, EmbeddedDnsOnUserDefinedNetworks) {
+  ASSERT_TRUE(networks_->create({.name = "red"}).has_value());
+  ASSERT_TRUE(networks_->create({.name = "closed", .internal = true}).has_value());
+  Upstream upstream(ip("127.0.0.2"));
+  Container plain = run("plain");
+  EXPECT_FALSE(networks_->needs_dns("id-plain"));
+  Container a = run("a", {}, "red");
+  Container b = run("b", {}, "red");
+  Container hidden = run("hidden", {}, "closed");
+  ASSERT_TRUE(networks_->needs_dns("id-a"));
+  // A first server that refuses is passed over.
+  std::vector<std::string> servers = {"127.0.0.3", "not an address", "127.0.0.2"};
+  auto served = networks_->serve_dns("id-a", a.netns, servers);
+  ASSERT_TRUE(served.has_value()) << served.error().message();
+  ASSERT_TRUE(networks_->serve_dns("id-hidden", hidden.netns, servers).has_value());
+  EXPECT_EQ(resolve(a.netns, "b"), b.v4().to_string());
+  EXPECT_EQ(resolve(a.netns, "b", SOCK_STREAM), b.v4().to_string());
+  EXPECT_EQ(resolve(a.netns, "elsewhere"), "203.0.113.7");
+  EXPECT_EQ(resolve(hidden.netns, "elsewhere"), "code 2");
+  EXPECT_EQ(resolve(hidden.netns, "a"), "code 2");
+  EXPECT_EQ(resolve(hidden.netns, "hidden"), hidden.v4().to_string());
+  networks_->rename_container("id-b", "c");
+  EXPECT_EQ(resolve(a.netns, "c"), b.v4().to_string());
+  // The container may have a DNS server of its own, on all its addresses.
+  EchoServer own(&a.netns, 53, SOCK_STREAM, ip("0.0.0.0"));
+  EXPECT_EQ(resolve(a.netns, "c", SOCK_STREAM), b.v4().to_string());
+  // A new daemon takes over.
+  ASSERT_TRUE(networks_->serve_dns("id-a", a.netns, servers).has_value());
+  EXPECT_EQ(resolve(a.netns, "c"), b.v4().to_string());
+  ASSERT_TRUE(networks_->detach(b.endpoint.id).has_value());
+  EXPECT_EQ(resolve(a.netns, "c"), "203.0.113.7");
+}
+
 TEST_F(NetworksTest, TwoEnginesSideBySide) {
   Container mine = run("mine", {tcp(8080, 80)});
   auto second = start({}, {}, {.instance = "0a1b2c3d"});
