@@ -211,6 +211,7 @@ Result<std::unique_ptr<Networks>> Networks::open(NetworkOptions options) {
   state->ipv6 = state->options.enable_ipv6 && host_has_ipv6();
   TRY(state->routes, sys::RouteSocket::open());
   TRY(state->nft, sys::NftSocket::open());
+  TRY(state->conntrack, sys::ConntrackSocket::open());
   return std::unique_ptr<Networks>(new Networks(std::move(state)));
 }
 
@@ -392,6 +393,7 @@ Result<void> Networks::State::publish(const EndpointRecord& endpoint, std::vecto
   auto published = nft.commit(plan_publish(table_name(options), forwards));
   // Somebody flushed or changed the tables: write them anew as a whole.
   if (!published) CHECK(rebuild_firewall());
+  forget_flows(endpoint);
   for (auto& port : held) {
     IpAddress target = target_of(endpoint, port.port);
     CHECK(proxy.serve(std::move(port), target));
@@ -407,9 +409,17 @@ void Networks::State::unpublish(const EndpointRecord& endpoint) {
     auto rebuilt = rebuild_firewall();
     if (!rebuilt) notices.push_back(fmt::format("firewall: {}", rebuilt.error().message()));
   }
+  forget_flows(endpoint);
   for (const auto& port : endpoint.ports) {
     proxy.stop(port);
     host_ports.release(port);
+  }
+}
+
+void Networks::State::forget_flows(const EndpointRecord& endpoint) {
+  for (const auto& port : endpoint.ports) {
+    // An older kernel cannot: such flows then end after two minutes of silence.
+    if (port.protocol == Protocol::Udp) (void)conntrack.forget_udp(port.host_ip.family(), port.host_port);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "network/network_plan.h"
 #include "network/networks.h"
 #include "network/port_proxy.h"
+#include "sys/netlink_conntrack.h"
 #include "sys/nftables.h"
 
 namespace berth::network {
@@ -23,6 +24,7 @@ struct Networks::State {
   bool ipv6 = false;
   sys::RouteSocket routes;
   sys::NftSocket nft;
+  sys::ConntrackSocket conntrack;
   BridgeLinks bridges{routes};
   std::map<std::string, NetworkRecord> networks;          ///< by id
   std::map<std::string, EndpointRecord> endpoints;        ///< by id
@@ -59,6 +61,8 @@ struct Networks::State {
   /// Ports of an endpoint that is in `endpoints` already.
   Result<void> publish(const EndpointRecord& endpoint, std::vector<HeldPort> held);
   void unpublish(const EndpointRecord& endpoint);
+  /// Senders that go on are redirected (or no longer) from their next datagram on.
+  void forget_flows(const EndpointRecord& endpoint);
 
   /// Tells the embedded DNS who is on the network now.
   void update_names(const std::string& network_id);

@@ -352,6 +352,30 @@ TEST_F(NetworksTest, UdpIsPublishedToo) {
   EXPECT_EQ(ask(&outside_, ip(kOutsideHost), 5353, SOCK_DGRAM), kOutsidePeer);
 }
 
+TEST_F(NetworksTest, AUdpSenderThatGoesOnReachesTheNewContainer) {
+  Container first = run("first", {{Protocol::Udp, 53, {}, 5353, 5353}});
+  UniqueFd sender = socket_in(&outside_, AF_INET, SOCK_DGRAM);
+  SocketAddress target(ip(kOutsideHost), 5353);
+  ASSERT_EQ(::connect(sender.get(), target.get(), target.size()), 0);
+  auto answer = [&] {
+    char buffer[64];
+    // A container that is gone may have left an error on the socket.
+    while (::recv(sender.get(), buffer, sizeof(buffer), 0) >= 0 || errno != EAGAIN) continue;
+    EXPECT_EQ(::send(sender.get(), "x", 1, 0), 1);
+    if (!wait_for(sender.get(), POLLIN, kPatience)) return std::string("timeout");
+    ssize_t got = ::recv(sender.get(), buffer, sizeof(buffer), 0);
+    return got < 0 ? std::string(std::strerror(errno)) : std::string(buffer, static_cast<size_t>(got));
+  };
+  {
+    EchoServer server(&first.netns, 53, SOCK_DGRAM);
+    EXPECT_EQ(answer(), kOutsidePeer);
+  }
+  ASSERT_TRUE(networks_->detach(first.endpoint.id)->run().has_value());
+  Container second = run("second", {{Protocol::Udp, 53, {}, 5353, 5353}});
+  EchoServer server(&second.netns, 53, SOCK_DGRAM);
+  EXPECT_EQ(answer(), kOutsidePeer);
+}
+
 TEST_F(NetworksTest, APortOnTheLoopbackStaysThere) {
   Container web = run("web", {tcp(8080, 80, ip("127.0.0.1"))});
   EchoServer server(&web.netns, 80);
