@@ -393,6 +393,39 @@ TEST_F(NetworksTest, NeighboursDoNotReachPortsOnTheLoopback) {
   EXPECT_FALSE(wait_for(inside.get(), POLLIN, kRefusal));
 }
 
+TEST_F(NetworksTest, TheProxyCarriesBulkAndHalfClosedConnections) {
+  constexpr size_t kBytes = 8u << 20;
+  Container sink = run("sink", {tcp(8080, 80)});
+  UniqueFd listener = socket_in(&sink.netns, AF_INET6, SOCK_STREAM);
+  SocketAddress bound(ip("::"), 80);
+  ASSERT_EQ(::bind(listener.get(), bound.get(), bound.size()), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  // Counts until the client closes its sending side, then tells.
+  std::thread server([&] {
+    ASSERT_TRUE(wait_for(listener.get(), POLLIN, kPatience));
+    UniqueFd client(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    size_t total = 0;
+    std::vector<char> buffer(65536);
+    for (ssize_t got; (got = ::read(client.get(), buffer.data(), buffer.size())) > 0;) total += got;
+    std::string text = fmt::to_string(total);
+    (void)!::write(client.get(), text.data(), text.size());
+  });
+  UniqueFd client(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  SocketAddress target(ip("::1"), 8080);
+  ASSERT_EQ(::connect(client.get(), target.get(), target.size()), 0);
+  std::string block(kBytes, 'x');
+  ASSERT_EQ(::send(client.get(), block.data(), block.size(), MSG_NOSIGNAL), static_cast<ssize_t>(kBytes));
+  ::shutdown(client.get(), SHUT_WR);
+  ASSERT_TRUE(wait_for(client.get(), POLLIN, kPatience));
+  char answer[32];
+  ssize_t got = ::read(client.get(), answer, sizeof(answer));
+  EXPECT_EQ(std::string(answer, static_cast<size_t>(std::max<ssize_t>(got, 0))), fmt::to_string(kBytes));
+  server.join();
+  // A container that refuses closes the client's connection.
+  listener.reset();
+  EXPECT_NE(ask(nullptr, ip("::1"), 8080), "timeout");
+}
+
 TEST_F(NetworksTest, RandomPortsAndRanges) {
   PortRequest any{Protocol::Tcp, 80, {}, 0, 0};
   PortRequest range{Protocol::Tcp, 81, ip("127.0.0.1"), 9000, 9010};
