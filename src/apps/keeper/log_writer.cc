@@ -77,6 +77,22 @@ void LogWriter::rotate() {
 
 void LogWriter::append(launch::LogStream stream, std::string_view bytes, int64_t time) {
   if (!open_) return;
+  bool full = max_size_ > 0 && size_ + static_cast<int64_t>(sizeof(LogHeader) + bytes.size()) >= max_size_;
+  if (!full) return write_record(stream, bytes, time);
+  // The new file begins with a line.
+  size_t newline = bytes.rfind('\n');
+  if (newline == std::string_view::npos) {
+    write_record(stream, bytes, time);
+    if (size_ >= max_size_ + kLineSlack) rotate();
+    return;
+  }
+  write_record(stream, bytes.substr(0, newline + 1), time);
+  rotate();
+  if (newline + 1 < bytes.size()) write_record(stream, bytes.substr(newline + 1), time);
+}
+
+void LogWriter::write_record(launch::LogStream stream, std::string_view bytes, int64_t time) {
+  if (!open_) return;
   LogHeader header{.time = static_cast<uint64_t>(time),
                    .length = static_cast<uint32_t>(bytes.size()),
                    .stream = static_cast<uint8_t>(stream),
@@ -84,13 +100,10 @@ void LogWriter::append(launch::LogStream stream, std::string_view bytes, int64_t
   call::Piece pieces[2] = {{&header, sizeof header}, {bytes.data(), bytes.size()}};
   auto whole = static_cast<long>(sizeof header + bytes.size());
   long written = call::write_pieces(fd_, pieces, 2);
-  if (written != whole) {
-    if (written > 0) call::truncate(fd_, size_);
-    return;
-  }
-  size_ += whole;
-  if (max_size_ <= 0 || size_ < max_size_) return;
-  if (bytes.back() == '\n' || size_ >= max_size_ + kLineSlack) rotate();
+  if (written == whole)
+    size_ += whole;
+  else if (written > 0)
+    call::truncate(fd_, size_);
 }
 
 }  // namespace berth::keeper

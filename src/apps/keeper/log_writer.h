@@ -21,6 +21,7 @@ class LogWriter {
  private:
   long open_file(bool fresh);
   void cut_torn_tail();
+  void write_record(launch::LogStream stream, std::string_view bytes, int64_t time);
   void rotate();
   bool open_;
   int fd_;

@@ -163,7 +163,8 @@ long open_parent_beneath(int root, const char* path, const char** last_component
   size_t slash = text.rfind('/');
   *last_component = slash == std::string_view::npos ? path : path + slash + 1;
   if (**last_component == 0) return -EINVAL;
-  PathBuffer parent(text.substr(0, slash == std::string_view::npos ? 0 : slash));
+  if (slash == std::string_view::npos) return root;
+  PathBuffer parent(text.substr(0, slash));
   if (parent.overflowed()) return -ENAMETOOLONG;
   return make_path_beneath(root, or_dot(parent), Make::Directory);
 }

@@ -45,7 +45,7 @@ long Executor::perform(const step::MakeNode& step) {
   }
   if (error >= 0 && (step.uid != 0 || step.gid != 0))
     error = call::change_owner(in, name, step.uid, step.gid, AT_SYMLINK_NOFOLLOW);
-  call::close(in);
+  if (parent != directory) call::close(in);
   return blame(error, step.path.view());
 }
 
@@ -56,7 +56,7 @@ long Executor::perform(const step::MakeSymlink& step) {
   long parent = open_parent_beneath(static_cast<int>(directory), step.path.c_str(), &name);
   if (parent < 0) return blame(parent, step.path.view());
   long error = call::make_symlink(step.target.c_str(), static_cast<int>(parent), name);
-  call::close(static_cast<int>(parent));
+  if (parent != directory) call::close(static_cast<int>(parent));
   return error == -EEXIST ? 0 : blame(error, step.path.view());
 }
 
