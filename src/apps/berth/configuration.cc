@@ -35,8 +35,11 @@ Result<Configuration> read(const Json& json, std::string folder) {
   }
   if (auto proxies = json.find("proxies"); proxies != json.end() && proxies->is_object()) {
     for (const auto& [host, entries] : proxies->items()) {
-      for (auto [key, variable] : {std::pair{"httpProxy", "HTTP_PROXY"}, {"httpsProxy", "HTTPS_PROXY"},
-                                   {"noProxy", "NO_PROXY"}, {"ftpProxy", "FTP_PROXY"}, {"allProxy", "ALL_PROXY"}}) {
+      for (auto [key, variable] : {std::pair{"httpProxy", "HTTP_PROXY"},
+                                   {"httpsProxy", "HTTPS_PROXY"},
+                                   {"noProxy", "NO_PROXY"},
+                                   {"ftpProxy", "FTP_PROXY"},
+                                   {"allProxy", "ALL_PROXY"}}) {
         TRY(std::string value, json_string(entries, key));
         if (!value.empty()) configuration.proxies[host][variable] = value;
       }

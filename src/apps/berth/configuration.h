@@ -25,7 +25,8 @@ struct Configuration {
 
   std::string format_of(std::string_view command) const;
   /// "HTTP_PROXY=..." and "http_proxy=..." for variables that `given` (KEY or KEY=value) does not set.
-  std::vector<std::string> proxy_variables(std::string_view host, const std::vector<std::string>& given) const;
+  std::vector<std::string> proxy_variables(std::string_view host,
+                                           const std::vector<std::string>& given) const;
 };
 
 /// --config, $BERTH_CONFIG, $DOCKER_CONFIG, ~/.berth if it is there, else ~/.docker.

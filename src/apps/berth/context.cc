@@ -17,8 +17,9 @@ std::string environment(const char* name) {
 
 Failure cannot_connect(const client::Endpoint& endpoint, const Error& error) {
   if (error.errno_value() == EACCES || error.errno_value() == EPERM) {
-    return refuse("permission denied while trying to connect to the berth daemon socket at {}: run berth as root",
-                  endpoint.str());
+    return refuse(
+        "permission denied while trying to connect to the berth daemon socket at {}: run berth as root",
+        endpoint.str());
   }
   if (error.errno_value() == 0) return Failure::client(error.message());
   return refuse("Cannot connect to the berth daemon at {}. Is the berth daemon running? ({})", endpoint.str(),
@@ -49,7 +50,8 @@ client::Client& Context::engine() {
 Outcome<client::Connection> Context::connect() {
   if (endpoint_error_) return *endpoint_error_;
   auto fd = client::connect(endpoint_);
-  if (!fd && may_start_daemon_ && (fd.error().errno_value() == ENOENT || fd.error().errno_value() == ECONNREFUSED)) {
+  if (!fd && may_start_daemon_ &&
+      (fd.error().errno_value() == ENOENT || fd.error().errno_value() == ECONNREFUSED)) {
     CHECK(client::start_daemon(endpoint_));
     fd = client::connect(endpoint_);
   }
@@ -57,7 +59,9 @@ Outcome<client::Connection> Context::connect() {
   return client::Connection(std::move(*fd));
 }
 
-const Configuration& Context::configuration() { return mutable_configuration(); }
+const Configuration& Context::configuration() {
+  return mutable_configuration();
+}
 
 Configuration& Context::mutable_configuration() {
   if (!configuration_) {

@@ -39,7 +39,8 @@ struct Failure {
   static Failure exit(int exit_code) { return {Origin::Silent, {}, exit_code, 0}; }
 
   bool not_found() const { return http_status == 404; }
-  /// The line as a user sees it, without the program's name: "Error response from daemon: ..." or the message.
+  /// The line as a user sees it, without the program's name: "Error response from daemon: ..." or the
+  /// message.
   std::string text() const {
     return origin == Origin::Daemon ? "Error response from daemon: " + message : message;
   }
@@ -56,7 +57,7 @@ class [[nodiscard]] Outcome : public std::expected<T, Failure> {
  public:
   using Base = std::expected<T, Failure>;
   using Base::Base;
-  Outcome(Failure failure) : Base(std::unexpect, std::move(failure)) {}              // NOLINT: implicit by design
+  Outcome(Failure failure) : Base(std::unexpect, std::move(failure)) {}  // NOLINT: implicit by design
   Outcome(const Error& error) : Base(std::unexpect, Failure::client(error.message())) {}  // NOLINT
 };
 
@@ -66,7 +67,7 @@ class [[nodiscard]] Outcome<void> : public std::expected<void, Failure> {
   using Base = std::expected<void, Failure>;
   using Base::Base;
   Outcome() = default;
-  Outcome(Failure failure) : Base(std::unexpect, std::move(failure)) {}              // NOLINT: implicit by design
+  Outcome(Failure failure) : Base(std::unexpect, std::move(failure)) {}  // NOLINT: implicit by design
   Outcome(const Error& error) : Base(std::unexpect, Failure::client(error.message())) {}  // NOLINT
 };
 

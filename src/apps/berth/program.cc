@@ -41,21 +41,22 @@ const Entry* find_entry(grammar::Tree tree, Words words, size_t& used) {
   return grammar::find(tree, first);
 }
 
-int complain(Context& context, std::string_view message, std::string_view path, const grammar::Command& command,
-             int exit_code, std::string_view verb = "Run") {
+int complain(Context& context, std::string_view message, std::string_view path,
+             const grammar::Command& command, int exit_code, std::string_view verb = "Run") {
   HelpStyle style = style_for(context.err);
   std::string name = path.empty() ? std::string(program) : fmt::format("{} {}", program, path);
-  std::string usage = path.empty() ? fmt::format("{} {}", program, command.usage)
-                                   : grammar::usage_line(style, path, command);
-  context.err.print("{}: {}\n\nUsage:  {}\n\n{} '{} --help' for more information\n", program, message, usage, verb, name);
+  std::string usage =
+      path.empty() ? fmt::format("{} {}", program, command.usage) : grammar::usage_line(style, path, command);
+  context.err.print("{}: {}\n\nUsage:  {}\n\n{} '{} --help' for more information\n", program, message, usage,
+                    verb, name);
   return exit_code;
 }
 
 int unknown_command(Context& context, std::string_view name, std::string_view group) {
   std::string whole = group.empty() ? std::string(program) : fmt::format("{} {}", program, group);
   std::string usage = group.empty() ? std::string() : fmt::format("\nUsage:  {} COMMAND\n", whole);
-  context.err.print("{}: unknown command: {} {}\n{}\nRun '{} --help' for more information\n", program, whole, name,
-                    usage, whole);
+  context.err.print("{}: unknown command: {} {}\n{}\nRun '{} --help' for more information\n", program, whole,
+                    name, usage, whole);
   return 1;
 }
 
@@ -64,8 +65,9 @@ int show_group(Context& context, const Entry& group, Words rest) {
   if (!help) {
     std::string_view word = rest[0];
     if (word.starts_with("-")) {
-      context.err.print("{}: unknown flag: {}\n\nUsage:  {} {} COMMAND\n\nRun '{} {} --help' for more information\n",
-                        program, word, program, group.path, program, group.path);
+      context.err.print(
+          "{}: unknown flag: {}\n\nUsage:  {} {} COMMAND\n\nRun '{} {} --help' for more information\n",
+          program, word, program, group.path, program, group.path);
       return usage_error;
     }
     return unknown_command(context, word, group.path);
@@ -80,7 +82,8 @@ int perform(Context& context, const Entry& entry, Words rest) {
   auto verdict = parser.parse(rest);
   if (!verdict) return complain(context, verdict.error().message(), entry.path, *entry.command, usage_error);
   if (*verdict == Parser::Verdict::Help) {
-    context.out.write(grammar::command_help(style_for(context.out), context.tree(), entry.path, *entry.command));
+    context.out.write(
+        grammar::command_help(style_for(context.out), context.tree(), entry.path, *entry.command));
     return 0;
   }
   if (auto complaint = grammar::arity_complaint(invocation, program)) {
@@ -98,11 +101,13 @@ int help_for(Context& context, Words words) {
   const Entry* entry = find_entry(context.tree(), words, used);
   if (entry == nullptr && !words.empty()) return unknown_command(context, words[0], "");
   if (entry == nullptr) {
-    context.out.write(grammar::program_help(style_for(context.out), context.tree(), commands::program_command.flags));
+    context.out.write(
+        grammar::program_help(style_for(context.out), context.tree(), commands::program_command.flags));
   } else if (entry->command == nullptr) {
     context.out.write(grammar::group_help(style_for(context.out), context.tree(), *entry));
   } else {
-    context.out.write(grammar::command_help(style_for(context.out), context.tree(), entry->path, *entry->command));
+    context.out.write(
+        grammar::command_help(style_for(context.out), context.tree(), entry->path, *entry->command));
   }
   return 0;
 }
@@ -133,7 +138,8 @@ std::optional<std::string> refusal(const Invocation& invocation) {
   }
   std::string context = invocation.text("context");
   if (!context.empty() && context != "default") {
-    return fmt::format("context \"{}\": context not found: berth has only \"default\"; name an engine with -H", context);
+    return fmt::format(
+        "context \"{}\": context not found: berth has only \"default\"; name an engine with -H", context);
   }
   if (invocation.list("host").size() > 1) return std::string("specify only one -H");
   std::string level = invocation.text("log-level");
@@ -171,7 +177,8 @@ int run_program(Words words) {
   context.out.flush();
   context.err.flush();
   if (exit_code == 0 && context.out.broken() != 0) {
-    context.report(Failure::client(Error::from_errno("write", "standard output", context.out.broken()).message()));
+    context.report(
+        Failure::client(Error::from_errno("write", "standard output", context.out.broken()).message()));
     exit_code = 1;
   }
   return exit_code;

@@ -27,18 +27,6 @@ std::pair<int, int> parts_of(std::string_view version) {
   return {major, minor};
 }
 
-/// Hands body bytes to the sink, or keeps them when the answer is an error or there is no sink.
-Outcome<void> deliver(const ResponseParser& parser, std::string& body, const Sink* sink) {
-  bool error = parser.head_done() && parser.head().status >= 400;
-  if (error || sink == nullptr) {
-    if (body.size() > (error ? max_error_reply : max_reply)) return refuse("the engine's answer is too large");
-    return {};
-  }
-  if (body.empty()) return {};
-  std::string piece = std::exchange(body, {});
-  return (*sink)(piece);
-}
-
 }  // namespace
 
 int compare_versions(std::string_view left, std::string_view right) {
@@ -67,8 +55,8 @@ Failure failure_of(const ResponseHead& head, std::string_view body, std::string_
   if (message.empty()) message = body;
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
   if (message.empty()) {
-    message = fmt::format("request returned status {} for API route {}, check if the engine supports it", head.status,
-                          path);
+    message = fmt::format("request returned status {} for API route {}, check if the engine supports it",
+                          head.status, path);
   }
   return Failure::daemon(message, head.status);
 }
@@ -96,7 +84,9 @@ void Client::note_version(const ResponseHead& head) {
   if (!spoken.empty() && compare_versions(spoken, version_) < 0) version_ = spoken;
 }
 
-bool Client::speaks(std::string_view version) const { return compare_versions(version_, version) >= 0; }
+bool Client::speaks(std::string_view version) const {
+  return compare_versions(version_, version) >= 0;
+}
 
 /// "client version 1.51 is too new. Maximum supported API version is 1.41"
 bool Client::adopt_older_version(const Failure& failure) {
@@ -119,47 +109,91 @@ Outcome<Connection> Client::idle_or_new(bool& reused) {
   return connector_();
 }
 
-Outcome<Reply> Client::attempt(const Request& request, const Sink* sink) {
+Outcome<std::string_view> BodyReader::next() {
+  if (std::exchange(handed_out_, false)) body_.clear();
+  while (body_.empty() && !parser_.complete()) {
+    TRY(Connection::Got got, connection_.receive());
+    if (got == Connection::Got::End) {
+      CHECK(parser_.end_of_stream());
+      break;
+    }
+    std::string_view rest = connection_.buffered();
+    CHECK(parser_.feed(rest, body_));
+    connection_.consume_to(rest);
+  }
+  handed_out_ = true;
+  return std::string_view(body_);
+}
+
+Outcome<BodyReader> Client::attempt(const Request& request) {
   bool reused = false;
   TRY(Connection connection, idle_or_new(reused));
   std::string bytes = head_of(request, request.body.empty() ? Framing::None : Framing::Length) + request.body;
   auto sent = connection.send(bytes);
-  ResponseParser parser(request.method == "HEAD" ? ResponseParser::Body::None : ResponseParser::Body::Expected);
+  ResponseParser parser(request.method == "HEAD" ? ResponseParser::Body::None
+                                                 : ResponseParser::Body::Expected);
   std::string body;
   bool any = false;
-  while (sent && !parser.complete()) {
+  while (sent && !parser.head_done()) {
     TRY(Connection::Got got, connection.receive());
     if (got == Connection::Got::End) {
-      if (!any) break;
-      CHECK(parser.end_of_stream());
+      if (any || !reused) CHECK(parser.end_of_stream());
       break;
     }
     any = true;
     std::string_view rest = connection.buffered();
     CHECK(parser.feed(rest, body));
     connection.consume_to(rest);
-    CHECK(deliver(parser, body, sink));
   }
-  if (!any && reused) return attempt(request, sink);  // the engine had closed the idle connection
+  if (!any && reused) return attempt(request);  // the engine had closed the idle connection
   CHECK(sent);
-  if (!any) CHECK(parser.end_of_stream());
   note_version(parser.head());
-  if (parser.keep_alive()) idle_ = std::move(connection);
-  if (parser.head().status >= 400) return failure_of(parser.head(), body, request.path);
-  return Reply{parser.head(), std::move(body)};
+  BodyReader reader(std::move(connection), std::move(parser), std::move(body));
+  if (reader.head().status < 400) return reader;
+  std::string words;
+  for (;;) {
+    TRY(std::string_view piece, reader.next());
+    words += piece;
+    if (piece.empty() || words.size() > max_error_reply) break;
+  }
+  Failure failure = failure_of(reader.head(), words, request.path);
+  keep(reader);
+  return failure;
+}
+
+/// The connection serves the next request when nothing of this answer is left on it.
+void Client::keep(BodyReader& reader) {
+  if (reader.parser_.complete() && reader.parser_.keep_alive()) idle_ = std::move(reader.connection_);
+}
+
+Outcome<BodyReader> Client::open_answer(const Request& request) {
+  auto reader = attempt(request);
+  if (!reader && adopt_older_version(reader.error())) return attempt(request);
+  return reader;
 }
 
 Outcome<Reply> Client::call(const Request& request) {
-  auto reply = attempt(request, nullptr);
-  if (!reply && adopt_older_version(reply.error())) return attempt(request, nullptr);
+  TRY(BodyReader reader, open_answer(request));
+  Reply reply{reader.head(), {}};
+  for (;;) {
+    TRY(std::string_view piece, reader.next());
+    if (piece.empty()) break;
+    reply.body += piece;
+    if (reply.body.size() > max_reply) return refuse("the engine's answer is too large");
+  }
+  keep(reader);
   return reply;
 }
 
 Outcome<ResponseHead> Client::stream(const Request& request, const Sink& sink) {
-  auto reply = attempt(request, &sink);
-  if (!reply && adopt_older_version(reply.error())) reply = attempt(request, &sink);
-  if (!reply) return std::move(reply).error();
-  return std::move(reply->head);
+  TRY(BodyReader reader, open_answer(request));
+  for (;;) {
+    TRY(std::string_view piece, reader.next());
+    if (piece.empty()) break;
+    CHECK(sink(piece));
+  }
+  keep(reader);
+  return reader.head();
 }
 
 Outcome<void> Client::negotiate() {
@@ -185,81 +219,73 @@ Outcome<void> Client::negotiate() {
   return {};
 }
 
-/// The state of an upload: sending and receiving go on at the same time, so that an engine that reports
-/// progress while it reads cannot block against a client that only writes.
-struct Client::Exchange {
-  Connection& connection;
-  const Source& source;
-  const Sink& sink;
-  ResponseParser parser = ResponseParser(ResponseParser::Body::Expected);
-  std::string body = {};
-  std::string outgoing = {};
-  size_t sent = 0;
-  bool source_ended = false;
-  bool peer_refuses = false;
-
-  Outcome<void> refill() {
-    if (sent < outgoing.size() || source_ended || peer_refuses) return {};
-    outgoing.clear();
-    sent = 0;
-    TRY(std::string_view piece, source());
-    source_ended = piece.empty();
-    fmt::format_to(std::back_inserter(outgoing), "{:x}\r\n", piece.size());
-    outgoing.append(piece);
-    outgoing.append("\r\n");
-    return {};
-  }
-
-  Outcome<void> push() {
-    ssize_t written = ::send(connection.fd(), outgoing.data() + sent, outgoing.size() - sent,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (written >= 0) {
-      sent += static_cast<size_t>(written);
+Outcome<void> BodyWriter::push(std::string_view bytes) {
+  while (!bytes.empty() && !refused_) {
+    pollfd wait{connection_.fd(), POLLIN | POLLOUT, 0};
+    if (::poll(&wait, 1, -1) < 0 && errno != EINTR) return Error::from_errno("poll", "the engine", errno);
+    if ((wait.revents & (POLLIN | POLLHUP | POLLERR)) != 0) CHECK(pull(Connection::Wait::Poll));
+    if ((wait.revents & POLLOUT) == 0) continue;
+    ssize_t sent = ::send(connection_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
     } else if (errno == EPIPE || errno == ECONNRESET) {
-      peer_refuses = true;  // its answer says why
+      refused_ = true;
     } else if (errno != EAGAIN && errno != EINTR) {
       return Error::from_errno("send to", "the engine", errno);
     }
+  }
+  return {};
+}
+
+Outcome<void> BodyWriter::pull(Connection::Wait wait) {
+  TRY(Connection::Got got, connection_.receive(wait));
+  if (got == Connection::Got::Nothing) return {};
+  if (got == Connection::Got::End) {
+    refused_ = true;
+    CHECK(parser_.end_of_stream());
     return {};
   }
-
-  Outcome<void> pull() {
-    TRY(Connection::Got got, connection.receive(Connection::Wait::Poll));
-    if (got == Connection::Got::Nothing) return {};
-    if (got == Connection::Got::End) {
-      CHECK(parser.end_of_stream());
-      return {};
-    }
-    std::string_view rest = connection.buffered();
-    CHECK(parser.feed(rest, body));
-    connection.consume_to(rest);
-    if (parser.head_done() && parser.head().status >= 400) peer_refuses = true;
-    return deliver(parser, body, &sink);
-  }
-
-  Outcome<void> run() {
-    while (!parser.complete()) {
-      CHECK(refill());
-      bool sending = !peer_refuses && sent < outgoing.size();
-      pollfd wait{connection.fd(), static_cast<short>(POLLIN | (sending ? POLLOUT : 0)), 0};
-      if (::poll(&wait, 1, -1) < 0 && errno != EINTR) return Error::from_errno("poll", "the engine", errno);
-      if ((wait.revents & POLLOUT) != 0) CHECK(push());
-      if ((wait.revents & (POLLIN | POLLHUP | POLLERR)) != 0) CHECK(pull());
-    }
+  std::string_view rest = connection_.buffered();
+  CHECK(parser_.feed(rest, body_));
+  connection_.consume_to(rest);
+  bool error = parser_.head_done() && parser_.head().status >= 400;
+  if (error || parser_.complete()) refused_ = true;
+  if (error) {
+    if (body_.size() > max_error_reply) return refuse("the engine's answer is too large");
     return {};
   }
-};
+  if (body_.empty()) return {};
+  std::string piece = std::exchange(body_, {});
+  return sink_(piece);
+}
 
-Outcome<ResponseHead> Client::upload(const Request& request, const Source& source, const Sink& sink) {
+Outcome<void> BodyWriter::write(std::string_view bytes) {
+  if (bytes.empty()) return {};
+  CHECK(push(fmt::format("{:x}\r\n", bytes.size())));
+  CHECK(push(bytes));
+  CHECK(push("\r\n"));
+  if (refused_) return Failure::exit(1);
+  return {};
+}
+
+Outcome<void> BodyWriter::finish() {
+  CHECK(push("0\r\n\r\n"));
+  while (!parser_.complete()) CHECK(pull(Connection::Wait::Block));
+  return {};
+}
+
+Outcome<ResponseHead> Client::upload(const Request& request, const Producer& produce, const Sink& sink) {
   // The body cannot be sent twice, so the version must be right the first time.
   CHECK(negotiate());
   bool reused = false;
   TRY(Connection connection, idle_or_new(reused));
   CHECK(connection.send(head_of(request, Framing::Chunked)));
-  Exchange exchange{connection, source, sink};
-  CHECK(exchange.run());
-  const ResponseHead& head = exchange.parser.head();
-  if (head.status >= 400) return failure_of(head, exchange.body, request.path);
+  BodyWriter writer(connection, sink);
+  auto produced = produce(writer);
+  if (!produced && !writer.refused_) return produced.error();
+  CHECK(writer.finish());
+  const ResponseHead& head = writer.parser_.head();
+  if (head.status >= 400) return failure_of(head, writer.body_, request.path);
   return head;
 }
 
@@ -291,7 +317,8 @@ Outcome<Upgraded> Client::upgrade(const Request& request) {
 
 Outcome<Pending> Client::begin(Request request) {
   TRY(Connection connection, connector_());
-  CHECK(connection.send(head_of(request, request.body.empty() ? Framing::None : Framing::Length) + request.body));
+  CHECK(connection.send(head_of(request, request.body.empty() ? Framing::None : Framing::Length) +
+                        request.body));
   return Pending(std::move(connection), std::move(request));
 }
 

@@ -1,6 +1,6 @@
-// Client: docker's Engine API over one endpoint. Requests go out in the newest version this program speaks; an
-// older engine answers 400 and names its own, and the request is repeated in that. So the usual case needs no
-// round trip for negotiation.
+// Client: docker's Engine API over one endpoint. Requests go out in the newest version this program speaks;
+// an older engine answers 400 and names its own, and the request is repeated in that. So the usual case needs
+// no round trip for negotiation.
 #pragma once
 
 #include <functional>
@@ -36,19 +36,60 @@ struct Reply {
 
 /// Receives the body of a streamed answer piece by piece; a failure ends the transfer.
 using Sink = std::function<Outcome<void>(std::string_view)>;
-/// Gives the next piece of a request's body, an empty view at its end. The view stays valid until the next call.
-using Source = std::function<Outcome<std::string_view>()>;
+
+/// An answer whose head is there and whose body is read piece by piece.
+class BodyReader {
+ public:
+  BodyReader(Connection connection, ResponseParser parser, std::string body)
+      : connection_(std::move(connection)), parser_(std::move(parser)), body_(std::move(body)) {}
+
+  const ResponseHead& head() const { return parser_.head(); }
+  /// The next bytes, valid until the next call; empty at the end. Waits for them.
+  Outcome<std::string_view> next();
+
+ private:
+  friend class Client;
+  Connection connection_;
+  ResponseParser parser_;
+  std::string body_;
+  bool handed_out_ = false;
+};
+
+/// Sends the body of a request in chunks. Whatever the engine answers meanwhile is passed on at once, so that
+/// an engine that reports progress while it reads cannot block against a client that only writes.
+class BodyWriter {
+ public:
+  BodyWriter(Connection& connection, const Sink& sink) : connection_(connection), sink_(sink) {}
+
+  /// A Silent failure means that the engine reads no further; its answer says why.
+  Outcome<void> write(std::string_view bytes);
+
+ private:
+  friend class Client;
+  Outcome<void> push(std::string_view bytes);
+  Outcome<void> pull(Connection::Wait wait);
+  Outcome<void> finish();
+
+  Connection& connection_;
+  const Sink& sink_;
+  ResponseParser parser_;
+  std::string body_;
+  bool refused_ = false;
+};
+/// Writes the whole body of a request.
+using Producer = std::function<Outcome<void>(BodyWriter& body)>;
 
 /// A connection that the engine has turned into a raw stream (attach, exec).
 struct Upgraded {
-  Connection connection;  ///< buffered() may already hold the first bytes of the stream
+  Connection connection;     ///< buffered() may already hold the first bytes of the stream
   bool multiplexed = false;  ///< the engine says that stdout and stderr come in frames
 };
 
 /// A request that has been sent and whose answer comes when it comes.
 class Pending {
  public:
-  Pending(Connection connection, Request request) : connection_(std::move(connection)), request_(std::move(request)) {}
+  Pending(Connection connection, Request request)
+      : connection_(std::move(connection)), request_(std::move(request)) {}
 
   int fd() const { return connection_.fd(); }
   /// Takes what has arrived, without waiting. Body bytes are appended to body().
@@ -82,8 +123,10 @@ class Client {
   Outcome<Reply> call(const Request& request);
   /// The answer's body goes to `sink` as it arrives.
   Outcome<ResponseHead> stream(const Request& request, const Sink& sink);
-  /// The request's body comes from `source`, chunked; the engine may answer while it is still being sent.
-  Outcome<ResponseHead> upload(const Request& request, const Source& source, const Sink& sink);
+  /// The answer piece by piece, at the caller's pace.
+  Outcome<BodyReader> open_answer(const Request& request);
+  /// The request's body comes from `produce`, chunked; the engine may answer while it is still being sent.
+  Outcome<ResponseHead> upload(const Request& request, const Producer& produce, const Sink& sink);
   /// Asks for a raw stream (101 or, from old engines, 200 without length).
   Outcome<Upgraded> upgrade(const Request& request);
   /// Sends a request on a connection of its own and returns at once.
@@ -99,9 +142,9 @@ class Client {
   bool speaks(std::string_view version) const;
 
  private:
-  struct Exchange;
   Outcome<Connection> idle_or_new(bool& reused);
-  Outcome<Reply> attempt(const Request& request, const Sink* sink);
+  Outcome<BodyReader> attempt(const Request& request);
+  void keep(BodyReader& reader);
   bool adopt_older_version(const Failure& failure);
   std::string target(const Request& request) const;
   std::string head_of(const Request& request, Framing framing) const;

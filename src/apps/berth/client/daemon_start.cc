@@ -112,21 +112,25 @@ Result<pid_t> spawn(const std::string& program, const Log& log, int ready) {
   ::sigfillset(&all);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  ::posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   pid_t child = 0;
   int error = ::posix_spawnp(&child, program.c_str(), &actions, &attributes, arguments, environment.data());
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (error == ENOENT) {
-    return failure(Kind::NotFound,
-                   "no engine is running, and berthd was found neither beside this program nor on PATH: install it, "
-                   "or name a running engine with -H");
+    return failure(
+        Kind::NotFound,
+        "no engine is running, and berthd was found neither beside this program nor on PATH: install it, "
+        "or name a running engine with -H");
   }
   if (error != 0) return Error::from_errno("start", program, error);
   return child;
 }
 
-bool answers(const Endpoint& endpoint) { return connect(endpoint).has_value(); }
+bool answers(const Endpoint& endpoint) {
+  return connect(endpoint).has_value();
+}
 
 /// Another berthd holds the lock but does not serve yet, and nothing tells us when: look until it does.
 bool answers_soon(const Endpoint& endpoint) {
@@ -162,7 +166,8 @@ Result<void> wait_until_ready(pid_t child, int ready, const Log& log, const Endp
 
 Result<void> start_daemon(const Endpoint& endpoint) {
   if (::geteuid() != 0) {
-    return failure(Kind::Forbidden, "no engine listens on {}, and starting one needs root: run `sudo berth ...`",
+    return failure(Kind::Forbidden,
+                   "no engine listens on {}, and starting one needs root: run `sudo berth ...`",
                    endpoint.str());
   }
   std::string folder = parent_folder(endpoint.address);

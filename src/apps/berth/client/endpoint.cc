@@ -129,8 +129,16 @@ Result<sys::UniqueFd> connect_ssh(const Endpoint& endpoint) {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, theirs.get(), 0);
   ::posix_spawn_file_actions_adddup2(&actions, theirs.get(), 1);
+  // A session blocks signals; ssh must not inherit that.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t child = 0;
-  int error = ::posix_spawnp(&child, "ssh", &actions, nullptr, arguments.data(), environ);
+  int error = ::posix_spawnp(&child, "ssh", &actions, &attributes, arguments.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return Error::from_errno("start ssh for", endpoint.str(), error);
   return ours;
@@ -141,8 +149,10 @@ Result<sys::UniqueFd> connect_ssh(const Endpoint& endpoint) {
 std::string Endpoint::str() const {
   std::string host = address.find(':') != std::string::npos ? "[" + address + "]" : address;
   switch (scheme) {
-    case Scheme::Unix: return "unix://" + address;
-    case Scheme::Tcp: return fmt::format("tcp://{}:{}", host, port);
+    case Scheme::Unix:
+      return "unix://" + address;
+    case Scheme::Tcp:
+      return fmt::format("tcp://{}:{}", host, port);
     case Scheme::Ssh:
       return fmt::format("ssh://{}{}{}{}", user, user.empty() ? "" : "@", host,
                          port == 0 ? "" : ":" + std::to_string(port));
@@ -197,9 +207,12 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
 
 Result<sys::UniqueFd> connect(const Endpoint& endpoint) {
   switch (endpoint.scheme) {
-    case Endpoint::Scheme::Unix: return connect_unix(endpoint);
-    case Endpoint::Scheme::Tcp: return connect_tcp(endpoint);
-    case Endpoint::Scheme::Ssh: return connect_ssh(endpoint);
+    case Endpoint::Scheme::Unix:
+      return connect_unix(endpoint);
+    case Endpoint::Scheme::Tcp:
+      return connect_tcp(endpoint);
+    case Endpoint::Scheme::Ssh:
+      return connect_ssh(endpoint);
   }
   return failure(Kind::Internal, "unknown scheme of endpoint");
 }

@@ -22,12 +22,12 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
-/// The engine's own socket: /run/berth/berth.sock, or for others than root the one below $XDG_RUNTIME_DIR if it is
-/// there.
+/// The engine's own socket: /run/berth/berth.sock, or for others than root the one below $XDG_RUNTIME_DIR if
+/// it is there.
 Endpoint default_endpoint();
 
-/// "unix:///path", "tcp://host[:port]", "host:port", "ssh://[user@]host[:port]". The ports default to docker's 2375.
-/// Pure.
+/// "unix:///path", "tcp://host[:port]", "host:port", "ssh://[user@]host[:port]". The ports default to
+/// docker's 2375. Pure.
 Result<Endpoint> parse_endpoint(std::string_view text);
 
 /// A connected stream socket (blocking, CLOEXEC). Unavailable when nobody listens (errno_value() tells why).

@@ -22,12 +22,14 @@ std::string lower(std::string_view text) {
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) text.remove_suffix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
+    text.remove_suffix(1);
   return text;
 }
 
 Error malformed(std::string_view what) {
-  return failure(Kind::Corrupt, "malformed HTTP response: {}; is this the socket of a container engine?", what);
+  return failure(Kind::Corrupt, "malformed HTTP response: {}; is this the socket of a container engine?",
+                 what);
 }
 
 bool has_token(std::string_view value, std::string_view token) {
@@ -124,7 +126,8 @@ Result<void> ResponseParser::take_line(std::string_view line) {
     case State::Trailer:
       if (trim(line).empty()) state_ = State::Done;
       return {};
-    default: return {};
+    default:
+      return {};
   }
 }
 
@@ -168,7 +171,8 @@ Result<void> ResponseParser::feed(std::string_view& bytes, std::string& body) {
         body.append(bytes);
         bytes = {};
         break;
-      default: CHECK(feed_line(bytes));
+      default:
+        CHECK(feed_line(bytes));
     }
   }
   return {};
@@ -180,7 +184,8 @@ Result<void> ResponseParser::end_of_stream() {
   if (state_ == State::Head) {
     return failure(Kind::Unavailable, "the engine closed the connection without an answer");
   }
-  return failure(Kind::Unavailable, "unexpected EOF: the engine closed the connection in the middle of its answer");
+  return failure(Kind::Unavailable,
+                 "unexpected EOF: the engine closed the connection in the middle of its answer");
 }
 
 std::string percent_encode(std::string_view text, std::string_view keep) {
@@ -204,16 +209,18 @@ Query& Query::add(std::string_view key, std::string_view value) {
   return *this;
 }
 
-Query& Query::flag(std::string_view key, bool condition) { return condition ? add(key, "1") : *this; }
+Query& Query::flag(std::string_view key, bool condition) {
+  return condition ? add(key, "1") : *this;
+}
 
 Query& Query::add_unless_empty(std::string_view key, std::string_view value) {
   return value.empty() ? *this : add(key, value);
 }
 
-std::string request_head(std::string_view method, std::string_view target, const Headers& headers, Framing framing,
-                         uint64_t length, std::string_view content_type) {
-  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: api.berth.localhost\r\nUser-Agent: berth/{}\r\n", method,
-                                 target, BERTH_VERSION);
+std::string request_head(std::string_view method, std::string_view target, const Headers& headers,
+                         Framing framing, uint64_t length, std::string_view content_type) {
+  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: api.berth.localhost\r\nUser-Agent: berth/{}\r\n",
+                                 method, target, BERTH_VERSION);
   for (const auto& [name, value] : headers) {
     std::string clean = value;
     std::erase_if(clean, [](char c) { return c == '\r' || c == '\n'; });

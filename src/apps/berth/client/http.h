@@ -30,8 +30,8 @@ class ResponseParser {
   };
   explicit ResponseParser(Body body = Body::Expected) : expected_(body) {}
 
-  /// Consumes from the front of `bytes` and appends body bytes to `body`. Stops at the end of the response (or,
-  /// for 101, after the head): what stays in `bytes` belongs to what follows on the connection.
+  /// Consumes from the front of `bytes` and appends body bytes to `body`. Stops at the end of the response
+  /// (or, for 101, after the head): what stays in `bytes` belongs to what follows on the connection.
   Result<void> feed(std::string_view& bytes, std::string& body);
   /// The peer has closed: complete for bodies that end so, else an error.
   Result<void> end_of_stream();
@@ -87,7 +87,7 @@ enum class Framing {
 };
 
 /// The head of a request, ended by the blank line. Header values lose CR and LF.
-std::string request_head(std::string_view method, std::string_view target, const Headers& headers, Framing framing,
-                         uint64_t length, std::string_view content_type);
+std::string request_head(std::string_view method, std::string_view target, const Headers& headers,
+                         Framing framing, uint64_t length, std::string_view content_type);
 
 }  // namespace berth::cli::client

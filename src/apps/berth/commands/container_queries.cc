@@ -21,7 +21,8 @@ Outcome<int> top(Context& context, const Invocation& invocation) {
   client::Query query;
   std::vector<std::string> ps_options(arguments.begin() + 1, arguments.end());
   query.add_unless_empty("ps_args", fmt::format("{}", fmt::join(ps_options, " ")));
-  TRY(auto reply, context.engine().call({.path = path_of("containers", arguments[0], "top"), .query = query}));
+  TRY(auto reply,
+      context.engine().call({.path = path_of("containers", arguments[0], "top"), .query = query}));
   TRY(Json json, parse_json(reply.body));
   TRY(auto titles, json_strings(json, "Titles"));
   std::string text = fmt::format("{}\n", fmt::join(titles, "\t"));
@@ -92,11 +93,13 @@ Outcome<int> port(Context& context, const Invocation& invocation) {
   for (const auto& [inside, bindings] : ports.items()) {
     if (!wanted.empty() && inside != wanted) continue;
     for (const Json& binding : bindings) {
-      lines.push_back(wanted.empty() ? fmt::format("{} -> {}", inside, host_address(binding)) : host_address(binding));
+      lines.push_back(wanted.empty() ? fmt::format("{} -> {}", inside, host_address(binding))
+                                     : host_address(binding));
     }
   }
   if (lines.empty() && !wanted.empty()) {
-    return Failure::plain(fmt::format("Error: No public port '{}' published for {}", arguments[1], arguments[0]));
+    return Failure::plain(
+        fmt::format("Error: No public port '{}' published for {}", arguments[1], arguments[0]));
   }
   std::sort(lines.begin(), lines.end(), natural_less);
   for (const std::string& line : lines) context.out.line(line);

@@ -14,8 +14,12 @@ using gotemplate::Value;
 using output::ellipsis;
 using output::short_id;
 
-std::string text(const Json& object, std::string_view key) { return json_string(object, key).value_or(""); }
-int64_t number(const Json& object, std::string_view key) { return json_int(object, key).value_or(0); }
+std::string text(const Json& object, std::string_view key) {
+  return json_string(object, key).value_or("");
+}
+int64_t number(const Json& object, std::string_view key) {
+  return json_int(object, key).value_or(0);
+}
 
 /// Without the leading slash; of several names (links) the one without inner slashes.
 std::string names_text(const Json& container, Truncate truncate) {
@@ -40,7 +44,8 @@ std::string image_text(const Json& container, Truncate truncate) {
   auto reference = spec::Reference::parse(image);
   if (!reference) return image;
   auto plain = reference->without_tag_and_digest();
-  return reference->tag().empty() ? plain.familiar_string() : plain.with_tag(reference->tag()).familiar_string();
+  return reference->tag().empty() ? plain.familiar_string()
+                                  : plain.with_tag(reference->tag()).familiar_string();
 }
 
 std::string mounts_text(const Json& container, Truncate truncate, int& local_volumes) {
@@ -79,8 +84,8 @@ Value platform_value(const Json& container) {
   auto platform = descriptor->find("platform");
   if (platform == descriptor->end() || !platform->is_object()) return gotemplate::Nil{};
   std::string variant = text(*platform, "variant");
-  return fmt::format("{}/{}{}{}", text(*platform, "os"), text(*platform, "architecture"), variant.empty() ? "" : "/",
-                     variant);
+  return fmt::format("{}/{}{}{}", text(*platform, "os"), text(*platform, "architecture"),
+                     variant.empty() ? "" : "/", variant);
 }
 
 struct Port {
@@ -109,17 +114,29 @@ struct PortGroup {
 }  // namespace
 
 const Headings container_headings{
-    {"ID", "CONTAINER ID"},  {"Names", "NAMES"},   {"Image", "IMAGE"},       {"Command", "COMMAND"},
-    {"CreatedAt", "CREATED AT"}, {"RunningFor", "CREATED"}, {"Ports", "PORTS"}, {"State", "STATE"},
-    {"Status", "STATUS"},    {"Size", "SIZE"},     {"Labels", "LABELS"},     {"Mounts", "MOUNTS"},
-    {"LocalVolumes", "LOCAL VOLUMES"}, {"Networks", "NETWORKS"}, {"Platform", "PLATFORM"},
+    {"ID", "CONTAINER ID"},
+    {"Names", "NAMES"},
+    {"Image", "IMAGE"},
+    {"Command", "COMMAND"},
+    {"CreatedAt", "CREATED AT"},
+    {"RunningFor", "CREATED"},
+    {"Ports", "PORTS"},
+    {"State", "STATE"},
+    {"Status", "STATUS"},
+    {"Size", "SIZE"},
+    {"Labels", "LABELS"},
+    {"Mounts", "MOUNTS"},
+    {"LocalVolumes", "LOCAL VOLUMES"},
+    {"Networks", "NETWORKS"},
+    {"Platform", "PLATFORM"},
 };
 
 std::string ports_text(const Json& list) {
   std::vector<Port> ports;
   if (!list.is_array()) return {};
   for (const Json& port : list) {
-    ports.push_back({text(port, "IP"), number(port, "PrivatePort"), number(port, "PublicPort"), text(port, "Type")});
+    ports.push_back(
+        {text(port, "IP"), number(port, "PrivatePort"), number(port, "PublicPort"), text(port, "Type")});
   }
   std::sort(ports.begin(), ports.end(), [](const Port& left, const Port& right) {
     return std::tie(left.inside, left.ip, left.outside, left.protocol) <

@@ -49,14 +49,14 @@ Outcome<int> show(Context& context, const Invocation&) {
 Outcome<int> inspect(Context& context, const Invocation& invocation) {
   std::vector<std::string> names = invocation.arguments();
   if (names.empty()) names.emplace_back("default");
-  return inspect_each(context, names, invocation.text("format"),
-                      [&](const std::string& name) -> Outcome<std::string> {
-                        if (name != "default") return no_such_context(name);
-                        // Written by hand to keep docker's order of fields.
-                        return fmt::format(
-                            R"({{"Name":"default","Metadata":{{}},"Endpoints":{{"docker":{{"Host":{},"SkipTLSVerify":false}}}},"TLSMaterial":{{}},"Storage":{{"MetadataPath":"\u003cIN MEMORY\u003e","TLSPath":"\u003cIN MEMORY\u003e"}}}})",
-                            to_json(Json(context.endpoint().str())));
-                      });
+  return inspect_each(
+      context, names, invocation.text("format"), [&](const std::string& name) -> Outcome<std::string> {
+        if (name != "default") return no_such_context(name);
+        // Written by hand to keep docker's order of fields.
+        return fmt::format(
+            R"({{"Name":"default","Metadata":{{}},"Endpoints":{{"docker":{{"Host":{},"SkipTLSVerify":false}}}},"TLSMaterial":{{}},"Storage":{{"MetadataPath":"\u003cIN MEMORY\u003e","TLSPath":"\u003cIN MEMORY\u003e"}}}})",
+            to_json(Json(context.endpoint().str())));
+      });
 }
 
 Outcome<int> use(Context& context, const Invocation& invocation) {

@@ -31,14 +31,18 @@ struct Usage {
 int64_t number(const Json& object, std::string_view key, int64_t fallback = 0) {
   return json_int(object, key, fallback).value_or(fallback);
 }
-bool flag(const Json& object, std::string_view key) { return json_bool(object, key).value_or(false); }
+bool flag(const Json& object, std::string_view key) {
+  return json_bool(object, key).value_or(false);
+}
 
 Outcome<Usage> ask(Context& context) {
   TRY(auto reply, context.engine().call({.path = "/system/df"}));
   TRY(Json json, parse_json(reply.body, {.max_bytes = 256u << 20}));
   Usage usage;
-  for (auto [key, list] : {std::pair{"Images", &usage.images}, {"Containers", &usage.containers},
-                           {"Volumes", &usage.volumes}, {"BuildCache", &usage.builds}}) {
+  for (auto [key, list] : {std::pair{"Images", &usage.images},
+                           {"Containers", &usage.containers},
+                           {"Volumes", &usage.volumes},
+                           {"BuildCache", &usage.builds}}) {
     if (auto found = json.find(key); found != json.end() && found->is_array()) *list = *found;
   }
   usage.layers = number(json, "LayersSize");
@@ -146,10 +150,11 @@ Outcome<int> summary(Context& context, const Usage& usage, const std::string& fo
 
 // ---- verbose ----
 
-const Headings build_headings{{"ID", "CACHE ID"},          {"Parent", "PARENT"},       {"CacheType", "CACHE TYPE"},
-                              {"Size", "SIZE"},            {"CreatedSince", "CREATED"}, {"LastUsedSince", "LAST USED"},
-                              {"UsageCount", "USAGE"},     {"InUse", "IN USE"},        {"Shared", "SHARED"},
-                              {"Description", "DESCRIPTION"}};
+const Headings build_headings{{"ID", "CACHE ID"},          {"Parent", "PARENT"},
+                              {"CacheType", "CACHE TYPE"}, {"Size", "SIZE"},
+                              {"CreatedSince", "CREATED"}, {"LastUsedSince", "LAST USED"},
+                              {"UsageCount", "USAGE"},     {"InUse", "IN USE"},
+                              {"Shared", "SHARED"},        {"Description", "DESCRIPTION"}};
 
 RowFields build_row(const Json& build, Truncate truncate, Timestamp now) {
   auto text = [&](std::string_view key) { return json_string(build, key).value_or(""); };
@@ -195,8 +200,8 @@ Rows all_rows(const Usage& usage, Truncate truncate) {
   return rows;
 }
 
-Outcome<void> section(Context& context, std::string_view title, std::string_view format, const Headings& headings,
-                      std::vector<RowFields> rows) {
+Outcome<void> section(Context& context, std::string_view title, std::string_view format,
+                      const Headings& headings, std::vector<RowFields> rows) {
   context.out.write(title);
   TRY(Listing listing, Listing::create(std::string(format), headings, "*formatter.diskUsageContext"));
   for (RowFields& row : rows) CHECK(listing.add(std::move(row)));
@@ -210,17 +215,20 @@ Outcome<int> verbose_tables(Context& context, const Usage& usage) {
                 "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t"
                 "{{.UniqueSize}}\t{{.Containers}}",
                 image_headings, std::move(rows.images)));
-  CHECK(section(context, "\nContainers space usage:\n\n",
-                "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t"
-                "{{.Names}}",
-                container_headings, std::move(rows.containers)));
-  CHECK(section(context, "\nLocal Volumes space usage:\n\n", "table {{.Name}}\t{{.Links}}\t{{.Size}}", volume_headings,
-                std::move(rows.volumes)));
-  std::string title = fmt::format("\nBuild cache usage: {}\n\n", human_size(static_cast<double>(usage.build_bytes)));
-  CHECK(section(context, title,
-                "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t"
-                "{{.Shared}}",
-                build_headings, std::move(rows.builds)));
+  CHECK(section(
+      context, "\nContainers space usage:\n\n",
+      "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t"
+      "{{.Names}}",
+      container_headings, std::move(rows.containers)));
+  CHECK(section(context, "\nLocal Volumes space usage:\n\n", "table {{.Name}}\t{{.Links}}\t{{.Size}}",
+                volume_headings, std::move(rows.volumes)));
+  std::string title =
+      fmt::format("\nBuild cache usage: {}\n\n", human_size(static_cast<double>(usage.build_bytes)));
+  CHECK(section(
+      context, title,
+      "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t"
+      "{{.Shared}}",
+      build_headings, std::move(rows.builds)));
   return 0;
 }
 
@@ -229,10 +237,13 @@ Outcome<int> verbose_template(Context& context, const Usage& usage, const std::s
   if (!parsed) return refuse("template parsing error: {}", parsed.error().message());
   Rows rows = all_rows(usage, Truncate::No);
   gotemplate::Object root{gotemplate::Shape::Struct, "*formatter.diskUsageContext", {}};
-  for (auto [name, list] : {std::pair{"Images", &rows.images}, {"Containers", &rows.containers},
-                            {"Volumes", &rows.volumes}, {"BuildCache", &rows.builds}}) {
+  for (auto [name, list] : {std::pair{"Images", &rows.images},
+                            {"Containers", &rows.containers},
+                            {"Volumes", &rows.volumes},
+                            {"BuildCache", &rows.builds}}) {
     gotemplate::List values;
-    for (RowFields& row : *list) values.emplace_back(gotemplate::Object{gotemplate::Shape::Row, "", std::move(row)});
+    for (RowFields& row : *list)
+      values.emplace_back(gotemplate::Object{gotemplate::Shape::Row, "", std::move(row)});
     root.fields.emplace_back(name, std::move(values));
   }
   std::string text;
@@ -252,8 +263,9 @@ Outcome<int> disk_usage(Context& context, const Invocation& invocation) {
   }
   if (table) format = "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
   if (format == "raw") {
-    format = "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\n"
-             "reclaimable: {{.Reclaimable}}\n";
+    format =
+        "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\n"
+        "reclaimable: {{.Reclaimable}}\n";
   }
   return summary(context, usage, format);
 }

@@ -34,8 +34,9 @@ Outcome<Value> event_value(std::string_view json) {
 
 /// Fields under the names that templates use.
 Value for_fields(const Value& event) {
-  constexpr std::array names{std::pair{"status", "Status"}, std::pair{"id", "ID"},      std::pair{"from", "From"},
-                             std::pair{"scope", "Scope"},   std::pair{"time", "Time"},  std::pair{"timeNano", "TimeNano"}};
+  constexpr std::array names{std::pair{"status", "Status"}, std::pair{"id", "ID"},
+                             std::pair{"from", "From"},     std::pair{"scope", "Scope"},
+                             std::pair{"time", "Time"},     std::pair{"timeNano", "TimeNano"}};
   Object renamed = *event.object();
   renamed.type_name = "*events.Message";
   for (auto [json_name, go_name] : names) {
@@ -62,8 +63,8 @@ Outcome<std::string> readable(std::string_view json) {
   if (nanoseconds == 0) nanoseconds = json_int(event, "time").value_or(0) * 1'000'000'000;
   if (nanoseconds != 0) line = output::local_rfc3339(from_unix_nanoseconds(nanoseconds)) + " ";
   Json actor = event.value("Actor", Json::object());
-  line += fmt::format("{} {} {}", json_string(event, "Type").value_or(""), json_string(event, "Action").value_or(""),
-                      json_string(actor, "ID").value_or(""));
+  line += fmt::format("{} {} {}", json_string(event, "Type").value_or(""),
+                      json_string(event, "Action").value_or(""), json_string(actor, "ID").value_or(""));
   std::vector<std::string> attributes;
   for (const auto& [name, value] :
        json_string_map(actor, "Attributes").value_or(std::map<std::string, std::string>())) {
@@ -96,11 +97,12 @@ Outcome<int> events(Context& context, const Invocation& invocation) {
     context.out.line(line);
     return {};
   };
-  CHECK(context.engine().stream({.path = "/events", .query = query}, [&](std::string_view bytes) -> Outcome<void> {
-    CHECK(cutter.feed(bytes, show));
-    context.out.flush();
-    return {};
-  }));
+  CHECK(context.engine().stream({.path = "/events", .query = query},
+                                [&](std::string_view bytes) -> Outcome<void> {
+                                  CHECK(cutter.feed(bytes, show));
+                                  context.out.flush();
+                                  return {};
+                                }));
   return 0;
 }
 

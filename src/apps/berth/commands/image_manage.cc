@@ -22,7 +22,9 @@ Outcome<int> tag(Context& context, const Invocation& invocation) {
   const std::string& target = invocation.argument(1);
   CHECK(check_name(source));
   auto reference = spec::Reference::parse(target);
-  if (!reference) return refuse("Error parsing reference: \"{}\" is not a valid repository/tag: {}", target, reference.error().message());
+  if (!reference)
+    return refuse("Error parsing reference: \"{}\" is not a valid repository/tag: {}", target,
+                  reference.error().message());
   if (reference->digest()) return refuse("refusing to create a tag with a digest reference");
   std::string name = reference->tag().empty() ? "latest" : reference->tag();
   CHECK(context.engine().call({.method = "POST",
@@ -62,9 +64,12 @@ Outcome<int> remove(Context& context, const Invocation& invocation) {
 }
 
 constexpr std::array remove_flags{
-    Flag{'f', "force", Type::Bool, "Remove the image even if it has other names or stopped containers use it"},
+    Flag{'f', "force", Type::Bool,
+         "Remove the image even if it has other names or stopped containers use it"},
     Flag{.name = "no-prune", .help = "Keep untagged parents"},
-    Flag{.name = "platform", .type = Type::Strings, .help = "Remove only these platforms of the image (os/arch)"},
+    Flag{.name = "platform",
+         .type = Type::Strings,
+         .help = "Remove only these platforms of the image (os/arch)"},
 };
 
 }  // namespace

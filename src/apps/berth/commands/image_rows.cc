@@ -21,16 +21,25 @@ std::string size_or_unknown(int64_t size) {
 }  // namespace
 
 const Headings image_headings{
-    {"ID", "IMAGE ID"},        {"Repository", "REPOSITORY"}, {"Tag", "TAG"},           {"Digest", "DIGEST"},
-    {"CreatedSince", "CREATED"}, {"CreatedAt", "CREATED AT"}, {"Size", "SIZE"},        {"Containers", "CONTAINERS"},
-    {"VirtualSize", "SIZE"},   {"SharedSize", "SHARED SIZE"}, {"UniqueSize", "UNIQUE SIZE"},
+    {"ID", "IMAGE ID"},
+    {"Repository", "REPOSITORY"},
+    {"Tag", "TAG"},
+    {"Digest", "DIGEST"},
+    {"CreatedSince", "CREATED"},
+    {"CreatedAt", "CREATED AT"},
+    {"Size", "SIZE"},
+    {"Containers", "CONTAINERS"},
+    {"VirtualSize", "SIZE"},
+    {"SharedSize", "SHARED SIZE"},
+    {"UniqueSize", "UNIQUE SIZE"},
 };
 
 bool is_dangling(const Json& image) {
   auto tags = strings(image, "RepoTags");
   auto digests = strings(image, "RepoDigests");
   if (tags.empty() && digests.empty()) return true;
-  return tags.size() == 1 && tags[0] == "<none>:<none>" && digests.size() == 1 && digests[0] == "<none>@<none>";
+  return tags.size() == 1 && tags[0] == "<none>:<none>" && digests.size() == 1 &&
+         digests[0] == "<none>@<none>";
 }
 
 std::vector<ImageName> image_names(const Json& image, Digests digests) {
@@ -38,7 +47,8 @@ std::vector<ImageName> image_names(const Json& image, Digests digests) {
   std::map<std::string, std::vector<std::string>> digests_of;
   for (const std::string& text : strings(image, "RepoDigests")) {
     auto reference = spec::Reference::parse(text);
-    if (reference && reference->digest()) digests_of[reference->familiar_name()].push_back(reference->digest()->str());
+    if (reference && reference->digest())
+      digests_of[reference->familiar_name()].push_back(reference->digest()->str());
   }
   std::vector<ImageName> names;
   std::map<std::string, bool> tagged;
@@ -83,7 +93,8 @@ RowFields image_row(const Json& image, const ImageName& name, Truncate truncate,
   row.emplace_back("Containers", containers < 0 ? std::string("N/A") : fmt::format("{}", containers));
   row.emplace_back("VirtualSize", output::human_size(static_cast<double>(size)));
   row.emplace_back("SharedSize", size_or_unknown(shared));
-  row.emplace_back("UniqueSize", shared < 0 || size < 0 ? std::string("N/A") : size_or_unknown(size - shared));
+  row.emplace_back("UniqueSize",
+                   shared < 0 || size < 0 ? std::string("N/A") : size_or_unknown(size - shared));
   return row;
 }
 

@@ -39,7 +39,8 @@ Outcome<int> save(Context& context, const Invocation& invocation) {
 
 Outcome<int> load(Context& context, const Invocation& invocation) {
   std::string input = invocation.text("input");
-  if (input.empty() && ::isatty(STDIN_FILENO) == 1) return refuse("requested load from stdin, but stdin is empty");
+  if (input.empty() && ::isatty(STDIN_FILENO) == 1)
+    return refuse("requested load from stdin, but stdin is empty");
   sys::UniqueFd file;
   if (!input.empty() && input != "-") {
     TRY(file, open_input(input));
@@ -49,7 +50,7 @@ Outcome<int> load(Context& context, const Invocation& invocation) {
   Request request{.method = "POST", .path = "/images/load", .content_type = "application/x-tar"};
   request.query.add("quiet", quiet ? "1" : "0").add_unless_empty("platform", platform);
   Progress progress(context.out);
-  CHECK(context.engine().upload(request, read_from(file ? file.get() : STDIN_FILENO),
+  CHECK(context.engine().upload(request, content_of(file ? file.get() : STDIN_FILENO),
                                 [&](std::string_view bytes) { return progress.feed(bytes); }));
   CHECK(progress.finish());
   return 0;
@@ -76,7 +77,7 @@ Outcome<int> import(Context& context, const Invocation& invocation) {
     } else if (::isatty(STDIN_FILENO) == 1) {
       return refuse("requested import from stdin, but stdin is a terminal");
     }
-    CHECK(context.engine().upload(request, read_from(file ? file.get() : STDIN_FILENO), show));
+    CHECK(context.engine().upload(request, content_of(file ? file.get() : STDIN_FILENO), show));
   }
   CHECK(progress.finish());
   return 0;
@@ -114,7 +115,8 @@ Outcome<int> push(Context& context, const Invocation& invocation) {
   TRY(client::Headers headers, registry_auth_header(context, reference.str()));
   // Old engines insist on the header, even if it says nothing.
   if (headers.empty()) headers.emplace_back("X-Registry-Auth", "e30=");
-  Request request{.method = "POST", .path = image_path(reference.familiar_name(), "push"), .headers = headers};
+  Request request{
+      .method = "POST", .path = image_path(reference.familiar_name(), "push"), .headers = headers};
   request.query.add_unless_empty("tag", reference.tag()).add_unless_empty("platform", platform);
   Progress progress(context.out, quiet ? Progress::Quiet::Yes : Progress::Quiet::No);
   CHECK(context.engine().stream(request, [&](std::string_view bytes) { return progress.feed(bytes); }));
@@ -128,9 +130,8 @@ Outcome<int> bootstrap(Context& context, const Invocation& invocation) {
   query.add("image", invocation.argument(0));
   bool quiet = invocation.on("quiet");
   std::string id;
-  Progress progress(context.out, quiet ? Progress::Quiet::Yes : Progress::Quiet::No, [&](const Json& aux) {
-    id = json_string(aux, "ID").value_or("");
-  });
+  Progress progress(context.out, quiet ? Progress::Quiet::Yes : Progress::Quiet::No,
+                    [&](const Json& aux) { id = json_string(aux, "ID").value_or(""); });
   CHECK(context.engine().stream({.method = "POST", .path = "/berth/bootstrap", .query = query},
                                 [&](std::string_view bytes) { return progress.feed(bytes); }));
   CHECK(progress.finish());
@@ -138,21 +139,26 @@ Outcome<int> bootstrap(Context& context, const Invocation& invocation) {
   return 0;
 }
 
-constexpr Flag platform_flag{.name = "platform", .type = Type::String, .help = "Platform of a multi-platform image (os/arch)"};
-constexpr Flag trust_flag{.name = "disable-content-trust", .fallback = "true", .visibility = Visibility::Hidden};
+constexpr Flag platform_flag{
+    .name = "platform", .type = Type::String, .help = "Platform of a multi-platform image (os/arch)"};
+constexpr Flag trust_flag{
+    .name = "disable-content-trust", .fallback = "true", .visibility = Visibility::Hidden};
 constexpr std::array save_flags{
     Flag{'o', "output", Type::String, "Write to this file instead of standard output"}, platform_flag};
-constexpr std::array load_flags{Flag{'i', "input", Type::String, "Read from this file instead of standard input"},
-                                platform_flag, Flag{'q', "quiet", Type::Bool, "Say only what was loaded"}};
+constexpr std::array load_flags{
+    Flag{'i', "input", Type::String, "Read from this file instead of standard input"}, platform_flag,
+    Flag{'q', "quiet", Type::Bool, "Say only what was loaded"}};
 constexpr std::array import_flags{
     Flag{'c', "change", Type::List, "Apply a Dockerfile instruction to the image"},
     Flag{'m', "message", Type::String, "Comment of the image"},
     platform_flag,
 };
-constexpr std::array pull_flags{Flag{'a', "all-tags", Type::Bool, "Download all tags of the repository"}, trust_flag,
-                                platform_flag, Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
-constexpr std::array push_flags{Flag{'a', "all-tags", Type::Bool, "Upload all tags of the repository"}, trust_flag,
-                                platform_flag, Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
+constexpr std::array pull_flags{Flag{'a', "all-tags", Type::Bool, "Download all tags of the repository"},
+                                trust_flag, platform_flag,
+                                Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
+constexpr std::array push_flags{Flag{'a', "all-tags", Type::Bool, "Upload all tags of the repository"},
+                                trust_flag, platform_flag,
+                                Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
 constexpr std::array bootstrap_flags{Flag{'q', "quiet", Type::Bool, "Print only the image's id"}};
 
 }  // namespace
@@ -199,7 +205,8 @@ const Command bootstrap_command{
     .flags = bootstrap_flags,
     .arity = grammar::exactly(1),
     .action = bootstrap,
-    .description = "Make a base image without a registry: \"busybox\" from the host's static busybox, \"debian:SUITE\"\n"
-                   "from the distribution's signed packages."};
+    .description =
+        "Make a base image without a registry: \"busybox\" from the host's static busybox, \"debian:SUITE\"\n"
+        "from the distribution's signed packages."};
 
 }  // namespace berth::cli::commands

@@ -97,7 +97,8 @@ class InfoText {
     line(" Runtimes", fmt::format("{}", fmt::join(names, " ")));
     line(" Default Runtime", get(info_, "DefaultRuntime"));
     line(" Init Binary", get(info_, "InitBinary"));
-    for (auto [name, key] : {std::pair{" containerd version", "ContainerdCommit"}, {" runc version", "RuncCommit"},
+    for (auto [name, key] : {std::pair{" containerd version", "ContainerdCommit"},
+                             {" runc version", "RuncCommit"},
                              {" init version", "InitCommit"}}) {
       line(name, get(object(key), "ID"));
     }
@@ -191,7 +192,8 @@ Value client_info(Context& context) {
 
 Outcome<int> by_template(Context& context, const std::string& format, const std::string& body) {
   auto parsed = gotemplate::Template::parse(format == "json" ? "{{json .}}" : format);
-  if (!parsed) return Failure::client(fmt::format("template parsing error: {}", parsed.error().message()), 64);
+  if (!parsed)
+    return Failure::client(fmt::format("template parsing error: {}", parsed.error().message()), 64);
   TRY(Value document, gotemplate::parse_document(body, gotemplate::Typing::Typed));
   const Object* fields = document.object();
   if (fields == nullptr) return refuse("the engine's answer is not a JSON object");
@@ -213,8 +215,8 @@ Outcome<int> info(Context& context, const Invocation& invocation) {
     if (!reply) return reply.error();
     return by_template(context, format, reply->body);
   }
-  context.out.print("Client:\n Version:    {}\n Context:    default\n Debug Mode: {}\n\nServer:\n", BERTH_VERSION,
-                    context.options().debug);
+  context.out.print("Client:\n Version:    {}\n Context:    default\n Debug Mode: {}\n\nServer:\n",
+                    BERTH_VERSION, context.options().debug);
   if (!reply) return reply.error();
   TRY(Json json, parse_json(reply->body));
   if (!json.is_object()) return refuse("the engine's answer is not a JSON object");

@@ -28,10 +28,11 @@ Outcome<std::string> fetch_container(Context& context, const std::string& name, 
   return fetch(context, {.path = path_of("containers", name, "json"), .query = Query().flag("size", size)});
 }
 
-Outcome<std::string> fetch_image(Context& context, const std::string& name, const std::string& platform_json) {
+Outcome<std::string> fetch_image(Context& context, const std::string& name,
+                                 const std::string& platform_json) {
   CHECK(check_name(name));
-  return fetch(context,
-               {.path = image_path(name, "json"), .query = Query().add_unless_empty("platform", platform_json)});
+  return fetch(context, {.path = image_path(name, "json"),
+                         .query = Query().add_unless_empty("platform", platform_json)});
 }
 
 Outcome<std::string> fetch_network(Context& context, const std::string& name, bool verbose) {
@@ -45,9 +46,9 @@ Outcome<std::string> fetch_volume(Context& context, const std::string& name) {
 }
 
 Outcome<int> inspect_containers(Context& context, const Invocation& invocation) {
-  return inspect_each(context, invocation.arguments(), invocation.text("format"), [&](const std::string& name) {
-    return fetch_container(context, name, invocation.on("size"));
-  });
+  return inspect_each(
+      context, invocation.arguments(), invocation.text("format"),
+      [&](const std::string& name) { return fetch_container(context, name, invocation.on("size")); });
 }
 
 Outcome<int> inspect_images(Context& context, const Invocation& invocation) {
@@ -57,9 +58,9 @@ Outcome<int> inspect_images(Context& context, const Invocation& invocation) {
 }
 
 Outcome<int> inspect_networks(Context& context, const Invocation& invocation) {
-  return inspect_each(context, invocation.arguments(), invocation.text("format"), [&](const std::string& name) {
-    return fetch_network(context, name, invocation.on("verbose"));
-  });
+  return inspect_each(
+      context, invocation.arguments(), invocation.text("format"),
+      [&](const std::string& name) { return fetch_network(context, name, invocation.on("verbose")); });
 }
 
 Outcome<int> inspect_volumes(Context& context, const Invocation& invocation) {
@@ -78,10 +79,14 @@ constexpr std::array kinds{KindName{Kind::Container, "container"}, KindName{Kind
 
 Outcome<std::string> fetch_kind(Context& context, Kind kind, const std::string& name, bool size) {
   switch (kind) {
-    case Kind::Container: return fetch_container(context, name, size);
-    case Kind::Image: return fetch_image(context, name, "");
-    case Kind::Network: return fetch_network(context, name, false);
-    case Kind::Volume: return fetch_volume(context, name);
+    case Kind::Container:
+      return fetch_container(context, name, size);
+    case Kind::Image:
+      return fetch_image(context, name, "");
+    case Kind::Network:
+      return fetch_network(context, name, false);
+    case Kind::Volume:
+      return fetch_volume(context, name);
   }
   return refuse("unknown type");
 }
@@ -94,7 +99,10 @@ bool skippable(const Failure& failure) {
 
 Outcome<int> inspect(Context& context, const Invocation& invocation) {
   std::string type = invocation.text("type");
-  if (invocation.given("type") && type.empty()) return refuse("type is empty: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"");
+  if (invocation.given("type") && type.empty())
+    return refuse(
+        "type is empty: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", "
+        "\"plugin\", \"secret\", \"service\", \"task\", \"volume\"");
   bool known = type.empty();
   for (const KindName& kind : kinds) known = known || kind.name == type;
   if (!known) {
@@ -102,22 +110,23 @@ Outcome<int> inspect(Context& context, const Invocation& invocation) {
     for (std::string_view other : swarm) {
       if (type == other) return refuse("berth has no objects of type \"{}\"", type);
     }
-    return refuse("unknown type: \"{}\": must be one of \"container\", \"image\", \"network\", \"volume\"", type);
+    return refuse("unknown type: \"{}\": must be one of \"container\", \"image\", \"network\", \"volume\"",
+                  type);
   }
   bool size = invocation.on("size");
-  return inspect_each(
-      context, invocation.arguments(), invocation.text("format"), [&](const std::string& name) -> Outcome<std::string> {
-        for (const KindName& kind : kinds) {
-          if (!type.empty() && kind.name != type) continue;
-          auto document = fetch_kind(context, kind.kind, name, size);
-          if (!document && type.empty() && skippable(document.error())) continue;
-          if (document && size && kind.kind != Kind::Container) {
-            context.warn(fmt::format("--size ignored for {}", kind.name));
-          }
-          return document;
-        }
-        return Failure::plain(fmt::format("Error: No such object: {}", name));
-      });
+  return inspect_each(context, invocation.arguments(), invocation.text("format"),
+                      [&](const std::string& name) -> Outcome<std::string> {
+                        for (const KindName& kind : kinds) {
+                          if (!type.empty() && kind.name != type) continue;
+                          auto document = fetch_kind(context, kind.kind, name, size);
+                          if (!document && type.empty() && skippable(document.error())) continue;
+                          if (document && size && kind.kind != Kind::Container) {
+                            context.warn(fmt::format("--size ignored for {}", kind.name));
+                          }
+                          return document;
+                        }
+                        return Failure::plain(fmt::format("Error: No such object: {}", name));
+                      });
 }
 
 constexpr Flag format_flag{'f', "format", Type::String, inspect_format_help};
@@ -130,9 +139,12 @@ constexpr std::array inspect_flags{
 constexpr std::array container_flags{format_flag, size_flag};
 constexpr std::array image_flags{
     format_flag,
-    Flag{.name = "platform", .type = Type::String, .help = "Inspect this platform of a multi-platform image (os/arch)"},
+    Flag{.name = "platform",
+         .type = Type::String,
+         .help = "Inspect this platform of a multi-platform image (os/arch)"},
 };
-constexpr std::array network_flags{format_flag, Flag{'v', "verbose", Type::Bool, "Show more, for diagnostics"}};
+constexpr std::array network_flags{format_flag,
+                                   Flag{'v', "verbose", Type::Bool, "Show more, for diagnostics"}};
 constexpr std::array volume_flags{format_flag};
 
 }  // namespace

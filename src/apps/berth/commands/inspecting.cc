@@ -53,7 +53,9 @@ class Reformatter {
         out_ += c;
         new_line();
         break;
-      case ':': out_ += indent_ ? ": " : ":"; break;
+      case ':':
+        out_ += indent_ ? ": " : ":";
+        break;
       default:
         in_string_ = c == '"';
         out_ += c;
@@ -84,7 +86,8 @@ class TemplatePrinter {
  public:
   static Outcome<TemplatePrinter> create(const std::string& format) {
     auto parsed = Template::parse(format);
-    if (!parsed) return Failure::client(fmt::format("template parsing error: {}", parsed.error().message()), 64);
+    if (!parsed)
+      return Failure::client(fmt::format("template parsing error: {}", parsed.error().message()), 64);
     return TemplatePrinter(std::move(*parsed));
   }
 
@@ -114,7 +117,8 @@ Outcome<int> report_all(Context& context, const std::vector<Failure>& failures) 
   return failures.empty() ? 0 : 1;
 }
 
-Outcome<int> print_json(Context& context, const std::vector<std::string>& names, bool indent, const Fetch& fetch) {
+Outcome<int> print_json(Context& context, const std::vector<std::string>& names, bool indent,
+                        const Fetch& fetch) {
   std::string list;
   std::vector<Failure> failures;
   for (const std::string& name : names) {
@@ -136,8 +140,12 @@ Outcome<int> print_json(Context& context, const std::vector<std::string>& names,
 
 }  // namespace
 
-Result<std::string> indent_json(std::string_view json) { return reformat(json, true); }
-Result<std::string> compact_json(std::string_view json) { return reformat(json, false); }
+Result<std::string> indent_json(std::string_view json) {
+  return reformat(json, true);
+}
+Result<std::string> compact_json(std::string_view json) {
+  return reformat(json, false);
+}
 
 Outcome<int> inspect_each(Context& context, const std::vector<std::string>& names, const std::string& format,
                           const Fetch& fetch) {

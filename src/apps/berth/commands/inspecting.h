@@ -12,8 +12,8 @@ namespace berth::cli::commands {
 /// Fetches the JSON document of one object.
 using Fetch = std::function<Outcome<std::string>(const std::string& name)>;
 
-/// Prints the documents of all names: a JSON list, or one template result per line. What cannot be found is reported
-/// at the end, after what could. `format`: "", "json" or a template.
+/// Prints the documents of all names: a JSON list, or one template result per line. What cannot be found is
+/// reported at the end, after what could. `format`: "", "json" or a template.
 Outcome<int> inspect_each(Context& context, const std::vector<std::string>& names, const std::string& format,
                           const Fetch& fetch);
 

@@ -18,12 +18,13 @@ constexpr std::string_view table =
     "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 constexpr std::string_view raw =
     "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n"
-    "state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\n"
+    "state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels "
+    "1 0}}\n"
     "ports: {{- pad .Ports 1 0}}\n";
 
 Outcome<int> list(Context& context, const Invocation& invocation) {
-  std::string format =
-      choose_format(context, invocation, "ps", {.table = table, .raw = raw, .raw_quiet = "container_id: {{.ID}}"});
+  std::string format = choose_format(context, invocation, "ps",
+                                     {.table = table, .raw = raw, .raw_quiet = "container_id: {{.ID}}"});
   bool size = invocation.on("size");
   if (size && format == table) format += "\t{{.Size}}";
   if (size && format == raw) format += "size: {{.Size}}\n";

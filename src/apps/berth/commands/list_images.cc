@@ -20,7 +20,8 @@ using grammar::Type;
 using grammar::Visibility;
 
 constexpr std::string_view table =
-    "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
+    "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{if .CreatedSince "
+    "}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
 constexpr std::string_view digest_table =
     "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t"
     "{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
@@ -51,7 +52,8 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
   Truncate truncate = invocation.on("no-trunc") ? Truncate::No : Truncate::Yes;
   Timestamp time = now();
   for (const Json& image : images) {
-    for (const ImageName& name : image_names(image, digests || shows_digest ? Digests::Show : Digests::Hide)) {
+    for (const ImageName& name :
+         image_names(image, digests || shows_digest ? Digests::Show : Digests::Hide)) {
       CHECK(listing.add(image_row(image, name, truncate, time)));
     }
   }
@@ -78,11 +80,12 @@ RowFields history_row(const Json& entry, Truncate truncate, bool human, Timestam
   RowFields row;
   row.emplace_back("ID", cut ? output::short_id(id) : id);
   row.emplace_back("CreatedAt", never ? std::string("N/A") : output::local_rfc3339_seconds(time));
-  row.emplace_back("CreatedSince",
-                   never ? std::string("N/A")
-                         : human ? output::time_ago(time, now) : output::local_rfc3339_seconds(time));
+  row.emplace_back("CreatedSince", never   ? std::string("N/A")
+                                   : human ? output::time_ago(time, now)
+                                           : output::local_rfc3339_seconds(time));
   row.emplace_back("CreatedBy", cut ? output::ellipsis(by, 45) : by);
-  row.emplace_back("Size", human ? output::human_size(static_cast<double>(size), 3) : fmt::format("{}", size));
+  row.emplace_back("Size",
+                   human ? output::human_size(static_cast<double>(size), 3) : fmt::format("{}", size));
   row.emplace_back("Comment", json_string(entry, "Comment").value_or(""));
   return row;
 }
@@ -92,8 +95,9 @@ Outcome<int> history(Context& context, const Invocation& invocation) {
   bool human = invocation.on("human");
   std::string format =
       choose_format(context, invocation, "history", {.table = human ? history_table : history_exact_table});
-  const Headings headings{{"ID", "IMAGE"},        {"CreatedSince", "CREATED"}, {"CreatedAt", "CREATED AT"},
-                          {"CreatedBy", "CREATED BY"}, {"Size", "SIZE"},       {"Comment", "COMMENT"}};
+  const Headings headings{
+      {"ID", "IMAGE"},  {"CreatedSince", "CREATED"}, {"CreatedAt", "CREATED AT"}, {"CreatedBy", "CREATED BY"},
+      {"Size", "SIZE"}, {"Comment", "COMMENT"}};
   TRY(Listing listing, Listing::create(format, headings, "*image.historyContext"));
   TRY(std::string platform, platform_json(invocation.text("platform")));
   TRY(auto reply, context.engine().call({.path = client::image_path(invocation.argument(0), "history"),
@@ -119,7 +123,9 @@ constexpr std::array history_flags{
     Flag{.name = "format", .type = Type::String, .help = list_format_help},
     Flag{'H', "human", Type::Bool, "Show sizes and times for people to read", "true"},
     Flag{.name = "no-trunc", .help = "Show ids and commands in full"},
-    Flag{.name = "platform", .type = Type::String, .help = "Show this platform of a multi-platform image (os/arch)"},
+    Flag{.name = "platform",
+         .type = Type::String,
+         .help = "Show this platform of a multi-platform image (os/arch)"},
     Flag{'q', "quiet", Type::Bool, "Show only ids"},
 };
 

@@ -17,7 +17,8 @@ std::string unescape(std::string_view format) {
   while (format.ends_with(' ')) format.remove_suffix(1);
   std::string text;
   for (size_t i = 0; i < format.size(); ++i) {
-    bool escape = format[i] == '\\' && i + 1 < format.size() && (format[i + 1] == 't' || format[i + 1] == 'n');
+    bool escape =
+        format[i] == '\\' && i + 1 < format.size() && (format[i + 1] == 't' || format[i + 1] == 'n');
     text += escape ? (format[i + 1] == 't' ? '\t' : '\n') : format[i];
     if (escape) ++i;
   }
@@ -62,7 +63,8 @@ Outcome<void> Listing::add(RowFields fields) {
 std::string Listing::text() {
   if (!table_) return std::move(rows_);
   Object header{Shape::Map, "", {}};
-  for (const auto& [field, heading] : headings_) header.fields.emplace_back(std::string(field), Value(heading));
+  for (const auto& [field, heading] : headings_)
+    header.fields.emplace_back(std::string(field), Value(heading));
   header.fields.emplace_back("Label", Value(heading_method()));
   std::string text;
   // What a header cannot render (a range over a field, say) ends it early, as docker's does.
@@ -70,8 +72,8 @@ std::string Listing::text() {
   return output::align_columns(text + "\n" + rows_);
 }
 
-std::string choose_format(Context& context, const grammar::Invocation& invocation, std::string_view configured_name,
-                          const ListFormats& formats) {
+std::string choose_format(Context& context, const grammar::Invocation& invocation,
+                          std::string_view configured_name, const ListFormats& formats) {
   bool quiet = invocation.on("quiet");
   std::string format = invocation.text("format");
   if (format.empty() && !quiet) format = context.configuration().format_of(configured_name);
@@ -84,7 +86,8 @@ std::string choose_format(Context& context, const grammar::Invocation& invocatio
 gotemplate::Method label_method(std::vector<std::pair<std::string, std::string>> labels) {
   return [labels = std::move(labels)](const std::vector<Value>& arguments) -> Result<Value> {
     if (arguments.size() != 1 || arguments[0].string() == nullptr) {
-      return failure(Kind::InvalidArgument, "wrong number of args for Label: want 1 got {}", arguments.size());
+      return failure(Kind::InvalidArgument, "wrong number of args for Label: want 1 got {}",
+                     arguments.size());
     }
     for (const auto& [name, value] : labels) {
       if (name == *arguments[0].string()) return Value(value);

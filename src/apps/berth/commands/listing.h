@@ -20,8 +20,8 @@ using RowFields = std::vector<std::pair<std::string, gotemplate::Value>>;
 
 class Listing {
  public:
-  /// `format` is the user's or the command's default ("table {{.ID}}\t..."). `type_name` is named when a template asks
-  /// for an unknown field.
+  /// `format` is the user's or the command's default ("table {{.ID}}\t..."). `type_name` is named when a
+  /// template asks for an unknown field.
   static Outcome<Listing> create(std::string format, Headings headings, std::string_view type_name);
 
   bool is_table() const { return table_; }
@@ -43,16 +43,16 @@ class Listing {
   std::string rows_;
 };
 
-/// Which format a listing has: the flag, else the configuration's for `name`, else `table` itself; "raw" and "table"
-/// stand for the texts given.
+/// Which format a listing has: the flag, else the configuration's for `name`, else `table` itself; "raw" and
+/// "table" stand for the texts given.
 struct ListFormats {
   std::string_view table;
   std::string_view raw = {};
   std::string_view quiet = "{{.ID}}";
   std::string_view raw_quiet = {};
 };
-std::string choose_format(Context& context, const grammar::Invocation& invocation, std::string_view configured_name,
-                          const ListFormats& formats);
+std::string choose_format(Context& context, const grammar::Invocation& invocation,
+                          std::string_view configured_name, const ListFormats& formats);
 
 /// `.Label "name"`: the label's value, or "".
 gotemplate::Method label_method(std::vector<std::pair<std::string, std::string>> labels);

@@ -43,8 +43,10 @@ Outcome<int> create(Context& context, const Invocation& invocation) {
             {"Scope", invocation.text("scope")}};
   if (invocation.given("ipv4")) body["EnableIPv4"] = invocation.on("ipv4");
   if (invocation.given("ipv6")) body["EnableIPv6"] = invocation.on("ipv6");
-  if (std::string from = invocation.text("config-from"); !from.empty()) body["ConfigFrom"] = {{"Network", from}};
-  TRY(auto reply, context.engine().call({.method = "POST", .path = "/networks/create", .body = to_json(body)}));
+  if (std::string from = invocation.text("config-from"); !from.empty())
+    body["ConfigFrom"] = {{"Network", from}};
+  TRY(auto reply,
+      context.engine().call({.method = "POST", .path = "/networks/create", .body = to_json(body)}));
   TRY(Json network, parse_json(reply.body));
   if (auto warning = json_string(network, "Warning"); warning && !warning->empty()) context.warn(*warning);
   context.out.line(json_string(network, "Id").value_or(""));
@@ -53,7 +55,9 @@ Outcome<int> create(Context& context, const Invocation& invocation) {
 
 RowFields network_row(const Json& network, Truncate truncate) {
   auto text = [&](std::string_view key) { return json_string(network, key).value_or(""); };
-  auto flag = [&](std::string_view key) { return json_bool(network, key).value_or(false) ? "true" : "false"; };
+  auto flag = [&](std::string_view key) {
+    return json_bool(network, key).value_or(false) ? "true" : "false";
+  };
   std::string id = text("Id");
   auto created = parse_rfc3339(text("Created"));
   RowFields row;
@@ -115,15 +119,17 @@ Outcome<int> connect(Context& context, const Invocation& invocation) {
   if (std::string ip = invocation.text("ip6"); !ip.empty()) ipam["IPv6Address"] = ip;
   if (auto local = invocation.list("link-local-ip"); !local.empty()) ipam["LinkLocalIPs"] = local;
   Json driver_options = Json::object();
-  for (const auto& [name, value] : options::to_map(invocation.list("driver-opt"))) driver_options[name] = value;
+  for (const auto& [name, value] : options::to_map(invocation.list("driver-opt")))
+    driver_options[name] = value;
   Json endpoint{{"IPAMConfig", ipam},
                 {"Links", invocation.list("link")},
                 {"Aliases", invocation.list("alias")},
                 {"DriverOpts", driver_options},
                 {"GwPriority", invocation.number("gw-priority")}};
   Json body{{"Container", invocation.argument(1)}, {"EndpointConfig", endpoint}};
-  CHECK(context.engine().call(
-      {.method = "POST", .path = path_of("networks", invocation.argument(0), "connect"), .body = to_json(body)}));
+  CHECK(context.engine().call({.method = "POST",
+                               .path = path_of("networks", invocation.argument(0), "connect"),
+                               .body = to_json(body)}));
   return 0;
 }
 
@@ -131,8 +137,9 @@ Outcome<int> disconnect(Context& context, const Invocation& invocation) {
   CHECK(check_name(invocation.argument(0)));
   CHECK(check_name(invocation.argument(1)));
   Json body{{"Container", invocation.argument(1)}, {"Force", invocation.on("force")}};
-  CHECK(context.engine().call(
-      {.method = "POST", .path = path_of("networks", invocation.argument(0), "disconnect"), .body = to_json(body)}));
+  CHECK(context.engine().call({.method = "POST",
+                               .path = path_of("networks", invocation.argument(0), "disconnect"),
+                               .body = to_json(body)}));
   return 0;
 }
 
@@ -145,12 +152,20 @@ constexpr std::array create_flags{
     Flag{.name = "gateway", .type = Type::Strings, .help = "Gateway of a subnet"},
     Flag{.name = "ingress", .help = "Create a routing-mesh network"},
     Flag{.name = "internal", .help = "No way out of the network"},
-    Flag{.name = "ip-range", .type = Type::Strings, .help = "Give containers addresses from this part of a subnet"},
-    Flag{.name = "ipam-driver", .type = Type::String, .help = "Driver of address management", .fallback = "default"},
+    Flag{.name = "ip-range",
+         .type = Type::Strings,
+         .help = "Give containers addresses from this part of a subnet"},
+    Flag{.name = "ipam-driver",
+         .type = Type::String,
+         .help = "Driver of address management",
+         .fallback = "default"},
     Flag{.name = "ipam-opt", .type = Type::Map, .help = "Option for the address management driver"},
     Flag{.name = "ipv4", .help = "Give containers IPv4 addresses", .fallback = "true"},
     Flag{.name = "ipv6", .help = "Give containers IPv6 addresses"},
-    Flag{.name = "label", .type = Type::List, .help = "Label of the network (key=value)", .check = options::check_label},
+    Flag{.name = "label",
+         .type = Type::List,
+         .help = "Label of the network (key=value)",
+         .check = options::check_label},
     Flag{'o', "opt", Type::Map, "Option for the driver (key=value)"},
     Flag{.name = "scope", .type = Type::String, .help = "Scope of the network"},
     Flag{.name = "subnet", .type = Type::Strings, .help = "Subnet in CIDR form"},
@@ -161,17 +176,27 @@ constexpr std::array list_flags{
     Flag{.name = "no-trunc", .help = "Show ids in full"},
     Flag{'q', "quiet", Type::Bool, "Show only the networks' ids"},
 };
-constexpr std::array remove_flags{Flag{'f', "force", Type::Bool, "Do not complain about networks that are not there"}};
+constexpr std::array remove_flags{
+    Flag{'f', "force", Type::Bool, "Do not complain about networks that are not there"}};
 constexpr std::array connect_flags{
     Flag{.name = "alias", .type = Type::Strings, .help = "Further name of the container in this network"},
-    Flag{.name = "driver-opt", .type = Type::Strings, .help = "Option for the driver (key=value)", .check = options::check_pair},
-    Flag{.name = "gw-priority", .type = Type::Int, .help = "The network with the highest number gives the default gateway"},
+    Flag{.name = "driver-opt",
+         .type = Type::Strings,
+         .help = "Option for the driver (key=value)",
+         .check = options::check_pair},
+    Flag{.name = "gw-priority",
+         .type = Type::Int,
+         .help = "The network with the highest number gives the default gateway"},
     Flag{.name = "ip", .type = Type::String, .help = "IPv4 address (\"172.30.100.104\")"},
     Flag{.name = "ip6", .type = Type::String, .help = "IPv6 address (\"2001:db8::33\")"},
-    Flag{.name = "link", .type = Type::List, .help = "Link to another container", .check = options::check_link},
+    Flag{.name = "link",
+         .type = Type::List,
+         .help = "Link to another container",
+         .check = options::check_link},
     Flag{.name = "link-local-ip", .type = Type::Strings, .help = "Link-local address of the container"},
 };
-constexpr std::array disconnect_flags{Flag{'f', "force", Type::Bool, "Disconnect even if the container does not answer"}};
+constexpr std::array disconnect_flags{
+    Flag{'f', "force", Type::Bool, "Disconnect even if the container does not answer"}};
 
 }  // namespace
 

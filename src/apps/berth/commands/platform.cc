@@ -11,9 +11,9 @@ namespace berth::cli::commands {
 namespace {
 
 constexpr std::array operating_systems{"linux", "windows", "darwin", "freebsd", "android", "wasi", "js"};
-constexpr std::array architectures{"amd64",   "arm64",  "arm",    "386",      "riscv64", "ppc64le", "s390x", "ppc64",
-                                   "mips64le", "mips64", "mipsle", "mips",    "loong64", "wasm",    "x86_64", "aarch64",
-                                   "x86-64",  "armhf",  "armel",  "i386"};
+constexpr std::array architectures{"amd64",  "arm64",    "arm",    "386",    "riscv64", "ppc64le", "s390x",
+                                   "ppc64",  "mips64le", "mips64", "mipsle", "mips",    "loong64", "wasm",
+                                   "x86_64", "aarch64",  "x86-64", "armhf",  "armel",   "i386"};
 
 template <size_t N>
 bool contains(const std::array<const char*, N>& list, std::string_view word) {
@@ -51,7 +51,8 @@ Outcome<void> check_platform(const std::string& text) {
   auto parts = split(text);
   if (parts.size() > 3) return bad(text, "cannot parse platform specifier");
   for (const std::string& part : parts) {
-    if (part.empty() || part.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") != std::string::npos) {
+    if (part.empty() ||
+        part.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") != std::string::npos) {
       return bad(text, "is an invalid component of platform specifier");
     }
   }

@@ -22,7 +22,8 @@ struct Pruned {
   int64_t bytes = 0;
 };
 
-Outcome<Json> prune_call(Context& context, std::string_view path, client::Query query, const Filters& filters) {
+Outcome<Json> prune_call(Context& context, std::string_view path, client::Query query,
+                         const Filters& filters) {
   query.add_unless_empty("filters", options::filters_json(filters));
   TRY(auto reply, context.engine().call({.method = "POST", .path = std::string(path), .query = query}));
   TRY(Json report, parse_json(reply.body, {.max_bytes = 64u << 20}));
@@ -73,7 +74,8 @@ Outcome<Pruned> prune_images(Context& context, Filters filters, bool all) {
 Outcome<Pruned> prune_builds(Context& context, const Filters& filters, bool all, int64_t keep) {
   client::Query query;
   query.flag("all", all);
-  if (keep > 0) query.add("keep-storage", fmt::format("{}", keep)).add("reserved-space", fmt::format("{}", keep));
+  if (keep > 0)
+    query.add("keep-storage", fmt::format("{}", keep)).add("reserved-space", fmt::format("{}", keep));
   TRY(Json report, prune_call(context, "/build/prune", query, filters));
   Pruned pruned = report_of(report, "Deleted build cache objects", "CachesDeleted");
   pruned.bytes = json_int(report, "SpaceReclaimed").value_or(0);
@@ -94,7 +96,9 @@ bool agreed(Context& context, const Invocation& invocation, std::string_view war
   return invocation.on("force") || confirm(context, warning);
 }
 
-Filters filters_of(const Invocation& invocation) { return options::parse_filters(invocation.list("filter")); }
+Filters filters_of(const Invocation& invocation) {
+  return options::parse_filters(invocation.list("filter"));
+}
 
 Outcome<int> containers(Context& context, const Invocation& invocation) {
   if (!agreed(context, invocation,
@@ -142,8 +146,9 @@ Outcome<int> networks(Context& context, const Invocation& invocation) {
 
 Outcome<int> builds(Context& context, const Invocation& invocation) {
   bool all = invocation.on("all");
-  std::string warning = fmt::format("WARNING! This will remove all {}build cache. Are you sure you want to continue?",
-                                    all ? "" : "dangling ");
+  std::string warning =
+      fmt::format("WARNING! This will remove all {}build cache. Are you sure you want to continue?",
+                  all ? "" : "dangling ");
   if (!agreed(context, invocation, warning)) return show(context, {});
   TRY(Pruned pruned, prune_builds(context, filters_of(invocation), all, invocation.number("keep-storage")));
   return show(context, pruned);
@@ -152,9 +157,11 @@ Outcome<int> builds(Context& context, const Invocation& invocation) {
 std::string system_warning(const Invocation& invocation, const Filters& filters) {
   bool all = invocation.on("all");
   std::string text =
-      "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n";
+      "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one "
+      "container\n";
   if (invocation.on("volumes")) text += "  - all anonymous volumes not used by at least one container\n";
-  text += all ? "  - all images without at least one container associated to them\n" : "  - all dangling images\n";
+  text += all ? "  - all images without at least one container associated to them\n"
+              : "  - all dangling images\n";
   text += all ? "  - all build cache\n" : "  - unused build cache\n";
   if (!filters.empty()) {
     std::vector<std::string> lines;
@@ -189,26 +196,33 @@ Outcome<int> everything(Context& context, const Invocation& invocation) {
 }
 
 constexpr Flag force_flag{'f', "force", Type::Bool, "Do not ask first"};
-constexpr Flag filter_flag{.name = "filter",
-                           .type = Type::Filter,
-                           .help = "Remove only what meets the condition (\"until=24h\", \"label=key=value\")"};
+constexpr Flag filter_flag{
+    .name = "filter",
+    .type = Type::Filter,
+    .help = "Remove only what meets the condition (\"until=24h\", \"label=key=value\")"};
 constexpr std::array plain_flags{filter_flag, force_flag};
-constexpr std::array image_flags{Flag{'a', "all", Type::Bool, "Remove all unused images, not only dangling ones"},
-                                 filter_flag, force_flag};
-constexpr std::array volume_flags{Flag{'a', "all", Type::Bool, "Remove all unused volumes, not only anonymous ones"},
-                                  filter_flag, force_flag};
+constexpr std::array image_flags{
+    Flag{'a', "all", Type::Bool, "Remove all unused images, not only dangling ones"}, filter_flag,
+    force_flag};
+constexpr std::array volume_flags{
+    Flag{'a', "all", Type::Bool, "Remove all unused volumes, not only anonymous ones"}, filter_flag,
+    force_flag};
 constexpr std::array build_flags{
-    Flag{'a', "all", Type::Bool, "Remove all build cache"}, filter_flag, force_flag,
+    Flag{'a', "all", Type::Bool, "Remove all build cache"},
+    filter_flag,
+    force_flag,
     Flag{.name = "keep-storage", .type = Type::Bytes, .help = "Cache to keep"},
 };
-constexpr std::array system_flags{Flag{'a', "all", Type::Bool, "Remove all unused images, not only dangling ones"},
-                                  filter_flag, force_flag,
-                                  Flag{.name = "volumes", .help = "Remove unused anonymous volumes too"}};
+constexpr std::array system_flags{
+    Flag{'a', "all", Type::Bool, "Remove all unused images, not only dangling ones"}, filter_flag, force_flag,
+    Flag{.name = "volumes", .help = "Remove unused anonymous volumes too"}};
 
 }  // namespace
 
-const Command prune_containers_command{
-    .usage = "[OPTIONS]", .summary = "Remove all stopped containers", .flags = plain_flags, .action = containers};
+const Command prune_containers_command{.usage = "[OPTIONS]",
+                                       .summary = "Remove all stopped containers",
+                                       .flags = plain_flags,
+                                       .action = containers};
 const Command prune_images_command{
     .usage = "[OPTIONS]", .summary = "Remove unused images", .flags = image_flags, .action = images};
 const Command prune_volumes_command{

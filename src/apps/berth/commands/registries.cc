@@ -38,7 +38,8 @@ Outcome<Credentials> ask_credentials(Context& context, const Invocation& invocat
     if (!credentials.secret.empty()) return refuse("--password and --password-stdin are mutually exclusive");
     if (credentials.user.empty()) return refuse("Must provide --username with --password-stdin");
     TRY(credentials.secret, archive::read_text("-", 1u << 20));
-    while (credentials.secret.ends_with('\n') || credentials.secret.ends_with('\r')) credentials.secret.pop_back();
+    while (credentials.secret.ends_with('\n') || credentials.secret.ends_with('\r'))
+      credentials.secret.pop_back();
   } else if (!credentials.secret.empty()) {
     context.err.line("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
   }
@@ -95,8 +96,9 @@ Outcome<int> search(Context& context, const Invocation& invocation) {
   TRY(client::Headers headers, registry_auth_header(context, term));
   TRY(auto reply, context.engine().call({.path = "/images/search", .query = query, .headers = headers}));
   TRY(Json results, parse_json(reply.body));
-  std::string format = choose_format(
-      context, invocation, "search", {.table = "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}"});
+  std::string format =
+      choose_format(context, invocation, "search",
+                    {.table = "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}"});
   const Headings headings{
       {"Name", "NAME"}, {"Description", "DESCRIPTION"}, {"StarCount", "STARS"}, {"IsOfficial", "OFFICIAL"}};
   TRY(Listing listing, Listing::create(format, headings, "*registry.searchContext"));
@@ -107,7 +109,8 @@ Outcome<int> search(Context& context, const Invocation& invocation) {
     bool official = json_bool(result, "is_official").value_or(false);
     RowFields row;
     row.emplace_back("Name", json_string(result, "name").value_or(""));
-    row.emplace_back("Description", invocation.on("no-trunc") ? description : output::ellipsis(description, 45));
+    row.emplace_back("Description",
+                     invocation.on("no-trunc") ? description : output::ellipsis(description, 45));
     row.emplace_back("StarCount", fmt::format("{}", json_int(result, "star_count").value_or(0)));
     row.emplace_back("IsOfficial", json ? (official ? "true" : "false") : (official ? "[OK]" : ""));
     CHECK(listing.add(std::move(row)));

@@ -22,7 +22,9 @@ namespace {
 constexpr size_t max_config = 4u << 20;
 constexpr size_t max_helper_answer = 1u << 20;
 
-std::string config_path(Context& context) { return context.configuration().folder + "/config.json"; }
+std::string config_path(Context& context) {
+  return context.configuration().folder + "/config.json";
+}
 
 Outcome<Json> read_config(Context& context) {
   auto text = archive::read_text(config_path(context), max_config);
@@ -47,8 +49,9 @@ std::string helper_for(const Json& config, const std::string& key) {
 }
 
 bool valid_helper(std::string_view name) {
-  return !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
-                              std::string_view::npos;
+  return !name.empty() &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+             std::string_view::npos;
 }
 
 /// Runs `docker-credential-NAME action` with `input`; its answer, or its words when it fails.

@@ -146,10 +146,11 @@ constexpr std::array program_flags{
     Flag{'c', "context", Type::String, "Name of the context; only \"default\" exists"},
     Flag{'D', "debug", Type::Bool, "Say more about failures"},
     Flag{'H', "host", Type::List,
-         "Engine to talk to: unix://PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST (default: $BERTH_HOST, else berth's own "
+         "Engine to talk to: unix://PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST (default: $BERTH_HOST, else "
+         "berth's own "
          "socket)"},
-    Flag{'l', "log-level", Type::String, "Accepted for compatibility (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")",
-         "info"},
+    Flag{'l', "log-level", Type::String,
+         "Accepted for compatibility (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")", "info"},
     Flag{.name = "tls", .visibility = grammar::Visibility::Hidden},
     Flag{.name = "tlscacert", .type = Type::String, .visibility = grammar::Visibility::Hidden},
     Flag{.name = "tlscert", .type = Type::String, .visibility = grammar::Visibility::Hidden},
@@ -167,6 +168,8 @@ const grammar::Command program_command{
     .placement = grammar::FlagPlacement::BeforeArguments,
 };
 
-grammar::Tree command_tree() { return tree; }
+grammar::Tree command_tree() {
+  return tree;
+}
 
 }  // namespace berth::cli::commands

@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <memory>
-
 #include "apps/berth/output/stream.h"
 #include "base/id.h"
 
@@ -25,16 +23,19 @@ std::string reason(int error) {
 
 }  // namespace
 
-client::Source read_from(int fd) {
-  ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-  auto buffer = std::make_shared<std::string>(piece_size, '\0');
-  return [fd, buffer]() -> Outcome<std::string_view> {
-    ssize_t got;
-    do {
-      got = ::read(fd, buffer->data(), buffer->size());
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) return refuse("read: {}", reason(errno));
-    return std::string_view(buffer->data(), static_cast<size_t>(got));
+client::Producer content_of(int fd) {
+  return [fd](client::BodyWriter& body) -> Outcome<void> {
+    ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    std::string buffer(piece_size, '\0');
+    while (true) {
+      ssize_t got = ::read(fd, buffer.data(), buffer.size());
+      if (got == 0) return {};
+      if (got > 0) {
+        CHECK(body.write({buffer.data(), static_cast<size_t>(got)}));
+      } else if (errno != EINTR) {
+        return refuse("read: {}", reason(errno));
+      }
+    }
   };
 }
 
@@ -42,7 +43,8 @@ Outcome<sys::UniqueFd> open_input(const std::string& path) {
   sys::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return refuse("open {}: {}", path, reason(errno));
   struct stat status {};
-  if (::fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode)) return refuse("read {}: is a directory", path);
+  if (::fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode))
+    return refuse("read {}: is a directory", path);
   return file;
 }
 

@@ -9,13 +9,15 @@
 
 namespace berth::cli::commands {
 
-/// Pieces of a file (or of any descriptor) for the body of a request. Regular files are announced to be read in order.
-client::Source read_from(int fd);
+/// A file (or any descriptor) from its position to its end as the body of a request.
+client::Producer content_of(int fd);
 
-/// Where `save` and `export` write: a file that appears under its name only when complete, or standard output.
+/// Where `save` and `export` write: a file that appears under its name only when complete, or standard
+/// output.
 class OutputFile {
  public:
-  /// `path` empty: standard output, refused when that is a terminal ("cowardly refusing to <verb> to a terminal").
+  /// `path` empty: standard output, refused when that is a terminal ("cowardly refusing to <verb> to a
+  /// terminal").
   static Outcome<OutputFile> open(Context& context, const std::string& path, std::string_view verb);
   ~OutputFile();
   OutputFile(OutputFile&& other) noexcept;

@@ -93,7 +93,8 @@ class VersionText {
   void engine_lines(const Json& component, const Json& details) {
     text_ += " Engine:\n";
     line("  Version", get(component, "Version"));
-    line("  API version", fmt::format("{} (minimum version {})", get(details, "ApiVersion"), get(details, "MinAPIVersion")));
+    line("  API version",
+         fmt::format("{} (minimum version {})", get(details, "ApiVersion"), get(details, "MinAPIVersion")));
     if (!get(details, "GoVersion").empty()) line("  Go version", get(details, "GoVersion"));
     line("  Git commit", get(details, "GitCommit"));
     line("  Built", output::calendar_time(get(details, "BuildTime")));
@@ -106,7 +107,8 @@ class VersionText {
 
 Outcome<int> by_template(Context& context, const std::string& format, const Outcome<client::Reply>& reply) {
   auto parsed = Template::parse(format == "json" ? "{{json .}}" : format, "version");
-  if (!parsed) return Failure::client(fmt::format("template parsing error: {}", parsed.error().message()), 64);
+  if (!parsed)
+    return Failure::client(fmt::format("template parsing error: {}", parsed.error().message()), 64);
   Object root{Shape::Struct, "system.versionInfo", {}};
   root.fields.emplace_back("Client", client_part(context));
   root.fields.emplace_back("Server", gotemplate::Nil{});

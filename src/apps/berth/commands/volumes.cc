@@ -25,14 +25,17 @@ using grammar::Visibility;
 Outcome<int> create(Context& context, const Invocation& invocation) {
   std::string name = invocation.text("name");
   if (!invocation.arguments().empty()) {
-    if (!name.empty()) return refuse("conflicting options: cannot specify a volume-name through both --name and as a positional arg");
+    if (!name.empty())
+      return refuse(
+          "conflicting options: cannot specify a volume-name through both --name and as a positional arg");
     name = invocation.argument(0);
   }
   Json body{{"Driver", invocation.text("driver")},
             {"DriverOpts", options::to_map(invocation.list("opt"))},
             {"Labels", options::to_map(invocation.list("label"))}};
   if (!name.empty()) body["Name"] = name;
-  TRY(auto reply, context.engine().call({.method = "POST", .path = "/volumes/create", .body = to_json(body)}));
+  TRY(auto reply,
+      context.engine().call({.method = "POST", .path = "/volumes/create", .body = to_json(body)}));
   TRY(Json volume, parse_json(reply.body));
   context.out.line(json_string(volume, "Name").value_or(""));
   return 0;
@@ -76,7 +79,10 @@ Outcome<int> remove(Context& context, const Invocation& invocation) {
 
 constexpr std::array create_flags{
     Flag{'d', "driver", Type::String, "Driver of the volume", "local"},
-    Flag{.name = "label", .type = Type::List, .help = "Label of the volume (key=value)", .check = options::check_label},
+    Flag{.name = "label",
+         .type = Type::List,
+         .help = "Label of the volume (key=value)",
+         .check = options::check_label},
     Flag{.name = "name", .type = Type::String, .visibility = Visibility::Hidden},
     Flag{'o', "opt", Type::Map, "Option for the driver (key=value)"},
 };
@@ -85,14 +91,23 @@ constexpr std::array list_flags{
     Flag{.name = "format", .type = Type::String, .help = list_format_help},
     Flag{'q', "quiet", Type::Bool, "Show only the volumes' names"},
 };
-constexpr std::array remove_flags{Flag{'f', "force", Type::Bool, "Do not complain about volumes that are not there"}};
+constexpr std::array remove_flags{
+    Flag{'f', "force", Type::Bool, "Do not complain about volumes that are not there"}};
 
 }  // namespace
 
 const Headings volume_headings{
-    {"ID", "ID"},         {"Name", "VOLUME NAME"}, {"Group", "GROUP"},   {"Driver", "DRIVER"},
-    {"Scope", "SCOPE"},   {"Availability", "AVAILABILITY"}, {"Mountpoint", "MOUNTPOINT"}, {"Labels", "LABELS"},
-    {"Links", "LINKS"},   {"Size", "SIZE"},        {"Status", "STATUS"},
+    {"ID", "ID"},
+    {"Name", "VOLUME NAME"},
+    {"Group", "GROUP"},
+    {"Driver", "DRIVER"},
+    {"Scope", "SCOPE"},
+    {"Availability", "AVAILABILITY"},
+    {"Mountpoint", "MOUNTPOINT"},
+    {"Labels", "LABELS"},
+    {"Links", "LINKS"},
+    {"Size", "SIZE"},
+    {"Status", "STATUS"},
 };
 
 RowFields volume_row(const Json& volume) {
@@ -106,9 +121,11 @@ RowFields volume_row(const Json& volume) {
   row.emplace_back("Mountpoint", text("Mountpoint"));
   row.emplace_back("Labels", labels_text(volume));
   row.emplace_back("Label", label_method(labels_of(volume)));
-  row.emplace_back("Links", known ? fmt::format("{}", json_int(*usage, "RefCount").value_or(0)) : std::string("N/A"));
-  row.emplace_back("Size", known ? output::human_size(static_cast<double>(json_int(*usage, "Size").value_or(0)))
-                                 : std::string("N/A"));
+  row.emplace_back("Links",
+                   known ? fmt::format("{}", json_int(*usage, "RefCount").value_or(0)) : std::string("N/A"));
+  row.emplace_back("Size", known
+                               ? output::human_size(static_cast<double>(json_int(*usage, "Size").value_or(0)))
+                               : std::string("N/A"));
   for (const char* swarm : {"Group", "Availability", "Status"}) row.emplace_back(swarm, "N/A");
   return row;
 }

@@ -20,16 +20,26 @@ struct MapKey {
 
 /// Keys whose objects are maps in docker's types; all other objects are structs.
 constexpr std::array map_keys{
-    MapKey{"Labels", Shape::StringMap},       MapKey{"Options", Shape::StringMap},
-    MapKey{"DriverOpts", Shape::StringMap},   MapKey{"Data", Shape::StringMap},
-    MapKey{"StorageOpt", Shape::StringMap},   MapKey{"Tmpfs", Shape::StringMap},
-    MapKey{"Sysctls", Shape::StringMap},      MapKey{"Annotations", Shape::StringMap},
-    MapKey{"AuxiliaryAddresses", Shape::StringMap}, MapKey{"Details", Shape::StringMap},
-    MapKey{"Attributes", Shape::StringMap},   MapKey{"ExposedPorts", Shape::Map},
-    MapKey{"Volumes", Shape::Map},            MapKey{"PortBindings", Shape::Map},
-    MapKey{"Ports", Shape::Map},              MapKey{"Networks", Shape::Map},
-    MapKey{"Containers", Shape::Map},         MapKey{"Runtimes", Shape::Map},
-    MapKey{"IndexConfigs", Shape::Map},       MapKey{"Config.Config", Shape::StringMap},
+    MapKey{"Labels", Shape::StringMap},
+    MapKey{"Options", Shape::StringMap},
+    MapKey{"DriverOpts", Shape::StringMap},
+    MapKey{"Data", Shape::StringMap},
+    MapKey{"StorageOpt", Shape::StringMap},
+    MapKey{"Tmpfs", Shape::StringMap},
+    MapKey{"Sysctls", Shape::StringMap},
+    MapKey{"Annotations", Shape::StringMap},
+    MapKey{"AuxiliaryAddresses", Shape::StringMap},
+    MapKey{"Details", Shape::StringMap},
+    MapKey{"Attributes", Shape::StringMap},
+    MapKey{"ExposedPorts", Shape::Map},
+    MapKey{"Volumes", Shape::Map},
+    MapKey{"PortBindings", Shape::Map},
+    MapKey{"Ports", Shape::Map},
+    MapKey{"Networks", Shape::Map},
+    MapKey{"Containers", Shape::Map},
+    MapKey{"Runtimes", Shape::Map},
+    MapKey{"IndexConfigs", Shape::Map},
+    MapKey{"Config.Config", Shape::StringMap},
 };
 
 enum class Zero { Nil, Text, Number, False, List, Map };
@@ -70,12 +80,18 @@ constexpr std::array optional_fields{
 
 Value zero_value(Zero zero) {
   switch (zero) {
-    case Zero::Nil: return Nil{};
-    case Zero::Text: return "";
-    case Zero::Number: return 0;
-    case Zero::False: return false;
-    case Zero::List: return List{};
-    case Zero::Map: return Object{Shape::Map, "", {}};
+    case Zero::Nil:
+      return Nil{};
+    case Zero::Text:
+      return "";
+    case Zero::Number:
+      return 0;
+    case Zero::False:
+      return false;
+    case Zero::List:
+      return List{};
+    case Zero::Map:
+      return Object{Shape::Map, "", {}};
   }
   return Nil{};
 }
@@ -87,7 +103,9 @@ class Builder {
 
   bool null() { return add(typing_ == Typing::Typed ? Value(Nil{}) : Value()); }
   bool boolean(bool value) { return add(value); }
-  bool number_integer(int64_t value) { return typing_ == Typing::Typed ? add(value) : add(std::to_string(value)); }
+  bool number_integer(int64_t value) {
+    return typing_ == Typing::Typed ? add(value) : add(std::to_string(value));
+  }
   bool number_unsigned(uint64_t value) {
     return typing_ == Typing::Typed ? add(Value(value)) : add(std::to_string(value));
   }

@@ -1,5 +1,5 @@
-// Template values from the engine's JSON. The engine's documents lose Go's types on the way: which objects are
-// structs, and which empty fields were left out, is restored from a table.
+// Template values from the engine's JSON. The engine's documents lose Go's types on the way: which objects
+// are structs, and which empty fields were left out, is restored from a table.
 #pragma once
 
 #include <string_view>

@@ -23,7 +23,8 @@ std::unexpected<CallError> wrong_argument(size_t index, std::string_view expecte
       CallError{CallError::Where::Argument, index, fmt::format("expected {}; found {}", expected, shown)});
 }
 
-/// Signature of a function: how many arguments, and which must be what ('s' string, 'i' integer, '.' anything).
+/// Signature of a function: how many arguments, and which must be what ('s' string, 'i' integer, '.'
+/// anything).
 struct Signature {
   std::string_view name;
   size_t min;
@@ -32,14 +33,18 @@ struct Signature {
 };
 
 constexpr std::array signatures{
-    Signature{"and", 1, true, ""},        Signature{"or", 1, true, ""},       Signature{"not", 1, false, "."},
-    Signature{"len", 1, false, "."},      Signature{"index", 1, true, "."},   Signature{"slice", 1, true, "."},
-    Signature{"print", 0, true, ""},      Signature{"println", 0, true, ""},  Signature{"printf", 1, true, "s"},
-    Signature{"eq", 1, true, "."},        Signature{"ne", 2, false, ".."},    Signature{"lt", 2, false, ".."},
-    Signature{"le", 2, false, ".."},      Signature{"gt", 2, false, ".."},    Signature{"ge", 2, false, ".."},
-    Signature{"html", 0, true, ""},       Signature{"urlquery", 0, true, ""}, Signature{"json", 1, false, "."},
-    Signature{"split", 2, false, "ss"},   Signature{"join", 2, false, ".s"},  Signature{"title", 1, false, "s"},
-    Signature{"lower", 1, false, "s"},    Signature{"upper", 1, false, "s"},  Signature{"pad", 3, false, "sii"},
+    Signature{"and", 1, true, ""},         Signature{"or", 1, true, ""},
+    Signature{"not", 1, false, "."},       Signature{"len", 1, false, "."},
+    Signature{"index", 1, true, "."},      Signature{"slice", 1, true, "."},
+    Signature{"print", 0, true, ""},       Signature{"println", 0, true, ""},
+    Signature{"printf", 1, true, "s"},     Signature{"eq", 1, true, "."},
+    Signature{"ne", 2, false, ".."},       Signature{"lt", 2, false, ".."},
+    Signature{"le", 2, false, ".."},       Signature{"gt", 2, false, ".."},
+    Signature{"ge", 2, false, ".."},       Signature{"html", 0, true, ""},
+    Signature{"urlquery", 0, true, ""},    Signature{"json", 1, false, "."},
+    Signature{"split", 2, false, "ss"},    Signature{"join", 2, false, ".s"},
+    Signature{"title", 1, false, "s"},     Signature{"lower", 1, false, "s"},
+    Signature{"upper", 1, false, "s"},     Signature{"pad", 3, false, "sii"},
     Signature{"truncate", 2, false, "si"},
 };
 
@@ -63,8 +68,8 @@ std::string upper(std::string text) {
 std::string title(std::string text) {
   bool start = true;
   for (char& c : text) {
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '\'' ||
-                  (c & 0x80) != 0;
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                  c == '\'' || (c & 0x80) != 0;
     if (start && c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
     start = !letter;
   }
@@ -118,11 +123,14 @@ CallResult index_once(const Value& item, const Value& key) {
     return object->shape == Shape::StringMap ? Value("") : Value();
   }
   const int64_t* position = key.as<int64_t>();
-  size_t size = item.list() != nullptr ? item.list()->size() : item.string() != nullptr ? item.string()->size() : 0;
+  size_t size = item.list() != nullptr     ? item.list()->size()
+                : item.string() != nullptr ? item.string()->size()
+                                           : 0;
   if (item.list() == nullptr && item.string() == nullptr) {
     return call_failure(fmt::format("can't index item of type {}", item.type_name()));
   }
-  if (position == nullptr) return call_failure(fmt::format("cannot index slice/array with type {}", key.type_name()));
+  if (position == nullptr)
+    return call_failure(fmt::format("cannot index slice/array with type {}", key.type_name()));
   if (*position < 0 || static_cast<uint64_t>(*position) >= size) {
     return call_failure(fmt::format("index out of range: {}", *position));
   }
@@ -239,12 +247,23 @@ std::string escape_html(std::string_view text) {
   std::string out;
   for (char c : text) {
     switch (c) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      case '\'': out += "&#39;"; break;
-      case '"': out += "&#34;"; break;
-      default: out += c;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -268,15 +287,16 @@ std::string escape_query(std::string_view text) {
 
 std::expected<void, CallError> check_arguments(const Signature& signature, const Arguments& arguments) {
   if (arguments.size() < signature.min || (!signature.variadic && arguments.size() > signature.min)) {
-    return std::unexpected(CallError{CallError::Where::Count, 0,
-                                     fmt::format("wrong number of args for {}: want {}{} got {}", signature.name,
-                                                 signature.variadic ? "at least " : "", signature.min,
-                                                 arguments.size())});
+    return std::unexpected(
+        CallError{CallError::Where::Count, 0,
+                  fmt::format("wrong number of args for {}: want {}{} got {}", signature.name,
+                              signature.variadic ? "at least " : "", signature.min, arguments.size())});
   }
   for (size_t i = 0; i < signature.types.size() && i < arguments.size(); ++i) {
     char type = signature.types[i];
     if (type == 's' && arguments[i].string() == nullptr) return wrong_argument(i, "string", arguments[i]);
-    if (type == 'i' && arguments[i].as<int64_t>() == nullptr) return wrong_argument(i, "integer", arguments[i]);
+    if (type == 'i' && arguments[i].as<int64_t>() == nullptr)
+      return wrong_argument(i, "integer", arguments[i]);
   }
   return {};
 }
@@ -291,7 +311,8 @@ CallResult call_text_function(std::string_view name, const Arguments& arguments)
     if (text.empty()) return Value("");
     auto before = std::clamp<int64_t>(*arguments[1].as<int64_t>(), 0, 4096);
     auto after = std::clamp<int64_t>(*arguments[2].as<int64_t>(), 0, 4096);
-    return Value(std::string(static_cast<size_t>(before), ' ') + text + std::string(static_cast<size_t>(after), ' '));
+    return Value(std::string(static_cast<size_t>(before), ' ') + text +
+                 std::string(static_cast<size_t>(after), ' '));
   }
   auto limit = std::max<int64_t>(*arguments[1].as<int64_t>(), 0);
   return Value(text.substr(0, static_cast<size_t>(limit)));
@@ -304,12 +325,15 @@ bool is_header_function(std::string_view name) {
 
 }  // namespace
 
-bool is_function(std::string_view name) { return signature_of(name) != nullptr; }
+bool is_function(std::string_view name) {
+  return signature_of(name) != nullptr;
+}
 
 std::expected<Value, CallError> call(std::string_view name, const Arguments& arguments, FunctionSet set) {
   const Signature* signature = signature_of(name);
   if (signature == nullptr) return call_failure(fmt::format("\"{}\" is not a defined function", name));
-  if (auto checked = check_arguments(*signature, arguments); !checked) return std::unexpected(checked.error());
+  if (auto checked = check_arguments(*signature, arguments); !checked)
+    return std::unexpected(checked.error());
   if (set == FunctionSet::Header && is_header_function(name)) return arguments[0];
   if (name == "not") return Value(!arguments[0].truth());
   if (name == "len") return length(arguments[0]);

@@ -21,7 +21,8 @@ struct CallError {
 };
 
 /// Calls any function but `and` and `or`, which the evaluator short-circuits.
-std::expected<Value, CallError> call(std::string_view name, const std::vector<Value>& arguments, FunctionSet set);
+std::expected<Value, CallError> call(std::string_view name, const std::vector<Value>& arguments,
+                                     FunctionSet set);
 /// Go's fmt.Sprintf.
 std::string print_formatted(std::string_view format, const std::vector<Value>& arguments);
 

@@ -8,11 +8,16 @@ namespace {
 
 constexpr std::string_view space_characters = " \t\r\n";
 
-bool is_space(char c) { return space_characters.find(c) != std::string_view::npos; }
-bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (c & 0x80) != 0;
+bool is_space(char c) {
+  return space_characters.find(c) != std::string_view::npos;
 }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         (c & 0x80) != 0;
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 class Lexer {
  public:
@@ -119,21 +124,29 @@ class Lexer {
     if (c == '.' && !is_digit(peek(1))) {
       return is_word(peek(1)) ? word(Token::Kind::Field, 1) : add(Token::Kind::Dot, at_, at_ + 1);
     }
-    if (is_digit(c) || ((c == '+' || c == '-' || c == '.') && (is_digit(peek(1)) || peek(1) == '.'))) return number();
+    if (is_digit(c) || ((c == '+' || c == '-' || c == '.') && (is_digit(peek(1)) || peek(1) == '.')))
+      return number();
     if (is_word(c)) return word(Token::Kind::Identifier, 0);
     if (c == ':') {
       if (peek(1) != '=') return fail("expected :=");
       return add(Token::Kind::Declare, at_, at_ + 2);
     }
     switch (c) {
-      case '=': return add(Token::Kind::Assign, at_, at_ + 1);
-      case '|': return add(Token::Kind::Pipe, at_, at_ + 1);
-      case ',': return add(Token::Kind::Comma, at_, at_ + 1);
-      case '(': ++parentheses_; return add(Token::Kind::LeftParenthesis, at_, at_ + 1);
+      case '=':
+        return add(Token::Kind::Assign, at_, at_ + 1);
+      case '|':
+        return add(Token::Kind::Pipe, at_, at_ + 1);
+      case ',':
+        return add(Token::Kind::Comma, at_, at_ + 1);
+      case '(':
+        ++parentheses_;
+        return add(Token::Kind::LeftParenthesis, at_, at_ + 1);
       case ')':
         if (--parentheses_ < 0) return fail("unexpected right paren");
         return add(Token::Kind::RightParenthesis, at_, at_ + 1);
-      default: return fail(fmt::format("unrecognized character in action: U+{:04X} '{}'", static_cast<unsigned char>(c), c));
+      default:
+        return fail(
+            fmt::format("unrecognized character in action: U+{:04X} '{}'", static_cast<unsigned char>(c), c));
     }
   }
 
@@ -154,7 +167,8 @@ class Lexer {
     while (end < source_.size() && is_word(source_[end])) ++end;
     if (end < source_.size() && !terminates(end)) {
       at_ = end;
-      return fail(fmt::format("bad character U+{:04X} '{}'", static_cast<unsigned char>(source_[end]), source_[end]));
+      return fail(
+          fmt::format("bad character U+{:04X} '{}'", static_cast<unsigned char>(source_[end]), source_[end]));
     }
     add(kind, at_, end);
   }
@@ -183,9 +197,9 @@ class Lexer {
 
   void number() {
     size_t end = at_ + 1;
-    while (end < source_.size() &&
-           (is_word(source_[end]) || source_[end] == '.' ||
-            ((source_[end] == '+' || source_[end] == '-') && (source_[end - 1] == 'e' || source_[end - 1] == 'E')))) {
+    while (end < source_.size() && (is_word(source_[end]) || source_[end] == '.' ||
+                                    ((source_[end] == '+' || source_[end] == '-') &&
+                                     (source_[end - 1] == 'e' || source_[end - 1] == 'E')))) {
       ++end;
     }
     add(Token::Kind::Number, at_, end);
@@ -201,6 +215,8 @@ class Lexer {
 
 }  // namespace
 
-std::expected<std::vector<Token>, LexError> split_tokens(std::string_view source) { return Lexer(source).run(); }
+std::expected<std::vector<Token>, LexError> split_tokens(std::string_view source) {
+  return Lexer(source).run();
+}
 
 }  // namespace berth::cli::gotemplate

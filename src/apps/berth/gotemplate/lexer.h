@@ -12,24 +12,24 @@ namespace berth::cli::gotemplate {
 struct Token {
   enum class Kind {
     Text,
-    Open,       ///< {{
-    Close,      ///< }}
+    Open,   ///< {{
+    Close,  ///< }}
     Space,
-    Field,      ///< .Name
+    Field,  ///< .Name
     Dot,
-    Variable,   ///< $ or $name
-    Identifier, ///< function, keyword, true, false, nil
-    String,     ///< quoted, with its quotes
-    RawString,  ///< in backquotes, with them
-    Character,  ///< 'x', with its quotes
+    Variable,    ///< $ or $name
+    Identifier,  ///< function, keyword, true, false, nil
+    String,      ///< quoted, with its quotes
+    RawString,   ///< in backquotes, with them
+    Character,   ///< 'x', with its quotes
     Number,
-    Pipe,       ///< |
-    Declare,    ///< :=
-    Assign,     ///< =
+    Pipe,     ///< |
+    Declare,  ///< :=
+    Assign,   ///< =
     Comma,
     LeftParenthesis,
     RightParenthesis,
-    End,        ///< end of the source
+    End,  ///< end of the source
   };
   Kind kind = Kind::End;
   size_t position = 0;
@@ -41,7 +41,8 @@ struct LexError {
   std::string message;
 };
 
-/// All tokens up to End; comments and trimmed space are gone. On failure the message is Go's ("unclosed action").
+/// All tokens up to End; comments and trimmed space are gone. On failure the message is Go's ("unclosed
+/// action").
 std::expected<std::vector<Token>, LexError> split_tokens(std::string_view source);
 
 }  // namespace berth::cli::gotemplate

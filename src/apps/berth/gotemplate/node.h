@@ -11,23 +11,23 @@ namespace berth::cli::gotemplate {
 
 struct Node {
   enum class Kind {
-    Sequence,    ///< children one after the other
-    Text,        ///< literal text
-    Action,      ///< pipe, printed unless it declares
-    If,          ///< pipe; children[0] then, children[1] else (may be null)
-    With,        ///< the same with a new dot
-    Range,       ///< the same for each element
+    Sequence,  ///< children one after the other
+    Text,      ///< literal text
+    Action,    ///< pipe, printed unless it declares
+    If,        ///< pipe; children[0] then, children[1] else (may be null)
+    With,      ///< the same with a new dot
+    Range,     ///< the same for each element
     Break,
     Continue,
-    Pipeline,    ///< commands in children; variables in names
-    Command,     ///< first child applied to the others
-    Field,       ///< .A.B in names
-    Variable,    ///< $x.A in names, names[0] with the dollar
-    Chain,       ///< children[0] with the fields in names
-    Function,    ///< names[0]
+    Pipeline,  ///< commands in children; variables in names
+    Command,   ///< first child applied to the others
+    Field,     ///< .A.B in names
+    Variable,  ///< $x.A in names, names[0] with the dollar
+    Chain,     ///< children[0] with the fields in names
+    Function,  ///< names[0]
     Dot,
     NilLiteral,
-    Literal,     ///< value
+    Literal,  ///< value
   };
 
   Kind kind = Kind::Sequence;

@@ -51,7 +51,8 @@ bool unquote(std::string_view literal, std::string& out) {
     size_t from = octal ? i : i + 1;
     if (digits == 0 || from + digits > body.size()) return false;
     uint32_t code = 0;
-    auto [end, error] = std::from_chars(body.data() + from, body.data() + from + digits, code, octal ? 8 : 16);
+    auto [end, error] =
+        std::from_chars(body.data() + from, body.data() + from + digits, code, octal ? 8 : 16);
     if (error != std::errc() || end != body.data() + from + digits || code > 0x10FFFF) return false;
     if (digits <= 3) {
       out += static_cast<char>(code);
@@ -105,7 +106,9 @@ class Parser {
 
   Error error() const { return error_at(position_, message_); }
   Error error_at(size_t position, std::string_view message) const {
-    size_t line = 1 + static_cast<size_t>(std::count(source_.begin(), source_.begin() + static_cast<long>(std::min(position, source_.size())), '\n'));
+    size_t line = 1 + static_cast<size_t>(std::count(
+                          source_.begin(),
+                          source_.begin() + static_cast<long>(std::min(position, source_.size())), '\n'));
     return failure(Kind::InvalidArgument, "template: {}:{}: {}", name_, line, message);
   }
 
@@ -129,9 +132,10 @@ class Parser {
   NodePtr unexpected(const Token& token, std::string_view where) {
     if (token.kind == TokenKind::End) return fail("unexpected EOF");
     std::string text = token.text.size() > 10 ? token.text.substr(0, 10) + "\"..." : token.text + "\"";
-    bool keyword = token.kind == TokenKind::Identifier &&
-                   (token.text == "if" || token.text == "range" || token.text == "with" || token.text == "end" ||
-                    token.text == "else" || token.text == "break" || token.text == "continue");
+    bool keyword =
+        token.kind == TokenKind::Identifier &&
+        (token.text == "if" || token.text == "range" || token.text == "with" || token.text == "end" ||
+         token.text == "else" || token.text == "break" || token.text == "continue");
     if (keyword) return fail(fmt::format("unexpected <{}> in {}", token.text, where));
     return fail(fmt::format("unexpected \"{} in {}", text, where));
   }
@@ -329,7 +333,8 @@ class Parser {
       if (token.kind == TokenKind::Pipe) {
         ++at_;
         TokenKind after = peek_past_space().kind;
-        if (after == TokenKind::Close || after == TokenKind::RightParenthesis) return fail("missing value for command");
+        if (after == TokenKind::Close || after == TokenKind::RightParenthesis)
+          return fail("missing value for command");
         break;
       }
       return unexpected(token, "operand");
@@ -355,7 +360,8 @@ class Parser {
       node->position = position;
       return node;
     }
-    if (node->kind == Node::Kind::Literal || node->kind == Node::Kind::NilLiteral || node->kind == Node::Kind::Dot) {
+    if (node->kind == Node::Kind::Literal || node->kind == Node::Kind::NilLiteral ||
+        node->kind == Node::Kind::Dot) {
       return fail(fmt::format("unexpected . after term \"{}\"", node->text));
     }
     NodePtr chain = make(Node::Kind::Chain, position, node->text + suffix);
@@ -367,8 +373,11 @@ class Parser {
   NodePtr term() {
     const Token token = peek();
     switch (token.kind) {
-      case TokenKind::Identifier: return identifier();
-      case TokenKind::Dot: ++at_; return make(Node::Kind::Dot, token.position, ".");
+      case TokenKind::Identifier:
+        return identifier();
+      case TokenKind::Dot:
+        ++at_;
+        return make(Node::Kind::Dot, token.position, ".");
       case TokenKind::Field: {
         ++at_;
         NodePtr node = make(Node::Kind::Field, token.position, token.text);
@@ -384,12 +393,15 @@ class Parser {
         node->names.push_back(token.text);
         return node;
       }
-      case TokenKind::LeftParenthesis: return parenthesis();
+      case TokenKind::LeftParenthesis:
+        return parenthesis();
       case TokenKind::String:
       case TokenKind::RawString:
       case TokenKind::Character:
-      case TokenKind::Number: return literal();
-      default: return nullptr;
+      case TokenKind::Number:
+        return literal();
+      default:
+        return nullptr;
     }
   }
 
@@ -423,7 +435,9 @@ class Parser {
     NodePtr node = make(Node::Kind::Literal, token.position, token.text);
     std::string text;
     switch (token.kind) {
-      case TokenKind::RawString: node->value = token.text.substr(1, token.text.size() - 2); return node;
+      case TokenKind::RawString:
+        node->value = token.text.substr(1, token.text.size() - 2);
+        return node;
       case TokenKind::String:
         if (!unquote(token.text, text)) return fail("invalid syntax");
         node->value = text;

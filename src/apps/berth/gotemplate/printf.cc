@@ -63,24 +63,40 @@ std::string format_text(const Directive& directive, const std::string& text, con
     case 'v':
       if (directive.verb == 'v' && directive.sharp) return pad(output::quoted(text), directive, false);
       return pad(cut(text, directive.precision), directive, false);
-    case 'q': return pad(output::quoted(cut(text, directive.precision)), directive, false);
+    case 'q':
+      return pad(output::quoted(cut(text, directive.precision)), directive, false);
     case 'x':
-    case 'X': return pad(hexadecimal(text, directive.verb == 'X'), directive, false);
-    default: return bad_verb(directive.verb, value);
+    case 'X':
+      return pad(hexadecimal(text, directive.verb == 'X'), directive, false);
+    default:
+      return bad_verb(directive.verb, value);
   }
 }
 
-std::string format_integer(const Directive& directive, bool negative, uint64_t magnitude, const Value& value) {
+std::string format_integer(const Directive& directive, bool negative, uint64_t magnitude,
+                           const Value& value) {
   std::string digits;
   switch (directive.verb) {
     case 'v':
-    case 'd': digits = fmt::format("{}", magnitude); break;
-    case 'x': digits = fmt::format("{}{:x}", directive.sharp ? "0x" : "", magnitude); break;
-    case 'X': digits = fmt::format("{}{:X}", directive.sharp ? "0X" : "", magnitude); break;
-    case 'o': digits = fmt::format("{}{:o}", directive.sharp ? "0" : "", magnitude); break;
-    case 'b': digits = fmt::format("{:b}", magnitude); break;
-    case 'c': return pad(std::string(1, static_cast<char>(magnitude & 0x7F)), directive, false);
-    default: return bad_verb(directive.verb, value);
+    case 'd':
+      digits = fmt::format("{}", magnitude);
+      break;
+    case 'x':
+      digits = fmt::format("{}{:x}", directive.sharp ? "0x" : "", magnitude);
+      break;
+    case 'X':
+      digits = fmt::format("{}{:X}", directive.sharp ? "0X" : "", magnitude);
+      break;
+    case 'o':
+      digits = fmt::format("{}{:o}", directive.sharp ? "0" : "", magnitude);
+      break;
+    case 'b':
+      digits = fmt::format("{:b}", magnitude);
+      break;
+    case 'c':
+      return pad(std::string(1, static_cast<char>(magnitude & 0x7F)), directive, false);
+    default:
+      return bad_verb(directive.verb, value);
   }
   if (directive.precision > 0 && digits.size() < static_cast<size_t>(directive.precision)) {
     digits.insert(0, static_cast<size_t>(directive.precision) - digits.size(), '0');
@@ -132,7 +148,8 @@ std::string format_one(const Directive& directive, const Value& value) {
 
 class Printer {
  public:
-  Printer(std::string_view format, const std::vector<Value>& arguments) : format_(format), arguments_(arguments) {}
+  Printer(std::string_view format, const std::vector<Value>& arguments)
+      : format_(format), arguments_(arguments) {}
 
   std::string run() {
     while (at_ < format_.size()) {
@@ -150,12 +167,23 @@ class Printer {
  private:
   bool flag(Directive& directive) {
     switch (format_[at_]) {
-      case '-': directive.minus = true; return true;
-      case '+': directive.plus = true; return true;
-      case '#': directive.sharp = true; return true;
-      case ' ': directive.space = true; return true;
-      case '0': directive.zero = true; return true;
-      default: return false;
+      case '-':
+        directive.minus = true;
+        return true;
+      case '+':
+        directive.plus = true;
+        return true;
+      case '#':
+        directive.sharp = true;
+        return true;
+      case ' ':
+        directive.space = true;
+        return true;
+      case '0':
+        directive.zero = true;
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -201,7 +229,8 @@ class Printer {
     for (size_t i = next_; i < arguments_.size(); ++i) {
       if (i > next_) out_ += ", ";
       const Value& value = arguments_[i];
-      out_ += value.missing() || value.nil() ? "<nil>" : fmt::format("{}={}", value.type_name(), value.print());
+      out_ +=
+          value.missing() || value.nil() ? "<nil>" : fmt::format("{}={}", value.type_name(), value.print());
     }
     out_ += ')';
   }

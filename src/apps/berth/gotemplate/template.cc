@@ -36,12 +36,12 @@ class Evaluator {
     size_t line_start = before.rfind('\n');
     size_t column = line_start == std::string_view::npos ? position : position - line_start - 1;
     std::string context = node.text.size() > 20 ? node.text.substr(0, 20) + "..." : node.text;
-    if (node.kind == Node::Kind::Field || node.kind == Node::Kind::Variable || node.kind == Node::Kind::Function ||
-        node.kind == Node::Kind::Chain) {
+    if (node.kind == Node::Kind::Field || node.kind == Node::Kind::Variable ||
+        node.kind == Node::Kind::Function || node.kind == Node::Kind::Chain) {
       context = node.text;
     }
-    message_ = fmt::format("template: {}:{}:{}: executing \"{}\" at <{}>: {}", name_, line, column, name_, context,
-                           message);
+    message_ = fmt::format("template: {}:{}:{}: executing \"{}\" at <{}>: {}", name_, line, column, name_,
+                           context, message);
   }
 
   Flow walk(const Node& node, const Value& dot) {
@@ -53,18 +53,25 @@ class Evaluator {
           if (flow != Flow::Next || failed_) return flow;
         }
         return Flow::Next;
-      case Node::Kind::Text: out_ += node.text; return Flow::Next;
+      case Node::Kind::Text:
+        out_ += node.text;
+        return Flow::Next;
       case Node::Kind::Action: {
         Value value = pipeline(*node.pipe, dot);
         if (!failed_ && node.pipe->names.empty()) out_ += value.print();
         return Flow::Next;
       }
       case Node::Kind::If:
-      case Node::Kind::With: return branch(node, dot);
-      case Node::Kind::Range: return range(node, dot);
-      case Node::Kind::Break: return Flow::Break;
-      case Node::Kind::Continue: return Flow::Continue;
-      default: return Flow::Next;
+      case Node::Kind::With:
+        return branch(node, dot);
+      case Node::Kind::Range:
+        return range(node, dot);
+      case Node::Kind::Break:
+        return Flow::Break;
+      case Node::Kind::Continue:
+        return Flow::Continue;
+      default:
+        return Flow::Next;
     }
   }
 
@@ -119,7 +126,8 @@ class Evaluator {
   /// The pipeline of a range without binding its variables.
   Value range_value(const Node& pipe, const Value& dot) {
     Value value;
-    for (size_t i = 0; i < pipe.children.size() && !failed_; ++i) value = command(*pipe.children[i], dot, i > 0, value);
+    for (size_t i = 0; i < pipe.children.size() && !failed_; ++i)
+      value = command(*pipe.children[i], dot, i > 0, value);
     return value;
   }
 
@@ -162,9 +170,12 @@ class Evaluator {
     switch (first.kind) {
       case Node::Kind::Field:
       case Node::Kind::Variable:
-      case Node::Kind::Chain: return field_command(command, dot, has_final, final);
-      case Node::Kind::Function: return function_command(command, dot, has_final, final);
-      default: break;
+      case Node::Kind::Chain:
+        return field_command(command, dot, has_final, final);
+      case Node::Kind::Function:
+        return function_command(command, dot, has_final, final);
+      default:
+        break;
     }
     if (command.children.size() > 1 || has_final) {
       fail(first, fmt::format("can't give argument to non-function {}", first.text));
@@ -213,14 +224,18 @@ class Evaluator {
     if (result) return *result;
     const CallError& error = result.error();
     switch (error.where) {
-      case CallError::Where::Count: fail(*command.children[0], error.message); break;
+      case CallError::Where::Count:
+        fail(*command.children[0], error.message);
+        break;
       case CallError::Where::Argument: {
         bool written = error.argument + 1 < command.children.size();
         fail(written ? *command.children[error.argument + 1] : *command.children[0],
              written ? error.message : fmt::format("wrong type for value; {}", error.message));
         break;
       }
-      case CallError::Where::Call: fail(command, fmt::format("error calling {}: {}", name, error.message)); break;
+      case CallError::Where::Call:
+        fail(command, fmt::format("error calling {}: {}", name, error.message));
+        break;
     }
     return {};
   }
@@ -243,9 +258,12 @@ class Evaluator {
 
   Value operand(const Node& node, const Value& dot) {
     switch (node.kind) {
-      case Node::Kind::Dot: return dot;
-      case Node::Kind::NilLiteral: return Nil{};
-      case Node::Kind::Literal: return node.value;
+      case Node::Kind::Dot:
+        return dot;
+      case Node::Kind::NilLiteral:
+        return Nil{};
+      case Node::Kind::Literal:
+        return node.value;
       case Node::Kind::Pipeline: {
         size_t known = variables_.size();
         Value value = pipeline(node, dot);
@@ -263,7 +281,8 @@ class Evaluator {
         alone.children.push_back(std::make_shared<Node>(node));
         return command(alone, dot, false, {});
       }
-      default: return {};
+      default:
+        return {};
     }
   }
 
@@ -274,7 +293,8 @@ class Evaluator {
     return {};
   }
 
-  Value field(const Node& node, const Value& receiver, const std::string& name, const std::vector<Value>* arguments) {
+  Value field(const Node& node, const Value& receiver, const std::string& name,
+              const std::vector<Value>* arguments) {
     const Object* object = receiver.object();
     if (object == nullptr) return no_object(node, receiver, name);
     const Value* found = find(*object, name);
@@ -346,6 +366,8 @@ Result<void> Template::execute(std::string& out, const Value& data, const Execut
   return Evaluator(source_, name_, out, execution).run(*root_, data);
 }
 
-bool Template::mentions(std::string_view field) const { return mentions_field(*root_, field); }
+bool Template::mentions(std::string_view field) const {
+  return mentions_field(*root_, field);
+}
 
 }  // namespace berth::cli::gotemplate

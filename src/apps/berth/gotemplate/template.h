@@ -1,7 +1,7 @@
-// Template: Go's text/template as far as --format needs it. Parsed once, executed per object. Actions: fields,
-// variables, pipelines, if/else if/else, range (with else, break, continue), with, comments, trim markers; the
-// functions of text/template and docker's json, split, join, title, lower, upper, pad, truncate. Not there:
-// define, template, block (nothing to define for a one-line format). Messages are worded as Go's.
+// Template: Go's text/template as far as --format needs it. Parsed once, executed per object. Actions:
+// fields, variables, pipelines, if/else if/else, range (with else, break, continue), with, comments, trim
+// markers; the functions of text/template and docker's json, split, join, title, lower, upper, pad, truncate.
+// Not there: define, template, block (nothing to define for a one-line format). Messages are worded as Go's.
 #pragma once
 
 #include <memory>

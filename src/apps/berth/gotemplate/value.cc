@@ -22,7 +22,10 @@ size_t valid_sequence(std::string_view text, size_t at) {
   auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   unsigned char lead = byte(at);
   if (lead < 0x80) return 1;
-  size_t length = lead >= 0xF0 && lead < 0xF5 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xC2 && lead < 0xE0 ? 2 : 0;
+  size_t length = lead >= 0xF0 && lead < 0xF5   ? 4
+                  : lead >= 0xE0 && lead < 0xF0 ? 3
+                  : lead >= 0xC2 && lead < 0xE0 ? 2
+                                                : 0;
   if (length == 0 || at + length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(at + i) & 0xC0) != 0x80) return 0;
@@ -243,7 +246,8 @@ const Value* find(const Object& object, std::string_view name) {
 std::vector<const std::pair<std::string, Value>*> sorted_entries(const Object& object) {
   std::vector<const std::pair<std::string, Value>*> entries;
   for (const auto& field : object.fields) entries.push_back(&field);
-  std::sort(entries.begin(), entries.end(), [](auto* left, auto* right) { return left->first < right->first; });
+  std::sort(entries.begin(), entries.end(),
+            [](auto* left, auto* right) { return left->first < right->first; });
   return entries;
 }
 

@@ -44,18 +44,18 @@ class Value {
                             std::shared_ptr<Object>, std::shared_ptr<Method>>;
 
   Value() : data_(Missing{}) {}
-  Value(Nil) : data_(Nil{}) {}                                    // NOLINT: values are written in place
-  Value(bool value) : data_(value) {}                             // NOLINT
-  Value(int value) : data_(static_cast<int64_t>(value)) {}        // NOLINT
-  Value(int64_t value) : data_(value) {}                          // NOLINT
-  Value(uint64_t value);                                          // NOLINT: an int64_t when it fits
-  Value(double value) : data_(value) {}                           // NOLINT
-  Value(std::string value) : data_(std::move(value)) {}           // NOLINT
-  Value(std::string_view value) : data_(std::string(value)) {}    // NOLINT
-  Value(const char* value) : data_(std::string(value)) {}         // NOLINT
-  Value(List value) : data_(std::make_shared<List>(std::move(value))) {}        // NOLINT
-  Value(Object value) : data_(std::make_shared<Object>(std::move(value))) {}    // NOLINT
-  Value(Method value) : data_(std::make_shared<Method>(std::move(value))) {}    // NOLINT
+  Value(Nil) : data_(Nil{}) {}                                  // NOLINT: values are written in place
+  Value(bool value) : data_(value) {}                           // NOLINT
+  Value(int value) : data_(static_cast<int64_t>(value)) {}      // NOLINT
+  Value(int64_t value) : data_(value) {}                        // NOLINT
+  Value(uint64_t value);                                        // NOLINT: an int64_t when it fits
+  Value(double value) : data_(value) {}                         // NOLINT
+  Value(std::string value) : data_(std::move(value)) {}         // NOLINT
+  Value(std::string_view value) : data_(std::string(value)) {}  // NOLINT
+  Value(const char* value) : data_(std::string(value)) {}       // NOLINT
+  Value(List value) : data_(std::make_shared<List>(std::move(value))) {}      // NOLINT
+  Value(Object value) : data_(std::make_shared<Object>(std::move(value))) {}  // NOLINT
+  Value(Method value) : data_(std::make_shared<Method>(std::move(value))) {}  // NOLINT
 
   template <class T>
   const T* as() const {

@@ -27,11 +27,18 @@ struct Arity {
   size_t max = 0;
 };
 constexpr Arity no_arguments{0, 0};
-constexpr Arity exactly(size_t count) { return {count, count}; }
-constexpr Arity at_least(size_t count) { return {count, Arity::any}; }
-constexpr Arity between(size_t min, size_t max) { return {min, max}; }
+constexpr Arity exactly(size_t count) {
+  return {count, count};
+}
+constexpr Arity at_least(size_t count) {
+  return {count, Arity::any};
+}
+constexpr Arity between(size_t min, size_t max) {
+  return {min, max};
+}
 
-/// Whether flags may stand after the first argument. Commands that pass a command line on (run, exec) end at it.
+/// Whether flags may stand after the first argument. Commands that pass a command line on (run, exec) end at
+/// it.
 enum class FlagPlacement { Anywhere, BeforeArguments };
 
 struct Command {

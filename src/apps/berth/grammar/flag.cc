@@ -45,10 +45,14 @@ Result<std::string> filter(std::string_view value) {
 
 Result<std::string> by_type(Type type, std::string_view value) {
   switch (type) {
-    case Type::Bool: return boolean(value);
-    case Type::Int: return integer(value, "ParseInt", INT64_MIN, INT64_MAX);
-    case Type::Uint16: return integer(value, "ParseUint", 0, 65535);
-    case Type::Filter: return filter(value);
+    case Type::Bool:
+      return boolean(value);
+    case Type::Int:
+      return integer(value, "ParseInt", INT64_MIN, INT64_MAX);
+    case Type::Uint16:
+      return integer(value, "ParseUint", 0, 65535);
+    case Type::Filter:
+      return filter(value);
     case Type::Decimal: {
       TRY(int64_t billionths, options::parse_cpus(value));
       return std::to_string(billionths);
@@ -64,7 +68,8 @@ Result<std::string> by_type(Type type, std::string_view value) {
       if (!duration) return failure(Kind::InvalidArgument, "time: invalid duration \"{}\"", value);
       return std::to_string(duration->count());
     }
-    default: return std::string(value);
+    default:
+      return std::string(value);
   }
 }
 
@@ -72,22 +77,37 @@ Result<std::string> by_type(Type type, std::string_view value) {
 
 std::string_view type_name(Type type) {
   switch (type) {
-    case Type::Bool: return "";
-    case Type::String: return "string";
-    case Type::List: return "list";
-    case Type::Strings: return "strings";
-    case Type::Int: return "int";
-    case Type::Uint16: return "uint16";
-    case Type::Decimal: return "decimal";
+    case Type::Bool:
+      return "";
+    case Type::String:
+      return "string";
+    case Type::List:
+      return "list";
+    case Type::Strings:
+      return "strings";
+    case Type::Int:
+      return "int";
+    case Type::Uint16:
+      return "uint16";
+    case Type::Decimal:
+      return "decimal";
     case Type::Bytes:
-    case Type::SwapBytes: return "bytes";
-    case Type::Duration: return "duration";
-    case Type::Map: return "map";
-    case Type::Filter: return "filter";
-    case Type::Mount: return "mount";
-    case Type::Network: return "network";
-    case Type::Ulimit: return "ulimit";
-    case Type::Gpus: return "gpu-request";
+    case Type::SwapBytes:
+      return "bytes";
+    case Type::Duration:
+      return "duration";
+    case Type::Map:
+      return "map";
+    case Type::Filter:
+      return "filter";
+    case Type::Mount:
+      return "mount";
+    case Type::Network:
+      return "network";
+    case Type::Ulimit:
+      return "ulimit";
+    case Type::Gpus:
+      return "gpu-request";
   }
   return "";
 }
@@ -101,8 +121,10 @@ bool repeatable(Type type) {
     case Type::Mount:
     case Type::Network:
     case Type::Ulimit:
-    case Type::Gpus: return true;
-    default: return false;
+    case Type::Gpus:
+      return true;
+    default:
+      return false;
   }
 }
 

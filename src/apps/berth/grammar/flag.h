@@ -12,18 +12,18 @@ namespace berth::cli::grammar {
 
 /// What a flag takes. The name shown in help follows from it (type_name).
 enum class Type {
-  Bool,      ///< no argument; --flag=false turns it off
-  String,    ///< the last one wins
-  List,      ///< repeatable, each occurrence one element
-  Strings,   ///< repeatable and comma separated
-  Int,       ///< signed 64 bits
-  Uint16,    ///< 0 to 65535
-  Decimal,   ///< --cpus
-  Bytes,     ///< "512m"
-  SwapBytes, ///< the same, or -1
-  Duration,  ///< "1m30s"
-  Map,       ///< repeatable key=value
-  Filter,    ///< repeatable name=value
+  Bool,       ///< no argument; --flag=false turns it off
+  String,     ///< the last one wins
+  List,       ///< repeatable, each occurrence one element
+  Strings,    ///< repeatable and comma separated
+  Int,        ///< signed 64 bits
+  Uint16,     ///< 0 to 65535
+  Decimal,    ///< --cpus
+  Bytes,      ///< "512m"
+  SwapBytes,  ///< the same, or -1
+  Duration,   ///< "1m30s"
+  Map,        ///< repeatable key=value
+  Filter,     ///< repeatable name=value
   Mount,
   Network,
   Ulimit,

@@ -47,7 +47,8 @@ std::string commands_list(Tree tree, std::string_view prefix, Section section) {
     width = std::max(width, entry.path.size() - prefix.size() + 1);
   }
   if (section != Section::Common) {
-    std::sort(entries.begin(), entries.end(), [](auto* left, auto* right) { return left->path < right->path; });
+    std::sort(entries.begin(), entries.end(),
+              [](auto* left, auto* right) { return left->path < right->path; });
   }
   std::string text;
   for (const Entry* entry : entries) {
@@ -120,10 +121,11 @@ std::string command_help(const HelpStyle& style, Tree tree, std::string_view pat
 }
 
 std::string group_help(const HelpStyle& style, Tree tree, const Entry& group) {
-  return fmt::format("Usage:  {0} {1} COMMAND\n\n{2}\n\nCommands:\n{3}\n"
-                     "Run '{0} {1} COMMAND --help' for more information on a command.\n",
-                     style.program, group.path, group.group_summary,
-                     commands_list(tree, std::string(group.path) + " ", Section::Plain));
+  return fmt::format(
+      "Usage:  {0} {1} COMMAND\n\n{2}\n\nCommands:\n{3}\n"
+      "Run '{0} {1} COMMAND --help' for more information on a command.\n",
+      style.program, group.path, group.group_summary,
+      commands_list(tree, std::string(group.path) + " ", Section::Plain));
 }
 
 std::string program_help(const HelpStyle& style, Tree tree, Flags global) {

@@ -29,7 +29,8 @@ class Invocation {
   std::string text(std::string_view name) const;
   /// All values in order; none when the flag was not given.
   std::vector<std::string> list(std::string_view name) const;
-  /// Int, Uint16: the number. Bytes, SwapBytes: bytes. Decimal: billionths. Duration: nanoseconds. 0 without value.
+  /// Int, Uint16: the number. Bytes, SwapBytes: bytes. Decimal: billionths. Duration: nanoseconds. 0 without
+  /// value.
   int64_t number(std::string_view name) const;
 
   /// For the parser and for tests.
@@ -51,8 +52,8 @@ class Invocation {
   std::vector<Given> given_;
 };
 
-/// Reads flags and arguments by docker's (pflag's) rules: --name value, --name=value, -nvalue, -n=value, clusters of
-/// letters, "--" ends the flags. The error is pflag's sentence ("unknown flag: --bad").
+/// Reads flags and arguments by docker's (pflag's) rules: --name value, --name=value, -nvalue, -n=value,
+/// clusters of letters, "--" ends the flags. The error is pflag's sentence ("unknown flag: --bad").
 class Parser {
  public:
   enum class Verdict { Run, Help };

@@ -38,9 +38,13 @@ const Invocation::Given* Invocation::find(std::string_view name) const {
   return nullptr;
 }
 
-const Flag* Invocation::declared(std::string_view name) const { return by_name(*command_, name); }
+const Flag* Invocation::declared(std::string_view name) const {
+  return by_name(*command_, name);
+}
 
-bool Invocation::on(std::string_view name) const { return text(name) == "true"; }
+bool Invocation::on(std::string_view name) const {
+  return text(name) == "true";
+}
 
 std::string Invocation::text(std::string_view name) const {
   if (const Given* given = find(name)) return given->values.back();

@@ -68,7 +68,9 @@ Result<std::string> check_ip(std::string_view text) {
 }
 
 bool is_mac_address(std::string_view text) {
-  auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); };
+  auto hex = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  };
   // Six pairs with ':' or '-', or three groups of four with '.'.
   bool dots = text.size() == 14;
   if (!dots && text.size() != 17) return false;

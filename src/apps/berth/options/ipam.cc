@@ -56,7 +56,8 @@ Result<Json> ipam_config(const Ipam& ipam) {
     CHECK(parse_subnet(text));
     TRY(Pool * pool, pool_of(pools, text, "range"));
     if (pool->json.contains("IPRange")) {
-      return failure(Kind::InvalidArgument, "cannot configure multiple ranges ({}, {}) on the same subnet ({})", text,
+      return failure(Kind::InvalidArgument,
+                     "cannot configure multiple ranges ({}, {}) on the same subnet ({})", text,
                      pool->json["IPRange"].get<std::string>(), pool->json["Subnet"].get<std::string>());
     }
     pool->json["IPRange"] = text;
@@ -64,8 +65,9 @@ Result<Json> ipam_config(const Ipam& ipam) {
   for (const std::string& text : ipam.gateways) {
     TRY(Pool * pool, pool_of(pools, text, "gateway"));
     if (pool->json.contains("Gateway")) {
-      return failure(Kind::InvalidArgument, "cannot configure multiple gateways ({}, {}) for the same subnet ({})",
-                     text, pool->json["Gateway"].get<std::string>(), pool->json["Subnet"].get<std::string>());
+      return failure(Kind::InvalidArgument,
+                     "cannot configure multiple gateways ({}, {}) for the same subnet ({})", text,
+                     pool->json["Gateway"].get<std::string>(), pool->json["Subnet"].get<std::string>());
     }
     pool->json["Gateway"] = text;
   }

@@ -15,8 +15,11 @@ constexpr std::string_view blanks = " \t";
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     auto lead = static_cast<unsigned char>(text[i]);
-    size_t length = lead < 0x80 ? 1 : lead >= 0xF0 && lead < 0xF5 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3
-                                                                      : lead >= 0xC2 && lead < 0xE0 ? 2 : 0;
+    size_t length = lead < 0x80                   ? 1
+                    : lead >= 0xF0 && lead < 0xF5 ? 4
+                    : lead >= 0xE0 && lead < 0xF0 ? 3
+                    : lead >= 0xC2 && lead < 0xE0 ? 2
+                                                  : 0;
     if (length == 0 || i + length > text.size()) return false;
     for (size_t k = 1; k < length; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return false;
@@ -37,7 +40,8 @@ std::map<std::string, std::string> to_map(const std::vector<std::string>& flags)
   return map;
 }
 
-Result<std::vector<std::string>> parse_key_values(std::string_view text, std::string_view file, Lookup lookup) {
+Result<std::vector<std::string>> parse_key_values(std::string_view text, std::string_view file,
+                                                  Lookup lookup) {
   auto bad = [&](std::string_view why) {
     return failure(Kind::InvalidArgument, "invalid env file ({}): {}", file, why);
   };
@@ -55,7 +59,8 @@ Result<std::vector<std::string>> parse_key_values(std::string_view text, std::st
     size_t equals = line.find('=');
     std::string key(line.substr(0, equals));
     if (key.empty()) return bad(fmt::format("no variable name on line '{}'", line));
-    if (key.find_first_of(blanks) != std::string::npos) return bad(fmt::format("variable '{}' contains whitespaces", key));
+    if (key.find_first_of(blanks) != std::string::npos)
+      return bad(fmt::format("variable '{}' contains whitespaces", key));
     if (equals != std::string_view::npos) {
       lines.emplace_back(line);
     } else if (lookup == Lookup::Environment) {
@@ -89,7 +94,8 @@ Result<std::string> check_environment(std::string_view value) {
 Result<std::string> check_label(std::string_view value) {
   std::string_view key = value.substr(0, value.find('='));
   size_t start = key.find_first_not_of(blanks);
-  if (start == std::string_view::npos) return failure(Kind::InvalidArgument, "invalid label '{}': empty name", value);
+  if (start == std::string_view::npos)
+    return failure(Kind::InvalidArgument, "invalid label '{}': empty name", value);
   key.remove_prefix(start);
   if (key.find_first_of(blanks) != std::string_view::npos) {
     return failure(Kind::InvalidArgument, "label '{}' contains whitespaces", key);

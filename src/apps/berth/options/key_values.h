@@ -18,9 +18,10 @@ enum class Lookup {
   Environment,  ///< the caller's value; left out when there is none
   Empty,        ///< left out
 };
-/// Lines of an env or label file: comments and blank lines are skipped, a byte order mark is dropped. Errors name the
-/// file as docker does. Pure but for Lookup::Environment.
-Result<std::vector<std::string>> parse_key_values(std::string_view text, std::string_view file, Lookup lookup);
+/// Lines of an env or label file: comments and blank lines are skipped, a byte order mark is dropped. Errors
+/// name the file as docker does. Pure but for Lookup::Environment.
+Result<std::vector<std::string>> parse_key_values(std::string_view text, std::string_view file,
+                                                  Lookup lookup);
 /// All lines of the files, then `flags`.
 Result<std::vector<std::string>> read_key_values(const std::vector<std::string>& files,
                                                  const std::vector<std::string>& flags, Lookup lookup);

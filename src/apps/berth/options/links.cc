@@ -28,7 +28,8 @@ Result<std::string> check_extra_host(std::string_view value) {
     if (address.size() > 2 && address.front() == '[' && address.back() == ']') {
       address = address.substr(1, address.size() - 2);
     }
-    if (!check_ip(address)) return failure(Kind::InvalidArgument, "invalid IP address in add-host: \"{}\"", address);
+    if (!check_ip(address))
+      return failure(Kind::InvalidArgument, "invalid IP address in add-host: \"{}\"", address);
   }
   return fmt::format("{}:{}", name, address);
 }

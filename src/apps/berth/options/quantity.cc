@@ -10,7 +10,9 @@
 namespace berth::cli::options {
 namespace {
 
-Error bad_size(std::string_view text) { return failure(Kind::InvalidArgument, "invalid size: '{}'", text); }
+Error bad_size(std::string_view text) {
+  return failure(Kind::InvalidArgument, "invalid size: '{}'", text);
+}
 
 /// Bytes that a suffix stands for; 0 when it is none of b, k, kb, kib, m, ... p.
 double unit_of(std::string suffix) {

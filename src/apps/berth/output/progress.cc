@@ -11,8 +11,12 @@ namespace {
 
 constexpr size_t max_message = 16u << 20;
 
-std::string text(const Json& object, std::string_view key) { return json_string(object, key).value_or(""); }
-int64_t number(const Json& object, std::string_view key) { return json_int(object, key).value_or(0); }
+std::string text(const Json& object, std::string_view key) {
+  return json_string(object, key).value_or("");
+}
+int64_t number(const Json& object, std::string_view key) {
+  return json_int(object, key).value_or(0);
+}
 
 /// Escape sequences of an engine or a build must not drive the terminal from inside a status line.
 std::string one_line(std::string_view status) {
@@ -34,7 +38,8 @@ Outcome<void> JsonCutter::feed(std::string_view bytes,
         start = scanned_;
         continue;
       }
-      if (c != '{') return refuse("invalid character '{}' in the engine's stream of messages", printable({&c, 1}));
+      if (c != '{')
+        return refuse("invalid character '{}' in the engine's stream of messages", printable({&c, 1}));
       start = scanned_ - 1;
       depth_ = 1;
       continue;
@@ -53,7 +58,8 @@ Outcome<void> JsonCutter::feed(std::string_view bytes,
   }
   pending_.erase(0, start);
   scanned_ -= start;
-  if (pending_.size() > max_message) return refuse("a message of the engine is larger than {} bytes", max_message);
+  if (pending_.size() > max_message)
+    return refuse("a message of the engine is larger than {} bytes", max_message);
   return {};
 }
 
@@ -93,7 +99,8 @@ Outcome<void> Progress::message(std::string_view text_of_message) {
     if (auto detail = json.find("errorDetail"); detail != json.end()) {
       if (std::string longer = text(*detail, "message"); !longer.empty()) failure.message = longer;
       // What a build step ended with becomes the exit code of `berth build`.
-      if (int64_t code = number(*detail, "code"); code > 0 && code < 256) failure.exit_code = static_cast<int>(code);
+      if (int64_t code = number(*detail, "code"); code > 0 && code < 256)
+        failure.exit_code = static_cast<int>(code);
     }
     return failure;
   }
@@ -136,7 +143,8 @@ void Progress::show(const Json& json) {
   std::string progress = progress_text(json, id);
   if (!terminal_) {
     // Bars would fill a log with thousands of lines; the steps alone tell enough.
-    if (progress.empty() && !status.empty()) out_.line(id.empty() ? status : fmt::format("{}: {}", one_line(id), status));
+    if (progress.empty() && !status.empty())
+      out_.line(id.empty() ? status : fmt::format("{}: {}", one_line(id), status));
     return;
   }
   std::string line = status + (progress.empty() ? "" : " " + progress);

@@ -1,5 +1,5 @@
-// Progress: the engine's stream of JSON messages (pull, push, load, import, build) shown to a person: bars that stay in
-// place on a terminal, one plain line per step elsewhere.
+// Progress: the engine's stream of JSON messages (pull, push, load, import, build) shown to a person: bars
+// that stay in place on a terminal, one plain line per step elsewhere.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,8 @@ namespace berth::cli::output {
 /// Cuts a stream of JSON objects, separated by newlines or by nothing, into objects. Pure.
 class JsonCutter {
  public:
-  /// Calls `consume` for every object that is complete. An object of more than 16 MiB or text that cannot be JSON is an
-  /// error.
+  /// Calls `consume` for every object that is complete. An object of more than 16 MiB or text that cannot be
+  /// JSON is an error.
   Outcome<void> feed(std::string_view bytes, const std::function<Outcome<void>(std::string_view)>& consume);
   bool empty() const { return pending_.empty(); }
 
@@ -38,7 +38,8 @@ class Progress {
 
   Progress(Stream& out, Quiet quiet = Quiet::No, Aux aux = {});
 
-  /// Takes bytes of the stream in pieces of any size. A message that reports an error is returned as a Failure.
+  /// Takes bytes of the stream in pieces of any size. A message that reports an error is returned as a
+  /// Failure.
   Outcome<void> feed(std::string_view bytes);
   /// The stream has ended; an unfinished message is an error.
   Outcome<void> finish();

@@ -34,7 +34,9 @@ void Stream::flush() {
   buffer_.clear();
 }
 
-bool Stream::is_terminal() const { return fd_ >= 0 && ::isatty(fd_) == 1; }
+bool Stream::is_terminal() const {
+  return fd_ >= 0 && ::isatty(fd_) == 1;
+}
 
 unsigned Stream::columns() const {
   winsize size{};

@@ -12,8 +12,8 @@ struct TableLayout {
   size_t padding = 3;
 };
 
-/// A column is a run of consecutive rows that have a tab after that cell; its width is its widest cell plus the
-/// padding, at least min_width. The last cell of a row is never padded.
+/// A column is a run of consecutive rows that have a tab after that cell; its width is its widest cell plus
+/// the padding, at least min_width. The last cell of a row is never padded.
 std::string align_columns(std::string_view text, const TableLayout& layout = {});
 
 }  // namespace berth::cli::output

@@ -51,16 +51,19 @@ LocalTime break_down(Timestamp time, bool utc) {
 }
 
 std::string date_and_time(const tm& parts, char separator) {
-  return fmt::format("{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     separator, parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, separator, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 std::string offset(const tm& parts, bool colon) {
   long minutes = std::labs(parts.tm_gmtoff) / 60;
-  return fmt::format("{}{:02}{}{:02}", parts.tm_gmtoff < 0 ? '-' : '+', minutes / 60, colon ? ":" : "", minutes % 60);
+  return fmt::format("{}{:02}{}{:02}", parts.tm_gmtoff < 0 ? '-' : '+', minutes / 60, colon ? ":" : "",
+                     minutes % 60);
 }
 
-std::string rfc3339_offset(const tm& parts) { return parts.tm_gmtoff == 0 ? "Z" : offset(parts, true); }
+std::string rfc3339_offset(const tm& parts) {
+  return parts.tm_gmtoff == 0 ? "Z" : offset(parts, true);
+}
 
 std::string go_time(Timestamp time, bool utc) {
   LocalTime local = break_down(time, utc);
@@ -107,14 +110,21 @@ std::string human_duration(nanoseconds duration) {
   return fmt::format("{} years", duration.count() / 1'000'000'000 / 3600 / 24 / 365);
 }
 
-std::string time_ago(Timestamp then, Timestamp now) { return human_duration(now - then) + " ago"; }
+std::string time_ago(Timestamp then, Timestamp now) {
+  return human_duration(now - then) + " ago";
+}
 
-std::string local_time(Timestamp time) { return go_time(time, false); }
-std::string utc_time(Timestamp time) { return go_time(time, true); }
+std::string local_time(Timestamp time) {
+  return go_time(time, false);
+}
+std::string utc_time(Timestamp time) {
+  return go_time(time, true);
+}
 
 std::string local_rfc3339(Timestamp time) {
   LocalTime local = break_down(time, false);
-  return fmt::format("{}.{:09}{}", date_and_time(local.parts, 'T'), local.fraction, rfc3339_offset(local.parts));
+  return fmt::format("{}.{:09}{}", date_and_time(local.parts, 'T'), local.fraction,
+                     rfc3339_offset(local.parts));
 }
 
 std::string local_rfc3339_seconds(Timestamp time) {
@@ -154,15 +164,33 @@ std::string quoted(std::string_view text) {
   std::string result = "\"";
   for (char c : text) {
     switch (c) {
-      case '"': result += "\\\""; break;
-      case '\\': result += "\\\\"; break;
-      case '\n': result += "\\n"; break;
-      case '\r': result += "\\r"; break;
-      case '\t': result += "\\t"; break;
-      case '\a': result += "\\a"; break;
-      case '\b': result += "\\b"; break;
-      case '\f': result += "\\f"; break;
-      case '\v': result += "\\v"; break;
+      case '"':
+        result += "\\\"";
+        break;
+      case '\\':
+        result += "\\\\";
+        break;
+      case '\n':
+        result += "\\n";
+        break;
+      case '\r':
+        result += "\\r";
+        break;
+      case '\t':
+        result += "\\t";
+        break;
+      case '\a':
+        result += "\\a";
+        break;
+      case '\b':
+        result += "\\b";
+        break;
+      case '\f':
+        result += "\\f";
+        break;
+      case '\v':
+        result += "\\v";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
           result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));

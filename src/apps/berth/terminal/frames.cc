@@ -16,7 +16,8 @@ Result<void> FrameSplitter::feed(std::string_view bytes, const Consumer& consume
       bytes.remove_prefix(payload.size());
       remaining_ -= static_cast<uint32_t>(payload.size());
       if (stream_ == Stream::EngineError) {
-        engine_error_.append(payload.substr(0, max_engine_error - std::min(max_engine_error, engine_error_.size())));
+        engine_error_.append(
+            payload.substr(0, max_engine_error - std::min(max_engine_error, engine_error_.size())));
       } else {
         consume(stream_, payload);
       }

@@ -10,8 +10,8 @@
 
 namespace berth::cli::terminal {
 
-/// Splits a stream of frames {type, 0, 0, 0, length big-endian} given in pieces of any size. Payload is passed on as
-/// it comes: a frame is never held back for its end, so its length needs no bound.
+/// Splits a stream of frames {type, 0, 0, 0, length big-endian} given in pieces of any size. Payload is
+/// passed on as it comes: a frame is never held back for its end, so its length needs no bound.
 class FrameSplitter {
  public:
   enum class Stream { Stdin = 0, Stdout = 1, Stderr = 2, EngineError = 3 };
