@@ -213,7 +213,7 @@ io::Task<Result<PruneResult>> Builder::State::prune(PruneRequest request, storag
                              (request.all || !record.shared) &&
                              (!request.unused_since || record.last_used <= *request.unused_since);
     if (!is_selected || record.in_use) continue;
-    if (kept + record.size <= request.keep_bytes) {
+    if (request.keep_bytes > 0 && kept + record.size <= request.keep_bytes) {
       kept += record.size;
       continue;
     }

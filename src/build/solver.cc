@@ -120,8 +120,11 @@ io::Task<Result<VertexResult>> Solver::evaluate_layer(VertexId id, const VertexI
   observer_.started(id);
   CO_TRY(auto state, co_await executor_.execute(inputs, stop_.token()));
   state.key = key;
-  StepRecord record{
-      .key = key, .chain_id = state.chain_id, .made_layer = state.made_layer, .created = state.created};
+  StepRecord record{.key = key,
+                    .chain_id = state.chain_id,
+                    .made_layer = state.made_layer,
+                    .created = state.created,
+                    .size = state.size};
   if (id < options_.descriptions.size()) record.description = options_.descriptions[id];
   CO_CHECK(cache_.store(record));
   co_return VertexResult(std::move(state));
