@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/core.h"
+#include "engine/lifecycle.h"
 #include "engine/recovery.h"
 #include "engine/ulimits.h"
 #include "io/cancel.h"
@@ -160,6 +161,10 @@ io::Task<void> Engine::close() {
 
 void Engine::add_layer_holder(std::function<void(storage::InUse&)> holder) {
   core_->layer_holders.push_back(std::move(holder));
+}
+
+storage::InUse Engine::layers_in_use() const {
+  return in_use(*core_);
 }
 
 storage::ImageStore& Engine::image_store() {

@@ -64,6 +64,8 @@ class Engine {
 
   /// Further holders of layers (the build cache), asked whenever images are removed.
   void add_layer_holder(std::function<void(storage::InUse&)> holder);
+  /// What containers and the holders added above keep.
+  storage::InUse layers_in_use() const;
 
   /// For the composition root alone: what build/ and others that are started beside the engine share with it.
   storage::ImageStore& image_store();

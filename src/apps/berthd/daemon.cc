@@ -1,11 +1,14 @@
 // Start-up, serving, and a stop that lets containers go on.
 #include "apps/berthd/daemon.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <optional>
 #include <variant>
 
 #include "api/docker/docker_api.h"
+#include "apps/berthd/build_services.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/signals.h"
@@ -157,8 +160,8 @@ Result<void> run_daemon(const Options& options) {
 
   TRY(auto loop, io::EventLoop::create());
   TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
-  TRY(auto builder, open_builder(*loop, *engine));
-  api::DockerApi api(*loop, *engine, *builder);
+  TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
+  api::DockerApi api(*loop, *engine, building->builder());
   io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
   CHECK(Listening(server, options).open_all());
   announce_ready();

@@ -1,0 +1,31 @@
+// BuildServices: the builder and what it is given: base images, a sandbox for RUN, the engine's stores.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "build/builder.h"
+#include "build/sandbox_runner.h"
+#include "engine/engine.h"
+#include "io/event_loop.h"
+#include "io/task.h"
+
+namespace berth::berthd {
+
+class BuildServices {
+ public:
+  /// Removes what an earlier daemon's builds have left. Engine and loop must outlive it.
+  static io::Task<Result<std::unique_ptr<BuildServices>>> open(io::EventLoop& loop, engine::Engine& engine);
+
+  build::Builder& builder() { return *builder_; }
+  /// Ends when what builds have left is removed.
+  io::Task<void> wait_until_idle();
+
+ private:
+  BuildServices(io::EventLoop& loop, engine::Engine& engine);
+  build::LocalImageSource base_images_;
+  build::SandboxRunner runner_;
+  std::unique_ptr<build::Builder> builder_;
+};
+
+}  // namespace berth::berthd
