@@ -44,18 +44,45 @@ bool has_wanted_id(const std::vector<std::string>& prefixes, std::string_view id
          });
 }
 
+/// Adds a chain and those beneath it.
+void add_with_parents(const storage::Snapshotter& snapshotter, const Digest& chain_id,
+                      std::set<Digest>& chains) {
+  auto layers = snapshotter.chain(chain_id);
+  if (!layers) return;
+  for (const auto& layer : *layers) chains.insert(layer.chain_id);
+}
+
 /// Chains of all images, with those beneath them.
 std::set<Digest> chains_of_images(storage::ImageStore& images) {
   std::set<Digest> chains;
   auto all = images.list(true);
   if (!all) return chains;
   for (const auto& image : *all) {
-    auto layers =
-        image.chain_id ? images.snapshotter().chain(*image.chain_id) : Result<std::vector<storage::Layer>>();
-    if (!layers) continue;
-    for (const auto& layer : *layers) chains.insert(layer.chain_id);
+    if (image.chain_id) add_with_parents(images.snapshotter(), *image.chain_id, chains);
   }
   return chains;
+}
+
+/// Removes those of the layers that nothing else stands on; their size. The collector would leave them for a
+/// while, because they are young.
+Result<uint64_t> free_layers(storage::Snapshotter& snapshotter, std::vector<Digest> chains,
+                             const std::set<Digest>& live) {
+  uint64_t freed = 0;
+  for (bool progress = true; progress;) {
+    progress = false;
+    std::vector<Digest> later;
+    for (const auto& chain : chains) {
+      const auto layer = snapshotter.layer(chain);
+      if (!layer || live.contains(chain)) continue;
+      auto removed = snapshotter.remove_layer(chain);
+      if (!removed && removed.error().kind() != Kind::WrongState) return std::move(removed).error();
+      if (!removed) later.push_back(chain);  // one that stands on it goes first
+      if (removed) freed += layer->size;
+      progress = progress || removed;
+    }
+    chains = std::move(later);
+  }
+  return freed;
 }
 
 }  // namespace
@@ -76,6 +103,7 @@ struct Builder::State {
   }
 
   Result<std::vector<CacheRecordInfo>> usage();
+  Result<std::set<Digest>> live_chains(const storage::InUse& in_use);
   io::Task<void> clean_up_after(std::string scratch);
   io::Task<Result<PruneResult>> prune(PruneRequest request, storage::InUse in_use);
   Result<void> remove(const CacheRecordInfo& record);
@@ -190,6 +218,18 @@ Result<std::vector<CacheRecordInfo>> Builder::State::usage() {
   return all;
 }
 
+/// Everything that images, containers and other records stand on.
+Result<std::set<Digest>> Builder::State::live_chains(const storage::InUse& in_use) {
+  auto& snapshotter = services.images.snapshotter();
+  std::set<Digest> live = chains_of_images(services.images);
+  for (const auto& chain : in_use.chains) add_with_parents(snapshotter, chain, live);
+  TRY(const auto records, cache->records());
+  for (const auto& record : records) {
+    if (record.chain_id) add_with_parents(snapshotter, *record.chain_id, live);
+  }
+  return live;
+}
+
 Result<void> Builder::State::remove(const CacheRecordInfo& record) {
   if (record.type == "exec.cachemount") return mounts->remove(record.id);
   TRY(const auto downloads, cache->downloads());
@@ -225,17 +265,26 @@ io::Task<Result<PruneResult>> Builder::State::prune(PruneRequest request, storag
     }
     result.ids.push_back(record.id);
   }
-  CO_CHECK(cache->remove_records(keys));
-  if (keys.empty()) co_return result;
-  if (services.in_use) {
-    const auto more = services.in_use();
-    in_use.images.insert(in_use.images.end(), more.images.begin(), more.images.end());
-    in_use.chains.insert(more.chains.begin(), more.chains.end());
-    auto& images = services.images;
-    auto collect = [&images, &in_use] { return images.collect(in_use); };
-    CO_TRY(const auto freed, co_await services.loop.on_worker(std::move(collect)));
-    result.reclaimed_bytes += freed;
+  std::vector<Digest> chains;
+  CO_TRY(const auto records, cache->records());
+  for (const auto& record : records) {
+    const bool goes = std::find(keys.begin(), keys.end(), record.key) != keys.end();
+    if (goes && record.chain_id) chains.push_back(*record.chain_id);
   }
+  CO_CHECK(cache->remove_records(keys));
+  if (chains.empty() || !services.in_use) co_return result;
+  const auto more = services.in_use();
+  in_use.images.insert(in_use.images.end(), more.images.begin(), more.images.end());
+  in_use.chains.insert(more.chains.begin(), more.chains.end());
+  CO_TRY(auto live, live_chains(in_use));
+  auto& images = services.images;
+  auto collect = [&images, &in_use, &chains, &live]() -> Result<uint64_t> {
+    TRY(const uint64_t freed, free_layers(images.snapshotter(), chains, live));
+    TRY(const uint64_t rest, images.collect(in_use));
+    return freed + rest;
+  };
+  CO_TRY(const auto freed, co_await services.loop.on_worker(std::move(collect)));
+  result.reclaimed_bytes += freed;
   co_return result;
 }
 
