@@ -208,11 +208,7 @@ Result<void> write_container_files(Core& core, ContainerRecord& record) {
   }
   TRY(inputs.links, link_addresses(core, record));
   TRY(auto files, plan_files(inputs));
-  CHECK(write_files(directory, files));
-  record.hostname_path = directory + "/hostname";
-  record.hosts_path = directory + "/hosts";
-  record.resolv_conf_path = directory + "/resolv.conf";
-  return {};
+  return write_files(directory, files);
 }
 
 }  // namespace berth::engine

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/rollback.h"
 #include "engine/container_limits.h"
+#include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/links.h"
 #include "engine/merge.h"
@@ -215,6 +216,11 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
   if (record.config.hostname.empty()) record.config.hostname = default_hostname(core, record);
   record.log_path = core.container_dir(record.id) + "/log";
   if (record.host_config.log_config.type == "none") record.log_path.clear();
+  if (network_place(record.host_config) != NetworkPlace::Container) {
+    record.hostname_path = core.container_dir(record.id) + "/hostname";
+    record.hosts_path = core.container_dir(record.id) + "/hosts";
+    record.resolv_conf_path = core.container_dir(record.id) + "/resolv.conf";
+  }
   CO_TRY(record.name, take_name(core, request.name, record.id));
   Rollback undo;
   undo.add([&core, name = record.name] { core.containers.release_name(name); });

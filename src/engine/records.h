@@ -96,7 +96,7 @@ struct ContainerRecord {
   bool manually_stopped = false;
   std::string path;  ///< what runs: entrypoint[0] or cmd[0]
   std::vector<std::string> args;
-  // Host paths; empty until first started.
+  // Host paths.
   std::string hostname_path;
   std::string hosts_path;
   std::string resolv_conf_path;

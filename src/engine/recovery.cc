@@ -86,25 +86,23 @@ std::shared_ptr<Run> run_of(Core& core, const ContainerRecord& record) {
   return run;
 }
 
-void adopt_execs(Core& core, Container& container, const launch::KeeperState& state,
-                 const std::vector<ExecRecord>& stored) {
-  for (const launch::KeeperState::Exec& running : state.execs) {
-    auto record = std::find_if(stored.begin(), stored.end(),
-                               [&](const ExecRecord& exec) { return exec.id == running.token; });
-    auto exec = std::make_shared<Exec>();
-    exec->settled.set();
-    exec->internal = record == stored.end();  // a health probe
-    exec->record.id = running.token;
-    exec->record.container_id = container.record.id;
-    if (record != stored.end()) exec->record = *record;
-    exec->record.started = true;
-    exec->record.running = true;
-    exec->record.pid = running.pid;
-    container.run->execs[running.token] = exec;
-    if (exec->internal) continue;
-    core.execs[exec->record.id] = exec;
-    container.execs.push_back(exec);
-    container.record.exec_ids.push_back(exec->record.id);
+void adopt_exec(Core& core, Container& container, const ExecRecord& record) {
+  auto exec = std::make_shared<Exec>();
+  exec->record = record;
+  exec->record.started = true;
+  exec->record.running = true;
+  exec->settled.set();
+  container.run->execs[record.id] = exec;
+  core.execs[record.id] = exec;
+  container.execs.push_back(exec);
+  container.record.exec_ids.push_back(record.id);
+}
+
+/// Execs of clients. Those that have ended meanwhile the keeper reports right away; health probes that still
+/// run are nobody's any more.
+void adopt_execs(Core& core, Container& container, const std::vector<ExecRecord>& stored) {
+  for (const ExecRecord& record : stored) {
+    if (record.container_id == container.record.id) adopt_exec(core, container, record);
   }
 }
 
@@ -135,6 +133,7 @@ struct Repairer {
   void prepare_run() const {
     container()->torn_down.reset();
     container()->run = run_of(core, container()->record);
+    adopt_execs(core, *container(), execs);
   }
 
   void operator()(const repair::Adopt&) const {
@@ -147,7 +146,6 @@ struct Repairer {
       HealthStatus health = container()->record.state.health.status;
       note_started(*container(), state);
       run.settled.set();
-      adopt_execs(core, *container(), state, execs);
       start_health_checks(core, container());
       if (container()->record.state.health.status != HealthStatus::None && health != HealthStatus::None) {
         container()->record.state.health.status = health;

@@ -1,6 +1,7 @@
 // Listening to keepers: what they say of a container's process becomes its state.
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/transitions.h"
 
@@ -19,7 +20,11 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   state.oom_killed = false;
   state.error.clear();
   state.started = event.time;
-  core.save_definition(container->record);
+  if (network_place(container->record.host_config) == NetworkPlace::Container) {
+    core.save_definition(container->record);  // whose files of /etc it shares was decided at this start
+  } else {
+    core.save_state(container->record);
+  }
   core.publish(container->record, "start");
   start_health_checks(core, container);
   watch_memory(core, container);
