@@ -107,6 +107,12 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
                                           : "Successfully built " + built->id.short_hex() + "\n");
     return;
   }
+  if (const auto* failed = std::get_if<build::BuildFailed>(&event)) {
+    // The error itself ends the stream, from whoever runs the build.
+    lines_.set_error_code(failed->exit_code);
+    if (!failed->excerpt.empty() && verbosity_ == Verbosity::All) stream(failed->excerpt);
+    return;
+  }
   if (verbosity_ == Verbosity::Quiet) return;
   if (const auto* started = std::get_if<build::StepStarted>(&event)) {
     stream(fmt::format("Step {}/{} : {}{}", started->step, started->total, started->onbuild ? "ONBUILD " : "",
@@ -132,7 +138,6 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
   } else if (const auto* tagged = std::get_if<build::ImageTagged>(&event)) {
     stream("Successfully tagged " + tagged->reference + "\n");
   }
-  // BuildFailed is answered as the stream's errorDetail by whoever runs the build.
 }
 
 }  // namespace berth::api

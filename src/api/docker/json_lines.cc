@@ -37,7 +37,9 @@ io::Task<Result<void>> JsonLines::run(io::Task<Result<void>> work) {
   bool in_band = exchange_.begun() || !pending_.empty();
   if (!result && in_band) {
     const std::string& message = result.error().message();
-    push({{"errorDetail", {{"message", message}}}, {"error", message}});
+    Json detail = {{"message", message}};
+    if (error_code_ != 0) detail["code"] = error_code_;
+    push({{"errorDetail", std::move(detail)}, {"error", message}});
   }
   closed_ = true;
   changed_.notify_all();

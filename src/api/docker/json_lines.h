@@ -23,6 +23,8 @@ class JsonLines {
   /// are mere progress are dropped.
   enum class Weight { Progress, Message };
   void push(const Json& object, Weight weight = Weight::Message);
+  /// errorDetail's code when the work fails: docker's client exits with it. 0: none.
+  void set_error_code(int code) { error_code_ = code; }
 
   /// Runs `work`, which pushes lines, while sending them. Its error is sent in-band as docker does, or
   /// returned when nothing has been sent yet.
@@ -33,6 +35,7 @@ class JsonLines {
 
   io::Exchange& exchange_;
   std::string pending_;
+  int error_code_ = 0;
   bool closed_ = false;
   bool broken_ = false;
   io::Condition changed_;
