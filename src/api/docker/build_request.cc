@@ -110,11 +110,13 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
   if (const auto* failed = std::get_if<build::BuildFailed>(&event)) {
     // The error itself ends the stream, from whoever runs the build.
     lines_.set_error_code(failed->exit_code);
-    if (!failed->excerpt.empty() && verbosity_ == Verbosity::All) stream(failed->excerpt);
+    // Before the first step nothing has been sent, and the error is the answer's status.
+    if (steps_begun_ && verbosity_ == Verbosity::All) stream(failed->excerpt);
     return;
   }
   if (verbosity_ == Verbosity::Quiet) return;
   if (const auto* started = std::get_if<build::StepStarted>(&event)) {
+    steps_begun_ = true;
     stream(fmt::format("Step {}/{} : {}{}", started->step, started->total, started->onbuild ? "ONBUILD " : "",
                        started->instruction));
     stream("\n");
