@@ -118,7 +118,7 @@ class CommandLine(EngineCase):
 class Surroundings(EngineCase):
     def test_no_engine_at_that_socket(self):
         path = os.path.join(self.folder(), "none.sock")
-        result = run([*self.engine.cli[:1], "-H", f"unix://{path}", "ps"], env={"BERTH_NO_START": "1"})
+        result = run([*self.engine.cli[:1], "-H", f"unix://{path}", "ps"])
         if result.code == 0:
             self.fail("something answered: " + str(result))
         self.assertIn(path, result.err)
