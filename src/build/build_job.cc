@@ -17,12 +17,31 @@ namespace {
 
 constexpr size_t max_dockerfile_bytes = 8u << 20;
 
-Result<StepNetwork> parse_network(const std::string& mode) {
-  if (mode.empty() || mode == "default" || mode == "bridge") return StepNetwork::Bridge;
-  if (mode == "none") return StepNetwork::None;
-  if (mode == "host") return StepNetwork::Host;
-  return failure(Kind::Unsupported, "network mode {} is not supported by build: use default, none or host",
-                 spec::go_quote(mode));
+/// How steps see the network, and which one they join when it is not the default.
+struct NetworkChoice {
+  StepNetwork mode = StepNetwork::Bridge;
+  std::string name = {};
+};
+
+Result<NetworkChoice> parse_network(const std::string& mode) {
+  if (mode.empty() || mode == "default" || mode == "bridge") return NetworkChoice{};
+  if (mode == "none") return NetworkChoice{StepNetwork::None};
+  if (mode == "host") return NetworkChoice{StepNetwork::Host};
+  if (mode.starts_with("container:")) {
+    return failure(Kind::Unsupported,
+                   "network mode {} is not supported by build: use default, none, host or a network's name",
+                   spec::go_quote(mode));
+  }
+  return NetworkChoice{StepNetwork::Bridge, mode};
+}
+
+/// Every Dockerfile is built by the front end that is built in; a file that names another one should know.
+std::optional<std::string> syntax_warning(const std::string& syntax) {
+  const std::string_view name = std::string_view(syntax).substr(0, syntax.find_first_of(":@"));
+  const bool is_ours = name.empty() || name == "dockerfile.v0" || name.ends_with("docker/dockerfile") ||
+                       name.ends_with("docker/dockerfile-upstream");
+  if (is_ours) return std::nullopt;
+  return fmt::format("the front end {} is not used: Dockerfiles are built by berth's own", syntax);
 }
 
 Result<std::vector<spec::Reference>> parse_tags(const std::vector<std::string>& texts) {
@@ -111,7 +130,9 @@ Result<void> BuildJob::check_request() {
   if (!request_.platform.empty()) {
     TRY(options_.platform, spec::Platform::parse(request_.platform));
   }
-  TRY(options_.network, parse_network(request_.network_mode));
+  TRY(auto network, parse_network(request_.network_mode));
+  options_.network = network.mode;
+  network_name_ = std::move(network.name);
   CHECK(source_date_epoch(request_));
   options_.build_args = request_.build_args;
   options_.labels = request_.labels;
@@ -166,6 +187,8 @@ io::Task<Result<void>> BuildJob::load() {
   if (!parsed)
     co_return located(Error(Kind::InvalidArgument, parsed.error().message), parsed.error().lines, "");
   dockerfile_ = std::move(*parsed);
+  if (const auto warning = syntax_warning(dockerfile_->syntax))
+    progress_.report(BuildWarning{*warning, {1, 1}});
   co_return Result<void>();
 }
 
@@ -259,6 +282,7 @@ io::Task<Result<void>> BuildJob::solve() {
                        .scratch = scratch_,
                        .downloads = shared.data_root + "/build/downloads",
                        .context = context_,
+                       .network = network_name_,
                        .shm_size = request_.shm_size,
                        .resources = request_.resources,
                        .secrets = request_.secrets};

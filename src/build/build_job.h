@@ -51,6 +51,7 @@ class BuildJob {
 
   std::vector<spec::Reference> tags_;
   PlanOptions options_;
+  std::string network_name_;
   std::shared_ptr<IndexTree> context_;
   std::string dockerfile_name_;
   std::string dockerfile_text_;

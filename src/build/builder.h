@@ -65,7 +65,7 @@ struct BuildRequest {
   std::string platform = {};  ///< "linux/amd64"; empty: the host's
   CacheUse cache = CacheUse::Normal;
   PullPolicy pull = PullPolicy::Missing;
-  std::string network_mode = {};                    ///< of RUN: "default", "bridge", "none", "host"
+  std::string network_mode = {};                    ///< of RUN: "default", "none", "host", a network's name
   std::vector<std::string> extra_hosts = {};        ///< "name:address"
   int64_t shm_size = 0;                             ///< bytes, 0 is the default
   spec::ContainerResources resources = {};          ///< memory, cpu, ulimits, cgroup_parent of RUN

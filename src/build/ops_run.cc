@@ -192,6 +192,7 @@ io::Task<Result<RootState>> OpExecutor::run_step(const VertexInputs& inputs, io:
   request.cwd = work.op.cwd;
   request.user = work.op.user;
   request.network = work.op.network;
+  request.network_name = session_.network;
   request.extra_hosts = work.op.extra_hosts;
   request.shm_size = session_.shm_size;
   request.resources = session_.resources;

@@ -98,9 +98,10 @@ std::vector<std::string> SandboxRunner::mount_targets() const {
 Result<void> SandboxRunner::join_network(const StepRequest& request, Sandbox& sandbox) {
   if (request.network != StepNetwork::Bridge) return {};
   TRY(sandbox.netns, services_.namespaces.take());
-  const network::AttachRequest attach{.network = services_.network,
-                                      .container_id = request.id,
-                                      .container_name = "build-" + request.id.substr(0, 12)};
+  const network::AttachRequest attach{
+      .network = request.network_name.empty() ? services_.network : request.network_name,
+      .container_id = request.id,
+      .container_name = "build-" + request.id.substr(0, 12)};
   TRY(const auto* endpoint, services_.networks.attach(attach, sandbox.netns));
   sandbox.endpoint = endpoint->id;
   return {};

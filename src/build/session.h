@@ -39,6 +39,7 @@ struct BuildSession {
   std::string scratch;                            ///< a directory of this build's own, removed at its end
   std::string downloads;                          ///< files by digest, shared by all builds
   std::shared_ptr<const IndexTree> context = {};  ///< none: a build without context
+  std::string network = {};                       ///< that steps join; empty: the runner's default
   int64_t shm_size = 0;
   spec::ContainerResources resources = {};
   std::map<std::string, std::string> secrets = {};
