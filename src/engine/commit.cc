@@ -106,7 +106,8 @@ io::Task<Result<Digest>> Containers::commit(std::string reference, CommitOptions
   config.history.push_back(std::move(entry));
   storage::NewImage image{
       .config = std::move(config), .chain_id = layer->chain_id, .parent = record.image_id, .tags = tags};
-  CO_TRY(Digest made, co_await core_.loop.on_worker([store, image] { return store->create(image); }));
+  auto create = [store, image] { return store->create(image); };
+  CO_TRY(Digest made, co_await core_.loop.on_worker(create));
   core_.publish(record, "commit",
                 {{"comment", options.comment},
                  {"imageID", made.str()},

@@ -40,7 +40,8 @@ std::string free_interface(const Core& core, const ContainerRecord& record) {
 }
 
 io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
-  auto removed = co_await core.loop.on_worker([removal] { return removal.run(); });
+  auto work = [removal] { return removal.run(); };
+  auto removed = co_await core.loop.on_worker(work);
   if (!removed) log::warn("{}", removed.error().message());
 }
 

@@ -166,8 +166,8 @@ io::Task<Result<std::vector<storage::Change>>> Containers::changes(std::string r
   storage::Snapshotter* snapshotter = core_.snapshotter.get();
   std::string id = container->record.id;
   std::optional<Digest> chain = container->record.chain_id;
-  co_return co_await core_.loop.on_worker(
-      [snapshotter, id, chain] { return snapshotter->changes(id, chain); });
+  auto work = [snapshotter, id, chain] { return snapshotter->changes(id, chain); };
+  co_return co_await core_.loop.on_worker(work);
 }
 
 io::Task<Result<void>> Containers::export_root(std::string reference, storage::ByteSink& out) {
@@ -191,15 +191,16 @@ io::Task<Result<void>> Containers::export_root(std::string reference, storage::B
 io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference, std::string path) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
   PlaceInputs inputs = inputs_of(core_, *container);
-  co_return co_await core_.loop.on_worker([inputs, path] { return stat_place(inputs, path); });
+  auto work = [inputs, path] { return stat_place(inputs, path); };
+  co_return co_await core_.loop.on_worker(work);
 }
 
 io::Task<Result<void>> Containers::copy_out(std::string reference, std::string path, storage::ByteSink& out,
                                             std::function<void(const storage::PathStat&)> ready) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
   PlaceInputs inputs = inputs_of(core_, *container);
-  CO_TRY(storage::PathStat stat,
-         co_await core_.loop.on_worker([inputs, path] { return stat_place(inputs, path); }));
+  auto look = [inputs, path] { return stat_place(inputs, path); };
+  CO_TRY(storage::PathStat stat, co_await core_.loop.on_worker(look));
   ready(stat);
   storage::ByteSink* sink = &out;
   auto work = [inputs, path, sink](std::stop_token stop) -> Result<void> {

@@ -114,8 +114,8 @@ class ContainerLogStream : public LogStream {
     if (follow_) CO_CHECK(start_watching());
     std::string path = path_;
     LogQuery query = query_;
-    CO_TRY(LogCursor cursor,
-           co_await core_.loop.on_worker([path, query] { return LogCursor::open(path, query); }));
+    auto work = [path, query] { return LogCursor::open(path, query); };
+    CO_TRY(LogCursor cursor, co_await core_.loop.on_worker(work));
     cursor_.emplace(std::move(cursor));
     co_return Result<void>();
   }

@@ -35,7 +35,8 @@ void publish(Core& core, const network::NetworkRecord& network, std::string acti
 }
 
 io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
-  auto removed = co_await core.loop.on_worker([removal] { return removal.run(); });
+  auto work = [removal] { return removal.run(); };
+  auto removed = co_await core.loop.on_worker(work);
   if (!removed) log::warn("{}", removed.error().message());
 }
 

@@ -117,9 +117,9 @@ io::Task<Result<PruneContainersReport>> Containers::prune(Filters filters) {
     if (is_alive(status) || status == Status::Removing || container->run) continue;
     if (until && container->record.created >= *until) continue;
     if (!labels_match(filters, container->record.config.labels)) continue;
-    auto bytes = co_await core_.loop.on_worker(
-        [this, id = container->record.id] { return core_.snapshotter->usage(id); });
     std::string id = container->record.id;
+    auto measure = [this, &id] { return core_.snapshotter->usage(id); };
+    auto bytes = co_await core_.loop.on_worker(measure);
     io::Task<Result<void>> remove = remove_container(core_, container, id, {});
     auto removed = co_await core_.run_to_end(std::move(remove));
     if (!removed) continue;

@@ -214,9 +214,10 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
     if (!inputs) {
       mounts = std::move(inputs).error();
     } else {
-      mounts = co_await core.loop.on_worker([list = record.mounts, inputs = std::move(*inputs)]() {
-        return resolve_mount_sources(list, inputs);
-      });
+      // Named, by reference: g++ 12 destroys a closure twice that is made inside a co_await expression.
+      std::vector<MountPoint> list = record.mounts;
+      auto resolve = [&list, &inputs] { return resolve_mount_sources(list, *inputs); };
+      mounts = co_await core.loop.on_worker(resolve);
     }
   }
   Result<void> launched =

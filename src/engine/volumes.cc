@@ -79,7 +79,8 @@ io::Task<Result<void>> erase(Core& core, std::string name) {
   std::string directory = volume_dir(core, name);
   CO_CHECK(core.records->remove_volume(name));
   core.volumes.erase(name);
-  auto removed = co_await core.loop.on_worker([directory] { return sys::remove_tree(directory); });
+  auto work = [directory] { return sys::remove_tree(directory); };
+  auto removed = co_await core.loop.on_worker(work);
   publish(core, volume, "destroy");
   if (!removed) co_return std::move(removed).error().in("remove volume", name);
   co_return Result<void>();
@@ -187,7 +188,8 @@ io::Task<Result<PruneVolumesReport>> Volumes::prune(Filters filters) {
 io::Task<Result<VolumeUsage>> Volumes::usage(std::string name) {
   CO_TRY(VolumeRecord volume, find(name));
   std::string directory = volume.mountpoint;
-  auto measured = co_await core_.loop.on_worker([directory] { return sys::disk_usage(directory); });
+  auto work = [directory] { return sys::disk_usage(directory); };
+  auto measured = co_await core_.loop.on_worker(work);
   if (!measured) co_return std::move(measured).error().in("measure volume", name);
   VolumeUsage use;
   use.bytes = measured->allocated_bytes;
