@@ -135,22 +135,16 @@ Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu)
   return link->index;
 }
 
-Result<std::vector<std::string>> enable_forwarding(bool ipv6) {
+Result<std::vector<std::string>> enable_forwarding(IpFamily family) {
   std::vector<std::string> notices;
-  auto enable = [&](std::string_view path) -> Result<void> {
-    auto value = sys::read_sysctl(path);
-    if (!value) return std::move(value).error().in("packets cannot be forwarded to containers");
-    if (*value != "0") return {};
-    CHECK(sys::write_sysctl(path, "1"));
-    notices.push_back(fmt::format("switched {} on: containers need packets to be forwarded", path));
-    return {};
-  };
-  CHECK(enable("net/ipv4/ip_forward"));
-  if (!ipv6) return notices;
-  auto forwarding = sys::read_sysctl("net/ipv6/conf/all/forwarding");
-  if (!forwarding || *forwarding != "0") return notices;
-  CHECK(keep_router_advertisements(notices));
-  CHECK(enable("net/ipv6/conf/all/forwarding"));
+  bool v4 = family == IpFamily::V4;
+  std::string_view path = v4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
+  auto value = sys::read_sysctl(path);
+  if (!value) return std::move(value).error().in("packets cannot be forwarded to containers");
+  if (*value != "0") return notices;
+  if (!v4) CHECK(keep_router_advertisements(notices));
+  CHECK(sys::write_sysctl(path, "1"));
+  notices.push_back(fmt::format("switched {} on: containers need packets to be forwarded", path));
   return notices;
 }
 

@@ -49,9 +49,9 @@ class BridgeLinks {
   std::map<std::string, uint32_t> ready_;
 };
 
-/// Lets packets pass between links: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. Answers sentences for
-/// the log where something had to be switched on.
-Result<std::vector<std::string>> enable_forwarding(bool ipv6);
+/// Lets packets of the family pass between links: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. Answers
+/// sentences for the log where something had to be switched on.
+Result<std::vector<std::string>> enable_forwarding(IpFamily family);
 
 /// Whether IPv6 is there and not switched off for the whole host.
 bool host_has_ipv6();

@@ -109,8 +109,8 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
     record.pools.push_back(std::move(pool));
   }
   if (request.enable_ipv4 && record.pool(IpFamily::V4) == nullptr) {
-    TRY(IpPrefix subnet, choose_ipv4_subnet(used_prefixes(surroundings)));
-    record.pools.insert(record.pools.begin(), {subnet, {}, subnet.address.plus(1), {}});
+    TRY(IpamPool pool, plan_automatic_pool(surroundings));
+    record.pools.insert(record.pools.begin(), std::move(pool));
   }
   if (request.enable_ipv6 && record.pool(IpFamily::V6) == nullptr) {
     IpPrefix subnet = random_ula_subnet();
@@ -209,18 +209,16 @@ Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const 
   record.predefined = true;
   record.enable_ipv6 = options.enable_ipv6 && surroundings.host_has_ipv6;
   record.bridge = default_bridge_name(options);
-  IpPrefix subnet4;
   if (options.bridge_subnet4) {
-    subnet4 = options.bridge_subnet4->network();
+    IpPrefix subnet = options.bridge_subnet4->network();
+    // As docker's --bip: host bits name the gateway.
+    bool names_gateway = options.bridge_subnet4->address != subnet.address;
+    record.pools.push_back(
+        {subnet, {}, names_gateway ? options.bridge_subnet4->address : subnet.address.plus(1), {}});
   } else {
-    TRY(subnet4, choose_ipv4_subnet(used_prefixes(surroundings)));
+    TRY(IpamPool pool, plan_automatic_pool(surroundings));
+    record.pools.push_back(std::move(pool));
   }
-  // As docker's --bip: host bits name the gateway.
-  IpAddress gateway4 = subnet4.address.plus(1);
-  if (options.bridge_subnet4 && options.bridge_subnet4->address != subnet4.address) {
-    gateway4 = options.bridge_subnet4->address;
-  }
-  record.pools.push_back({subnet4, {}, gateway4, {}});
   if (record.enable_ipv6) {
     IpPrefix subnet6 = options.bridge_subnet6 ? options.bridge_subnet6->network() : random_ula_subnet();
     record.pools.push_back({subnet6, {}, subnet6.address.plus(1), {}});
@@ -233,6 +231,11 @@ Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const 
                     {std::string(kOptionBridgeName), record.bridge}};
   if (options.mtu != 0) record.options[std::string(kOptionMtu)] = fmt::to_string(options.mtu);
   return record;
+}
+
+Result<IpamPool> plan_automatic_pool(const Surroundings& surroundings) {
+  TRY(IpPrefix subnet, choose_ipv4_subnet(used_prefixes(surroundings)));
+  return IpamPool{subnet, {}, subnet.address.plus(1), {}, true};
 }
 
 NetworkRecord plan_predefined(NetworkDriver driver) {

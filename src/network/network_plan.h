@@ -30,6 +30,8 @@ struct Surroundings {
 Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings);
 /// The network "bridge".
 Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
+/// A free IPv4 subnet.
+Result<IpamPool> plan_automatic_pool(const Surroundings& surroundings);
 /// "host" and "none".
 NetworkRecord plan_predefined(NetworkDriver driver);
 

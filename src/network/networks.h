@@ -142,6 +142,9 @@ class Networks {
 
   /// Sentences to log once: forwarding was switched on, ....
   std::vector<std::string> take_notices();
+  /// Networks whose record attach() has changed: a subnet that berth chose itself may move before the first
+  /// container joins, when the host has come to route it elsewhere. Ask after attach() and store them.
+  std::vector<const NetworkRecord*> take_changed_networks();
 
   /// Removes every link and table of this instance from the kernel; records stay. For a graceful stop with
   /// no running container (worker thread or last thing of the process: tens of milliseconds).

@@ -33,13 +33,20 @@ struct Networks::State {
   PortProxy proxy;
   DnsServer dns;
   bool table_present = false;
-  bool forwarding_checked = false;
+  bool forwards4 = false;  ///< the host forwards packets, as far as we have made sure
+  bool forwards6 = false;
+  std::optional<uint32_t> uplink;  ///< MTU of the default route's link, once asked for
+  std::set<std::string> changed;   ///< ids of networks whose record differs from what the engine stored
   std::vector<std::string> notices;
 
   Result<Surroundings> surroundings();
   const NetworkRecord& add_network(NetworkRecord record);
   AddressPool* pool(const std::string& network_id, IpFamily family);
 
+  /// Before a network's first container: a subnet chosen at creation may overlap by now with what others (a
+  /// second engine, a VPN) have come to route; then another one is chosen.
+  Result<void> settle_subnet(NetworkRecord& network);
+  Result<void> ensure_forwarding(const NetworkRecord& network);
   /// The bridge's link index; on first use makes link and firewall table, and switches forwarding on.
   Result<uint32_t> bring_up(const NetworkRecord& network);
   /// Endpoints of the network whose links are not ports of its bridge, or down, become so again; a sentence

@@ -14,6 +14,7 @@ Error corrupt(std::string_view what, const Error& cause) {
 Json pool_json(const IpamPool& pool) {
   Json json = {{"subnet", pool.subnet.to_string()}, {"gateway", pool.gateway.to_string()}};
   if (pool.range) json["range"] = pool.range->to_string();
+  if (pool.automatic) json["automatic"] = true;
   for (const auto& [name, address] : pool.auxiliary) json["auxiliary"][name] = address.to_string();
   return json;
 }
@@ -28,6 +29,7 @@ Result<IpamPool> parse_pool(const Json& json) {
   if (!range.empty()) {
     TRY(pool.range, IpPrefix::parse(range));
   }
+  TRY(pool.automatic, json_bool(json, "automatic"));
   TRY(auto auxiliary, json_string_map(json, "auxiliary"));
   for (const auto& [name, text] : auxiliary) {
     TRY(pool.auxiliary[name], IpAddress::parse(text));

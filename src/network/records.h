@@ -26,6 +26,7 @@ struct IpamPool {
   std::optional<IpPrefix> range;  ///< addresses are given out of this part only
   IpAddress gateway;
   std::map<std::string, IpAddress> auxiliary;  ///< reserved by name
+  bool automatic = false;  ///< berth chose the subnet, and may choose another while unused
 };
 
 enum class NetworkDriver { Bridge, Host, Null };
