@@ -173,7 +173,6 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::CopyInstruction&
 
   std::string text(keyword);
   if (copy.parents) text += " --parents";
-  if (!copy.from.empty()) text += " --from=" + copy.from;
   if (!chown.empty()) text += " --chown=" + chown;
   if (!gathered.op.chmod.empty()) text += " --chmod=" + gathered.op.chmod;
   for (const auto& source : sources) {
