@@ -72,7 +72,8 @@ int show_group(Context& context, const Entry& group, Words rest) {
     }
     return unknown_command(context, word, group.path);
   }
-  context.out.write(grammar::group_help(style_for(context.out), context.tree(), group));
+  output::Stream& out = rest.empty() ? context.err : context.out;
+  out.write(grammar::group_help(style_for(out), context.tree(), group));
   return 0;
 }
 

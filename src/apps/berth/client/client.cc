@@ -77,9 +77,8 @@ std::string Client::head_of(const Request& request, Framing framing) const {
 }
 
 void Client::note_version(const ResponseHead& head) {
-  if (settled_) return;
+  if (settled_ || head.status >= 400) return;
   std::string_view spoken = head.header("api-version");
-  if (spoken.empty() && head.status >= 400) return;
   settled_ = true;
   if (!spoken.empty() && compare_versions(spoken, version_) < 0) version_ = spoken;
 }

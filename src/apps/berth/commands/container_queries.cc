@@ -39,27 +39,6 @@ Outcome<int> top(Context& context, const Invocation& invocation) {
   return 0;
 }
 
-/// Numbers inside texts compare as numbers: 80/tcp before 443/tcp.
-bool natural_less(std::string_view left, std::string_view right) {
-  auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  while (!left.empty() && !right.empty()) {
-    if (digit(left[0]) && digit(right[0])) {
-      uint64_t a = 0;
-      uint64_t b = 0;
-      auto left_end = std::from_chars(left.data(), left.data() + left.size(), a).ptr;
-      auto right_end = std::from_chars(right.data(), right.data() + right.size(), b).ptr;
-      if (a != b) return a < b;
-      left.remove_prefix(static_cast<size_t>(left_end - left.data()));
-      right.remove_prefix(static_cast<size_t>(right_end - right.data()));
-      continue;
-    }
-    if (left[0] != right[0]) return left[0] < right[0];
-    left.remove_prefix(1);
-    right.remove_prefix(1);
-  }
-  return left.size() < right.size();
-}
-
 std::string host_address(const Json& binding) {
   std::string ip = json_string(binding, "HostIp").value_or("");
   std::string port = json_string(binding, "HostPort").value_or("");
@@ -101,7 +80,7 @@ Outcome<int> port(Context& context, const Invocation& invocation) {
     return Failure::plain(
         fmt::format("Error: No public port '{}' published for {}", arguments[1], arguments[0]));
   }
-  std::sort(lines.begin(), lines.end(), natural_less);
+  std::sort(lines.begin(), lines.end(), output::natural_less);
   for (const std::string& line : lines) context.out.line(line);
   return 0;
 }

@@ -189,7 +189,9 @@ Rows all_rows(const Usage& usage, Truncate truncate) {
   Timestamp time = now();
   for (const Json& image : usage.images) {
     auto names = image_names(image, Digests::Hide);
-    if (!names.empty()) rows.images.push_back(image_row(image, names.front(), truncate, time));
+    if (names.empty()) continue;
+    names.front().digest.clear();
+    rows.images.push_back(image_row(image, names.front(), truncate, time));
   }
   for (Json container : usage.containers) {
     container["SizeRootFs"] = 0;

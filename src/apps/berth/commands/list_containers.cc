@@ -38,7 +38,7 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
   if (last > 0) query.add("limit", fmt::format("{}", last));
   // A template that shows the size asks for it, unless the flag says otherwise.
   bool wants_size = invocation.given("size") ? size : (!invocation.on("quiet") && listing.mentions("Size"));
-  if (format == "json" || format == "{{json .}}") wants_size = invocation.given("size") ? size : true;
+  if (format == "{{json .}}") wants_size = invocation.given("size") ? size : true;
   query.flag("size", wants_size);
   query.add_unless_empty("filters", options::filters_json(filters));
 

@@ -90,7 +90,8 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
   TRY(Json answer, parse_json(reply.body, {.max_bytes = 64u << 20}));
   std::vector<Json> networks(answer.begin(), answer.end());
   std::sort(networks.begin(), networks.end(), [](const Json& left, const Json& right) {
-    return json_string(left, "Name").value_or("") < json_string(right, "Name").value_or("");
+    return output::natural_less(json_string(left, "Name").value_or(""),
+                                json_string(right, "Name").value_or(""));
   });
   Truncate truncate = invocation.on("no-trunc") ? Truncate::No : Truncate::Yes;
   for (const Json& network : networks) CHECK(listing.add(network_row(network, truncate)));

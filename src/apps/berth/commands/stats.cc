@@ -128,7 +128,7 @@ class Board {
       if (wait[i].revents != 0) CHECK(take_sample(watched_[i]));
     }
     if (wait.back().revents != 0) CHECK(take_events());
-    std::erase_if(watched_, [&](const Watched& one) { return follow_ && one.ended; });
+    std::erase_if(watched_, [&](const Watched& one) { return follow_ && stream_ && one.ended; });
     return {};
   }
 

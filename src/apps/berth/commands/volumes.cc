@@ -57,7 +57,8 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
     volumes.assign(found->begin(), found->end());
   }
   std::sort(volumes.begin(), volumes.end(), [](const Json& left, const Json& right) {
-    return json_string(left, "Name").value_or("") < json_string(right, "Name").value_or("");
+    return output::natural_less(json_string(left, "Name").value_or(""),
+                                json_string(right, "Name").value_or(""));
   });
   for (const Json& volume : volumes) CHECK(listing.add(volume_row(volume)));
   context.out.write(listing.text());

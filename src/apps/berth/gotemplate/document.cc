@@ -1,6 +1,7 @@
 // JSON documents as template values.
 #include "apps/berth/gotemplate/document.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -42,6 +43,48 @@ constexpr std::array map_keys{
     MapKey{"Config.Config", Shape::StringMap},
 };
 
+/// Keys whose null is a nil slice; a null map is told by map_keys, any other null is a nil pointer.
+constexpr std::array list_keys{"Args",
+                               "Env",
+                               "Cmd",
+                               "Entrypoint",
+                               "OnBuild",
+                               "Shell",
+                               "Binds",
+                               "Dns",
+                               "DnsOptions",
+                               "DnsSearch",
+                               "ExtraHosts",
+                               "GroupAdd",
+                               "Links",
+                               "VolumesFrom",
+                               "CapAdd",
+                               "CapDrop",
+                               "SecurityOpt",
+                               "Mounts",
+                               "Devices",
+                               "DeviceRequests",
+                               "Ulimits",
+                               "Aliases",
+                               "DNSNames",
+                               "DeviceCgroupRules",
+                               "BlkioWeightDevice",
+                               "MaskedPaths",
+                               "ExecIDs",
+                               "RepoTags",
+                               "ReadonlyPaths",
+                               "BlkioDeviceReadBps",
+                               "RepoDigests",
+                               "Layers",
+                               "LinkLocalIPs",
+                               "BlkioDeviceWriteBps",
+                               "BlkioDeviceReadIOps",
+                               "SecurityOptions",
+                               "Warnings",
+                               "BlkioDeviceWriteIOps",
+                               "SecondaryIPAddresses",
+                               "SecondaryIPv6Addresses"};
+
 enum class Zero { Nil, Text, Number, False, List, Map };
 
 struct OptionalField {
@@ -76,6 +119,7 @@ constexpr std::array optional_fields{
     OptionalField{"NetworkSettings", "SecondaryIPAddresses", Zero::List},
     OptionalField{"Mounts", "Name", Zero::Text},
     OptionalField{"Mounts", "Driver", Zero::Text},
+    OptionalField{"Mounts", "Propagation", Zero::Text},
 };
 
 Value zero_value(Zero zero) {
@@ -89,11 +133,19 @@ Value zero_value(Zero zero) {
     case Zero::False:
       return false;
     case Zero::List:
-      return List{};
+      return Nil{"[]"};
     case Zero::Map:
-      return Object{Shape::Map, "", {}};
+      return Nil{"map[]"};
   }
   return Nil{};
+}
+
+/// Go's order of the fields of a mount point; `{{.Mounts}}` prints them by it.
+constexpr std::array mount_order{"Type",   "Name", "Source", "Destination",
+                                 "Driver", "Mode", "RW",     "Propagation"};
+
+size_t mount_rank(std::string_view field) {
+  return static_cast<size_t>(std::find(mount_order.begin(), mount_order.end(), field) - mount_order.begin());
 }
 
 /// Builds the value while nlohmann's parser reads: no intermediate tree, no recursion.
@@ -101,7 +153,7 @@ class Builder {
  public:
   explicit Builder(Typing typing) : typing_(typing) {}
 
-  bool null() { return add(typing_ == Typing::Typed ? Value(Nil{}) : Value()); }
+  bool null() { return add(typing_ == Typing::Typed ? typed_null() : Value()); }
   bool boolean(bool value) { return add(value); }
   bool number_integer(int64_t value) {
     return typing_ == Typing::Typed ? add(value) : add(std::to_string(value));
@@ -149,6 +201,18 @@ class Builder {
     List list;
   };
 
+  Value typed_null() const {
+    if (stack_.empty() || stack_.back().is_list) return Nil{};
+    const std::string& key = stack_.back().key;
+    for (std::string_view list : list_keys) {
+      if (list == key) return Nil{"[]"};
+    }
+    for (const MapKey& map : map_keys) {
+      if (map.key == key) return Nil{"map[]"};
+    }
+    return Nil{};
+  }
+
   bool open(bool is_list) {
     if (stack_.size() >= max_depth) {
       error_ = "nested too deep";
@@ -180,7 +244,13 @@ class Builder {
     for (const OptionalField& optional : optional_fields) {
       if (optional.parent == name && find(object, optional.field) == nullptr) {
         object.fields.emplace_back(std::string(optional.field), zero_value(optional.zero));
+        object.left_out.push_back(optional.field);
       }
+    }
+    if (name == "Mounts" && find(object, "Destination") != nullptr) {
+      std::stable_sort(object.fields.begin(), object.fields.end(), [](const auto& left, const auto& right) {
+        return mount_rank(left.first) < mount_rank(right.first);
+      });
     }
   }
 

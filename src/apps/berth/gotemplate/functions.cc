@@ -102,7 +102,14 @@ CallResult join(const Value& list, const std::string& separator) {
   return Value(text);
 }
 
+/// A nil slice or map, which Go treats as an empty one.
+bool is_empty_collection(const Value& value) {
+  const Nil* nil = value.as<Nil>();
+  return nil != nullptr && nil->shown != Nil{}.shown;
+}
+
 CallResult length(const Value& value) {
+  if (is_empty_collection(value)) return Value(0);
   if (value.string() != nullptr) return Value(static_cast<int64_t>(value.string()->size()));
   if (value.list() != nullptr) return Value(static_cast<int64_t>(value.list()->size()));
   if (value.object() != nullptr) return Value(static_cast<int64_t>(value.object()->fields.size()));
@@ -111,6 +118,10 @@ CallResult length(const Value& value) {
 }
 
 CallResult index_once(const Value& item, const Value& key) {
+  if (is_empty_collection(item) && key.string() != nullptr) return Value("");
+  if (is_empty_collection(item) && key.as<int64_t>() != nullptr) {
+    return call_failure(fmt::format("index out of range: {}", *key.as<int64_t>()));
+  }
   if (item.nil() || item.missing()) return call_failure("index of nil pointer");
   if (const Object* object = item.object()) {
     if (key.string() == nullptr) {

@@ -35,13 +35,8 @@ class Evaluator {
     auto line = 1 + std::count(before.begin(), before.end(), '\n');
     size_t line_start = before.rfind('\n');
     size_t column = line_start == std::string_view::npos ? position : position - line_start - 1;
-    std::string context = node.text.size() > 20 ? node.text.substr(0, 20) + "..." : node.text;
-    if (node.kind == Node::Kind::Field || node.kind == Node::Kind::Variable ||
-        node.kind == Node::Kind::Function || node.kind == Node::Kind::Chain) {
-      context = node.text;
-    }
     message_ = fmt::format("template: {}:{}:{}: executing \"{}\" at <{}>: {}", name_, line, column, name_,
-                           context, message);
+                           node.text, message);
   }
 
   Flow walk(const Node& node, const Value& dot) {
@@ -315,6 +310,8 @@ class Evaluator {
   Value no_object(const Node& node, const Value& receiver, const std::string& name) {
     if (receiver.missing()) {
       fail(node, fmt::format("nil data; no entry for key \"{}\"", name));
+    } else if (const Nil* nil = receiver.as<Nil>(); nil != nullptr && nil->shown == "map[]") {
+      return {};
     } else if (receiver.nil()) {
       fail(node, fmt::format("nil pointer evaluating interface {{}}.{}", name));
     } else {

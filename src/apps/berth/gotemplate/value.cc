@@ -94,7 +94,10 @@ void write_object(std::string& out, const Object& object, bool escape_html) {
     write_json(out, field.second, escape_html);
   };
   if (in_order) {
-    for (const auto& field : object.fields) write(field);
+    const auto& skipped = object.left_out;
+    for (const auto& field : object.fields) {
+      if (std::find(skipped.begin(), skipped.end(), field.first) == skipped.end()) write(field);
+    }
   } else {
     for (const auto* field : sorted_entries(object)) write(*field);
   }
@@ -197,7 +200,7 @@ std::string print_float(double value) {
 std::string Value::print() const {
   return std::visit(Overloaded{
                         [](Missing) { return std::string("<no value>"); },
-                        [](Nil) { return std::string("<nil>"); },
+                        [](Nil nil) { return std::string(nil.shown); },
                         [](bool flag) { return std::string(flag ? "true" : "false"); },
                         [](int64_t number) { return fmt::format("{}", number); },
                         [](uint64_t number) { return fmt::format("{}", number); },

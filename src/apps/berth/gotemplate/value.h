@@ -18,7 +18,10 @@ namespace berth::cli::gotemplate {
 class Value;
 
 struct Missing {};  ///< no such map entry: prints "<no value>"
-struct Nil {};      ///< a nil pointer: prints "<nil>"
+/// A nil pointer; a nil slice or map prints as an empty one. All are null in JSON.
+struct Nil {
+  std::string_view shown = "<nil>";
+};
 using List = std::vector<Value>;
 
 /// Called with the arguments that follow the field in the template.
@@ -36,6 +39,8 @@ struct Object {
   Shape shape = Shape::Map;
   std::string type_name;  ///< for messages: "*formatter.imageContext"
   std::vector<std::pair<std::string, Value>> fields;
+  /// Fields that were not in the document, since Go leaves empty ones out: JSON leaves them out again.
+  std::vector<std::string_view> left_out = {};
 };
 
 class Value {
@@ -44,7 +49,7 @@ class Value {
                             std::shared_ptr<Object>, std::shared_ptr<Method>>;
 
   Value() : data_(Missing{}) {}
-  Value(Nil) : data_(Nil{}) {}                                  // NOLINT: values are written in place
+  Value(Nil nil) : data_(nil) {}                                // NOLINT: values are written in place
   Value(bool value) : data_(value) {}                           // NOLINT
   Value(int value) : data_(static_cast<int64_t>(value)) {}      // NOLINT
   Value(int64_t value) : data_(value) {}                        // NOLINT

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -214,6 +215,26 @@ std::string printable(std::string_view text) {
     }
   }
   return result;
+}
+
+bool natural_less(std::string_view left, std::string_view right) {
+  auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  while (!left.empty() && !right.empty()) {
+    if (digit(left[0]) && digit(right[0])) {
+      uint64_t a = 0;
+      uint64_t b = 0;
+      auto left_end = std::from_chars(left.data(), left.data() + left.size(), a).ptr;
+      auto right_end = std::from_chars(right.data(), right.data() + right.size(), b).ptr;
+      if (a != b) return a < b;
+      left.remove_prefix(static_cast<size_t>(left_end - left.data()));
+      right.remove_prefix(static_cast<size_t>(right_end - right.data()));
+      continue;
+    }
+    if (left[0] != right[0]) return left[0] < right[0];
+    left.remove_prefix(1);
+    right.remove_prefix(1);
+  }
+  return left.size() < right.size();
 }
 
 }  // namespace berth::cli::output

@@ -40,4 +40,7 @@ size_t display_width(std::string_view utf8);
 /// Replaces control characters (escape sequences in names, labels, log lines of an engine) for a terminal.
 std::string printable(std::string_view text);
 
+/// Orders texts so that numbers inside them compare as numbers: "80/tcp" before "443/tcp".
+bool natural_less(std::string_view left, std::string_view right);
+
 }  // namespace berth::cli::output
