@@ -174,6 +174,20 @@ Result<std::vector<std::string>> Networks::State::restore_ports(const NetworkRec
   return sentences;
 }
 
+void Networks::State::notice_other_firewalls() {
+  for (sys::NftFamily family : {sys::NftFamily::Ip, sys::NftFamily::Ip6}) {
+    auto chains = nft.dropping_chains(family, sys::NftHook::Forward);
+    if (!chains) continue;
+    for (const auto& chain : *chains) {
+      notices.push_back(
+          fmt::format("firewall chain \"{} {}\" drops forwarded packets unless told otherwise: let it accept "
+                      "those of {}, or "
+                      "containers will not reach the world",
+                      family == sys::NftFamily::Ip ? "ip" : "ip6", chain, default_bridge_name(options)));
+    }
+  }
+}
+
 Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   bool was_ready = bridges.is_ready(network.bridge);
   if (!was_ready) uplink.reset();
@@ -183,6 +197,7 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
     TRY(auto restored, restore_ports(network, index));
     notices.insert(notices.end(), restored.begin(), restored.end());
   }
+  if (!table_present) notice_other_firewalls();
   if (!was_ready || !table_present) {
     auto built = rebuild_firewall();
     if (!built) {

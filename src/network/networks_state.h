@@ -47,6 +47,9 @@ struct Networks::State {
   /// second engine, a VPN) have come to route; then another one is chosen.
   Result<void> settle_subnet(NetworkRecord& network);
   Result<void> ensure_forwarding(const NetworkRecord& network);
+  /// Another firewall that drops what it does not know also drops containers' packets: nothing berth's own
+  /// tables can undo, but it can be said.
+  void notice_other_firewalls();
   /// The bridge's link index; on first use makes link and firewall table, and switches forwarding on.
   Result<uint32_t> bring_up(const NetworkRecord& network);
   /// Endpoints of the network whose links are not ports of its bridge, or down, become so again; a sentence

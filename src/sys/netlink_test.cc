@@ -281,6 +281,15 @@ TEST_F(PrivateNetwork, NfTransactionsAreAllOrNothing) {
   EXPECT_TRUE(*nft->has_table(NftFamily::Ip, "test"));
   EXPECT_FALSE(*nft->has_table(NftFamily::Ip6, "test"));
 
+  EXPECT_THAT(*nft->dropping_chains(NftFamily::Ip, NftHook::Forward), IsEmpty());
+  NftTransaction wall;
+  wall.add_table(NftFamily::Ip, "wall");
+  wall.add_chain(NftFamily::Ip, "wall",
+                 {.name = "f", .hook = NftHook::Forward, .priority = 0, .policy = NftVerdict::Drop});
+  ASSERT_TRUE(nft->commit(wall).has_value());
+  EXPECT_THAT(*nft->dropping_chains(NftFamily::Ip, NftHook::Forward), ::testing::ElementsAre("wall f"));
+  ASSERT_TRUE(nft->commit(NftTransaction().delete_table(NftFamily::Ip, "wall")).has_value());
+
   NftTransaction bad;
   bad.add_table(NftFamily::Ip, "other");
   bad.add_elements(NftFamily::Ip, "test", "ports", std::span(elements).first(1));

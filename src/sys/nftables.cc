@@ -283,7 +283,7 @@ NftTransaction& NftTransaction::add_chain(NftFamily family, std::string_view tab
     hook.u32_be(NFTA_HOOK_HOOKNUM, static_cast<uint32_t>(*chain.hook));
     hook.u32_be(NFTA_HOOK_PRIORITY, static_cast<uint32_t>(chain.priority));
   });
-  message.u32_be(NFTA_CHAIN_POLICY, NF_ACCEPT);
+  message.u32_be(NFTA_CHAIN_POLICY, chain.policy == NftVerdict::Drop ? NF_DROP : NF_ACCEPT);
   message.text(NFTA_CHAIN_TYPE, chain.type == NftChainType::Nat ? "nat" : "filter");
   return *this;
 }
@@ -404,29 +404,64 @@ Result<void> NftSocket::commit(const NftTransaction& transaction) {
   return {};
 }
 
-Result<std::vector<std::string>> NftSocket::tables(NftFamily family) {
+/// Calls `visit` with the attributes of each object.
+Result<void> NftSocket::dump(uint16_t type, NftFamily family, std::string_view operation,
+                             const std::function<void(std::span<const uint8_t>)>& visit) {
   std::string bytes;
-  NetlinkMessage(bytes, message_type(NFT_MSG_GETTABLE), NLM_F_REQUEST | NLM_F_DUMP,
+  NetlinkMessage(bytes, message_type(type), NLM_F_REQUEST | NLM_F_DUMP,
                  family_header(static_cast<uint8_t>(family)));
-  CHECK(send_netlink(fd_.get(), bytes, "list nf_tables"));
-  std::vector<std::string> names;
+  uint32_t sequence = sequence_++;
+  nlmsghdr header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  header.nlmsg_seq = sequence;
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  CHECK(send_netlink(fd_.get(), bytes, operation));
   std::optional<Error> error;
-  CHECK(receive_netlink(fd_.get(), "list nf_tables", [&](const NetlinkReply& reply) {
+  CHECK(receive_netlink(fd_.get(), operation, [&](const NetlinkReply& reply) {
+    if (reply.sequence != sequence) return true;
     if (reply.type == NLMSG_DONE) return false;
     if (reply.type == NLMSG_ERROR) {
       NetlinkFailure failed = parse_netlink_error(reply);
-      if (failed.errno_value != 0) error = netlink_error("list nf_tables", {}, failed);
+      if (failed.errno_value != 0) error = netlink_error(operation, {}, failed);
       return false;
     }
-    if (reply.payload.size() < sizeof(nfgenmsg)) return true;
-    for_each_attribute(reply.payload.subspan(NLMSG_ALIGN(sizeof(nfgenmsg))),
-                       [&](const NetlinkAttribute& attribute) {
-                         if (attribute.type == NFTA_TABLE_NAME) names.emplace_back(attribute.text());
-                       });
+    constexpr size_t kHeader = NLMSG_ALIGN(sizeof(nfgenmsg));
+    if (reply.payload.size() >= kHeader) visit(reply.payload.subspan(kHeader));
     return true;
   }));
   if (error) return *std::move(error);
+  return {};
+}
+
+Result<std::vector<std::string>> NftSocket::tables(NftFamily family) {
+  std::vector<std::string> names;
+  CHECK(dump(NFT_MSG_GETTABLE, family, "list nf_tables", [&](std::span<const uint8_t> attributes) {
+    for_each_attribute(attributes, [&](const NetlinkAttribute& attribute) {
+      if (attribute.type == NFTA_TABLE_NAME) names.emplace_back(attribute.text());
+    });
+  }));
   return names;
+}
+
+Result<std::vector<std::string>> NftSocket::dropping_chains(NftFamily family, NftHook hook) {
+  std::vector<std::string> chains;
+  CHECK(dump(NFT_MSG_GETCHAIN, family, "list nf_tables chains", [&](std::span<const uint8_t> attributes) {
+    std::string table;
+    std::string name;
+    std::optional<uint32_t> hook_number;
+    uint32_t policy = NF_ACCEPT;
+    for_each_attribute(attributes, [&](const NetlinkAttribute& attribute) {
+      if (attribute.type == NFTA_CHAIN_TABLE) table = attribute.text();
+      if (attribute.type == NFTA_CHAIN_NAME) name = attribute.text();
+      if (attribute.type == NFTA_CHAIN_POLICY) policy = attribute.u32_be();
+      if (attribute.type != NFTA_CHAIN_HOOK) return;
+      for_each_attribute(attribute.value, [&](const NetlinkAttribute& inner) {
+        if (inner.type == NFTA_HOOK_HOOKNUM) hook_number = inner.u32_be();
+      });
+    });
+    if (hook_number == static_cast<uint32_t>(hook) && policy == NF_DROP) chains.push_back(table + " " + name);
+  }));
+  return chains;
 }
 
 Result<bool> NftSocket::has_table(NftFamily family, std::string_view table) {

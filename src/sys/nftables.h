@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,6 +36,7 @@ struct NftChain {
   NftChainType type = NftChainType::Filter;
   std::optional<NftHook> hook;  ///< none: a chain that others jump to
   int32_t priority = 0;
+  NftVerdict policy = NftVerdict::Accept;
 };
 
 /// A set (no data types) or a map. Keys and data of several types are concatenations, each field padded to
@@ -138,9 +140,13 @@ class NftSocket {
   Result<bool> has_table(NftFamily family, std::string_view table);
   /// Names of all tables of the family.
   Result<std::vector<std::string>> tables(NftFamily family);
+  /// "table chain" of every base chain of the family at the hook whose policy is to drop.
+  Result<std::vector<std::string>> dropping_chains(NftFamily family, NftHook hook);
 
  private:
   explicit NftSocket(UniqueFd fd) : fd_(std::move(fd)) {}
+  Result<void> dump(uint16_t type, NftFamily family, std::string_view operation,
+                    const std::function<void(std::span<const uint8_t>)>& visit);
   UniqueFd fd_;
   uint32_t sequence_ = 1;
 };
