@@ -103,6 +103,23 @@ Result<Place> find_place(const PlaceInputs& inputs, const std::string& path, sto
                base_name(clean)};
 }
 
+/// Mount points that berth itself made for the files it gives every container are no changes of the
+/// container's.
+void drop_own_files(std::vector<storage::Change>& found) {
+  auto is_own = [](const storage::Change& change) {
+    bool named =
+        change.path == "/etc/hosts" || change.path == "/etc/hostname" || change.path == "/etc/resolv.conf";
+    return named && change.kind == storage::ChangeKind::Added;
+  };
+  if (std::erase_if(found, is_own) == 0) return;
+  bool etc_changed = std::any_of(found.begin(), found.end(),
+                                 [](const auto& change) { return change.path.starts_with("/etc/"); });
+  auto is_etc = [](const storage::Change& change) {
+    return change.path == "/etc" && change.kind == storage::ChangeKind::Modified;
+  };
+  if (!etc_changed) std::erase_if(found, is_etc);
+}
+
 Error missing_path(const std::string& path, const std::string& id) {
   return failure(Kind::NotFound, "Could not find the file {} in container {}", path, id);
 }
@@ -167,7 +184,9 @@ io::Task<Result<std::vector<storage::Change>>> Containers::changes(std::string r
   std::string id = container->record.id;
   std::optional<Digest> chain = container->record.chain_id;
   auto work = [snapshotter, id, chain] { return snapshotter->changes(id, chain); };
-  co_return co_await core_.loop.on_worker(work);
+  CO_TRY(auto found, co_await core_.loop.on_worker(work));
+  drop_own_files(found);
+  co_return found;
 }
 
 io::Task<Result<void>> Containers::export_root(std::string reference, storage::ByteSink& out) {

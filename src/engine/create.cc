@@ -124,8 +124,15 @@ Result<void> check_bind_sources(const std::vector<MountPoint>& mounts) {
   return {};
 }
 
+/// The daemon's driver for those that name none, and its options for those of the same driver.
+void apply_default_log(const spec::LogConfig& fallback, spec::LogConfig& log) {
+  if (log.type.empty()) log.type = fallback.type;
+  if (log.type == fallback.type) log.config.insert(fallback.config.begin(), fallback.config.end());
+}
+
 void set_defaults(const Core& core, spec::CreateRequest& request) {
   spec::HostConfig& host = request.host_config;
+  apply_default_log(core.options.default_log, host.log_config);
   fill_defaults(host);
   pin_container(core, host.network_mode);
   pin_container(core, host.ipc_mode);

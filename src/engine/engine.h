@@ -42,6 +42,7 @@ struct EngineOptions {
   network::NetworkOptions network = {};           ///< `instance` is filled in from exec_root when empty
   size_t ready_namespaces = 4;                    ///< stock of network namespaces
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
+  spec::LogConfig default_log = {};               ///< of containers that name no log driver
   int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
 };
 

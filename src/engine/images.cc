@@ -47,6 +47,8 @@ Result<std::optional<spec::Reference>> reference_of(const std::string& repositor
     reference = reference.with_tag(tag);
   }
   if (reference.digest()) return Error(Kind::InvalidArgument, "cannot create a reference to a digest");
+  if (reference.familiar_name() == "sha256")
+    return Error(Kind::InvalidArgument, "refusing to create an ambiguous tag using digest algorithm as name");
   return std::optional<spec::Reference>(reference.with_default_tag());
 }
 

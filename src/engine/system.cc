@@ -110,6 +110,8 @@ io::Task<SystemInfo> System::info() {
   info.network_drivers = {"bridge", "host", "null"};
   info.runtimes = {"berth"};
   info.default_runtime = "berth";
+  const std::string& log_driver = core_.options.default_log.type;
+  info.logging_driver = log_driver.empty() ? "json-file" : log_driver;
   info.init_binary = "berth-keeper";
   info.now = now();
   info.open_files = open_descriptors();

@@ -46,6 +46,7 @@ struct SystemInfo {
   std::vector<std::string> network_drivers;
   std::vector<std::string> runtimes;
   std::string default_runtime;
+  std::string logging_driver;
   std::string init_binary;
   Timestamp now{};
   int open_files = 0;  ///< NFd

@@ -112,8 +112,10 @@ class EventLoop {
   /// Runs `work` on a worker thread and returns what it returns. `work` is called with no argument or with a
   /// std::stop_token; it may refer to the awaiting frame, because destroying that frame while the work runs
   /// requests a stop and waits. It must not throw and must not touch engine state.
+  /// (By reference, because g++ 12 copies class temporaries in co_await expressions byte by byte, which breaks
+  /// short strings. A lambda that holds objects should be a named local for the same reason.)
   template <class F>
-  auto on_worker(F work);
+  auto on_worker(F&& work);
 
   // For the classes of io/ alone.
   Result<void> watch(int fd, uint32_t events, detail::Pollable& pollable);
@@ -219,7 +221,8 @@ struct WorkResult<F> {
 template <class F, class R>
 class EventLoop::WorkerAwaiter final : public detail::Job {
  public:
-  WorkerAwaiter(EventLoop& loop, F work) : loop_(loop), work_(std::move(work)) {}
+  template <class G>
+  WorkerAwaiter(EventLoop& loop, G&& work) : loop_(loop), work_(std::forward<G>(work)) {}
   WorkerAwaiter(const WorkerAwaiter&) = delete;
   ~WorkerAwaiter() { loop_.withdraw(*this); }
 
@@ -256,9 +259,10 @@ class EventLoop::WorkerAwaiter final : public detail::Job {
 };
 
 template <class F>
-auto EventLoop::on_worker(F work) {
-  using R = typename detail::WorkResult<F>::type;
-  return WorkerAwaiter<F, R>(*this, std::move(work));
+auto EventLoop::on_worker(F&& work) {
+  using Work = std::decay_t<F>;
+  using R = typename detail::WorkResult<Work>::type;
+  return WorkerAwaiter<Work, R>(*this, std::forward<F>(work));
 }
 
 namespace detail {

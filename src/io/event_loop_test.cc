@@ -110,6 +110,21 @@ TEST(EventLoop, WorkersRunBlockingWork) {
   EXPECT_EQ(loop.run_until_complete(work_elsewhere(loop)), 50);
 }
 
+Task<std::string> work_with_objects(EventLoop& loop) {
+  std::string word = "short";
+  std::vector<std::string> list = {"a", std::string(100, 'b')};
+  auto named = [word, list] { return word + list[0] + list[1]; };
+  std::string first = co_await loop.on_worker(named);
+  std::string second = co_await loop.on_worker([word, list] { return word + list[0] + list[1]; });
+  std::string third = co_await loop.on_worker(std::move(named));
+  co_return first == second && second == third ? first : "different";
+}
+
+TEST(EventLoop, WorkMayHoldObjects) {
+  EventLoop loop;
+  EXPECT_EQ(loop.run_until_complete(work_with_objects(loop)), "shorta" + std::string(100, 'b'));
+}
+
 TEST(EventLoop, DestroyingATaskStopsItsWorkFirst) {
   EventLoop loop({.workers = 1});
   std::atomic<bool> started = false, stopped = false;

@@ -43,7 +43,8 @@ Result<SpooledFile> spool_file(TarReader& reader, const TarEntry& entry, const C
     return failure(Kind::InvalidArgument, "image archive: \"{}\" is a sparse file", entry.name);
   }
   if (entry.size > max_memory_file) {
-    TRY(file.ingest, content.begin());
+    // A plain layer's digest is nobody's concern; a compressed one's is taken while it is unpacked.
+    TRY(file.ingest, content.begin({}, Hashing::Later));
   }
   while (true) {
     TRY(auto piece, reader.data());
@@ -66,8 +67,9 @@ Result<std::string> link_target(const TarEntry& entry, const std::string& path) 
 
 }  // namespace
 
-Digest SpooledFile::digest() {
-  return ingest ? ingest->finish() : sha256(bytes);
+Result<Digest> SpooledFile::digest() {
+  if (ingest) return ingest->finish();
+  return sha256(bytes);
 }
 
 std::unique_ptr<ByteSource> SpooledFile::source() const {

@@ -20,8 +20,8 @@ struct SpooledFile {
   uint64_t size = 0;
   std::string bytes;               ///< when small
   std::unique_ptr<Ingest> ingest;  ///< else
-  /// SHA-256 of the content.
-  Digest digest();
+  /// SHA-256 of the content; read back from disk the first time.
+  Result<Digest> digest();
   /// Reads it from the start; the file must outlive the source.
   std::unique_ptr<ByteSource> source() const;
 };

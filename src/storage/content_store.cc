@@ -13,8 +13,12 @@
 
 namespace berth::storage {
 
-Ingest::Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected)
-    : blobs_(std::move(blobs)), path_(std::move(path)), fd_(std::move(fd)), expected_(std::move(expected)) {}
+Ingest::Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected, Hashing hashing)
+    : blobs_(std::move(blobs)),
+      path_(std::move(path)),
+      fd_(std::move(fd)),
+      expected_(std::move(expected)),
+      hashing_(hashing) {}
 
 Ingest::~Ingest() {
   if (!path_.empty()) ::unlink(path_.c_str());
@@ -25,17 +29,25 @@ Result<void> Ingest::write(std::string_view bytes) {
   if (expected_.size && size_ > *expected_.size) {
     return failure(Kind::Corrupt, "blob is larger than the {} bytes announced", *expected_.size);
   }
-  hash_.update(bytes);
+  if (hashing_ == Hashing::WhileWriting) hash_.update(bytes);
   return sys::write_all(fd_.get(), bytes);
 }
 
-Digest Ingest::finish() {
-  if (!digest_) digest_ = hash_.finish();
+Result<Digest> Ingest::finish() {
+  if (digest_) return *digest_;
+  if (hashing_ == Hashing::Later) {
+    FileSource source(fd_.get(), 0, size_);
+    HashingSink sink(nullptr);
+    CHECK(copy_stream(source, sink));
+    digest_ = sink.finish();
+  } else {
+    digest_ = hash_.finish();
+  }
   return *digest_;
 }
 
 Result<BlobInfo> Ingest::commit(sys::Durability durability) {
-  Digest digest = finish();
+  TRY(Digest digest, finish());
   if (expected_.size && size_ != *expected_.size) {
     return failure(Kind::Corrupt, "blob has {} bytes where {} were announced", size_, *expected_.size);
   }
@@ -64,11 +76,11 @@ Result<ContentStore> ContentStore::open(const std::string& root) {
   return ContentStore(root);
 }
 
-Result<std::unique_ptr<Ingest>> ContentStore::begin(ExpectedBlob expected) const {
+Result<std::unique_ptr<Ingest>> ContentStore::begin(ExpectedBlob expected, Hashing hashing) const {
   std::string path = root_ + "/ingest/" + random_hex(16);
   TRY(sys::UniqueFd file, sys::open_file(path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
   return std::unique_ptr<Ingest>(
-      new Ingest(root_ + "/blobs/sha256", std::move(path), std::move(file), std::move(expected)));
+      new Ingest(root_ + "/blobs/sha256", std::move(path), std::move(file), std::move(expected), hashing));
 }
 
 Result<BlobInfo> ContentStore::put(std::string_view bytes, sys::Durability durability) const {

@@ -23,6 +23,10 @@ struct BlobInfo {
   uint64_t size = 0;
 };
 
+/// When an ingest computes its digest. Later spares the writer the time where the digest may not be needed,
+/// or where another thread can take it: finish() then reads the file back.
+enum class Hashing { WhileWriting, Later };
+
 /// What the bytes of an ingest must turn out to be.
 struct ExpectedBlob {
   std::optional<Digest> digest = {};
@@ -40,19 +44,20 @@ class Ingest : public ByteSink {
   uint64_t size() const { return size_; }
   /// The file written so far, for reading it back before commit (the caller does not own it).
   int fd() const { return fd_.get(); }
-  /// Digest of all bytes; nothing can be written afterwards.
-  Digest finish();
+  /// Digest of all bytes; nothing can be written afterwards. Fails only with Hashing::Later, on reading back.
+  Result<Digest> finish();
   /// Verifies against what was expected (Corrupt), makes durable, publishes. A blob that exists already wins.
   Result<BlobInfo> commit(sys::Durability durability = sys::Durability::Fsync);
 
  private:
   friend class ContentStore;
-  Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected);
+  Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected, Hashing hashing);
   std::string blobs_;
   std::string path_;
   sys::UniqueFd fd_;
   ExpectedBlob expected_;
   Sha256 hash_;
+  Hashing hashing_;
   std::optional<Digest> digest_;
   uint64_t size_ = 0;
 };
@@ -62,7 +67,8 @@ class ContentStore {
   /// `root` is data-root/content; made when missing. Removes left-over ingests.
   static Result<ContentStore> open(const std::string& root);
 
-  Result<std::unique_ptr<Ingest>> begin(ExpectedBlob expected = {}) const;
+  Result<std::unique_ptr<Ingest>> begin(ExpectedBlob expected = {},
+                                        Hashing hashing = Hashing::WhileWriting) const;
   /// Small documents: writes and publishes.
   Result<BlobInfo> put(std::string_view bytes, sys::Durability durability = sys::Durability::Fsync) const;
   Result<sys::UniqueFd> open_blob(const Digest& digest) const;

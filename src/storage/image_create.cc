@@ -39,7 +39,8 @@ Result<Digest> ImageStore::State::add_image(std::string_view config_bytes, const
   Digest id = sha256(config_bytes);
   Lease lease(std::make_shared<Lease::State>(leases));
   lease.add_image(id);
-  CHECK(content.put(config_bytes));
+  // No fsync on the way: the row that refers to it is not on the disk yet either, and start-up checks it.
+  CHECK(content.put(config_bytes, sys::Durability::None));
 
   std::unique_lock lock(references);
   ImageRow row{.id = id, .parent = std::move(parent), .manifest = std::move(manifest), .last_tagged = now()};

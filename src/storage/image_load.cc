@@ -2,7 +2,7 @@
 // what it holds; its names and paths never reach the host's filesystem.
 #include <algorithm>
 #include <array>
-#include <thread>
+#include <future>
 
 #include "base/format.h"
 #include "storage/archive_spool.h"
@@ -247,7 +247,7 @@ class Loader {
     if (image.manifest_bytes) {
       manifest = sha256(*image.manifest_bytes);
       lease_.add_blob(*manifest);
-      CHECK(state_.content.put(*image.manifest_bytes));
+      CHECK(state_.content.put(*image.manifest_bytes, sys::Durability::None));
     }
     TRY(Digest id,
         state_.add_image(image.config_bytes, config, std::nullopt, manifest, image.names, options_.progress));
@@ -263,38 +263,51 @@ class Loader {
     if (file == nullptr) {
       return failure(Kind::InvalidArgument, "invalid archive: no layer \"{}\"", layer.name.substr(0, 256));
     }
-    if (layer.descriptor) CHECK(verify(*file, *layer.descriptor));
     TRY(Compression compression, compression_of(*file));
     Snapshotter::UnpackRequest request{
         .parent = parent, .diff_id = diff_id, .limits = options_.limits, .stop = options_.stop};
     std::string media_type = layer.descriptor && !layer.descriptor->media_type.empty()
                                  ? layer.descriptor->media_type
                                  : layer_media_type(compression);
-    if (compression == Compression::None) {
-      request.keep_archive = [&] { return keep(*file, media_type); };
-    } else {
-      TRY(request.blob, keep(*file, media_type));
+    if (compression != Compression::None) request.keep = Snapshotter::UnpackRequest::Keep::Always;
+    if (compression == Compression::None && layer.descriptor) {
+      // A plain tar's digest is its diff id, which unpacking checks.
+      bool matches =
+          layer.descriptor->digest == diff_id && layer.descriptor->size == static_cast<int64_t>(file->size);
+      if (!matches) return damaged(*layer.descriptor);
     }
+    // The compressed bytes' own digest is taken on another core while they are unpacked.
+    std::future<Result<Digest>> digest;
+    if (compression != Compression::None)
+      digest = std::async(std::launch::async, [file] { return file->digest(); });
+    request.keep_archive = [&]() -> Result<LayerBlob> {
+      if (digest.valid()) digest.wait();
+      return keep(*file, layer.descriptor, media_type);
+    };
     auto source = file->source();
     LayerProgress counted(*source, diff_id.short_hex(), file->size, options_.progress);
     CHECK(state_.snapshotter.unpack(counted, request));
     return {};
   }
 
-  static Result<void> verify(SpooledFile& file, const spec::Descriptor& descriptor) {
-    if (static_cast<int64_t>(file.size) == descriptor.size && file.digest() == descriptor.digest) return {};
+  static Error damaged(const spec::Descriptor& descriptor) {
     return failure(Kind::Corrupt, "image archive is damaged: blob {} does not match its descriptor",
                    descriptor.digest.str());
   }
 
   /// Puts the layer's bytes as they came into the content store.
-  Result<LayerBlob> keep(SpooledFile& file, const std::string& media_type) {
-    Digest digest = file.digest();
+  Result<LayerBlob> keep(SpooledFile& file, const std::optional<spec::Descriptor>& descriptor,
+                         const std::string& media_type) {
+    TRY(Digest digest, file.digest());
+    bool matches =
+        !descriptor || (descriptor->digest == digest && descriptor->size == static_cast<int64_t>(file.size));
+    if (!matches) return damaged(*descriptor);
     lease_.add_blob(digest);
+    // The snapshotter syncs layers and their blobs together, and checks both after a crash of the machine.
     if (file.ingest) {
-      CHECK(file.ingest->commit(sys::Durability::Fsync));
+      CHECK(file.ingest->commit(sys::Durability::None));
     } else {
-      CHECK(state_.content.put(file.bytes));
+      CHECK(state_.content.put(file.bytes, sys::Durability::None));
     }
     return LayerBlob{.digest = std::move(digest), .media_type = media_type, .size = file.size};
   }

@@ -185,38 +185,30 @@ class Removal {
 
 Result<std::vector<RemovedName>> ImageStore::remove(std::string_view reference, const RemoveOptions& options,
                                                     const InUse& in_use) {
-  std::vector<RemovedName> removed;
-  {
-    std::lock_guard lock(state_->references);
-    Removal removal(*state_, in_use);
-    CHECK(removal.by_reference(reference, options));
-    removed = removal.take();
-  }
-  CHECK(snapshotter_.empty_trash());
-  return removed;
+  std::lock_guard lock(state_->references);
+  Removal removal(*state_, in_use);
+  CHECK(removal.by_reference(reference, options));
+  return removal.take();
 }
 
 Result<PruneReport> ImageStore::prune(const PruneOptions& options, const InUse& in_use) {
   PruneReport report;
   TRY(std::vector<Image> images, list(false));
-  {
-    std::lock_guard lock(state_->references);
-    Removal removal(*state_, in_use);
-    for (const Image& image : images) {
-      bool is_used = std::any_of(in_use.images.begin(), in_use.images.end(),
-                                 [&](const ImageUse& use) { return use.image == image.id; });
-      bool is_named = !image.repo_tags.empty() || !image.repo_digests.empty();
-      if (is_used || (is_named && !options.all)) continue;
-      Timestamp created = image.config->created.value_or(Timestamp{});
-      if (options.created_before && created >= *options.created_before) continue;
-      if (options.filter && !options.filter(image)) continue;
-      // Forced: its own names are no obstacle. Children and users were looked at above, and are again.
-      CHECK(removal.remove_image(image.id, true, true, Manner::Quiet));
-    }
-    report.removed = removal.take();
-    report.reclaimed_bytes = removal.reclaimed();
+  std::lock_guard lock(state_->references);
+  Removal removal(*state_, in_use);
+  for (const Image& image : images) {
+    bool is_used = std::any_of(in_use.images.begin(), in_use.images.end(),
+                               [&](const ImageUse& use) { return use.image == image.id; });
+    bool is_named = !image.repo_tags.empty() || !image.repo_digests.empty();
+    if (is_used || (is_named && !options.all)) continue;
+    Timestamp created = image.config->created.value_or(Timestamp{});
+    if (options.created_before && created >= *options.created_before) continue;
+    if (options.filter && !options.filter(image)) continue;
+    // Forced: its own names are no obstacle. Children and users were looked at above, and are again.
+    CHECK(removal.remove_image(image.id, true, true, Manner::Quiet));
   }
-  CHECK(snapshotter_.empty_trash());
+  report.removed = removal.take();
+  report.reclaimed_bytes = removal.reclaimed();
   return report;
 }
 

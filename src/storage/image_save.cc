@@ -172,6 +172,8 @@ Result<std::vector<std::pair<Digest, std::optional<spec::Reference>>>> expand(Im
                                                                               std::string_view argument) {
   std::vector<std::pair<Digest, std::optional<spec::Reference>>> found;
   auto reference = spec::Reference::parse(argument);
+  // "sha256:<id>" also has the form of a name with a tag.
+  bool is_id = argument.starts_with("sha256:");
   if (reference && reference->is_name_only()) {
     // A bare repository stands for all its tags.
     TRY(std::vector<NameRow> names, state.table.all_names());
@@ -183,7 +185,7 @@ Result<std::vector<std::pair<Digest, std::optional<spec::Reference>>>> expand(Im
   }
   TRY(Digest id, state.find(argument));
   std::optional<spec::Reference> name;
-  if (reference && !reference->tag().empty() && !reference->digest()) name = *reference;
+  if (!is_id && reference && !reference->tag().empty() && !reference->digest()) name = *reference;
   found.emplace_back(std::move(id), std::move(name));
   return found;
 }

@@ -84,8 +84,9 @@ Result<std::unique_ptr<ImageStore>> ImageStore::open(Database& database, Content
 Result<void> ImageStore::State::drop_broken_images() {
   TRY(std::vector<ImageRow> rows, table.all());
   for (const ImageRow& row : rows) {
-    bool whole = (!row.chain_id || snapshotter.has_layer(*row.chain_id)) && content.contains(row.id);
-    if (whole) continue;
+    bool has_config = content.read(row.id, max_config_bytes).has_value();
+    if (has_config && (!row.chain_id || snapshotter.has_layer(*row.chain_id))) continue;
+    if (!has_config) CHECK(content.remove(row.id));
     log::warn("image {} has lost its content and is removed", row.id.str());
     CHECK(table.remove(row.id));
   }
@@ -292,14 +293,9 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
 }
 
 Result<uint64_t> ImageStore::collect(const InUse& in_use) {
-  uint64_t bytes = 0;
-  {
-    std::lock_guard lock(state_->references);
-    TRY(Swept swept, state_->sweep(in_use, {}));
-    bytes = swept.bytes;
-  }
-  CHECK(snapshotter_.empty_trash());
-  return bytes;
+  std::lock_guard lock(state_->references);
+  TRY(Swept swept, state_->sweep(in_use, {}));
+  return swept.bytes;
 }
 
 Result<ImageUsage> ImageStore::usage() const {

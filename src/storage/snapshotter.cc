@@ -14,6 +14,7 @@
 #include "spec/image.h"
 #include "storage/compression.h"
 #include "storage/copy_archive.h"
+#include "storage/housekeeper.h"
 #include "storage/recipe.h"
 #include "storage/snapshotter_staging.h"
 
@@ -28,6 +29,8 @@ Error no_such_layer(const Digest& chain_id) {
 
 Snapshotter::Snapshotter(Database& database, ContentStore& content, std::string data_root)
     : database_(database), content_(content), data_root_(std::move(data_root)) {}
+
+Snapshotter::~Snapshotter() = default;
 
 std::string Snapshotter::layer_dir(const Digest& chain_id) const {
   return data_root_ + "/layers/" + chain_id.hex();
@@ -92,7 +95,8 @@ Result<UnpackResult> Snapshotter::unpack_into(Staging& staging, ByteSource& arch
   TRY(std::vector<sys::RootDir> lowers, open_chain(request.parent));
   UnpackOptions options{.limits = request.limits, .whiteouts = Whiteouts::Overlay, .stop = request.stop};
   for (const sys::RootDir& lower : lowers) options.lowers.push_back(&lower);
-  if (request.blob) return storage::unpack(archive, tree, options);
+  bool has_blob = request.blob || request.keep == UnpackRequest::Keep::Always;
+  if (has_blob) return storage::unpack(archive, tree, options);
 
   TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
   options.recipe = &recipe.sink();
@@ -118,7 +122,9 @@ Result<Layer> Snapshotter::unpack_new(ByteSource& archive, UnpackRequest request
     return failure(Kind::Corrupt, "layer is damaged: its diff id is {} and not {}", result.diff_id.str(),
                    request.diff_id->str());
   }
-  if (!request.blob && !result.recipe_valid) {
+  if (!request.blob && request.keep == UnpackRequest::Keep::Always) {
+    TRY(request.blob, request.keep_archive());
+  } else if (!request.blob && !result.recipe_valid) {
     if (::unlink(staging.recipe().c_str()) != 0) return Error::from_errno("unlink", staging.recipe(), errno);
     if (request.keep_archive) {
       TRY(request.blob, request.keep_archive());
@@ -194,6 +200,7 @@ Result<Layer> Snapshotter::publish(Staging& staging, Layer layer) {
   staging.path.clear();
   ++next_serial_;
   unsynced_.insert(record.layer.chain_id);
+  housekeeper_->request_sync();
   Layer result = record.layer;
   layers_.emplace(record.layer.chain_id, std::move(record));
   return result;
@@ -316,6 +323,7 @@ Result<void> Snapshotter::remove_layer(const Digest& chain_id) {
   if (::rename(layer_dir(chain_id).c_str(), target.c_str()) != 0 && errno != ENOENT) {
     return Error::from_errno("remove layer", chain_id.str(), errno);
   }
+  housekeeper_->request_trash();
   return {};
 }
 

@@ -78,6 +78,8 @@ enum class CommitMode {
   Consume,  ///< upper is moved and gone (a build step)
 };
 
+class Housekeeper;
+
 class Snapshotter {
  public:
   /// Opens the layers below `data_root`, empties the trash and drops layers that a crash of the machine may
@@ -85,15 +87,21 @@ class Snapshotter {
   static Result<std::unique_ptr<Snapshotter>> open(Database& database, ContentStore& content,
                                                    std::string data_root);
 
+  ~Snapshotter();
+
   /// What arrives as a layer.
   struct UnpackRequest {
     std::optional<Digest> parent = {};   ///< chain id; must exist
     std::optional<Digest> diff_id = {};  ///< what it must turn out to be; else Corrupt
-    std::optional<LayerBlob> blob = {};  ///< in the content store: kept as the layer's bytes
-    /// Called when the archive cannot be re-created from the tree (an entry replaced another): keeps it as a
-    /// blob. Without it the tree is packed anew, and the layer's diff id is that of the new tar (not if one
-    /// is required).
+    std::optional<LayerBlob> blob = {};  ///< in the content store already: kept as the layer's bytes
+    /// Puts the archive into the content store once it is unpacked and found whole. Called when `keep` says
+    /// so, from unpack()'s thread. Without it an archive that cannot be re-created is packed anew, and the
+    /// layer's diff id is that of the new tar (not if one is required).
     std::function<Result<LayerBlob>()> keep_archive = {};
+    enum class Keep {
+      IfNeeded,  ///< only if the tree and a recipe cannot give the archive back (an entry replaced another)
+      Always,    ///< the archive is compressed: its bytes are to leave as they came
+    } keep = Keep::IfNeeded;
     ArchiveLimits limits = {};
     std::stop_token stop = {};
   };
@@ -117,7 +125,8 @@ class Snapshotter {
   /// The layer's tar with exactly its diff id: from the blob (decompressed) or by the recipe. A mismatch:
   /// Corrupt.
   Result<void> write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop = {}) const;
-  /// Removes the directory and the row; the blob stays for gc. In use as a parent: WrongState.
+  /// Removes the row and moves the directory to the trash, which empties itself; the blob stays for gc. In
+  /// use as a parent: WrongState.
   Result<void> remove_layer(const Digest& chain_id);
   /// Records a kept blob for the layer (after a push has compressed it).
   Result<void> set_blob(const Digest& chain_id, LayerBlob blob);
@@ -148,9 +157,9 @@ class Snapshotter {
 
   /// Bytes of all layers on disk (allocated, as du counts).
   Result<uint64_t> layers_disk_usage() const;
-  /// Makes layers that were made since the last call durable (one syncfs). Call it off the path that users
-  /// wait on, some seconds after loads, builds and commits; until then a crash of the machine may cost these
-  /// layers (open() notices and drops or restores them).
+  /// Makes layers that were made since the last call durable (one syncfs). Happens by itself a few seconds
+  /// after a layer was made; until then a crash of the machine may cost the layer (open() notices, and
+  /// restores or drops it).
   Result<void> sync();
 
   std::string container_dir(const std::string& container_id) const;
@@ -199,6 +208,7 @@ class Snapshotter {
   std::set<Digest> unpacking_;
   std::set<Digest> unsynced_;
   uint64_t next_serial_ = 1;
+  std::unique_ptr<Housekeeper> housekeeper_;  ///< last: its thread uses all the others
 };
 
 }  // namespace berth::storage

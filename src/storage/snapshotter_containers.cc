@@ -103,7 +103,7 @@ Result<void> Snapshotter::empty_trash(std::stop_token stop) {
   std::optional<Error> first_error;
   for (const sys::DirEntry& entry : entries) {
     if (stop.stop_requested()) return Error(Kind::Cancelled, "cancelled");
-    auto removed = sys::remove_tree(trash + "/" + entry.name);
+    auto removed = sys::remove_tree(trash + "/" + entry.name, stop);
     // One tree that cannot go must not keep the others.
     if (!removed && !first_error) first_error = std::move(removed).error();
   }

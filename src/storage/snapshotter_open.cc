@@ -10,6 +10,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "storage/housekeeper.h"
 #include "storage/snapshotter.h"
 #include "storage/snapshotter_staging.h"
 
@@ -23,6 +24,8 @@ constexpr std::array<std::string_view, 1> schema = {
     "tar_size INTEGER NOT NULL, blob TEXT, media_type TEXT, blob_size INTEGER, serial INTEGER NOT NULL, "
     "boot_id TEXT) WITHOUT ROWID"};
 
+constexpr std::chrono::seconds sync_delay{3};
+
 std::string current_boot() {
   auto text = sys::read_file("/proc/sys/kernel/random/boot_id", 100);
   return text ? text->substr(0, text->find('\n')) : std::string("unknown");
@@ -34,10 +37,19 @@ Result<std::unique_ptr<Snapshotter>> Snapshotter::open(Database& database, Conte
                                                        std::string data_root) {
   std::unique_ptr<Snapshotter> snapshotter(new Snapshotter(database, content, std::move(data_root)));
   snapshotter->boot_id_ = current_boot();
+  Snapshotter* self = snapshotter.get();
+  snapshotter->housekeeper_ = std::make_unique<Housekeeper>(
+      Housekeeper::Work{
+          .empty_trash = [self](std::stop_token stop) { return self->empty_trash(std::move(stop)); },
+          .sync = [self] { return self->sync(); }},
+      sync_delay);
   CHECK(database.migrate("layers", schema));
   CHECK(snapshotter->make_directories());
   CHECK(snapshotter->load());
   CHECK(snapshotter->remove_strays());
+  if (!snapshotter->unsynced_.empty()) snapshotter->housekeeper_->request_sync();
+  TRY(std::vector<sys::DirEntry> trash, sys::list_dir(snapshotter->data_root_ + "/trash"));
+  if (!trash.empty()) snapshotter->housekeeper_->request_trash();
   return snapshotter;
 }
 
@@ -46,6 +58,7 @@ Result<void> Snapshotter::make_directories() {
   for (const char* name : {"/layers/l", "/containers", "/trash"})
     CHECK(sys::make_dirs(data_root_ + name, 0710));
   CHECK(sys::make_dirs(data_root_ + "/layers/empty", 0755));
+  sys::spread_subdirectories(data_root_ + "/layers");
   if (::symlink("../empty", (data_root_ + "/layers/l/empty").c_str()) != 0 && errno != EEXIST) {
     return Error::from_errno("symlink", "layers/l/empty", errno);
   }
@@ -107,6 +120,8 @@ Result<void> Snapshotter::repair(const std::vector<std::pair<Record, bool>>& rec
         if (suspect) unsynced_.insert(layer.chain_id);
         continue;
       }
+      // A damaged blob must not be taken for the real one when the layer arrives again.
+      if (suspect && layer.blob) CHECK(content_.remove(layer.blob->digest));
       layers_.erase(layer.chain_id);
       lost.push_back(layer.chain_id);
     }

@@ -261,6 +261,14 @@ Result<DiskUsage> disk_usage(const std::string& path) {
   return disk_usage_at(AT_FDCWD, path);
 }
 
+void spread_subdirectories(const std::string& path) {
+  auto directory = open_file(path.c_str(), O_RDONLY | O_DIRECTORY);
+  int flags = 0;
+  if (!directory || ::ioctl(directory->get(), FS_IOC_GETFLAGS, &flags) != 0) return;
+  flags |= FS_TOPDIR_FL;
+  (void)::ioctl(directory->get(), FS_IOC_SETFLAGS, &flags);
+}
+
 Result<void> fsync_fd(int fd) {
   if (::fsync(fd) != 0) return Error::from_errno("fsync", {}, errno);
   return {};

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,8 @@ Result<void> make_dirs(const std::string& path, mode_t mode = 0755);
 /// no error. Clears immutable trees' obstacles only as far as permissions go.
 Result<void> remove_tree_at(int dir_fd, const std::string& name);
 Result<void> remove_tree(const std::string& path);
+/// The same for trees that take long: Cancelled between two entries.
+Result<void> remove_tree(const std::string& path, const std::stop_token& stop);
 /// Removes what is in the directory, not the directory.
 Result<void> remove_contents(int dir_fd);
 
@@ -78,6 +81,11 @@ Result<std::vector<Xattr>> read_xattrs_at(int dir_fd, const std::string& name);
 Result<std::string> get_xattr_at(int dir_fd, const std::string& name, const std::string& xattr);
 Result<void> set_xattr_at(int dir_fd, const std::string& name, const std::string& xattr,
                           std::string_view value);
+
+/// Asks ext2/3/4 to spread the directory's future subdirectories over the disk (chattr +T): what is made in
+/// one of them does not have to pass by the inodes just deleted in another, which ext4 skips one by one for
+/// minutes. Other filesystems: nothing happens.
+void spread_subdirectories(const std::string& path);
 
 Result<void> fsync_fd(int fd);
 Result<void> fsync_dir(const std::string& path);

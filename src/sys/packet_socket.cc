@@ -76,8 +76,11 @@ Result<std::optional<Packet>> receive_packet(int socket, size_t max_size) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t size;
+  // A peer that closes with packets of ours unread leaves an error, told once and before the packets that it
+  // sent.
+  int resets = 0;
   do size = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (size < 0 && errno == EINTR);
+  while (size < 0 && (errno == EINTR || (errno == ECONNRESET && ++resets < 3)));
   if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return std::optional<Packet>();
   if (size < 0) return Error::from_errno("receive from keeper", {}, errno);
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {

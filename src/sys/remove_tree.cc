@@ -20,7 +20,7 @@ constexpr int max_depth = 64;
 
 class TreeRemover {
  public:
-  explicit TreeRemover(int top_fd) : top_fd_(top_fd) {}
+  TreeRemover(int top_fd, const std::stop_token& stop) : top_fd_(top_fd), stop_(stop) {}
 
   /// Until nothing is left, since deep directories come back as entries of the top.
   Result<void> run() {
@@ -37,7 +37,10 @@ class TreeRemover {
     // Another thread that removes the same tree may have been faster.
     if (!entries && entries.error().errno_value() == ENOENT) return {};
     if (!entries) return std::move(entries).error();
-    for (const DirEntry& entry : *entries) CHECK(remove(dir_fd, entry, depth));
+    for (const DirEntry& entry : *entries) {
+      if (stop_.stop_requested()) return Error(Kind::Cancelled, "cancelled");
+      CHECK(remove(dir_fd, entry, depth));
+    }
     return {};
   }
 
@@ -82,32 +85,40 @@ class TreeRemover {
   }
 
   int top_fd_;
+  const std::stop_token& stop_;
   int serial_ = 0;
   bool moved_ = false;
 };
 
-}  // namespace
-
-Result<void> remove_contents(int dir_fd) {
-  return TreeRemover(dir_fd).run();
-}
-
-Result<void> remove_tree_at(int dir_fd, const std::string& name) {
+Result<void> remove_at(int dir_fd, const std::string& name, const std::stop_token& stop) {
   if (::unlinkat(dir_fd, name.c_str(), 0) == 0 || errno == ENOENT || errno == ENOTDIR) return {};
   if (errno != EISDIR && errno != EPERM) return Error::from_errno("remove", name, errno);
   int fd = ::openat(dir_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return {};
   if (fd < 0) return Error::from_errno("remove", name, errno);
   UniqueFd directory(fd);
-  CHECK(remove_contents(fd));
+  CHECK(TreeRemover(fd, stop).run());
   if (::unlinkat(dir_fd, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
     return Error::from_errno("remove", name, errno);
   }
   return {};
 }
 
+}  // namespace
+
+Result<void> remove_contents(int dir_fd) {
+  std::stop_token never;
+  return TreeRemover(dir_fd, never).run();
+}
+
+Result<void> remove_tree_at(int dir_fd, const std::string& name) {
+  return remove_at(dir_fd, name, {});
+}
 Result<void> remove_tree(const std::string& path) {
-  return remove_tree_at(AT_FDCWD, path);
+  return remove_at(AT_FDCWD, path, {});
+}
+Result<void> remove_tree(const std::string& path, const std::stop_token& stop) {
+  return remove_at(AT_FDCWD, path, stop);
 }
 
 }  // namespace berth::sys

@@ -100,6 +100,7 @@ class Engine:
         self.log_path = os.path.join(self.folder, f"{name}.log")
         self.flags = list(flags)
         self.process = None
+        self.served = False  # whether it has ever answered
         self.api = Api(self.socket)
         if AGAINST == "docker":
             self.program = ["dockerd", "--pidfile", os.path.join(self.folder, "pid")]
@@ -122,6 +123,7 @@ class Engine:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
         eventually(self._answers, f"{argv[0]} answers on {self.socket}; its log: {self.log()[-2000:]}", START_SECONDS)
+        self.served = True
         return self
 
     def _answers(self):
@@ -157,9 +159,9 @@ class Engine:
         if not os.path.isdir(self.folder):
             return
         try:
-            if self.process and self.process.poll() is not None and os.path.isdir(self.data):
+            if self.served and self.process.poll() is not None:
                 self.start()
-            if self.process:
+            if self.served:
                 self.remove_everything()
         finally:
             try:
@@ -260,8 +262,9 @@ class EngineCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.engine = Engine(cls.__name__).start()
+        cls.engine = Engine(cls.__name__)
         try:
+            cls.engine.start()
             cls.engine.load_base_image()
         except BaseException:
             cls.engine.close()

@@ -14,7 +14,7 @@ class _Result(unittest.TestResult):
         super().__init__()
         self.out = out
         self.passed, self.problems, self.reasons = 0, [], []
-        self.begin = 0.0
+        self.begin = time.monotonic()
         self.subtest_failed = False
 
     def startTest(self, test):

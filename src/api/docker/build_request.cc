@@ -123,7 +123,8 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
   } else if (std::holds_alternative<build::StepCached>(event)) {
     stream(" ---> Using cache\n");
   } else if (const auto* running = std::get_if<build::StepRunning>(&event)) {
-    stream(" ---> Running in " + running->container_id.substr(0, 12) + "\n");
+    running_in_ = running->container_id.substr(0, 12);
+    stream(" ---> Running in " + running_in_ + "\n");
   } else if (const auto* log = std::get_if<build::StepLog>(&event)) {
     // docker shows what a step writes to stderr in red on a terminal, by this escape.
     bool error = log->stream == build::OutputStream::Stderr;
@@ -134,6 +135,8 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
     lines_.push({{"status", transfer->what}, {"progressDetail", std::move(detail)}},
                 JsonLines::Weight::Progress);
   } else if (const auto* done = std::get_if<build::StepCompleted>(&event)) {
+    if (!running_in_.empty())
+      stream(" ---> Removed intermediate container " + std::exchange(running_in_, {}) + "\n");
     if (!done->id.empty()) stream(" ---> " + done->id.substr(0, 12) + "\n");
   } else if (const auto* warning = std::get_if<build::BuildWarning>(&event)) {
     stream("[Warning] " + warning->text + "\n");

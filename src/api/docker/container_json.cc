@@ -297,7 +297,8 @@ Json path_stat_json(const storage::PathStat& stat) {
   return {{"name", stat.name},
           {"size", stat.size},
           {"mode", stat.mode},
-          {"mtime", to_rfc3339(stat.mtime)},
+          // A file may really be from 1970: here zero does not mean never.
+          {"mtime", to_unix_nanoseconds(stat.mtime) == 0 ? "1970-01-01T00:00:00Z" : to_rfc3339(stat.mtime)},
           {"linkTarget", stat.link_target}};
 }
 

@@ -71,6 +71,27 @@ Result<network::NetworkRequest::Pool> parse_pool(const Json& object) {
   return pool;
 }
 
+/// Keys that docker shows even when nothing is set, by version.
+Json image_config_json(const spec::ExecutionConfig& config, ApiVersion version) {
+  Json object = to_json_value(config);
+  Json always = {{"Cmd", nullptr},     {"Entrypoint", nullptr}, {"Env", nullptr},
+                 {"Labels", nullptr},  {"OnBuild", nullptr},    {"User", ""},
+                 {"Volumes", nullptr}, {"WorkingDir", ""}};
+  if (version < ApiVersion{1, 50}) {
+    always.update({{"Hostname", ""},
+                   {"Domainname", ""},
+                   {"AttachStdin", false},
+                   {"AttachStdout", false},
+                   {"AttachStderr", false},
+                   {"Tty", false},
+                   {"OpenStdin", false},
+                   {"StdinOnce", false},
+                   {"Image", ""}});
+  }
+  always.update(object);
+  return always;
+}
+
 }  // namespace
 
 Json image_inspect_json(const storage::Image& image, ApiVersion version) {
@@ -84,7 +105,7 @@ Json image_inspect_json(const storage::Image& image, ApiVersion version) {
                  {"Comment", config.comment},
                  {"DockerVersion", config.docker_version},
                  {"Author", config.author},
-                 {"Config", to_json_value(config.config)},
+                 {"Config", image_config_json(config.config, version)},
                  {"Architecture", config.platform.architecture},
                  {"Os", config.platform.os},
                  {"Size", image.size},

@@ -144,7 +144,7 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"NFd", info.open_files},
       {"NGoroutines", 0},
       {"SystemTime", to_rfc3339(info.now)},
-      {"LoggingDriver", "json-file"},
+      {"LoggingDriver", info.logging_driver},
       {"CgroupDriver", info.cgroup_driver},
       {"CgroupVersion", info.cgroup_version},
       {"NEventsListener", info.event_listeners},
@@ -183,6 +183,7 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"SecurityOptions", string_list(info.security_options)},
       {"CDISpecDirs", Json::array()},
       {"Warnings", info.warnings.empty() ? Json(nullptr) : string_list(info.warnings)}};
+  if (version >= ApiVersion{1, 49}) object["FirewallBackend"] = {{"Driver", "nftables"}};
   if (version < ApiVersion{1, 50}) {
     object["BridgeNfIptables"] = false;
     object["BridgeNfIp6tables"] = false;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "build/builder.h"
 #include "engine/engine.h"
+#include "engine/validate.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
@@ -47,6 +48,11 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   result.keeper_program = options.keeper;
   if (options.keeper.empty()) {
     TRY(result.keeper_program, find_keeper());
+  }
+  result.default_log = {.type = options.log_driver.empty() ? "json-file" : options.log_driver,
+                        .config = options.log_options};
+  if (auto valid = engine::validate_log_config(result.default_log); !valid) {
+    return std::move(valid).error().in("--log-driver, --log-opt");
   }
   TRY(result.network.bridge_subnet4, prefix_option(options.bip, "--bip"));
   TRY(result.network.bridge_subnet6, prefix_option(options.bip6, "--bip6"));

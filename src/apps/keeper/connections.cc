@@ -154,6 +154,8 @@ void Keeper::receive(Connection& connection) {
     ReceivedFds fds{};
     long size = receive_message(connection.fd, fds);
     if (size == -EAGAIN || size == -EINTR) return;
+    // Told once, before the packets that a daemon sent until it was gone.
+    if (size == -ECONNRESET) continue;
     Command command;
     launch::Decoder decoder(std::string_view(incoming, size > 0 ? static_cast<size_t>(size) : 0));
     if (size <= 0 || !decode_variant(decoder, command) || !decoder.at_end()) {

@@ -370,7 +370,8 @@ void Keeper::on_failed(Target& target, const StepReport& report) {
                       .signal = target.signal,
                       .subject = subject.text()});
   close_streams(target);
-  end_clients_of(target, launch::AttachEnd::OutputEnded);
+  // Refused leaves the connection itself alone: the daemon still has to say on it what went wrong.
+  end_clients_of(target, launch::AttachEnd::Refused);
   if (is_init(target))
     over_ = true;
   else

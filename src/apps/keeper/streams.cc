@@ -332,7 +332,8 @@ void Keeper::end_clients_of(Target& target, AttachEnd reason) {
 void Keeper::remove_client(Client& client) {
   // A socket closed with bytes unread would reset the connection, and the peer lose the end of the output.
   constexpr int kBoth = 2;
-  if (call::raw(__NR_shutdown, client.fd, kBoth) >= 0) {
+  bool refused = client.end_reason == AttachEnd::Refused;
+  if (!refused && call::raw(__NR_shutdown, client.fd, kBoth) >= 0) {
     char unread[512];
     while (call::read(client.fd, unread, sizeof unread) > 0) {
     }

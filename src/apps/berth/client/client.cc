@@ -87,15 +87,16 @@ bool Client::speaks(std::string_view version) const {
   return compare_versions(version_, version) >= 0;
 }
 
-/// "client version 1.51 is too new. Maximum supported API version is 1.41"
-bool Client::adopt_older_version(const Failure& failure) {
+/// An engine that finds a version too new says 400 and names its own, in the header or at least in the words "client
+/// version 1.51 is too new. Maximum supported API version is 1.41" (an answer to HEAD has no words).
+bool Client::adopt_older_version(const ResponseHead& head, const Failure& failure) {
   constexpr std::string_view marker = "Maximum supported API version is ";
-  if (failure.http_status != 400) return false;
-  size_t at = failure.message.find(marker);
-  if (at == std::string::npos) return false;
-  std::string_view rest = std::string_view(failure.message).substr(at + marker.size());
-  std::string_view version = rest.substr(0, rest.find_first_not_of("0123456789."));
-  while (version.ends_with('.')) version.remove_suffix(1);
+  if (settled_ || head.status != 400) return false;
+  std::string version(head.header("api-version"));
+  if (size_t at = failure.message.find(marker); at != std::string::npos && version.empty()) {
+    std::string_view rest = std::string_view(failure.message).substr(at + marker.size());
+    version = rest.substr(0, rest.find_first_not_of("0123456789."));
+  }
   if (version.empty() || compare_versions(version, version_) >= 0) return false;
   version_ = version;
   settled_ = true;
@@ -124,7 +125,7 @@ Outcome<std::string_view> BodyReader::next() {
   return std::string_view(body_);
 }
 
-Outcome<BodyReader> Client::attempt(const Request& request) {
+Outcome<BodyReader> Client::open_answer(const Request& request) {
   bool reused = false;
   TRY(Connection connection, idle_or_new(reused));
   std::string bytes = head_of(request, request.body.empty() ? Framing::None : Framing::Length) + request.body;
@@ -144,7 +145,7 @@ Outcome<BodyReader> Client::attempt(const Request& request) {
     CHECK(parser.feed(rest, body));
     connection.consume_to(rest);
   }
-  if (!any && reused) return attempt(request);  // the engine had closed the idle connection
+  if (!any && reused) return open_answer(request);  // the engine had closed the idle connection
   CHECK(sent);
   note_version(parser.head());
   BodyReader reader(std::move(connection), std::move(parser), std::move(body));
@@ -156,19 +157,15 @@ Outcome<BodyReader> Client::attempt(const Request& request) {
     if (piece.empty() || words.size() > max_error_reply) break;
   }
   Failure failure = failure_of(reader.head(), words, request.path);
+  bool older = adopt_older_version(reader.head(), failure);
   keep(reader);
+  if (older) return open_answer(request);
   return failure;
 }
 
 /// The connection serves the next request when nothing of this answer is left on it.
 void Client::keep(BodyReader& reader) {
   if (reader.parser_.complete() && reader.parser_.keep_alive()) idle_ = std::move(reader.connection_);
-}
-
-Outcome<BodyReader> Client::open_answer(const Request& request) {
-  auto reader = attempt(request);
-  if (!reader && adopt_older_version(reader.error())) return attempt(request);
-  return reader;
 }
 
 Outcome<Reply> Client::call(const Request& request) {
@@ -310,7 +307,7 @@ Outcome<Upgraded> Client::upgrade(const Request& request) {
       return Upgraded{std::move(connection), multiplexed};
     }
     Failure failure = failure_of(parser.head(), body, request.path);
-    if (round > 0 || !adopt_older_version(failure)) return failure;
+    if (round > 0 || !adopt_older_version(parser.head(), failure)) return failure;
   }
 }
 

@@ -143,9 +143,8 @@ class Client {
 
  private:
   Outcome<Connection> idle_or_new(bool& reused);
-  Outcome<BodyReader> attempt(const Request& request);
   void keep(BodyReader& reader);
-  bool adopt_older_version(const Failure& failure);
+  bool adopt_older_version(const ResponseHead& head, const Failure& failure);
   std::string target(const Request& request) const;
   std::string head_of(const Request& request, Framing framing) const;
   void note_version(const ResponseHead& head);
