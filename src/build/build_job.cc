@@ -179,16 +179,19 @@ io::Task<Result<void>> BuildJob::load() {
   auto loading = load_context(services_.shared.loop, std::move(request_.context), scratch_,
                               services_.shared.limits, progress_, cancel_);
   CO_TRY(auto context, co_await std::move(loading));
-  CO_CHECK(read_dockerfile(context));
+  auto read = [this, &context] { return read_dockerfile(context); };
+  CO_CHECK(co_await services_.shared.loop.on_worker(std::move(read)));
   if (dockerfile_text_.empty()) {
     co_return failure(Kind::InvalidArgument, "the Dockerfile ({}) cannot be empty", dockerfile_name_);
   }
-  auto parsed = spec::parse_dockerfile(dockerfile_text_);
+  auto parse = [this] { return spec::parse_dockerfile(dockerfile_text_); };
+  auto parsed = co_await services_.shared.loop.on_worker(std::move(parse));
   if (!parsed)
     co_return located(Error(Kind::InvalidArgument, parsed.error().message), parsed.error().lines, "");
   dockerfile_ = std::move(*parsed);
-  if (const auto warning = syntax_warning(dockerfile_->syntax))
+  if (const auto warning = syntax_warning(dockerfile_->syntax)) {
     progress_.report(BuildWarning{*warning, {1, 1}});
+  }
   co_return Result<void>();
 }
 

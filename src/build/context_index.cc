@@ -235,31 +235,48 @@ class DirectoryIndexer {
   DirectoryIndexer(IndexTree& tree, size_t max_entries, const std::stop_token& stop)
       : tree_(tree), max_entries_(max_entries), stop_(stop) {}
 
-  Result<void> walk(uint32_t id, const std::string& path, size_t depth) {
-    if (depth > deepest)
+  Result<void> run() {
+    waiting_.push_back({0, "/", 0});
+    while (!waiting_.empty()) {
+      const Waiting next = std::move(waiting_.back());
+      waiting_.pop_back();
+      CHECK(read(next));
+    }
+    return {};
+  }
+
+ private:
+  struct Waiting {
+    uint32_t id;
+    std::string path;
+    size_t depth;
+  };
+
+  Result<void> read(const Waiting& directory) {
+    if (directory.depth > deepest)
       return failure(Kind::InvalidArgument, "build context: nested deeper than {} directories", deepest);
-    TRY(auto directory, tree_.host_.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    TRY(const auto entries, sys::list_dir(directory.get()));
+    TRY(auto fd, tree_.host_.open(directory.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    TRY(const auto entries, sys::list_dir(fd.get()));
     for (const auto& entry : entries) {
       if (stop_.stop_requested()) return Error(Kind::Cancelled, "build cancelled");
       if (tree_.nodes_.size() >= max_entries_)
         return failure(Kind::Exhausted, "build context: more than {} files", max_entries_);
       const auto child = static_cast<uint32_t>(tree_.nodes_.size());
       tree_.nodes_.emplace_back();
-      TRY(tree_.nodes_[child].info, look_at(directory.get(), entry.name));
-      tree_.nodes_[id].children[entry.name] = child;
-      if (tree_.nodes_[child].info.type == FileType::Directory)
-        CHECK(walk(child, join_path(path, entry.name), depth + 1));
+      TRY(tree_.nodes_[child].info, look_at(fd.get(), entry.name));
+      tree_.nodes_[directory.id].children[entry.name] = child;
+      if (tree_.nodes_[child].info.type != FileType::Directory) continue;
+      waiting_.push_back({child, join_path(directory.path, entry.name), directory.depth + 1});
     }
     return {};
   }
 
- private:
   Result<FileNode> look_at(int directory, const std::string& name);
 
   IndexTree& tree_;
   size_t max_entries_;
   const std::stop_token& stop_;
+  std::vector<Waiting> waiting_;
 };
 
 Result<FileNode> DirectoryIndexer::look_at(int directory, const std::string& name) {
@@ -315,7 +332,7 @@ Result<std::unique_ptr<IndexTree>> IndexTree::from_directory(sys::RootDir direct
   auto tree = std::make_unique<IndexTree>();
   tree->host_ = std::move(directory);
   tree->on_host_ = true;
-  CHECK(DirectoryIndexer(*tree, max_entries, stop).walk(0, "/", 0));
+  CHECK(DirectoryIndexer(*tree, max_entries, stop).run());
   return tree;
 }
 

@@ -1,20 +1,19 @@
 // libcurl.
 #include "build/fetch.h"
 
-#include <curl/curl.h>
-
 #include <memory>
-#include <mutex>
 
 #include "base/format.h"
 #include "base/sha256.h"
+#include "build/curl_library.h"
 
 namespace berth::build {
 namespace {
 
 struct CurlDeleter {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  const CurlLibrary* library;
+  void operator()(CURL* curl) const { library->easy_cleanup(curl); }
+  void operator()(curl_slist* list) const { library->slist_free_all(list); }
 };
 
 /// State of one transfer, as the callbacks see it.
@@ -85,32 +84,34 @@ int on_progress(void* context, curl_off_t total, curl_off_t current, curl_off_t,
   return 0;
 }
 
-void set_up(CURL* curl, Transfer& transfer, curl_slist* headers) {
-  curl_easy_setopt(curl, CURLOPT_URL, transfer.request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 30L);
+void set_up(const CurlLibrary& library, CURL* curl, Transfer& transfer, curl_slist* headers) {
+  const auto set = [&](CURLoption option, auto value) { library.easy_setopt(curl, option, value); };
+  set(CURLOPT_URL, transfer.request.url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 1L);
+  set(CURLOPT_MAXREDIRS, 10L);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_CONNECTTIMEOUT, 30L);
   // A transfer that moves less than this for a minute has stalled.
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 16L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
-  curl_easy_setopt(curl, CURLOPT_FILETIME, 1L);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "berth/" BERTH_VERSION);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  set(CURLOPT_LOW_SPEED_LIMIT, 16L);
+  set(CURLOPT_LOW_SPEED_TIME, 60L);
+  set(CURLOPT_FILETIME, 1L);
+  set(CURLOPT_USERAGENT, "berth/" BERTH_VERSION);
+  set(CURLOPT_HTTPHEADER, headers);
+  set(CURLOPT_WRITEFUNCTION, &on_body);
+  set(CURLOPT_WRITEDATA, &transfer);
+  set(CURLOPT_HEADERFUNCTION, &on_header);
+  set(CURLOPT_HEADERDATA, &transfer);
+  set(CURLOPT_XFERINFOFUNCTION, &on_progress);
+  set(CURLOPT_XFERINFODATA, &transfer);
+  set(CURLOPT_NOPROGRESS, 0L);
   // The body of an error page is no content; without this it would be written before the status is known.
-  curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+  set(CURLOPT_FAILONERROR, 1L);
 }
 
-Error transfer_error(const Transfer& transfer, CURLcode code, long status, const char* detail) {
+Error transfer_error(const CurlLibrary& library, const Transfer& transfer, CURLcode code, long status,
+                     const char* detail) {
   if (transfer.error) return *transfer.error;
   if (transfer.request.stop.stop_requested()) return Error(Kind::Cancelled, "build cancelled");
   if (code == CURLE_HTTP_RETURNED_ERROR) {
@@ -118,41 +119,40 @@ Error transfer_error(const Transfer& transfer, CURLcode code, long status, const
     return failure(kind, "failed to GET {} with status {}", transfer.request.url, status);
   }
   return failure(Kind::Unavailable, "failed to GET {}: {}", transfer.request.url,
-                 detail[0] != '\0' ? detail : curl_easy_strerror(code));
+                 detail[0] != '\0' ? detail : library.easy_strerror(code));
 }
 
 }  // namespace
 
 Result<FetchResult> fetch(const FetchRequest& request, storage::ByteSink& sink) {
-  static std::once_flag initialised;
-  std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-  const std::unique_ptr<CURL, CurlDeleter> curl(curl_easy_init());
+  TRY(const CurlLibrary* library, CurlLibrary::load());
+  const std::unique_ptr<CURL, CurlDeleter> curl(library->easy_init(), CurlDeleter{library});
   if (!curl) return Error(Kind::Exhausted, "out of memory for a download");
   Transfer transfer{.request = request, .sink = sink, .hash = {}, .result = {.content = sha256("")}};
-  std::unique_ptr<curl_slist, CurlDeleter> headers;
-  const auto add_header = [&headers](const std::string& line) {
-    headers.reset(curl_slist_append(headers.release(), line.c_str()));
+  std::unique_ptr<curl_slist, CurlDeleter> headers(nullptr, CurlDeleter{library});
+  const auto add_header = [&headers, library](const std::string& line) {
+    headers.reset(library->slist_append(headers.release(), line.c_str()));
   };
   if (!request.etag.empty()) add_header("If-None-Match: " + request.etag);
   if (request.etag.empty() && !request.last_modified.empty())
     add_header("If-Modified-Since: " + request.last_modified);
-  set_up(curl.get(), transfer, headers.get());
+  set_up(*library, curl.get(), transfer, headers.get());
   char detail[CURL_ERROR_SIZE] = {};
-  curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, detail);
+  library->easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, detail);
 
-  const CURLcode code = curl_easy_perform(curl.get());
+  const CURLcode code = library->easy_perform(curl.get());
   long status = 0;
-  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  if (code != CURLE_OK) return transfer_error(transfer, code, status, detail);
+  library->easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
+  if (code != CURLE_OK) return transfer_error(*library, transfer, code, status, detail);
   FetchResult& result = transfer.result;
   result.not_modified = status == 304;
   if (status != 200 && !result.not_modified)
-    return transfer_error(transfer, CURLE_HTTP_RETURNED_ERROR, status, detail);
+    return transfer_error(*library, transfer, CURLE_HTTP_RETURNED_ERROR, status, detail);
   curl_off_t filetime = -1;
-  curl_easy_getinfo(curl.get(), CURLINFO_FILETIME_T, &filetime);
+  library->easy_getinfo(curl.get(), CURLINFO_FILETIME_T, &filetime);
   result.mtime = filetime > 0 ? filetime : 0;
   const char* type = nullptr;
-  curl_easy_getinfo(curl.get(), CURLINFO_CONTENT_TYPE, &type);
+  library->easy_getinfo(curl.get(), CURLINFO_CONTENT_TYPE, &type);
   if (type != nullptr) result.content_type = type;
   result.size = transfer.size;
   result.content = transfer.hash.finish();

@@ -1,6 +1,9 @@
 // Selecting and digesting files.
 #include "build/selection.h"
 
+#include <optional>
+#include <utility>
+
 #include "base/format.h"
 #include "base/sha256.h"
 #include "spec/go_quote.h"
@@ -10,6 +13,8 @@ namespace berth::build {
 namespace {
 
 constexpr size_t deepest = 512;
+/// Elements of a pattern from the first wildcard on; each is a level of recursion.
+constexpr size_t most_elements = 64;
 
 bool has_wildcards(std::string_view element) {
   return element.find_first_of("*?[\\") != std::string_view::npos;
@@ -32,6 +37,8 @@ class WildcardSearch {
     std::string prefix = "/";
     while (literal < elements_.size() && !has_wildcards(elements_[literal]))
       prefix = join_path(prefix, elements_[literal++]);
+    if (elements_.size() - literal > most_elements)
+      return Error(Kind::InvalidArgument, "the pattern has too many elements");
     auto start = tree_.resolve(prefix);
     if (!start && start.error().kind() == Kind::NotFound) return std::vector<std::string>();
     if (!start) return std::move(start).error();
@@ -41,7 +48,6 @@ class WildcardSearch {
 
  private:
   Result<void> descend(const std::string& directory, size_t index) {
-    if (index > deepest) return Error(Kind::InvalidArgument, "the pattern has too many elements");
     auto node = tree_.stat(directory);
     if (!node || node->type != FileType::Directory) return {};
     TRY(const auto pattern, spec::PathPattern::compile(elements_[index], spec::PathPattern::Dialect::Match));
@@ -63,6 +69,7 @@ class WildcardSearch {
   std::vector<std::string> found_;
 };
 
+/// Depth first, with a stack of its own: trees are as deep as whoever made them likes.
 class Walker {
  public:
   Walker(const FileTree& tree, const CopyOp::Source& source, const spec::PatternSet& excludes,
@@ -83,7 +90,11 @@ class Walker {
       return visit(root.path, "", node);
     }
     if (!by_parents_) CHECK(visit(root.path, "", node));
-    CHECK(children(root.path, "", 0));
+    CHECK(open(root.path, "", {}));
+    while (!open_.empty()) {
+      if (stop_.stop_requested()) return Error(Kind::Cancelled, "build cancelled");
+      CHECK(next());
+    }
     if (by_parents_ && visited_ == 0 && !has_wildcards(parents_pattern)) {
       return failure(Kind::NotFound, "{}: not found", spec::go_quote(join_path(root.path, parents_pattern)));
     }
@@ -91,44 +102,51 @@ class Walker {
   }
 
  private:
-  /// Directories on the way that were passed without being selected themselves: they are visited once
-  /// something in them is.
-  struct Pending {
+  struct Directory {
     std::string path;
     std::string relative;
-    FileNode node;
+    std::vector<std::string> names;
+    size_t index = 0;
+    /// Passed without being selected itself: it is visited once something in it is.
+    std::optional<FileNode> pending;
   };
 
-  Result<void> children(const std::string& directory, const std::string& relative, size_t depth) {
-    if (depth > deepest)
-      return failure(Kind::Exhausted, "{}: nested deeper than {} directories", directory, deepest);
-    TRY(const auto names, tree_.list(directory));
-    for (const auto& name : names) {
-      if (stop_.stop_requested()) return Error(Kind::Cancelled, "build cancelled");
-      CHECK(entry(join_path(directory, name), relative.empty() ? name : relative + "/" + name, depth));
-    }
+  Result<void> open(const std::string& path, const std::string& relative, std::optional<FileNode> pending) {
+    if (open_.size() == deepest)
+      return failure(Kind::Exhausted, "{}: nested deeper than {} directories", path, deepest);
+    TRY(auto names, tree_.list(path));
+    open_.push_back({path, relative, std::move(names), 0, std::move(pending)});
     return {};
   }
 
-  Result<void> entry(const std::string& path, const std::string& relative, size_t depth) {
+  Result<void> next() {
+    Directory& directory = open_.back();
+    if (directory.index == directory.names.size()) {
+      open_.pop_back();
+      return {};
+    }
+    const std::string& name = directory.names[directory.index++];
+    const std::string path = join_path(directory.path, name);
+    const std::string relative = directory.relative.empty() ? name : directory.relative + "/" + name;
     const bool excluded = !excludes_.empty() && excludes_.matches(relative);
     const bool included = !excluded && (!by_parents_ || includes_.matches(relative));
     if (excluded && !excludes_.has_exceptions()) return {};
     TRY(const auto node, tree_.stat(path));
-    if (node.type != FileType::Directory) {
-      if (!included) return {};
-      CHECK(visit_pending());
-      return visit(path, relative, node);
-    }
+    const bool is_directory = node.type == FileType::Directory;
     if (included) {
       CHECK(visit_pending());
       CHECK(visit(path, relative, node));
-      return children(path, relative, depth + 1);
     }
-    pending_.push_back({path, relative, node});
-    const size_t mine = pending_.size();
-    CHECK(children(path, relative, depth + 1));
-    if (pending_.size() >= mine) pending_.resize(mine - 1);
+    if (!is_directory) return {};
+    return open(path, relative, included ? std::nullopt : std::optional(node));
+  }
+
+  Result<void> visit_pending() {
+    for (auto& directory : open_) {
+      if (!directory.pending) continue;
+      const FileNode node = *std::exchange(directory.pending, std::nullopt);
+      CHECK(visit(directory.path, directory.relative, node));
+    }
     return {};
   }
 
@@ -137,20 +155,13 @@ class Walker {
     return visitor_(path, relative, node);
   }
 
-  Result<void> visit_pending() {
-    for (const auto& [path, relative, node] : pending_) CHECK(visit(path, relative, node));
-    // Visited directories leave the list; their own entry() sees that by its size.
-    pending_.clear();
-    return {};
-  }
-
   const FileTree& tree_;
   const spec::PatternSet& excludes_;
   const SelectionVisitor& visitor_;
   const std::stop_token& stop_;
   bool by_parents_;
   spec::PatternSet includes_;
-  std::vector<Pending> pending_;
+  std::vector<Directory> open_;  ///< from the root down to the current one
   uint64_t visited_ = 0;
 };
 

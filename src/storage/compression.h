@@ -18,8 +18,8 @@ Compression detect_compression(std::string_view prefix);
 struct DecompressionLimits {
   uint64_t max_bytes = uint64_t{256} << 30;  ///< of output
   /// Output may exceed the input by this factor, once past `ratio_grace_bytes` (a bomb is all ratio).
-  uint64_t max_ratio = 1200;
-  uint64_t ratio_grace_bytes = uint64_t{64} << 20;
+  uint64_t max_ratio = 400;
+  uint64_t ratio_grace_bytes = uint64_t{2} << 30;
   size_t max_decoder_memory = size_t{256} << 20;  ///< windows of zstd and xz
 };
 

@@ -131,6 +131,11 @@ Result<void> ContentStore::remove(const Digest& digest) const {
   return {};
 }
 
+Result<uint64_t> ContentStore::disk_usage() const {
+  TRY(sys::DiskUsage usage, sys::disk_usage(root_));
+  return usage.allocated_bytes;
+}
+
 Result<std::vector<BlobInfo>> ContentStore::list() const {
   TRY(std::vector<sys::DirEntry> entries, sys::list_dir(root_ + "/blobs/sha256"));
   std::vector<BlobInfo> blobs;

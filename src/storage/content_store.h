@@ -80,6 +80,8 @@ class ContentStore {
   Result<void> remove(const Digest& digest) const;
   Result<std::vector<BlobInfo>> list() const;
   std::string blob_path(const Digest& digest) const;
+  /// Allocated bytes, as du counts them.
+  Result<uint64_t> disk_usage() const;
 
  private:
   explicit ContentStore(std::string root) : root_(std::move(root)) {}

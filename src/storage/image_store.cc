@@ -307,8 +307,8 @@ Result<ImageUsage> ImageStore::usage() const {
     layers.emplace(std::move(chain), std::move(layer));
   }
   TRY(usage.disk_bytes, snapshotter_.layers_disk_usage());
-  TRY(std::vector<BlobInfo> blobs, content_.list());
-  for (const BlobInfo& blob : blobs) usage.disk_bytes += (blob.size + 4095) / 4096 * 4096;
+  TRY(uint64_t content_bytes, content_.disk_usage());
+  usage.disk_bytes += content_bytes;
 
   TRY(std::vector<ImageRow> rows, state_->table.all());
   auto for_each_layer = [&](const ImageRow& row, auto visit) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 
 #include "base/format.h"
 #include "storage/layer_names.h"
@@ -39,6 +40,60 @@ timespec to_timespec(const TarTime& time) {
 bool may_skip_xattr(const Error& error) {
   return error.errno_value() == EOPNOTSUPP || (error.errno_value() == EPERM && ::geteuid() != 0);
 }
+
+bool is_zero(std::string_view bytes) {
+  return bytes.front() == '\0' && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+/// Writes a file front to back and leaves long runs of zeros as holes, so that an archive of nothing (a disk
+/// image, a bomb) takes no disk.
+class ContentWriter {
+ public:
+  explicit ContentWriter(int fd) : fd_(fd) {}
+
+  Result<void> write(uint64_t offset, std::string_view bytes) {
+    while (!bytes.empty()) {
+      size_t data = data_length(bytes);
+      if (data > 0) CHECK(write_at(offset, bytes.substr(0, data)));
+      size_t passed = data > 0 ? data : hole_size;
+      offset += passed;
+      bytes.remove_prefix(passed);
+    }
+    return {};
+  }
+
+  Result<void> finish(uint64_t size) {
+    if (position_ != size && ::ftruncate(fd_, static_cast<off_t>(size)) != 0) {
+      return Error::from_errno("truncate", {}, errno);
+    }
+    return {};
+  }
+
+ private:
+  static constexpr size_t hole_size = 64 * 1024;
+
+  /// Bytes up to the first whole block of zeros.
+  static size_t data_length(std::string_view bytes) {
+    size_t length = 0;
+    while (length < bytes.size()) {
+      std::string_view block = bytes.substr(length, hole_size);
+      if (block.size() == hole_size && is_zero(block)) break;
+      length += block.size();
+    }
+    return length;
+  }
+
+  Result<void> write_at(uint64_t offset, std::string_view bytes) {
+    if (offset != position_ && ::lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0) {
+      return Error::from_errno("seek", {}, errno);
+    }
+    position_ = offset + bytes.size();
+    return sys::write_all(fd_, bytes);
+  }
+
+  int fd_;
+  uint64_t position_ = 0;
+};
 
 mode_t node_type(TarType type) {
   if (type == TarType::CharDevice) return S_IFCHR;
@@ -269,26 +324,15 @@ Result<void> TreeWriter::make_file(const TarEntry& entry, const Place& place, Ta
 }
 
 Result<void> TreeWriter::write_content(int fd, const TarEntry& entry, const Place& place, TarReader& reader) {
-  uint64_t end = 0;
+  ContentWriter writer(fd);
   while (true) {
     if (options_.stop.stop_requested()) return Error(Kind::Cancelled, "cancelled");
     TRY(auto piece, reader.data());
     if (!piece) break;
-    if (piece->offset == end) {
-      CHECK(sys::write_all(fd, piece->bytes));
-    } else {
-      CHECK(sys::pwrite_all(fd, piece->bytes, piece->offset));
-      if (::lseek(fd, static_cast<off_t>(piece->offset + piece->bytes.size()), SEEK_SET) < 0) {
-        return Error::from_errno("seek", place.path, errno);
-      }
-    }
+    CHECK(writer.write(piece->offset, piece->bytes));
     if (recipe_ != nullptr) CHECK(recipe_->content(place.path, piece->offset, piece->bytes.size()));
-    end = piece->offset + piece->bytes.size();
   }
-  if (end != entry.size && ::ftruncate(fd, static_cast<off_t>(entry.size)) != 0) {
-    return Error::from_errno("truncate", place.path, errno);
-  }
-  return {};
+  return writer.finish(entry.size);
 }
 
 Result<void> TreeWriter::make_directory(const TarEntry& entry, const Place& place) {

@@ -115,6 +115,21 @@ TEST_F(UnpackTest, KeepsSparseFilesSparse) {
   EXPECT_EQ(sha256(again.text), sha256(bytes));
 }
 
+TEST_F(UnpackTest, LongZerosBecomeHoles) {
+  std::string content(6 << 20, '\0');
+  content.replace(3 << 20, 4, "data");
+  StringSink recipe;
+  options_.recipe = &recipe;
+  std::string bytes = TarBytes().file("zeros", content).file("end", "x").finish();
+  ASSERT_TRUE(unpack_bytes(bytes));
+  EXPECT_TRUE(read("zeros") == content);
+  EXPECT_LT(status("zeros").st_blocks * 512, 1 << 20);
+  StringSource source(recipe.text);
+  StringSink again;
+  ASSERT_TRUE(replay_recipe(source, root_, again));
+  EXPECT_EQ(sha256(again.text), sha256(bytes));
+}
+
 TEST_F(UnpackTest, RecipeRecreatesTheArchive) {
   TarBytes tar;
   tar.dir("d")

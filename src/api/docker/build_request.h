@@ -21,6 +21,7 @@ class ClassicBuildLines : public build::ProgressSink {
   void stream(std::string text);
   JsonLines& lines_;
   Verbosity verbosity_;
+  bool steps_begun_ = false;
   std::string running_in_ = {};  ///< container of the current RUN
 };
 

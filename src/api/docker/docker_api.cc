@@ -38,7 +38,9 @@ io::Task<void> answer_error(io::Exchange& exchange, Error error) {
     co_return;
   }
   int status = http_status(error);
-  if (status == 500) log::error("{} {}: {}", exchange.method(), exchange.path(), error.message());
+  // A client that hung up is no failure of the engine.
+  bool failed = status == 500 && error.kind() != Kind::Cancelled;
+  if (failed) log::error("{} {}: {}", exchange.method(), exchange.path(), error.message());
   std::string body = error_body(error);
   [[maybe_unused]] auto sent = co_await exchange.respond(status, "application/json", body);
 }

@@ -55,7 +55,6 @@ std::array<const std::vector<spec::Instruction>*, 2> instructions_of(const Plann
   return {&planned.triggers, &planned.stage->instructions};
 }
 
-/// Stages depend on earlier ones, perhaps each on the one before: this bounds the depth.
 constexpr size_t most_stages = 500;
 
 class Planner {
@@ -238,7 +237,8 @@ class Planner {
       need_image(ImageName{from, options_.platform.str()}, lines);
       return {};
     }
-    return need_stage(*stage);
+    need_stage(*stage);
+    return {};
   }
 
   Result<void> need_instruction_sources(const spec::Instruction& instruction, size_t current) {
@@ -257,20 +257,17 @@ class Planner {
     return {};
   }
 
-  /// Marks a stage and what it depends on. Dependencies are earlier stages, so this ends.
-  Result<void> need_stage(size_t index) {
-    if (stages_[index].needed) return {};
+  /// Marks a stage; what it depends on in turn is found by find_needed().
+  void need_stage(size_t index) {
+    if (stages_[index].needed) return;
     stages_[index].needed = true;
-    auto done = need_stage_parts(index);
-    // The innermost stage knows best where it went wrong.
-    if (!done && failed_lines_ == spec::LineRange{}) failed_lines_ = stages_[index].stage->lines;
-    return done;
+    waiting_.push_back(index);
   }
 
   Result<void> need_stage_parts(size_t index) {
     PlannedStage& planned = stages_[index];
     if (planned.parent) {
-      CHECK(need_stage(*planned.parent));
+      need_stage(*planned.parent);
       CHECK(take_stage_triggers(planned));
     } else if (planned.base != "scratch") {
       const ImageName name = base_image(planned);
@@ -317,8 +314,14 @@ class Planner {
   }
 
   Failed find_needed() {
-    auto done = need_stage(target_);
-    if (!done) return DockerfileProblem{failed_lines_, done.error().message()};
+    need_stage(target_);
+    while (!waiting_.empty()) {
+      const size_t index = waiting_.back();
+      waiting_.pop_back();
+      failed_lines_ = stages_[index].stage->lines;
+      auto done = need_stage_parts(index);
+      if (!done) return DockerfileProblem{failed_lines_, done.error().message()};
+    }
     return {};
   }
 
@@ -444,6 +447,7 @@ class Planner {
   std::vector<PlannedStage> stages_;
   size_t target_ = 0;
   size_t current_ = 0;
+  std::vector<size_t> waiting_;  ///< needed stages whose own needs are not known yet
   spec::LineRange failed_lines_;
   std::vector<MissingImage> missing_;
   std::map<ImageName, VertexId> image_vertices_;

@@ -165,7 +165,7 @@ TEST(Plan, AsksForTheImagesItNeeds) {
   const auto& missing = std::get<std::vector<MissingImage>>(*outcome);
   List names;
   for (const auto& image : missing) names.push_back(image.name.reference);
-  EXPECT_EQ(names, (List{"two", "one", "three:1", "four"}));
+  EXPECT_EQ(names, (List{"two", "three:1", "four", "one"}));
   EXPECT_EQ(missing[0].lines, (spec::LineRange{2, 2}));
 }
 
