@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
 from harness.engine import IMAGE, EngineCase, Lines, eventually
@@ -117,8 +118,12 @@ class States(EngineCase):
 
     def test_attach_passes_the_exit_code(self):
         name = self.start("sh", "-c", "read line; echo got $line; exit 6", flags=("-i",))
-        result = self.engine("attach", name, input="it\n")
-        self.assertEqual((result.code, result.out), (6, "got it\n"))
+        # Its stdin stays open: at its end the client would detach, for this container's input is not to be closed.
+        with self.engine.popen("attach", name, stdin=subprocess.PIPE) as client:
+            client.stdin.write(b"it\n")
+            client.stdin.flush()
+            self.assertEqual(Lines(client.stdout).next(), "got it")
+            self.assertEqual(client.wait(20), 6)
 
     def test_two_attached_clients_see_the_same(self):
         name = self.start("sh", "-c", "read line; echo said $line", flags=("-i",))

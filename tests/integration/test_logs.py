@@ -168,9 +168,10 @@ class Rotation(EngineCase):
         self.assertEqual(self.ok("logs", "--tail", "1", name).text.split()[0], "499999")
 
     def test_follow_over_a_rotation_loses_nothing(self):
+        """As long as a line is kept, a follower that was there before it sees it."""
         self.only_berth("20.10 loses lines when a followed file is rotated")
         name = self.name()
-        self.ok("run", "-d", "-i", "--name", name, "--log-opt", "max-size=300k", "--log-opt", "max-file=3", IMAGE, "sh", "-c",
+        self.ok("run", "-d", "-i", "--name", name, "--log-opt", "max-size=300k", "--log-opt", "max-file=10", IMAGE, "sh", "-c",
                 "read go; exec probe lines 20000 90")
         with self.engine.popen("logs", "-f", name) as client:
             lines = Lines(client.stdout)
