@@ -24,8 +24,8 @@ std::string format_seconds(int64_t seconds) {
   time_t value = static_cast<time_t>(seconds);
   tm parts{};
   ::gmtime_r(&value, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 struct Split {
@@ -102,8 +102,12 @@ Timestamp now() {
   return Timestamp(nanoseconds(static_cast<int64_t>(value.tv_sec) * second_ns + value.tv_nsec));
 }
 
-int64_t to_unix_nanoseconds(Timestamp time) { return time.time_since_epoch().count(); }
-Timestamp from_unix_nanoseconds(int64_t value) { return Timestamp(nanoseconds(value)); }
+int64_t to_unix_nanoseconds(Timestamp time) {
+  return time.time_since_epoch().count();
+}
+Timestamp from_unix_nanoseconds(int64_t value) {
+  return Timestamp(nanoseconds(value));
+}
 
 std::string to_rfc3339(Timestamp time) {
   if (to_unix_nanoseconds(time) == 0) return "0001-01-01T00:00:00Z";
@@ -124,18 +128,21 @@ std::string to_rfc3339_fixed(Timestamp time) {
 
 Result<Timestamp> parse_rfc3339(std::string_view input) {
   std::string_view text = input;
-  auto bad = [&] { return failure(Kind::InvalidArgument, "invalid time \"{}\": expected RFC 3339", input.substr(0, 64)); };
+  auto bad = [&] {
+    return failure(Kind::InvalidArgument, "invalid time \"{}\": expected RFC 3339", input.substr(0, 64));
+  };
   tm parts{};
   int year = 0;
   int month = 0;
-  if (!take_number(text, 4, year) || !take_char(text, '-') || !take_number(text, 2, month) || !take_char(text, '-') ||
-      !take_number(text, 2, parts.tm_mday)) {
+  if (!take_number(text, 4, year) || !take_char(text, '-') || !take_number(text, 2, month) ||
+      !take_char(text, '-') || !take_number(text, 2, parts.tm_mday)) {
     return bad();
   }
   int64_t fraction = 0;
   int offset_minutes = 0;
   if (take_char(text, 'T') || take_char(text, 't') || take_char(text, ' ')) {
-    if (!take_number(text, 2, parts.tm_hour) || !take_char(text, ':') || !take_number(text, 2, parts.tm_min)) return bad();
+    if (!take_number(text, 2, parts.tm_hour) || !take_char(text, ':') || !take_number(text, 2, parts.tm_min))
+      return bad();
     if (take_char(text, ':')) {
       if (!take_number(text, 2, parts.tm_sec)) return bad();
       if (take_char(text, '.') && !take_fraction(text, fraction)) return bad();
@@ -144,8 +151,8 @@ Result<Timestamp> parse_rfc3339(std::string_view input) {
   } else if (!take_offset(text, offset_minutes)) {
     return bad();
   }
-  if (!text.empty() || month < 1 || month > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 ||
-      parts.tm_min > 59 || parts.tm_sec > 60) {
+  if (!text.empty() || month < 1 || month > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 ||
+      parts.tm_hour > 23 || parts.tm_min > 59 || parts.tm_sec > 60) {
     return bad();
   }
   if (year == 1) return Timestamp{};
@@ -166,7 +173,8 @@ Result<Timestamp> parse_time_reference(std::string_view text, Timestamp referenc
     bool whole_ok = error == std::errc{} && end == whole.data() + whole.size();
     int64_t fraction = 0;
     std::string_view rest = dot == std::string_view::npos ? std::string_view{} : text.substr(dot + 1);
-    if (!whole_ok || seconds > INT64_MAX / second_ns - 1 || (!rest.empty() && (!take_fraction(rest, fraction) || !rest.empty()))) {
+    if (!whole_ok || seconds > INT64_MAX / second_ns - 1 ||
+        (!rest.empty() && (!take_fraction(rest, fraction) || !rest.empty()))) {
       return failure(Kind::InvalidArgument, "invalid time \"{}\": expected unix seconds", text.substr(0, 64));
     }
     return from_unix_nanoseconds(seconds * second_ns + fraction);
@@ -178,8 +186,8 @@ Result<Timestamp> parse_time_reference(std::string_view text, Timestamp referenc
 Result<nanoseconds> parse_duration(std::string_view input) {
   std::string_view text = input;
   auto bad = [&] {
-    return failure(Kind::InvalidArgument, "invalid duration \"{}\": expected a form like 300ms, 1.5h or 2h45m",
-                   input.substr(0, 64));
+    return failure(Kind::InvalidArgument,
+                   "invalid duration \"{}\": expected a form like 300ms, 1.5h or 2h45m", input.substr(0, 64));
   };
   bool negative = false;
   if (!text.empty() && (text[0] == '-' || text[0] == '+')) {
@@ -200,10 +208,12 @@ Result<nanoseconds> parse_duration(std::string_view input) {
       std::string_view name;
       double scale;
     };
-    static constexpr Unit units[] = {{"ns", 1}, {"us", 1e3}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
+    static constexpr Unit units[] = {{"ns", 1},  {"us", 1e3}, {"µs", 1e3},  {"ms", 1e6},
+                                     {"s", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
     const Unit* found = nullptr;
     for (const Unit& unit : units) {
-      if (text.starts_with(unit.name) && (found == nullptr || unit.name.size() > found->name.size())) found = &unit;
+      if (text.starts_with(unit.name) && (found == nullptr || unit.name.size() > found->name.size()))
+        found = &unit;
     }
     if (found == nullptr) return bad();
     text.remove_prefix(found->name.size());

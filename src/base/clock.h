@@ -28,7 +28,8 @@ Timestamp from_unix_nanoseconds(int64_t nanoseconds);
 std::string to_rfc3339(Timestamp time);
 /// The same with nine digits always, as `logs --timestamps` prints them.
 std::string to_rfc3339_fixed(Timestamp time);
-/// Accepts RFC 3339 with offset, and the shorter local forms docker accepts (date, date-time without zone: UTC).
+/// Accepts RFC 3339 with offset, and the shorter local forms docker accepts (date, date-time without zone:
+/// UTC).
 Result<Timestamp> parse_rfc3339(std::string_view text);
 /// What --since/--until and filters take: RFC 3339, unix seconds with optional fraction, or a Go duration
 /// before `now` ("10m", "1h30m").

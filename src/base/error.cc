@@ -9,20 +9,34 @@ namespace berth {
 
 std::string_view to_string(Kind kind) {
   switch (kind) {
-    case Kind::NotFound: return "not found";
-    case Kind::AlreadyExists: return "already exists";
-    case Kind::InvalidArgument: return "invalid argument";
-    case Kind::WrongState: return "wrong state";
-    case Kind::NotModified: return "not modified";
-    case Kind::Forbidden: return "forbidden";
-    case Kind::Unauthenticated: return "unauthenticated";
-    case Kind::Unavailable: return "unavailable";
-    case Kind::Cancelled: return "cancelled";
-    case Kind::DeadlineExceeded: return "deadline exceeded";
-    case Kind::Exhausted: return "exhausted";
-    case Kind::Unsupported: return "unsupported";
-    case Kind::Corrupt: return "corrupt";
-    case Kind::Internal: return "internal";
+    case Kind::NotFound:
+      return "not found";
+    case Kind::AlreadyExists:
+      return "already exists";
+    case Kind::InvalidArgument:
+      return "invalid argument";
+    case Kind::WrongState:
+      return "wrong state";
+    case Kind::NotModified:
+      return "not modified";
+    case Kind::Forbidden:
+      return "forbidden";
+    case Kind::Unauthenticated:
+      return "unauthenticated";
+    case Kind::Unavailable:
+      return "unavailable";
+    case Kind::Cancelled:
+      return "cancelled";
+    case Kind::DeadlineExceeded:
+      return "deadline exceeded";
+    case Kind::Exhausted:
+      return "exhausted";
+    case Kind::Unsupported:
+      return "unsupported";
+    case Kind::Corrupt:
+      return "corrupt";
+    case Kind::Internal:
+      return "internal";
   }
   return "internal";
 }
@@ -32,40 +46,52 @@ Kind kind_of_errno(int errno_value) {
     case ENOENT:
     case ESRCH:
     case ENXIO:
-    case ENODEV: return Kind::NotFound;
+    case ENODEV:
+      return Kind::NotFound;
     case EEXIST:
-    case EADDRINUSE: return Kind::AlreadyExists;
+    case EADDRINUSE:
+      return Kind::AlreadyExists;
     case EINVAL:
     case ENAMETOOLONG:
     case ENOTDIR:
     case EISDIR:
     case ELOOP:
-    case EXDEV: return Kind::InvalidArgument;
+    case EXDEV:
+      return Kind::InvalidArgument;
     case EBUSY:
-    case ENOTEMPTY: return Kind::WrongState;
+    case ENOTEMPTY:
+      return Kind::WrongState;
     case EPERM:
     case EACCES:
-    case EROFS: return Kind::Forbidden;
+    case EROFS:
+      return Kind::Forbidden;
     case ECONNREFUSED:
     case ECONNRESET:
     case EPIPE:
     case EHOSTUNREACH:
-    case ENETUNREACH: return Kind::Unavailable;
-    case ECANCELED: return Kind::Cancelled;
-    case ETIMEDOUT: return Kind::DeadlineExceeded;
+    case ENETUNREACH:
+      return Kind::Unavailable;
+    case ECANCELED:
+      return Kind::Cancelled;
+    case ETIMEDOUT:
+      return Kind::DeadlineExceeded;
     case ENOSPC:
     case ENOMEM:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
-    case EAGAIN: return Kind::Exhausted;
+    case EAGAIN:
+      return Kind::Exhausted;
     case ENOSYS:
     case EOPNOTSUPP:
     case EAFNOSUPPORT:
-    case EPROTONOSUPPORT: return Kind::Unsupported;
+    case EPROTONOSUPPORT:
+      return Kind::Unsupported;
     case EBADMSG:
-    case EILSEQ: return Kind::Corrupt;
-    default: return Kind::Internal;
+    case EILSEQ:
+      return Kind::Corrupt;
+    default:
+      return Kind::Internal;
   }
 }
 

@@ -15,19 +15,20 @@
 namespace berth {
 namespace {
 
-constexpr std::array adjectives = {
-    "able",  "agile", "airy",  "bold",   "brave", "brisk",  "calm",  "clear", "deft",   "eager", "fair",
-    "fleet", "fond",  "frank", "gentle", "glad",  "grand",  "happy", "hardy", "honest", "jolly", "keen",
-    "kind",  "level", "lucid", "merry",  "mild",  "neat",   "noble", "prime", "proud",  "quick", "quiet",
-    "ready", "sharp", "sound", "steady", "stout", "sunny",  "swift", "tidy",  "true",   "vivid", "warm",
-    "wise",  "witty", "young", "zesty"};
+constexpr std::array adjectives = {"able",  "agile", "airy",  "bold",   "brave",  "brisk", "calm",   "clear",
+                                   "deft",  "eager", "fair",  "fleet",  "fond",   "frank", "gentle", "glad",
+                                   "grand", "happy", "hardy", "honest", "jolly",  "keen",  "kind",   "level",
+                                   "lucid", "merry", "mild",  "neat",   "noble",  "prime", "proud",  "quick",
+                                   "quiet", "ready", "sharp", "sound",  "steady", "stout", "sunny",  "swift",
+                                   "tidy",  "true",  "vivid", "warm",   "wise",   "witty", "young",  "zesty"};
 constexpr std::array surnames = {
-    "amundsen", "anning", "babbage", "banzan",  "bartok",   "blackwell", "bohr",    "boole",    "carson",
-    "cerf",     "cook",   "curie",   "darwin",  "dijkstra", "drake",     "erdos",   "euler",    "faraday",
-    "fermi",    "gauss",  "germain", "goodall", "hamilton", "hertz",     "hopper",  "hypatia",  "johnson",
-    "kepler",   "knuth",  "lamarr",  "leavitt", "liskov",   "lovelace",  "magellan","mccarthy", "meitner",
-    "mendel",   "nansen", "newton",  "noether", "pascal",   "perlman",   "ritchie", "shackleton", "shannon",
-    "tereshkova", "thompson", "turing", "vera", "wing"};
+    "amundsen", "anning",   "babbage",  "banzan",     "bartok",  "blackwell",  "bohr",     "boole",
+    "carson",   "cerf",     "cook",     "curie",      "darwin",  "dijkstra",   "drake",    "erdos",
+    "euler",    "faraday",  "fermi",    "gauss",      "germain", "goodall",    "hamilton", "hertz",
+    "hopper",   "hypatia",  "johnson",  "kepler",     "knuth",   "lamarr",     "leavitt",  "liskov",
+    "lovelace", "magellan", "mccarthy", "meitner",    "mendel",  "nansen",     "newton",   "noether",
+    "pascal",   "perlman",  "ritchie",  "shackleton", "shannon", "tereshkova", "thompson", "turing",
+    "vera",     "wing"};
 
 std::vector<uint8_t> random_bytes(size_t count) {
   std::vector<uint8_t> bytes(count);
@@ -42,13 +43,14 @@ std::vector<uint8_t> random_bytes(size_t count) {
 
 }  // namespace
 
-std::string random_hex(size_t bytes) { return to_hex(random_bytes(bytes)); }
+std::string random_hex(size_t bytes) {
+  return to_hex(random_bytes(bytes));
+}
 
 std::string random_id() {
   while (true) {
     std::string id = random_hex(32);
-    bool has_letter =
-        std::any_of(id.begin(), id.begin() + 12, [](char c) { return c >= 'a' && c <= 'f'; });
+    bool has_letter = std::any_of(id.begin(), id.begin() + 12, [](char c) { return c >= 'a' && c <= 'f'; });
     if (has_letter) return id;
   }
 }

@@ -39,8 +39,8 @@ bool too_deep(std::string_view text, size_t limit) {
 
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    return failure(Kind::InvalidArgument, "JSON document of {} bytes is larger than the limit of {}", text.size(),
-                   limits.max_bytes);
+    return failure(Kind::InvalidArgument, "JSON document of {} bytes is larger than the limit of {}",
+                   text.size(), limits.max_bytes);
   }
   if (too_deep(text, limits.max_depth)) {
     return failure(Kind::InvalidArgument, "JSON document is nested deeper than {} levels", limits.max_depth);
@@ -52,7 +52,9 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   }
 }
 
-std::string to_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string to_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 std::string to_pretty_json(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
@@ -67,11 +69,13 @@ Result<std::string> json_string(const Json& object, std::string_view key, std::s
 Result<int64_t> json_int(const Json& object, std::string_view key, int64_t fallback) {
   const Json* value = find(object, key);
   if (value == nullptr) return fallback;
-  if (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX) return wrong_type(key, "a 64-bit integer");
+  if (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX)
+    return wrong_type(key, "a 64-bit integer");
   if (value->is_number_integer()) return value->get<int64_t>();
   if (value->is_number_float()) {
     double number = value->get<double>();
-    if (number >= -9.2e18 && number <= 9.2e18 && number == static_cast<double>(static_cast<int64_t>(number))) {
+    if (number >= -9.2e18 && number <= 9.2e18 &&
+        number == static_cast<double>(static_cast<int64_t>(number))) {
       return static_cast<int64_t>(number);
     }
   }

@@ -15,18 +15,26 @@ std::atomic<Level> threshold = Level::Info;
 
 std::string_view name(Level level) {
   switch (level) {
-    case Level::Debug: return "debug";
-    case Level::Info: return "info";
-    case Level::Warn: return "warn";
-    case Level::Error: return "error";
+    case Level::Debug:
+      return "debug";
+    case Level::Info:
+      return "info";
+    case Level::Warn:
+      return "warn";
+    case Level::Error:
+      return "error";
   }
   return "error";
 }
 
 }  // namespace
 
-void set_level(Level level) { threshold = level; }
-bool enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }
+void set_level(Level level) {
+  threshold = level;
+}
+bool enabled(Level level) {
+  return level >= threshold.load(std::memory_order_relaxed);
+}
 
 void write(Level level, std::string_view message) {
   std::string line = fmt::format("{} {:5} ", to_rfc3339_fixed(now()), name(level));

@@ -45,8 +45,8 @@ class [[nodiscard]] Result<void> : public std::expected<void, Error> {
 #define CO_TRY(declaration, ...) \
   BERTH_TRY_(co_return, BERTH_CONCAT(berth_try_, __COUNTER__), declaration, __VA_ARGS__)
 
-#define BERTH_CHECK_(leave, ...)                                                   \
-  do {                                                                             \
+#define BERTH_CHECK_(leave, ...)                                                                 \
+  do {                                                                                           \
     if (auto berth_check_ = (__VA_ARGS__); !berth_check_) leave std::move(berth_check_).error(); \
   } while (false)
 

@@ -38,7 +38,7 @@ struct Run {
   pid_t pid = 0;
   io::Event exited;
   std::map<std::string, std::shared_ptr<Exec>> execs;  ///< running, by token
-  std::map<uint64_t, std::string> attachments;  ///< id -> exec token, empty for the container's own
+  std::map<uint64_t, std::string> attachments;         ///< id -> exec token, empty for the container's own
 };
 
 /// A registered wait; shared between the container and the waiter.

@@ -112,8 +112,8 @@ class EventLoop {
   /// Runs `work` on a worker thread and returns what it returns. `work` is called with no argument or with a
   /// std::stop_token; it may refer to the awaiting frame, because destroying that frame while the work runs
   /// requests a stop and waits. It must not throw and must not touch engine state.
-  /// (By reference, because g++ 12 copies class temporaries in co_await expressions byte by byte, which breaks
-  /// short strings. A lambda that holds objects should be a named local for the same reason.)
+  /// (By reference, because g++ 12 copies class temporaries in co_await expressions byte by byte, which
+  /// breaks short strings. A lambda that holds objects should be a named local for the same reason.)
   template <class F>
   auto on_worker(F&& work);
 

@@ -75,7 +75,7 @@ struct Device {
 
 struct DeviceRule {
   bool allow = false;
-  char type = 'a';              ///< 'a' (all), 'c', 'b'
+  char type = 'a';               ///< 'a' (all), 'c', 'b'
   std::optional<int64_t> major;  ///< none: any
   std::optional<int64_t> minor;
   std::string access = "rwm";
@@ -104,7 +104,7 @@ struct Resources {
   } memory;
   struct Cpu {
     std::optional<uint64_t> shares;
-    std::optional<int64_t> quota;   ///< microseconds per period
+    std::optional<int64_t> quota;    ///< microseconds per period
     std::optional<uint64_t> period;  ///< microseconds
     std::optional<int64_t> realtime_runtime;
     std::optional<uint64_t> realtime_period;

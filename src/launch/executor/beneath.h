@@ -21,8 +21,8 @@ long open_path_beneath(int root, const char* path, LastLink last = LastLink::Fol
 /// empty and 0644). Dangling links are followed and their targets made, beneath the root, as docker does.
 long make_path_beneath(int root, const char* path, Make make, LastLink last = LastLink::Follow);
 
-/// The directory that is to hold the last component of `path` (made if missing), and where that component begins:
-/// `root` itself for a plain name, otherwise a new descriptor.
+/// The directory that is to hold the last component of `path` (made if missing), and where that component
+/// begins: `root` itself for a plain name, otherwise a new descriptor.
 long open_parent_beneath(int root, const char* path, const char** last_component);
 
 }  // namespace berth::launch

@@ -87,8 +87,8 @@ bool Client::speaks(std::string_view version) const {
   return compare_versions(version_, version) >= 0;
 }
 
-/// An engine that finds a version too new says 400 and names its own, in the header or at least in the words "client
-/// version 1.51 is too new. Maximum supported API version is 1.41" (an answer to HEAD has no words).
+/// An engine that finds a version too new says 400 and names its own, in the header or at least in the words
+/// "client version 1.51 is too new. Maximum supported API version is 1.41" (an answer to HEAD has no words).
 bool Client::adopt_older_version(const ResponseHead& head, const Failure& failure) {
   constexpr std::string_view marker = "Maximum supported API version is ";
   if (settled_ || head.status != 400) return false;
