@@ -5,6 +5,7 @@
 #include "engine/lifecycle.h"
 #include "engine/transitions.h"
 #include "sys/file.h"
+#include "sys/shared_memory.h"
 
 namespace berth::engine {
 namespace {
@@ -23,6 +24,8 @@ io::Task<void> remove_links(Core& core, network::LinkRemoval removal) {
 io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::shared_ptr<sys::Cgroup> cgroup,
                                std::string exec_dir) {
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
+    if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
+      log::warn("{}", gone.error().message());
     if (auto gone = sys::remove_tree(exec_dir); !gone) log::warn("{}", gone.error().message());
     if (!cgroup) return {};
     // With a shared pid namespace processes may have outlived the init.
@@ -64,7 +67,7 @@ void settle_waits(Container& container, WaitCondition reached, const WaitOutcome
 void tear_down(Core& core, ContainerHandle container, std::shared_ptr<Run> run) {
   ContainerRecord& record = container->record;
   container->run.reset();
-  execs_ended(core, *run);
+  execs_ended(core, *container, *run);
   stop_health_checks(*container);
   core.in_background(remove_links(core, detach_networks(core, record, run->endpoints)));
   std::shared_ptr<sys::Cgroup> cgroup(std::move(run->cgroup));

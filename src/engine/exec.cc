@@ -144,6 +144,7 @@ void exec_failed(Core&, const ContainerHandle& container, const launch::event::E
   exec->failure = event.failure;
   bool program = event.failure.exit_code == 126 || event.failure.exit_code == 127;
   exec->record.exit_code = program ? event.failure.exit_code : 126;
+  std::erase(container->record.exec_ids, exec->record.id);
   exec->settled.set();
   exec->exited.set();
 }
@@ -155,6 +156,7 @@ void exec_exited(Core& core, const ContainerHandle& container, const launch::eve
   container->run->execs.erase(found);
   exec->record.running = false;
   exec->record.exit_code = event.exit_code;
+  std::erase(container->record.exec_ids, exec->record.id);
   exec->settled.set();
   exec->exited.set();
   if (exec->internal) return;
@@ -164,7 +166,7 @@ void exec_exited(Core& core, const ContainerHandle& container, const launch::eve
                {{"execID", exec->record.id}, {"exitCode", std::to_string(event.exit_code)}});
 }
 
-void execs_ended(Core& core, Run& run) {
+void execs_ended(Core& core, Container& container, Run& run) {
   for (auto& [token, exec] : run.execs) {
     exec->record.running = false;
     if (!exec->record.exit_code) exec->record.exit_code = 137;
@@ -176,6 +178,7 @@ void execs_ended(Core& core, Run& run) {
     }
   }
   run.execs.clear();
+  container.record.exec_ids.clear();
 }
 
 io::Task<Result<std::string>> Containers::exec_create(std::string reference, spec::ExecConfig config) {

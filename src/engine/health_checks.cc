@@ -134,8 +134,8 @@ void stop_health_checks(Container& container) {
   if (container.health_stop) container.health_stop->set();
   container.health_stop.reset();
   Health& health = container.record.state.health;
-  // docker leaves what it last knew, except that nothing can be starting any more.
-  if (health.status == HealthStatus::Starting) health.status = HealthStatus::Unhealthy;
+  // As docker has it: what is not watched any more is not healthy.
+  if (health.status != HealthStatus::None) health.status = HealthStatus::Unhealthy;
 }
 
 }  // namespace berth::engine

@@ -65,7 +65,7 @@ void exec_started(Core& core, const ContainerHandle& container, const launch::ev
 void exec_failed(Core& core, const ContainerHandle& container, const launch::event::ExecFailed& event);
 void exec_exited(Core& core, const ContainerHandle& container, const launch::event::ExecExited& event);
 /// The run has ended: so have its execs.
-void execs_ended(Core& core, Run& run);
+void execs_ended(Core& core, Container& container, Run& run);
 
 /// Whether a connection that waits for a start has gone.
 bool has_hung_up(int socket);

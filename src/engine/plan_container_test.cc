@@ -124,9 +124,15 @@ TEST_F(PlanContainer, JoinsOthers) {
   record.host_config.pid_mode = "container:x";
   auto planned = plan();
   for (const spec::Namespace& entry : planned.spec.namespaces) {
-    if (entry.type == spec::NamespaceType::Network) EXPECT_EQ(entry.path, "/proc/7/ns/net");
-    if (entry.type == spec::NamespaceType::Pid) EXPECT_EQ(entry.path, "/proc/7/ns/pid");
-    if (entry.type == spec::NamespaceType::Ipc) EXPECT_EQ(entry.path, "");
+    if (entry.type == spec::NamespaceType::Network) {
+      EXPECT_EQ(entry.path, "/proc/7/ns/net");
+    }
+    if (entry.type == spec::NamespaceType::Pid) {
+      EXPECT_EQ(entry.path, "/proc/7/ns/pid");
+    }
+    if (entry.type == spec::NamespaceType::Ipc) {
+      EXPECT_EQ(entry.path, "");
+    }
   }
 }
 

@@ -75,7 +75,10 @@ void plan_shared_memory(const ContainerRecord& record, spec::RuntimeSpec& spec) 
   auto shm = std::find_if(spec.mounts.begin(), spec.mounts.end(),
                           [](const spec::Mount& mount) { return mount.destination == "/dev/shm"; });
   if (shm == spec.mounts.end()) return;
-  if (host_config.ipc_mode == "host") {
+  if (!record.shm_path.empty()) {
+    *shm =
+        spec::Mount{"/dev/shm", "bind", record.shm_path, {"rbind", "rprivate", "nosuid", "nodev", "noexec"}};
+  } else if (host_config.ipc_mode == "host") {
     *shm = spec::Mount{"/dev/shm", "bind", "/dev/shm", {"rbind", "rprivate"}};
     std::erase_if(spec.mounts, [](const spec::Mount& mount) { return mount.destination == "/dev/mqueue"; });
     spec.mounts.push_back({"/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "rprivate"}});

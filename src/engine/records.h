@@ -101,6 +101,8 @@ struct ContainerRecord {
   std::string hosts_path;
   std::string resolv_conf_path;
   std::string log_path;
+  /// Filled in at start: the host's directory that is /dev/shm inside, with --ipc shareable or container:X.
+  std::string shm_path;
   std::vector<std::string> exec_ids;
 
   std::string short_id() const { return id.substr(0, 12); }

@@ -9,6 +9,7 @@
 #include "engine/recovery_plan.h"
 #include "engine/transitions.h"
 #include "sys/file.h"
+#include "sys/shared_memory.h"
 
 namespace berth::engine {
 namespace {
@@ -179,7 +180,8 @@ struct Repairer {
   void operator()(const repair::FinishRemoval&) const {
     prepare_run();
     tear_down(core, container(), container()->run);
-    container()->record.state.status = Status::Exited;
+    ContainerState& state = container()->record.state;
+    if (state.status == Status::Removing) (void)transition(state, Action::RemoveFail);
     forget_container(core, container(), RemoveVolumes::No);
   }
 
@@ -232,6 +234,9 @@ void remove_leftovers(Core& core, const std::set<std::string>& known) {
   std::string exec_root = core.options.exec_root + "/containers";
   for (const std::string& id : leftovers(names_in(exec_root), known)) {
     end_stray_keeper(exec_root + "/" + id);
+    if (auto gone = sys::unmount_shared_memory(exec_root + "/" + id + "/shm"); !gone) {
+      log::warn("{}", gone.error().message());
+    }
     if (auto removed = sys::remove_tree(exec_root + "/" + id); !removed)
       log::warn("{}", removed.error().message());
   }

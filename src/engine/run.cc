@@ -115,6 +115,7 @@ void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFail
   record.state.exit_code = program ? failure.exit_code : 128;
   record.state.error = failure.message;
   run->failure = std::move(failure);
+  container->pending.clear();
   run->exited.set();
   tear_down(core, container, run);
   core.save_state(record);

@@ -16,6 +16,7 @@
 #include "engine/transitions.h"
 #include "engine/validate.h"
 #include "launch/plan.h"
+#include "sys/shared_memory.h"
 
 namespace berth::engine {
 namespace {
@@ -161,14 +162,34 @@ Result<MountSourceInputs> mount_inputs(Core& core, const std::vector<MountPoint>
   return inputs;
 }
 
+std::string shm_dir(const Core& core, const ContainerRecord& record) {
+  return core.exec_dir(record.id) + "/shm";
+}
+
+/// The /dev/shm that is shared with other containers; empty: it has its own.
+Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
+  const std::string& mode = record.host_config.ipc_mode;
+  if (mode == "shareable") {
+    std::string path = shm_dir(core, record);
+    CHECK(sys::mount_shared_memory(path, record.host_config.shm_size));
+    return path;
+  }
+  if (!mode.starts_with("container:")) return std::string();
+  TRY(auto other, donor(core, std::string_view(mode).substr(10), "IPC"));
+  return other->record.host_config.ipc_mode == "host" ? std::string("/dev/shm")
+                                                      : shm_dir(core, other->record);
+}
+
 /// Prepares the sandbox and spawns the keeper, all into container.run. What is there after a failure is torn
 /// down by the caller.
 Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
   ContainerRecord& record = container.record;
   Run& run = *container.run;
+  CHECK(make_exec_dir(core.exec_dir(record.id)));
   TRY(auto netns, join_networks(core, record, run));
 
   ContainerRecord planned = record;
+  TRY(planned.shm_path, shared_memory(core, record));
   planned.mounts = std::move(mounts.mounts);
   TRY(auto links, link_environment(core, record));
   planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
@@ -176,7 +197,6 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   TRY(run.cgroup, make_cgroup(core, record, plan.spec));
   TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
   request.network_from_fd = static_cast<bool>(netns);
-  CHECK(make_exec_dir(request.exec_directory));
   ::unlink(request.exit_path.c_str());
   TRY(auto launch_plan, launch::plan_launch(request, core.host));
 

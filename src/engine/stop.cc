@@ -157,6 +157,9 @@ io::Task<Result<void>> kill_container(Core& core, ContainerHandle container) {
   forbid_restart(core, *container);
   std::shared_ptr<Run> run = container->run;
   if (!run) co_return Result<void>();
+  // One that is just being started is killed as soon as there is something to kill.
+  co_await run->settled.wait();
+  if (run->exited.is_set()) co_return Result<void>();
   if (auto sent = signal_container(core, container, SIGKILL); !sent && !run->exited.is_set()) {
     co_return std::move(sent).error();
   }

@@ -91,6 +91,15 @@ def fetch(host, port, timeout=5):
         connection.close()
 
 
+class Client(subprocess.Popen):
+    """A command under way; leaving its `with` block ends it, so that a failed test does not wait for it."""
+
+    def __exit__(self, *error):
+        if self.poll() is None:
+            self.kill()
+        super().__exit__(*error)
+
+
 class Engine:
     def __init__(self, name="test", folder=None, flags=()):
         self.folder = folder or tempfile.mkdtemp(prefix="bt.", dir="/tmp")
@@ -195,7 +204,7 @@ class Engine:
 
     def popen(self, *arguments, **more):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-        return subprocess.Popen([*self.cli, *arguments], env={**os.environ, **self.env}, **options)
+        return Client([*self.cli, *arguments], env={**os.environ, **self.env}, **options)
 
     def inspect(self, name, kind=None):
         return json.loads(self.ok("inspect", *(["--type", kind] if kind else []), name).out)[0]

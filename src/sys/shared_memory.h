@@ -1,0 +1,18 @@
+// A tmpfs on the host that several containers share as /dev/shm (docker's --ipc shareable): the one mount
+// that berth makes outside a container's own namespace.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace berth::sys {
+
+/// Makes the directory and mounts a tmpfs of `bytes` (mode 1777, nosuid, nodev, noexec) on it; one that is
+/// mounted there already is used as it is. Needs CAP_SYS_ADMIN.
+Result<void> mount_shared_memory(const std::string& path, int64_t bytes);
+/// Not mounted, or no such directory: no error.
+Result<void> unmount_shared_memory(const std::string& path);
+
+}  // namespace berth::sys
