@@ -255,12 +255,29 @@ io::Task<Result<StepOutcome>> SandboxRunner::run(StepRequest request, StepOutput
 }
 
 void SandboxRunner::tear_down(std::unique_ptr<Sandbox> sandbox) {
-  if (sandbox->keeper) (void)sandbox->keeper->signal("", SIGKILL);
+  if (sandbox->keeper) {
+    (void)sandbox->keeper->signal("", SIGKILL);
+    background_.spawn(see_off(std::move(*sandbox->keeper)));
+  }
   if (!sandbox->endpoint.empty()) {
     auto removal = services_.networks.detach(sandbox->endpoint);
     if (removal) background_.spawn(remove_links(std::move(*removal)));
   }
   background_.spawn(remove_traces(std::move(sandbox->cgroup), sandbox->files.directory));
+}
+
+/// Until it has ended and been reaped.
+io::Task<void> SandboxRunner::see_off(launch::Keeper keeper) {
+  bool here = true;
+  while (here) {
+    auto readable = co_await services_.loop.readable(keeper.fd());
+    here = static_cast<bool>(readable);
+    for (bool more = here; more;) {
+      auto event = keeper.next_event();
+      here = static_cast<bool>(event);
+      more = here && event->has_value();
+    }
+  }
 }
 
 io::Task<void> SandboxRunner::remove_links(network::LinkRemoval removal) {

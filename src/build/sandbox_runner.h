@@ -48,6 +48,7 @@ class SandboxRunner : public StepRunner {
   Result<void> start(const StepRequest& request, Sandbox& sandbox);
   io::Task<Result<StepOutcome>> watch(Sandbox& sandbox, StepOutput& output, io::CancelToken cancel);
   void tear_down(std::unique_ptr<Sandbox> sandbox);
+  io::Task<void> see_off(launch::Keeper keeper);
   io::Task<void> remove_links(network::LinkRemoval removal);
   io::Task<void> remove_traces(std::unique_ptr<sys::Cgroup> cgroup, std::string directory);
 

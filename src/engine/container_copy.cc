@@ -170,7 +170,6 @@ std::optional<storage::FixedOwner> named_owner(const sys::RootDir& root, std::st
 }
 
 Result<storage::FixedOwner> owner_of(const sys::RootDir& root, const std::string& user) {
-  if (user.empty()) return storage::FixedOwner{};
   if (auto owner = numeric_owner(user)) return *owner;
   if (auto owner = named_owner(root, std::string_view(user).substr(0, user.find(':')))) return *owner;
   return failure(Kind::InvalidArgument, "unable to find user {}: no matching entries in passwd file", user);
@@ -250,7 +249,7 @@ io::Task<Result<void>> Containers::copy_in(std::string reference, std::string pa
   auto work = [inputs, path, source, options, owner, user](std::stop_token stop) mutable -> Result<void> {
     TRY(Place place, find_place(inputs, path, storage::ViewAccess::ReadWrite));
     options.stop = stop;
-    if (owner == CopyOwner::ContainerUser) {
+    if (owner == CopyOwner::ContainerUser && !user.empty()) {
       TRY(sys::RootDir root, open_root(inputs, storage::ViewAccess::ReadOnly));
       TRY(options.owner, owner_of(root, user));
     }

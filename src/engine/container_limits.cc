@@ -3,7 +3,9 @@
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -58,8 +60,11 @@ Result<void> check_memory(const spec::ContainerResources& resources) {
 }
 
 Result<void> check_cpu(const spec::ContainerResources& resources) {
-  if (resources.nano_cpus < 0)
-    return Error(Kind::InvalidArgument, "range of CPUs is from 0.01 up: negative values are not allowed");
+  const int64_t cpus = std::max<int64_t>(1, ::sysconf(_SC_NPROCESSORS_ONLN));
+  if (resources.nano_cpus < 0 || resources.nano_cpus > cpus * 1'000'000'000) {
+    return failure(Kind::InvalidArgument,
+                   "range of CPUs is from 0.01 to {0}.00, as there are only {0} CPUs available", cpus);
+  }
   if (resources.nano_cpus > 0 && (resources.cpu_period != 0 || resources.cpu_quota != 0)) {
     std::string_view other = resources.cpu_period != 0 ? "CPU Period" : "CPU Quota";
     return failure(Kind::InvalidArgument, "Conflicting options: Nano CPUs and {} cannot both be set.", other);

@@ -140,7 +140,8 @@ class Containers {
   /// worker).
   io::Task<Result<void>> copy_out(std::string reference, std::string path, storage::ByteSink& out,
                                   std::function<void(const storage::PathStat&)> ready);
-  /// `owner` ContainerUser: what is new belongs to the container's user (docker's copyUIDGID).
+  /// `owner` ContainerUser: what is new belongs to the container's user, if its
+  /// configuration names one (docker's copyUIDGID).
   enum class CopyOwner { Archive, ContainerUser };
   io::Task<Result<void>> copy_in(std::string reference, std::string path, storage::ByteSource& archive,
                                  storage::CopyInOptions options, CopyOwner owner = CopyOwner::Archive);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -69,14 +70,16 @@ class LineCounter {
   uint64_t lines_ = 0;
 };
 
-Result<uint64_t> count_lines(int fd, const LogQuery& query) {
+/// In the first `size` bytes.
+Result<uint64_t> count_lines(int fd, uint64_t size, const LogQuery& query) {
   LineCounter counter(query);
   std::string buffer;
   uint64_t offset = 0;
   while (true) {
     size_t have = buffer.size();
-    buffer.resize(have + read_size);
-    TRY(size_t n, read_at(fd, offset, buffer.data() + have, read_size));
+    size_t room = static_cast<size_t>(std::min<uint64_t>(read_size, size - offset));
+    buffer.resize(have + room);
+    TRY(size_t n, read_at(fd, offset, buffer.data() + have, room));
     buffer.resize(have + n);
     offset += n;
     if (n == 0) return counter.lines();
@@ -118,7 +121,7 @@ Result<void> LogCursor::open_files() {
     struct stat status {};
     if (::fstat(fd->get(), &status) != 0) return Error::from_errno("stat", name, errno);
     if (!found.empty() && found.front().inode == status.st_ino) continue;
-    found.push_front(File{std::move(*fd), status.st_ino});
+    found.push_front(File{std::move(*fd), status.st_ino, static_cast<uint64_t>(status.st_size)});
   }
   files_ = std::move(found);
   offset_ = 0;
@@ -130,16 +133,15 @@ Result<void> LogCursor::seek_to_tail(uint64_t lines) {
   uint64_t have = 0;
   size_t keep = 0;
   while (keep < files_.size() && have < lines) {
-    TRY(uint64_t count, count_lines(files_[files_.size() - 1 - keep].fd.get(), query_));
+    const File& file = files_[files_.size() - 1 - keep];
+    TRY(uint64_t count, count_lines(file.fd.get(), file.size, query_));
     have += count;
     ++keep;
   }
   if (lines == 0) keep = files_.empty() ? 0 : 1;
   while (files_.size() > keep) files_.pop_front();
   if (lines == 0 && !files_.empty()) {
-    struct stat status {};
-    if (::fstat(files_.front().fd.get(), &status) != 0) return Error::from_errno("stat", path_, errno);
-    offset_ = static_cast<uint64_t>(status.st_size);
+    offset_ = files_.front().size;
     return {};
   }
   skip_lines_ = have > lines ? have - lines : 0;
@@ -151,8 +153,12 @@ Result<bool> LogCursor::fill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
   size_t have = buffer_.size();
-  buffer_.resize(have + read_size);
-  auto count = read_at(files_.front().fd.get(), offset_, buffer_.data() + have, read_size);
+  const File& file = files_.front();
+  size_t room = read_size;
+  if (query_.extent == LogExtent::AsOfNow)
+    room = static_cast<size_t>(std::min<uint64_t>(room, file.size - std::min(offset_, file.size)));
+  buffer_.resize(have + room);
+  auto count = read_at(file.fd.get(), offset_, buffer_.data() + have, room);
   buffer_.resize(have + (count ? *count : 0));
   if (!count) return std::move(count).error();
   offset_ += *count;
@@ -162,6 +168,7 @@ Result<bool> LogCursor::fill() {
 /// Moves on to the file after the front one, if there is one by now; false: the front is the newest.
 Result<bool> LogCursor::next_file() {
   if (files_.size() <= 1) {
+    if (query_.extent == LogExtent::AsOfNow) return false;
     uint64_t current = files_.empty() ? 0 : files_.front().inode;
     struct stat status {};
     bool same = files_.empty() ? ::stat(path_.c_str(), &status) != 0

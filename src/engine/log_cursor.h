@@ -22,6 +22,10 @@ enum class LogFraming {
   Multiplexed,  ///< {u8 stream, 0, 0, 0, u32 big-endian length} before each line
 };
 enum class LogTimestamps { No, Yes };
+enum class LogExtent {
+  AsOfNow,  ///< what has been written when the cursor is opened, however fast the writer is
+  Growing,  ///< and whatever comes after it
+};
 
 struct LogQuery {
   bool standard_output = true;
@@ -31,6 +35,7 @@ struct LogQuery {
   std::optional<uint64_t> tail = {};  ///< last n lines of both streams together
   LogTimestamps timestamps = LogTimestamps::No;
   LogFraming framing = LogFraming::Multiplexed;
+  LogExtent extent = LogExtent::Growing;
   std::string prefix = {};  ///< before each line, behind the timestamp (--details)
 };
 
@@ -56,6 +61,7 @@ class LogCursor {
   struct File {
     sys::UniqueFd fd;
     uint64_t inode = 0;
+    uint64_t size = 0;  ///< when it was opened
   };
   struct Partial {
     std::string bytes;

@@ -71,6 +71,19 @@ TEST_F(LogCursorTest, TailCountsUnfinishedLinesAndCrossesRotation) {
   EXPECT_EQ(all(query), "");
 }
 
+TEST_F(LogCursorTest, AFastWriterDoesNotKeepAReaderFromItsEnd) {
+  append(LogStream::Stdout, "1\n2\n");
+  LogQuery query = raw_;
+  query.extent = LogExtent::AsOfNow;
+  LogCursor cursor = LogCursor::open(path_, query).value();
+  append(LogStream::Stdout, "3\n");
+  std::filesystem::rename(path_, path_ + ".1");
+  append(LogStream::Stdout, "4\n");
+  std::string out;
+  EXPECT_EQ(cursor.read(out).value(), LogCursor::State::CaughtUp);
+  EXPECT_EQ(out, "1\n2\n");
+}
+
 TEST_F(LogCursorTest, SinceUntilAndTimestamps) {
   append(LogStream::Stdout, "a\n", 1'000'000'000);
   append(LogStream::Stdout, "b\n", 2'000'000'000);

@@ -74,6 +74,7 @@ LogQuery query_of(const ContainerRecord& record, const LogRequest& request) {
   if (request.since) query.since = *request.since;
   query.until = request.until;
   query.tail = request.tail;
+  query.extent = request.follow ? LogExtent::Growing : LogExtent::AsOfNow;
   query.timestamps = request.timestamps ? LogTimestamps::Yes : LogTimestamps::No;
   Framing framing = request.framing.value_or(record.config.tty ? Framing::Raw : Framing::Multiplexed);
   query.framing = framing == Framing::Raw ? LogFraming::Raw : LogFraming::Multiplexed;

@@ -8,6 +8,7 @@ namespace berth::engine {
 namespace {
 
 io::Task<void> watch(Core& core, ContainerHandle container, std::shared_ptr<Run> run, sys::UniqueFd events) {
+  if (!run->cgroup) co_return;  // A quick container has ended before this task begins.
   uint64_t seen = 0;
   if (auto count = run->cgroup->oom_kills()) seen = *count;
   char buffer[1024];

@@ -58,7 +58,7 @@ TEST(ParseBind, RefusesInDockersWords) {
     EXPECT_EQ(parsed.error().kind(), Kind::InvalidArgument);
   }
   EXPECT_TRUE(parse_bind("./x:/y", "").error().message().find("use absolute path") != std::string::npos);
-  EXPECT_EQ(parse_bind("v:/y", "nfs").error().kind(), Kind::NotFound);
+  EXPECT_EQ(parse_bind("data:/y", "nfs").error().kind(), Kind::NotFound);
 }
 
 TEST(ResolveMount, ChecksEachType) {

@@ -80,8 +80,6 @@ void plan_shared_memory(const ContainerRecord& record, spec::RuntimeSpec& spec) 
         spec::Mount{"/dev/shm", "bind", record.shm_path, {"rbind", "rprivate", "nosuid", "nodev", "noexec"}};
   } else if (host_config.ipc_mode == "host") {
     *shm = spec::Mount{"/dev/shm", "bind", "/dev/shm", {"rbind", "rprivate"}};
-    std::erase_if(spec.mounts, [](const spec::Mount& mount) { return mount.destination == "/dev/mqueue"; });
-    spec.mounts.push_back({"/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "rprivate"}});
   } else if (host_config.ipc_mode == "none") {
     spec.mounts.erase(shm);
   } else if (host_config.shm_size > 0) {

@@ -1,6 +1,8 @@
 // Taking over what an earlier daemon left.
 #include "engine/recovery.h"
 
+#include <time.h>
+
 #include <csignal>
 
 #include "base/format.h"
@@ -20,6 +22,12 @@ struct Found {
   std::optional<launch::Keeper> keeper;
   Sighting sighting;
 };
+
+Timestamp booted() {
+  struct timespec up {};
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  return now() - std::chrono::seconds(up.tv_sec) - std::chrono::nanoseconds(up.tv_nsec);
+}
 
 std::vector<Found> look_around(Core& core, std::vector<ContainerRecord> records) {
   std::vector<Found> all;
@@ -171,9 +179,15 @@ struct Repairer {
     prepare_run();
     const ContainerState& state = container()->record.state;
     log::warn("container {}: its end was not recorded", container()->record.short_id());
-    container_exited(
-        core, container(),
-        {.exit_code = 255, .signal = 0, .oom_killed = false, .started = state.started, .finished = now()});
+    // Only a kill -9 keeps a keeper from writing the record, and its container dies with it. Before the last
+    // boot there was the power switch as well: docker says 255 then.
+    bool was_killed = state.started > booted();
+    container_exited(core, container(),
+                     {.exit_code = was_killed ? 137 : 255,
+                      .signal = was_killed ? SIGKILL : 0,
+                      .oom_killed = false,
+                      .started = state.started,
+                      .finished = now()});
   }
   void operator()(const repair::Restart&) const { start_soon(); }
   void operator()(const repair::Start&) const { start_soon(); }

@@ -115,9 +115,8 @@ Task<std::string> work_with_objects(EventLoop& loop) {
   std::vector<std::string> list = {"a", std::string(100, 'b')};
   auto named = [word, list] { return word + list[0] + list[1]; };
   std::string first = co_await loop.on_worker(named);
-  std::string second = co_await loop.on_worker([word, list] { return word + list[0] + list[1]; });
-  std::string third = co_await loop.on_worker(std::move(named));
-  co_return first == second&& second == third ? first : "different";
+  std::string second = co_await loop.on_worker(std::move(named));
+  co_return first == second ? first : "different";
 }
 
 TEST(EventLoop, WorkMayHoldObjects) {

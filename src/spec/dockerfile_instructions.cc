@@ -107,6 +107,7 @@ Result<InstructionBody> parse_run(const LexedLine& lexed) {
     return failure(Kind::InvalidArgument, "security {} is not valid", go_quote(run.security));
   }
   TRY(run.command, command_line(lexed));
+  if (run.command.args.empty() && run.command.heredocs.empty()) return at_least_one("RUN");
   return InstructionBody(std::move(run));
 }
 

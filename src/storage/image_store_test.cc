@@ -395,7 +395,8 @@ TEST_F(ImageStoreTest, BuiltImagesHaveParentsAndHistory) {
 
 TEST_F(ImageStoreTest, ImportsAndPrunes) {
   std::string rootfs = TarBytes().file("bin/sh", "shell").file("bin/sh", "twice").finish();
-  StringSource source(gzip(rootfs));
+  std::string compressed = gzip(rootfs);
+  StringSource source(compressed);
   ImportOptions options{.reference = *spec::Reference::parse("imported"), .config = {.cmd = {"sh"}}};
   auto id = images_->import(source, options);
   ASSERT_TRUE(id) << id.error().message();
@@ -418,7 +419,8 @@ TEST_F(ImageStoreTest, ImportsAndPrunes) {
   EXPECT_EQ(report->removed[0].name, "imported:latest");
   EXPECT_TRUE(images_->list(true)->empty());
   EXPECT_EQ(blobs(), 0u);
-  StringSource bad(TarBytes().file("../x", "y").finish());
+  std::string hostile = TarBytes().file("../x", "y").finish();
+  StringSource bad(hostile);
   EXPECT_FALSE(images_->import(bad, {}));
   EXPECT_TRUE(snapshots_->layers().empty());
 }

@@ -88,7 +88,8 @@ TEST_F(SnapshotterTest, LayersStackAndReadBack) {
 TEST_F(SnapshotterTest, FailureLeavesNothing) {
   StringSource source(base_tar);
   EXPECT_EQ(snapshots_->unpack(source, {.diff_id = sha256("other")}).error().kind(), Kind::Corrupt);
-  StringSource bad(TarBytes().file("../x", "y").finish());
+  std::string hostile = TarBytes().file("../x", "y").finish();
+  StringSource bad(hostile);
   EXPECT_FALSE(snapshots_->unpack(bad, {}));
   StringSource orphan(base_tar);
   EXPECT_FALSE(snapshots_->unpack(orphan, {.parent = sha256("nobody")}));

@@ -144,8 +144,12 @@ Result<std::string> TarReader::take_extension(const TarHeader& header) {
 
 Result<bool> TarReader::next(TarEntry& entry) {
   if (ended_) return false;
-  CHECK(skip(payload_left_ + padding_));
+  CHECK(skip(payload_left_));
+  // Some writers (docker's command, with a Dockerfile from elsewhere) stop behind the last byte of content.
+  TRY(std::string_view padding, take(padding_));
+  ended_ = padding.size() < padding_;
   payload_left_ = padding_ = 0;
+  if (ended_) return false;
   extents_.clear();
   extent_ = 0;
   entry = {};

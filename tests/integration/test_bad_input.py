@@ -35,7 +35,7 @@ class CommandLine(EngineCase):
     def test_values_of_the_wrong_kind(self):
         for flag, value in (("--memory", "lots"), ("--cpus", "many"), ("--pids-limit", "x"), ("--restart", "maybe"),
                             ("--health-interval", "often"), ("--shm-size", "big"), ("--ulimit", "x"), ("--mount", "type=odd,target=/x"),
-                            ("--mount", "nonsense"), ("-v", "a:b"), ("--tmpfs", "relative"), ("--device", "/no/device"),
+                            ("--mount", "nonsense"), ("-v", "data:b"), ("--tmpfs", "relative"), ("--device", "/no/device"),
                             ("--env-file", "/no/such/file"), ("--security-opt", "nonsense"), ("--add-host", "nonsense"),
                             ("--label-file", "/no/such/file"), ("--sysctl", "nonsense"), ("--stop-signal", "NOSIG"),
                             ("--pull", "sometimes"), ("--cpuset-cpus", "a-b"), ("--ip", "1.2.3")):

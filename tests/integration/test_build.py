@@ -309,7 +309,7 @@ ENV A=${{P#*/}} B=${{P##*/}} C=${{P%.*}} D=${{P%%.*}} E=${{P/to/from}} F=${{P//t
         self.assertEqual({key: env[key] for key in "ABCDEFGH"},
                          {"A": "to/file.tar.gz", "B": "file.tar.gz", "C": "path/to/file.tar", "D": "path/to/file",
                           "E": "path/from/file.tar.gz", "F": "paTh/To/file.Tar.gz", "G": "", "H": "unset"})
-        self.build_fails_with_message("FROM {}\nENV X=${{NEEDED:?must be given}}\n".format(IMAGE), "must be given")
+        self.build_fails_with_message("FROM {}\nENV X=\"${{NEEDED:?must be given}}\"\n".format(IMAGE), "must be given")
 
     def build_fails_with_message(self, text, says):
         result = self.try_build(text)

@@ -1,6 +1,7 @@
 // Route matching.
 #include "api/docker/router.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "api/docker/system_json.h"
@@ -56,8 +57,12 @@ std::optional<std::vector<std::string>> match_pattern(std::string_view pattern, 
   return captures;
 }
 
-RouteMatch find_route(std::string_view method, std::string_view path) {
-  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);  // clients ask for /networks/
+RouteMatch find_route(std::string_view method, std::string_view wanted) {
+  if (wanted.size() > 1 && wanted.ends_with('/')) wanted.remove_suffix(1);  // clients ask for /networks/
+  // A container's name as inspect shows it begins with a slash: "/containers//web/json".
+  std::string path(wanted);
+  path.erase(std::unique(path.begin(), path.end(), [](char a, char b) { return a == '/' && b == '/'; }),
+             path.end());
   const std::span<const Route> groups[] = {
       container_routes(), container_stream_routes(), archive_routes(), exec_routes(),   image_routes(),
       build_routes(),     volume_routes(),           network_routes(), system_routes(), swarm_routes()};

@@ -114,7 +114,7 @@ Result<void> make_directory(const std::string& path, mode_t mode) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     std::string parent = path.substr(0, slash);
     if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST)
-      return Error::from_errno("create", parent, errno);
+      return Error::from_errno("create", parent, errno).in(fmt::format("make directory {}", path));
   }
   if (::mkdir(path.c_str(), mode) == 0) return {};
   struct stat status;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <sys/stat.h>
@@ -81,9 +82,14 @@ long Executor::perform(const step::SetCredentials& step) {
 }
 
 long Executor::perform(const step::EnterDirectory& step) {
-  long error = call::change_directory(step.path.c_str());
+  // CVE-2024-21626: through a magic link (/proc/self/fd/7) it could be a directory of the host.
+  long fd = call::open_beneath(AT_FDCWD, step.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC,
+                               RESOLVE_NO_MAGICLINKS);
+  if (fd == -ELOOP) return blame(Reason::DirectoryOutside, fd, step.path.view());
+  if (fd < 0) return blame(Reason::DirectoryUnusable, fd, step.path.view());
+  long error = call::change_directory(static_cast<int>(fd));
+  call::close(static_cast<int>(fd));
   if (error < 0) return blame(Reason::DirectoryUnusable, error, step.path.view());
-  // CVE-2024-21626: through a magic link it could be a directory of the host.
   char path[4096];
   long size = call::current_directory(path, sizeof path);
   if (size == -ERANGE || size == -ENAMETOOLONG) return 0;

@@ -66,7 +66,8 @@ TEST(CopyPath, PlansCopies) {
            {{"/s/target", false, "link"}, {"/d", true, true}, "/d link link"},
        }) {
     auto plan = plan_copy(c.source, c.destination);
-    std::string text = plan ? plan->folder + " " + plan->old_name + " " + plan->new_name : plan.error().message;
+    std::string text =
+        plan ? plan->folder + " " + plan->old_name + " " + plan->new_name : plan.error().message;
     EXPECT_EQ(text, c.result) << c.source.path << " to " << c.destination.path;
   }
 }
@@ -167,8 +168,8 @@ TEST_F(Files, ContextErrors) {
   EXPECT_EQ(examine_context(path("none"), "").error().message,
             "unable to prepare context: path \"" + path("none") + "\" not found");
   EXPECT_EQ(examine_context(path("."), "").error().message,
-            "unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat " + path("Dockerfile") +
-                ": no such file or directory");
+            "unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat " +
+                path("Dockerfile") + ": no such file or directory");
   write("file");
   EXPECT_NE(examine_context(path("file"), "").error().message.find("must be a directory"), std::string::npos);
 }
@@ -223,7 +224,8 @@ TEST_F(Files, AHostileArchiveStaysInside) {
   }));
   for (std::string_view archive : {std::string_view(tar), std::string_view(through_link)}) {
     std::string_view left = archive;
-    (void)read_archive({path("dst"), "x", "x"}, [&]() -> Outcome<std::string_view> { return std::exchange(left, {}); });
+    (void)read_archive({path("dst"), "x", "x"},
+                       [&]() -> Outcome<std::string_view> { return std::exchange(left, {}); });
     EXPECT_EQ(fs::file_size(path("outside/victim")), 5u);
   }
 }

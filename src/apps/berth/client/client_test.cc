@@ -82,7 +82,8 @@ TEST(Http, SkipsInterimResponsesAndBodilessOnes) {
 TEST(Http, RefusesWhatIsNoResponse) {
   for (std::string_view text :
        {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n"}) {
     EXPECT_NE(parse(text, 1000).error, "") << text;
@@ -90,12 +91,16 @@ TEST(Http, RefusesWhatIsNoResponse) {
   EXPECT_NE(parse("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", 1000).error, "");
   EXPECT_NE(parse("", 1000).error, "");
   EXPECT_NE(parse("HTTP/1.1 200 OK\r\nX: " + std::string(1u << 20, 'a'), 4096).error, "");
-  EXPECT_NE(parse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(1u << 20, '0'), 4096).error, "");
+  EXPECT_NE(
+      parse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(1u << 20, '0'), 4096).error,
+      "");
 }
 
 TEST(Http, WritesRequests) {
-  EXPECT_EQ(request_head("POST", "/v1.51/x?a=1", {{"X-A", "b\r\nInjected: c"}}, Framing::Length, 2, "application/json"),
-            std::string("POST /v1.51/x?a=1 HTTP/1.1\r\nHost: api.berth.localhost\r\nUser-Agent: berth/") + BERTH_VERSION +
+  EXPECT_EQ(request_head("POST", "/v1.51/x?a=1", {{"X-A", "b\r\nInjected: c"}}, Framing::Length, 2,
+                         "application/json"),
+            std::string("POST /v1.51/x?a=1 HTTP/1.1\r\nHost: api.berth.localhost\r\nUser-Agent: berth/") +
+                BERTH_VERSION +
                 "\r\nX-A: bInjected: c\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n");
   EXPECT_EQ(Query().add("a b", "c&d/é").flag("no", false).flag("yes", true).add_unless_empty("e", "").str(),
             "?a%20b=c%26d%2F%C3%A9&yes=1");

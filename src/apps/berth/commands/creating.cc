@@ -105,7 +105,10 @@ Outcome<int> create(Context& context, const Invocation& invocation) {
     TRY(auto config, options::container_config(invocation, config_context(context, invocation)));
     return create_container(context, invocation, config);
   }();
-  if (!made) return with_hint(made.error(), "create");
+  if (!made) {
+    bool refused = made.error().origin == Failure::Origin::Daemon;
+    return refused ? made.error() : with_hint(made.error(), "create");
+  }
   context.out.line(*made);
   return 0;
 }

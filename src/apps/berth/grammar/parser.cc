@@ -107,12 +107,13 @@ Result<void> Parser::long_flag(std::string_view word) {
   }
   size_t equals = body.find('=');
   std::string_view name = body.substr(0, equals);
+  // Some commands list it among their flags; it means the same everywhere.
+  if (name == "help") {
+    help_ = true;
+    return {};
+  }
   const Flag* flag = by_name(invocation_.command(), name);
   if (flag == nullptr) {
-    if (name == "help") {
-      help_ = true;
-      return {};
-    }
     return failure(Kind::InvalidArgument, "unknown flag: --{}", name);
   }
   if (equals != std::string_view::npos) return set(*flag, body.substr(equals + 1));

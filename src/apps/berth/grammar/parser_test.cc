@@ -10,7 +10,9 @@
 namespace berth::cli::grammar {
 namespace {
 
-Outcome<int> nothing(Context&, const Invocation&) { return 0; }
+Outcome<int> nothing(Context&, const Invocation&) {
+  return 0;
+}
 
 constexpr std::array flags{
     Flag{'a', "all", Type::Bool, "All of them"},
@@ -29,10 +31,17 @@ constexpr std::array flags{
     Flag{'f', "filter", Type::Filter, "Condition"},
     Flag{.name = "weight", .type = Type::Uint16, .help = "Weight"},
 };
-const Command anywhere{.usage = "[OPTIONS] [ARG...]", .summary = "Test", .flags = flags, .arity = at_least(0),
+const Command anywhere{.usage = "[OPTIONS] [ARG...]",
+                       .summary = "Test",
+                       .flags = flags,
+                       .arity = at_least(0),
                        .action = nothing};
-const Command before{.usage = "[OPTIONS] IMAGE [ARG...]", .summary = "Test", .flags = flags, .arity = at_least(1),
-                     .action = nothing, .placement = FlagPlacement::BeforeArguments};
+const Command before{.usage = "[OPTIONS] IMAGE [ARG...]",
+                     .summary = "Test",
+                     .flags = flags,
+                     .arity = at_least(1),
+                     .action = nothing,
+                     .placement = FlagPlacement::BeforeArguments};
 
 struct Read {
   Invocation invocation;
@@ -55,7 +64,8 @@ Read read(const Command& command, std::vector<const char*> words) {
 using Strings = std::vector<std::string>;
 
 TEST(Parser, ReadsFlagsInAllTheirForms) {
-  auto r = read(anywhere, {"-ait", "-eA=b", "-e", "C", "--env=D=e", "--env", "F", "-p8080:80", "-p=9:9", "x"});
+  auto r =
+      read(anywhere, {"-ait", "-eA=b", "-e", "C", "--env=D=e", "--env", "F", "-p8080:80", "-p=9:9", "x"});
   EXPECT_EQ(r.error, "");
   EXPECT_TRUE(r.invocation.on("all") && r.invocation.on("interactive") && r.invocation.on("tty"));
   EXPECT_EQ(r.invocation.list("env"), (Strings{"A=b", "C", "D=e", "F"}));
@@ -75,7 +85,8 @@ TEST(Parser, BooleansTakeValuesOnlyWithEquals) {
   EXPECT_TRUE(read(anywhere, {}).invocation.on("sig-proxy"));
   EXPECT_EQ(read(anywhere, {"--all", "false"}).invocation.arguments(), (Strings{"false"}));
   EXPECT_EQ(read(anywhere, {"--all=maybe"}).error,
-            "invalid argument \"maybe\" for \"-a, --all\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax");
+            "invalid argument \"maybe\" for \"-a, --all\" flag: strconv.ParseBool: parsing \"maybe\": "
+            "invalid syntax");
 }
 
 TEST(Parser, FlagsMayFollowArgumentsUnlessTheCommandPassesThemOn) {
@@ -107,19 +118,23 @@ TEST(Parser, WordsErrorsAsDockerDoes) {
            {{"-e"}, "flag needs an argument: 'e' in -e"},
            {{"--=x"}, "bad flag syntax: --=x"},
            {{"--last", "x"},
-            "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"},
+            "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid "
+            "syntax"},
            {{"--last", "99999999999999999999"},
             "invalid argument \"99999999999999999999\" for \"-n, --last\" flag: strconv.ParseInt: parsing "
             "\"99999999999999999999\": value out of range"},
            {{"--weight", "-1"},
-            "invalid argument \"-1\" for \"--weight\" flag: strconv.ParseUint: parsing \"-1\": invalid syntax"},
+            "invalid argument \"-1\" for \"--weight\" flag: strconv.ParseUint: parsing \"-1\": invalid "
+            "syntax"},
            {{"--weight", "70000"},
-            "invalid argument \"70000\" for \"--weight\" flag: strconv.ParseUint: parsing \"70000\": value out of "
+            "invalid argument \"70000\" for \"--weight\" flag: strconv.ParseUint: parsing \"70000\": value "
+            "out of "
             "range"},
            {{"-m", "x"}, "invalid argument \"x\" for \"-m, --memory\" flag: invalid size: 'x'"},
            {{"--cpus", "abc"},
             "invalid argument \"abc\" for \"--cpus\" flag: failed to parse abc as a rational number"},
-           {{"--interval", "x"}, "invalid argument \"x\" for \"--interval\" flag: time: invalid duration \"x\""},
+           {{"--interval", "x"},
+            "invalid argument \"x\" for \"--interval\" flag: time: invalid duration \"x\""},
            {{"-f", "x"},
             "invalid argument \"x\" for \"-f, --filter\" flag: bad format of filter (expected name=value)"},
        }) {

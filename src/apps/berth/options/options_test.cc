@@ -79,7 +79,8 @@ TEST(Ports, RangesMatchOneToOne) {
   auto ports = parse_ports({"8000-8002:80-82"}, {"90", "100-101/udp"});
   ASSERT_TRUE(ports);
   EXPECT_EQ(ports->bindings.at("82/tcp"), (std::vector{PortBinding{"", "8002"}}));
-  EXPECT_EQ(ports->exposed, (std::set<std::string>{"80/tcp", "81/tcp", "82/tcp", "90/tcp", "100/udp", "101/udp"}));
+  EXPECT_EQ(ports->exposed,
+            (std::set<std::string>{"80/tcp", "81/tcp", "82/tcp", "90/tcp", "100/udp", "101/udp"}));
 }
 
 TEST(Ports, Errors) {
@@ -98,12 +99,19 @@ TEST(Ports, Errors) {
 TEST(Mounts, Forms) {
   auto mount = parse_mount("type=bind,source=/a,target=/b,readonly,bind-propagation=rslave");
   ASSERT_TRUE(mount) << error_of(mount);
-  EXPECT_EQ(*mount, (Json{{"Type", "bind"}, {"Source", "/a"}, {"Target", "/b"}, {"ReadOnly", true},
+  EXPECT_EQ(*mount, (Json{{"Type", "bind"},
+                          {"Source", "/a"},
+                          {"Target", "/b"},
+                          {"ReadOnly", true},
                           {"BindOptions", {{"Propagation", "rslave"}}}}));
   mount = parse_mount("dst=/b,src=v,volume-nocopy,volume-label=a=b,volume-opt=type=nfs,volume-driver=local");
-  EXPECT_EQ(*mount, (Json{{"Type", "volume"}, {"Source", "v"}, {"Target", "/b"},
-                          {"VolumeOptions", {{"NoCopy", true}, {"Labels", {{"a", "b"}}},
-                                             {"DriverConfig", {{"Name", "local"}, {"Options", {{"type", "nfs"}}}}}}}}));
+  EXPECT_EQ(*mount, (Json{{"Type", "volume"},
+                          {"Source", "v"},
+                          {"Target", "/b"},
+                          {"VolumeOptions",
+                           {{"NoCopy", true},
+                            {"Labels", {{"a", "b"}}},
+                            {"DriverConfig", {{"Name", "local"}, {"Options", {{"type", "nfs"}}}}}}}}));
   mount = parse_mount("type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=1770");
   EXPECT_EQ((*mount)["TmpfsOptions"], (Json{{"SizeBytes", 64 << 20}, {"Mode", 01770}}));
   mount = parse_mount("type=volume,\"src=with,comma\",target=/t");
@@ -148,14 +156,16 @@ TEST(Csv, QuotesAsGoDoes) {
 TEST(KeyValues, Files) {
   ::setenv("BERTH_TEST_SET", "value", 1);
   ::unsetenv("BERTH_TEST_UNSET");
-  auto lines = parse_key_values("\xEF\xBB\xBF# comment\n\n  A=b c \nEMPTY=\nBERTH_TEST_SET\nBERTH_TEST_UNSET\nX=y\r\n", "f",
-                                Lookup::Environment);
+  auto lines =
+      parse_key_values("\xEF\xBB\xBF# comment\n\n  A=b c \nEMPTY=\nBERTH_TEST_SET\nBERTH_TEST_UNSET\nX=y\r\n",
+                       "f", Lookup::Environment);
   ASSERT_TRUE(lines) << error_of(lines);
   EXPECT_EQ(*lines, (Strings{"A=b c ", "EMPTY=", "BERTH_TEST_SET=value", "X=y"}));
   EXPECT_EQ(*parse_key_values("A\nB=c", "f", Lookup::Empty), (Strings{"B=c"}));
   EXPECT_EQ(error_of(parse_key_values("A B=c", "f", Lookup::Empty)),
             "invalid env file (f): variable 'A B' contains whitespaces");
-  EXPECT_EQ(error_of(parse_key_values("=c", "f", Lookup::Empty)), "invalid env file (f): no variable name on line '=c'");
+  EXPECT_EQ(error_of(parse_key_values("=c", "f", Lookup::Empty)),
+            "invalid env file (f): no variable name on line '=c'");
   EXPECT_EQ(error_of(parse_key_values("a=b\n\xFF=c", "f", Lookup::Empty)),
             "invalid env file (f): invalid utf8 bytes at line 2");
   EXPECT_EQ(error_of(read_key_values({"/nonexistent/file"}, {}, Lookup::Empty)),
@@ -167,8 +177,9 @@ TEST(KeyValues, Files) {
 }
 
 TEST(Devices, Forms) {
-  EXPECT_EQ(*parse_device("/dev/null"),
-            (Json{{"PathOnHost", "/dev/null"}, {"PathInContainer", "/dev/null"}, {"CgroupPermissions", "rwm"}}));
+  EXPECT_EQ(
+      *parse_device("/dev/null"),
+      (Json{{"PathOnHost", "/dev/null"}, {"PathInContainer", "/dev/null"}, {"CgroupPermissions", "rwm"}}));
   EXPECT_EQ(*parse_device("/dev/a:/dev/b:r"),
             (Json{{"PathOnHost", "/dev/a"}, {"PathInContainer", "/dev/b"}, {"CgroupPermissions", "r"}}));
   EXPECT_EQ(*parse_device("/dev/a:rw"),
@@ -240,7 +251,9 @@ TEST(Ipam, GivesEverySubnetItsOwn) {
                              .auxiliary = {{"a", "10.0.0.5"}},
                              .options = {}});
   ASSERT_TRUE(config) << error_of(config);
-  EXPECT_EQ((*config)["Config"][0], (Json{{"Subnet", "10.0.0.0/24"}, {"IPRange", "10.0.0.128/25"}, {"Gateway", "10.0.0.1"},
+  EXPECT_EQ((*config)["Config"][0], (Json{{"Subnet", "10.0.0.0/24"},
+                                          {"IPRange", "10.0.0.128/25"},
+                                          {"Gateway", "10.0.0.1"},
                                           {"AuxiliaryAddresses", {{"a", "10.0.0.5"}}}}));
   EXPECT_EQ((*config)["Config"][1], (Json{{"Subnet", "fd00::/64"}, {"Gateway", "fd00::1"}}));
   EXPECT_EQ(error_of(ipam_config({.gateways = {"10.0.0.1"}})),
@@ -270,7 +283,8 @@ TEST(Moment, AsTheApiTakesThem) {
 TEST(RestartPolicy, Forms) {
   EXPECT_EQ(parse_restart_policy("on-failure:5")->retries, 5);
   EXPECT_EQ(parse_restart_policy("always")->name, "always");
-  EXPECT_EQ(error_of(parse_restart_policy(":5")), "invalid restart policy format: no policy provided before colon");
+  EXPECT_EQ(error_of(parse_restart_policy(":5")),
+            "invalid restart policy format: no policy provided before colon");
   EXPECT_EQ(error_of(parse_restart_policy("on-failure:x")),
             "invalid restart policy format: maximum retry count must be an integer");
 }
@@ -293,10 +307,47 @@ Json body_of(std::vector<const char*> words, std::string* error = nullptr) {
 }
 
 TEST(ContainerConfig, PutsFlagsWhereTheApiHasThem) {
-  Json body = body_of({"-it", "--name", "n", "-e", "A=b", "-l", "x=y", "-w", "/w", "-u", "1:2", "-m", "64m", "--cpus=1.5",
-                       "-p", "8080:80", "-v", "/h:/c:ro", "-v", "/anon", "--network", "host", "--cap-add", "SYS_ADMIN",
-                       "--restart", "on-failure:3", "--ulimit", "nofile=10", "--entrypoint", "sh", "--tmpfs", "/t:size=1m",
-                       "--health-cmd", "true", "--health-interval", "5s", "--init", "--pids-limit", "100", "image", "-c",
+  Json body = body_of({"-it",
+                       "--name",
+                       "n",
+                       "-e",
+                       "A=b",
+                       "-l",
+                       "x=y",
+                       "-w",
+                       "/w",
+                       "-u",
+                       "1:2",
+                       "-m",
+                       "64m",
+                       "--cpus=1.5",
+                       "-p",
+                       "8080:80",
+                       "-v",
+                       "/h:/c:ro",
+                       "-v",
+                       "/anon",
+                       "--network",
+                       "host",
+                       "--cap-add",
+                       "SYS_ADMIN",
+                       "--restart",
+                       "on-failure:3",
+                       "--ulimit",
+                       "nofile=10",
+                       "--entrypoint",
+                       "sh",
+                       "--tmpfs",
+                       "/t:size=1m",
+                       "--health-cmd",
+                       "true",
+                       "--health-interval",
+                       "5s",
+                       "--init",
+                       "--pids-limit",
+                       "100",
+                       "image",
+                       "-c",
                        "echo"});
   EXPECT_EQ(body["Image"], "image");
   EXPECT_EQ(body["Cmd"], (Json{"-c", "echo"}));
@@ -324,8 +375,9 @@ TEST(ContainerConfig, PutsFlagsWhereTheApiHasThem) {
 
 TEST(ContainerConfig, NetworksBecomeEndpoints) {
   Json body = body_of({"--network", "net", "--network-alias", "a", "--ip", "10.0.0.2", "image"});
-  EXPECT_EQ(body["NetworkingConfig"]["EndpointsConfig"],
-            (Json{{"net", {{"Aliases", Json::array({"a"})}, {"IPAMConfig", {{"IPv4Address", "10.0.0.2"}}}}}}));
+  EXPECT_EQ(
+      body["NetworkingConfig"]["EndpointsConfig"],
+      (Json{{"net", {{"Aliases", Json::array({"a"})}, {"IPAMConfig", {{"IPv4Address", "10.0.0.2"}}}}}}));
   body = body_of({"--network", "a", "--network", "name=b,alias=x", "image"});
   EXPECT_EQ(body["HostConfig"]["NetworkMode"], "a");
   EXPECT_EQ(body["NetworkingConfig"]["EndpointsConfig"],
@@ -347,10 +399,13 @@ TEST(ContainerConfig, Errors) {
     const char* error;
   };
   for (const Case& c : std::vector<Case>{
-           {{"--rm", "--restart", "always", "i"}, "conflicting options: cannot specify both --restart and --rm"},
-           {{"--health-cmd", "x", "--no-healthcheck", "i"}, "--no-healthcheck conflicts with --health-* options"},
+           {{"--rm", "--restart", "always", "i"},
+            "conflicting options: cannot specify both --restart and --rm"},
+           {{"--health-cmd", "x", "--no-healthcheck", "i"},
+            "--no-healthcheck conflicts with --health-* options"},
            {{"--health-interval", "-5s", "i"}, "--health-interval cannot be negative"},
-           {{"--memory-swappiness", "500", "i"}, "invalid value: 500. Valid memory swappiness range is 0-100"},
+           {{"--memory-swappiness", "500", "i"},
+            "invalid value: 500. Valid memory swappiness range is 0-100"},
            {{"--pid", "foo", "i"}, "--pid: invalid PID mode"},
            {{"--uts", "foo", "i"}, "--uts: invalid UTS mode"},
            {{"--cgroupns", "foo", "i"}, "--cgroupns: invalid CGROUP mode"},

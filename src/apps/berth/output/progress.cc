@@ -81,7 +81,7 @@ Progress::Progress(Stream& out, Quiet quiet, Aux aux)
 
 Outcome<void> Progress::feed(std::string_view bytes) {
   CHECK(cutter_.feed(bytes, [this](std::string_view one) { return message(one); }));
-  if (terminal_) out_.flush();
+  out_.flush();  // whoever reads the pipe wants to see each line as it comes
   return {};
 }
 

@@ -18,15 +18,17 @@ std::string frame(int type, std::string_view payload) {
 }
 
 TEST(Frames, SplitsInAnyPieces) {
-  std::string stream = frame(1, "out") + frame(2, "err") + frame(1, "") + frame(1, std::string(300, 'x')) + frame(3, "bad");
+  std::string stream =
+      frame(1, "out") + frame(2, "err") + frame(1, "") + frame(1, std::string(300, 'x')) + frame(3, "bad");
   for (size_t piece : {1u, 2u, 5u, 9u, 1000u}) {
     FrameSplitter splitter;
     std::string out;
     std::string err;
     for (size_t at = 0; at < stream.size(); at += piece) {
-      ASSERT_TRUE(splitter.feed(std::string_view(stream).substr(at, piece), [&](auto which, std::string_view payload) {
-        (which == FrameSplitter::Stream::Stderr ? err : out) += payload;
-      }));
+      ASSERT_TRUE(splitter.feed(std::string_view(stream).substr(at, piece),
+                                [&](auto which, std::string_view payload) {
+                                  (which == FrameSplitter::Stream::Stderr ? err : out) += payload;
+                                }));
     }
     EXPECT_EQ(out, "out" + std::string(300, 'x'));
     EXPECT_EQ(err, "err");
@@ -41,9 +43,12 @@ TEST(Frames, RefusesUnknownTypes) {
 
 TEST(DetachKeys, ReadsSequences) {
   EXPECT_EQ(*parse_detach_keys("ctrl-p,ctrl-q"), "\x10\x11");
-  EXPECT_EQ(*parse_detach_keys("a,ctrl-[,b"), "a\x1b" "b");
+  EXPECT_EQ(*parse_detach_keys("a,ctrl-[,b"),
+            "a\x1b"
+            "b");
   EXPECT_EQ(*parse_detach_keys("ctrl-@"), std::string(1, '\0'));
-  for (const char* bad : {"", "ab", "ctrl-", "ctrl-A", "ctrl-1", "a,,b"}) EXPECT_FALSE(parse_detach_keys(bad)) << bad;
+  for (const char* bad : {"", "ab", "ctrl-", "ctrl-A", "ctrl-1", "a,,b"})
+    EXPECT_FALSE(parse_detach_keys(bad)) << bad;
 }
 
 TEST(DetachKeys, WatchesAcrossReads) {
