@@ -5,6 +5,7 @@
 #include <charconv>
 #include <functional>
 
+#include "apps/berthd/listen_address.h"
 #include "base/format.h"
 
 namespace berth::berthd {
@@ -242,6 +243,7 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
                      *path);
     }
   }
+  for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
   return options;
 }
 
