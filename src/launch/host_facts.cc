@@ -138,6 +138,7 @@ Result<HostFacts> detect_host_facts() {
   facts.selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
   facts.user_namespaces = has_namespace("user");
   facts.time_namespaces = has_namespace("time");
+  facts.resctrl = ::access("/sys/fs/resctrl/schemata", F_OK) == 0;
   facts.thermal_throttle_paths = find_thermal_throttle();
   return facts;
 }

@@ -37,6 +37,7 @@ struct HostFacts {
   bool selinux = false;
   bool user_namespaces = false;
   bool time_namespaces = false;
+  bool resctrl = false;  ///< /sys/fs/resctrl is mounted
   /// Sensitive directories that exist once per cpu (/sys/devices/system/cpu/cpu*/thermal_throttle).
   std::vector<std::string> thermal_throttle_paths;
 };

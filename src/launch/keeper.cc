@@ -114,6 +114,8 @@ Result<KeeperProgram> KeeperProgram::load(const std::string& path) {
 }
 
 Result<Keeper> Keeper::spawn(const KeeperProgram& program, const LaunchPlan& plan, LaunchFds fds) {
+  if (!plan.mapped_mounts.empty())
+    return Error(Kind::Unsupported, "idmapped mounts are not supported for this container");
   TRY(auto plan_file, make_plan_file(plan));
   TRY(auto pair, sys::make_packet_pair());
   // Queued before it runs: the keeper finds its work when it looks.

@@ -30,11 +30,12 @@ struct KeeperSetup {
   uint32_t log_max_files = 1;
   Text uid_map;  ///< lines for /proc/<pid>/uid_map; empty: no new user namespace
   Text gid_map;
+  Text time_offsets;  ///< lines for /proc/self/timens_offsets: the creator unshares a time namespace first
   template <class A>
   void fields(A& a) {
     a(id, clone_flags, cgroup, pid_namespace, slots, terminal, stdin_mode, wait_for_release, join_container,
       uses_init, rows, columns, exec_directory, exit_path, oom_path, log_path, log_max_size, log_max_files,
-      uid_map, gid_map);
+      uid_map, gid_map, time_offsets);
   }
 };
 

@@ -71,6 +71,8 @@ struct LaunchRequest {
   bool network_from_fd = false;
   /// The process gets LaunchFds::stdio as its own (OCI runtime callers); stdin_mode and log do not apply.
   bool inherits_stdio = false;
+  /// The creator is asked before the root is pivoted to (OCI hooks, network devices).
+  bool awaits_hooks = false;
   InitMode init = InitMode::None;
   StartMode start = StartMode::Immediate;
 };

@@ -33,7 +33,8 @@ TEST(MountOptionsTest, LaterOptionsWin) {
   ASSERT_TRUE(options);
   EXPECT_EQ(options->set, uint64_t{MOUNT_ATTR_NODEV | MOUNT_ATTR_STRICTATIME});
   EXPECT_EQ(options->clear & MOUNT_ATTR_RDONLY, uint64_t{MOUNT_ATTR_RDONLY});
-  EXPECT_FALSE(parse_mount_options({"idmap"}));
+  EXPECT_EQ(parse_mount_options({"idmap"})->id_map, MountOptions::IdMap::Single);
+  EXPECT_EQ(parse_mount_options({"ridmap"})->id_map, MountOptions::IdMap::Recursive);
 }
 
 struct StringSource {

@@ -110,8 +110,10 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
       result.bind = MountOptions::Bind::Recursive;
     } else if (option == "tmpcopyup") {
       result.copy_up = true;
-    } else if (option == "idmap" || option == "ridmap") {
-      return failure(Kind::Unsupported, "mount option \"{}\" is not supported", option);
+    } else if (option == "idmap") {
+      result.id_map = MountOptions::IdMap::Single;
+    } else if (option == "ridmap") {
+      result.id_map = MountOptions::IdMap::Recursive;
     } else if (!apply_propagation(result, option) && !apply_attribute(result, option) &&
                !apply_superblock(result, option)) {
       result.parameters.push_back(option);

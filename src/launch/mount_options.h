@@ -18,12 +18,13 @@ struct MountOptions {
   uint64_t recursive_clear = 0;
   uint32_t propagation = 0;  ///< MS_PRIVATE, ... ; 0: not given
   bool recursive_propagation = false;
+  enum class IdMap { No, Single, Recursive };
+  IdMap id_map = IdMap::No;             ///< idmap, ridmap
   bool copy_up = false;                 ///< tmpcopyup
   std::vector<std::string> parameters;  ///< for the filesystem: "size=64m", "sync"
 };
 
-/// Pure. Unknown options become parameters, as the specification has it. Unsupported: idmap and remount forms
-/// that berth does not do.
+/// Pure. Unknown options become parameters, as the specification has it.
 Result<MountOptions> parse_mount_options(const std::vector<std::string>& options);
 
 }  // namespace berth::launch

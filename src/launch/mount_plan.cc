@@ -81,10 +81,35 @@ Result<void> MountPlanner::open_sources() {
     TRY(Slot slot, builder_.slot());
     TRY(Text source, builder_.text(mount.source));
     auto recursive = static_cast<uint8_t>(options.bind == MountOptions::Bind::Recursive ? 1 : 0);
+    if (is_mapped(mount, options)) {
+      TRY(auto mapped, mapped_mount(mount, options));
+      mapped.slot = slot;
+      builder_.add_mapped(std::move(mapped));
+      sources_.push_back({&mount, slot});
+      continue;
+    }
     builder_.add(step::OpenTree{slot, source, recursive});
     sources_.push_back({&mount, slot});
   }
   return {};
+}
+
+bool MountPlanner::is_mapped(const spec::Mount& mount, const MountOptions& options) const {
+  return options.id_map != MountOptions::IdMap::No || !mount.uid_mappings.empty() ||
+         !mount.gid_mappings.empty();
+}
+
+Result<MappedMount> MountPlanner::mapped_mount(const spec::Mount& mount, const MountOptions& options) const {
+  const auto& uids = mount.uid_mappings.empty() ? request_.spec.uid_mappings : mount.uid_mappings;
+  const auto& gids = mount.gid_mappings.empty() ? request_.spec.gid_mappings : mount.gid_mappings;
+  if (uids.empty() || gids.empty())
+    return failure(Kind::InvalidArgument, "mount \"{}\": idmapped, but there are no mappings",
+                   mount.destination);
+  return MappedMount{.source = mount.source,
+                     .recursive = options.bind == MountOptions::Bind::Recursive,
+                     .maps_recursively = options.id_map == MountOptions::IdMap::Recursive,
+                     .uid_map = id_map_text(uids),
+                     .gid_map = id_map_text(gids)};
 }
 
 Result<void> MountPlanner::make_root() {
@@ -159,6 +184,8 @@ Result<void> MountPlanner::add_bind(const spec::Mount& mount) {
 
 Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
   TRY(auto options, parse_mount_options(mount.options));
+  if (is_mapped(mount, options))
+    return failure(Kind::Unsupported, "mount \"{}\": only bind mounts can be idmapped", mount.destination);
   std::string destination = clean_path(mount.destination);
   TRY(Slot slot, builder_.slot());
   if (mount.type == "devpts" && !maps_id(request_.spec.gid_mappings, 5))

@@ -3,6 +3,7 @@
 
 #include "launch/host_facts.h"
 #include "launch/launch_request.h"
+#include "launch/mount_options.h"
 #include "launch/plan_builder.h"
 
 namespace berth::launch {
@@ -30,6 +31,8 @@ class MountPlanner {
     Slot slot;
   };
   Result<void> open_sources();
+  bool is_mapped(const spec::Mount& mount, const MountOptions& options) const;
+  Result<MappedMount> mapped_mount(const spec::Mount& mount, const MountOptions& options) const;
   Result<void> make_root();
   Result<void> make_overlay(const OverlayRoot& root);
   Result<void> add(const spec::Mount& mount);

@@ -28,8 +28,20 @@ class Arena {
   std::deque<std::string> strings_;
 };
 
+/// A mount whose file owners are mapped: made by the creator, where the filesystem's own user namespace is
+/// at hand, and given to the process in a slot.
+struct MappedMount {
+  Slot slot = kNoSlot;
+  std::string source;
+  bool recursive = false;         ///< with the mounts below it
+  bool maps_recursively = false;  ///< and those are mapped too
+  std::string uid_map;            ///< lines of uid_map
+  std::string gid_map;
+};
+
 struct LaunchPlan {
   KeeperSetup setup;
+  std::vector<MappedMount> mapped_mounts;  ///< not part of the encoded plan
   std::vector<Step> steps;
   Arena arena;
 };

@@ -21,6 +21,8 @@ class PlanBuilder {
   Blob blob(std::string_view bytes) { return plan_.arena.blob(bytes); }
   KeeperSetup& setup() { return plan_.setup; }
 
+  void add_mapped(MappedMount mount) { plan_.mapped_mounts.push_back(std::move(mount)); }
+
   /// A fresh slot. Exhausted when there are too many mounts.
   Result<Slot> slot();
   LaunchPlan finish() && { return std::move(plan_); }

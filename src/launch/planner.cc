@@ -11,6 +11,7 @@
 #include "launch/plan.h"
 #include "launch/plan_builder.h"
 #include "launch/process_plan.h"
+#include "launch/scheduling_plan.h"
 
 namespace berth::launch {
 
@@ -52,7 +53,9 @@ class LaunchPlanner {
     ProcessPlan process{.process = spec_.process,
                         .seccomp = spec_.seccomp,
                         .through_init = request_.init == InitMode::Berth,
-                        .await_release = request_.start == StartMode::WhenReleased};
+                        .await_release = request_.start == StartMode::WhenReleased,
+                        .personality = spec_.personality};
+    if (spec_.memory_policy) process.memory_policy = &*spec_.memory_policy;
     CHECK(plan_process(builder_, process, host_));
     return std::move(builder_).finish();
   }
@@ -68,6 +71,13 @@ class LaunchPlanner {
     bool user = is_new(spec_.namespaces, spec::NamespaceType::User);
     if (user && (spec_.uid_mappings.empty() || spec_.gid_mappings.empty()))
       return Error(Kind::InvalidArgument, "user namespaces enabled, but no uid or gid mappings found");
+    if (is_new(spec_.namespaces, spec::NamespaceType::Time) && !host_.time_namespaces)
+      return Error(Kind::Unsupported, "this kernel has no time namespaces (CONFIG_TIME_NS)");
+    if (!spec_.time_offsets.empty() && !is_new(spec_.namespaces, spec::NamespaceType::Time))
+      return Error(Kind::InvalidArgument, "timeOffsets need a new time namespace");
+    if (spec_.intel_rdt && !host_.resctrl)
+      return Error(Kind::Unsupported, "intelRdt: this host has no resctrl filesystem mounted");
+    if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is not supported");
     if (user && !host_.user_namespaces)
       return Error(Kind::Unsupported, "this kernel has no user namespaces (CONFIG_USER_NS)");
     return check_names();
@@ -135,6 +145,8 @@ class LaunchPlanner {
       if (each.type == spec::NamespaceType::User || network_given) continue;
       if (!each.path.empty())
         CHECK(join(each.type));
+      else if (each.type == spec::NamespaceType::Time && !spec_.time_offsets.empty())
+        CHECK(plan_time_offsets());
       else if (each.type != spec::NamespaceType::Cgroup)
         builder_.setup().clone_flags |= clone_flag(each.type);
     }
@@ -151,6 +163,17 @@ class LaunchPlanner {
     }
     if (is_new(spec_.namespaces, spec::NamespaceType::Network) && !request_.network_from_fd)
       builder_.add(step::LoopbackUp{});
+    return {};
+  }
+
+  Result<void> plan_time_offsets() {
+    std::string text;
+    for (const auto& [clock, offset] : spec_.time_offsets) {
+      if (clock != "monotonic" && clock != "boottime")
+        return failure(Kind::InvalidArgument, "invalid clock \"{}\" in timeOffsets", clock);
+      text += fmt::format("{} {} {}\n", clock, offset.seconds, offset.nanoseconds);
+    }
+    TRY(builder_.setup().time_offsets, builder_.text(text));
     return {};
   }
 
@@ -186,6 +209,7 @@ class LaunchPlanner {
     }
     if (spec_.root.readonly) builder_.add(step::SetAttributes{.slot = slots_.root, .set = MOUNT_ATTR_RDONLY});
     CHECK(plan_root_propagation());
+    if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
     builder_.add(step::PivotRoot{slots_.root});
     return {};
   }
@@ -331,10 +355,12 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     setup.rows = request.process.console_size->height;
     setup.columns = request.process.console_size->width;
   }
+  CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.initial));
   for (const auto& group : request.cgroups) {
     TRY(Text path, builder.text(group.path));
     builder.add(step::EnterCgroup{path});
   }
+  CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.final_cpus));
   spec::Process limits{.rlimits = request.process.rlimits};
   limits.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
   CHECK(plan_limits(builder, limits, kKeeperOomScore));

@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "launch/capability_names.h"
+#include "launch/scheduling_plan.h"
 #include "launch/seccomp_filter.h"
 
 namespace berth::launch {
@@ -147,6 +148,9 @@ Result<void> plan_labels(PlanBuilder& builder, const spec::Process& process, con
 Result<void> plan_process(PlanBuilder& builder, const ProcessPlan& plan, const HostFacts& host) {
   const auto& process = plan.process;
   builder.add(step::StartSession{static_cast<uint8_t>(process.terminal ? 1 : 0)});
+  CHECK(plan_scheduling(builder, process));
+  if (plan.memory_policy != nullptr) CHECK(plan_memory_policy(builder, *plan.memory_policy));
+  CHECK(plan_personality(builder, plan.personality));
   CHECK(plan_user(builder, process.user));
   TRY(Text directory, builder.text(process.cwd));
   builder.add(step::EnterDirectory{directory});
@@ -159,7 +163,8 @@ Result<void> plan_process(PlanBuilder& builder, const ProcessPlan& plan, const H
     if (!host.seccomp_filter)
       return Error(Kind::Unsupported, "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
     TRY(auto filter, compile_seccomp(*plan.seccomp, host.architecture));
-    builder.add(step::ApplySeccomp{builder.blob(filter->program), filter->flags});
+    builder.add(step::ApplySeccomp{builder.blob(filter->program), filter->flags,
+                                   static_cast<uint8_t>(filter->listens ? 1 : 0)});
   }
   return plan_exec_step(builder, plan);
 }

@@ -14,6 +14,8 @@ struct ProcessPlan {
   const std::optional<spec::Seccomp>& seccomp;
   bool through_init = false;
   bool await_release = false;
+  std::string_view personality = {};
+  const spec::MemoryPolicy* memory_policy = nullptr;
 };
 
 /// Checks what must hold of any process: arguments, working directory. InvalidArgument.

@@ -279,6 +279,7 @@ class Compiler {
   Compiler(const spec::Seccomp& profile, Architecture host) : profile_(profile), host_(host) {}
 
   Result<SeccompFilter> run() {
+    CHECK(check_notify());
     TRY(default_.otherwise, action_value(profile_.default_action, profile_.default_errno_ret));
     CHECK(choose_targets());
     Emitter emitter;
@@ -299,6 +300,8 @@ class Compiler {
     SeccompFilter filter;
     filter.program.assign(reinterpret_cast<const char*>(code.data()), code.size() * sizeof(sock_filter));
     TRY(filter.flags, flags());
+    filter.listens = listens();
+    if (filter.listens) filter.flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
     return filter;
   }
 
@@ -374,6 +377,25 @@ class Compiler {
     return {};
   }
 
+  bool listens() const {
+    return std::ranges::any_of(profile_.syscalls,
+                               [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+  }
+
+  /// The listener is handed over with sendmsg, before anybody could answer a notification.
+  Result<void> check_notify() const {
+    if (profile_.default_action == "SCMP_ACT_NOTIFY")
+      return Error(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY cannot be the default action");
+    for (const auto& rule : profile_.syscalls) {
+      if (rule.action != "SCMP_ACT_NOTIFY") continue;
+      for (const auto& name : rule.names) {
+        if (name == "write" || name == "sendmsg")
+          return failure(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY cannot be used for {}", name);
+      }
+    }
+    return {};
+  }
+
   Result<uint32_t> flags() const {
     uint32_t bits = 0;
     for (const auto& name : profile_.flags) {
@@ -381,7 +403,9 @@ class Compiler {
         bits |= SECCOMP_FILTER_FLAG_LOG;
       else if (name == "SECCOMP_FILTER_FLAG_SPEC_ALLOW")
         bits |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-      else if (name != "SECCOMP_FILTER_FLAG_TSYNC")  // there is one thread
+      else if (name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {
+        if (listens()) bits |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+      } else if (name != "SECCOMP_FILTER_FLAG_TSYNC")  // there is one thread
         return failure(Kind::Unsupported, "seccomp: flag \"{}\" is not supported", name);
     }
     // Speculative store bypass stays as the host has it, unless the profile speaks of flags itself.
@@ -424,8 +448,6 @@ struct Cache {
 Result<std::shared_ptr<const SeccompFilter>> compile_seccomp(const spec::Seccomp& profile,
                                                              Architecture host) {
   static Cache cache;
-  if (!profile.listener_path.empty())
-    return Error(Kind::Unsupported, "seccomp: listenerPath is not supported");
   std::string key = key_of(profile, host);
   std::lock_guard lock(cache.mutex);
   for (const auto& [known, filter] : cache.entries)

@@ -12,8 +12,9 @@
 namespace berth::launch {
 
 struct SeccompFilter {
-  std::string program;  ///< struct sock_filter[]
-  uint32_t flags = 0;   ///< for seccomp(2)
+  std::string program;   ///< struct sock_filter[]
+  uint32_t flags = 0;    ///< for seccomp(2)
+  bool listens = false;  ///< it notifies: loading it gives a listener's descriptor
 };
 
 /// Pure, apart from a cache of the last few results. Names that this architecture does not have are passed

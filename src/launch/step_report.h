@@ -4,10 +4,13 @@
 //   process                               keeper
 //      | -- MapUsers ----------------------> |  writes uid_map, gid_map
 //      | <------------------------ Proceed - |
+//      | -- Hooks -------------------------> |  only with AwaitHooks
+//      | <------------------------ Proceed - |
 //      | -- Console (with the pty's master)> |
 //      | -- Ready -------------------------> |  StartMode::WhenReleased only
 //      | <------------------------ Proceed - |  on release()
 //      | -- Executing ---------------------> |
+//      | -- Listener (with its descriptor) > |  only when the filter notifies
 //      | -- Failed (StepReport) -----------> |  only if the exec, or any step before, fails
 //      X  end of file: the program runs
 #pragma once
@@ -35,7 +38,7 @@ enum class Reason : uint32_t {
   FilesystemMessage,  ///< subject ends in the filesystem's own words
 };
 
-enum class ProcessSays : uint32_t { MapUsers = 1, Console, Ready, Executing, Failed };
+enum class ProcessSays : uint32_t { MapUsers = 1, Console, Ready, Executing, Failed, Hooks, Listener };
 
 struct StepReport {
   ProcessSays kind = ProcessSays::Failed;

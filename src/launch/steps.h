@@ -362,6 +362,66 @@ struct FindProgram {
   }
 };
 
+/// The sandbox stands, its root is not yet pivoted to: the creator runs hooks, moves network devices, and
+/// gives its word.
+struct AwaitHooks {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
+/// sched_setattr(2).
+struct SetScheduler {
+  uint32_t policy = 0;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t runtime = 0;
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+  template <class A>
+  void fields(A& a) {
+    a(policy, flags, nice, priority, runtime, deadline, period);
+  }
+};
+
+/// ioprio_set(2): class and level in one value.
+struct SetIoPriority {
+  uint32_t value = 0;
+  template <class A>
+  void fields(A& a) {
+    a(value);
+  }
+};
+
+/// sched_setaffinity(2).
+struct SetAffinity {
+  Blob mask;  ///< one bit per cpu, in words of eight bytes
+  template <class A>
+  void fields(A& a) {
+    a(mask);
+  }
+};
+
+struct SetPersonality {
+  uint32_t value = 0;
+  template <class A>
+  void fields(A& a) {
+    a(value);
+  }
+};
+
+/// set_mempolicy(2).
+struct SetMemoryPolicy {
+  uint32_t mode = 0;  ///< with its flags
+  Blob nodes;         ///< one bit per node, in words of eight bytes
+  template <class A>
+  void fields(A& a) {
+    a(mode, nodes);
+  }
+};
+
 /// Tells the keeper that the sandbox stands, and waits for its word.
 struct AwaitRelease {
   template <class A>
@@ -373,9 +433,10 @@ struct AwaitRelease {
 struct ApplySeccomp {
   Blob filter;  ///< struct sock_filter[]
   uint32_t flags = 0;
+  uint8_t listens = 0;  ///< calls are notified: the listener's descriptor goes to the creator
   template <class A>
   void fields(A& a) {
-    a(filter, flags);
+    a(filter, flags, listens);
   }
 };
 
@@ -393,15 +454,15 @@ struct Execute {
 
 }  // namespace step
 
-using Step =
-    std::variant<step::EnterCgroup, step::JoinNamespace, step::JoinContainer, step::Unshare,
-                 step::AwaitMapping, step::SetHostname, step::SetDomainname, step::LoopbackUp, step::OpenTree,
-                 step::SetPropagation, step::MountOverlay, step::NewFilesystem, step::SetAttributes,
-                 step::AttachRoot, step::Attach, step::MakeDirectory, step::MakeNode, step::MakeSymlink,
-                 step::CopyUp, step::OpenConsole, step::UseNull, step::MaskPath, step::ReadonlyPath,
-                 step::WriteProc, step::PivotRoot, step::SetRlimit, step::SetOomScore, step::StartSession,
-                 step::ResolveUser, step::EnterDirectory, step::SetCredentials, step::FindProgram,
-                 step::AwaitRelease, step::ApplySeccomp, step::Execute>;
+using Step = std::variant<
+    step::EnterCgroup, step::JoinNamespace, step::JoinContainer, step::Unshare, step::AwaitMapping,
+    step::SetHostname, step::SetDomainname, step::LoopbackUp, step::OpenTree, step::SetPropagation,
+    step::MountOverlay, step::NewFilesystem, step::SetAttributes, step::AttachRoot, step::Attach,
+    step::MakeDirectory, step::MakeNode, step::MakeSymlink, step::CopyUp, step::OpenConsole, step::UseNull,
+    step::MaskPath, step::ReadonlyPath, step::WriteProc, step::PivotRoot, step::SetRlimit, step::SetOomScore,
+    step::StartSession, step::ResolveUser, step::EnterDirectory, step::SetCredentials, step::FindProgram,
+    step::AwaitHooks, step::SetScheduler, step::SetIoPriority, step::SetAffinity, step::SetPersonality,
+    step::SetMemoryPolicy, step::AwaitRelease, step::ApplySeccomp, step::Execute>;
 
 /// What the step does, as messages show it; in the order of the variant.
 constexpr const char* kStepNames[] = {"enter cgroup",
@@ -436,6 +497,12 @@ constexpr const char* kStepNames[] = {"enter cgroup",
                                       "enter working directory",
                                       "set credentials",
                                       "find program",
+                                      "await hooks",
+                                      "set scheduler",
+                                      "set I/O priority",
+                                      "set cpu affinity",
+                                      "set personality",
+                                      "set memory policy",
                                       "await release",
                                       "load seccomp filter",
                                       "exec"};

@@ -41,6 +41,26 @@ struct ConsoleSize {
   uint16_t width = 0;
 };
 
+struct Scheduler {
+  std::string policy;  ///< "SCHED_OTHER", ...
+  int32_t nice = 0;
+  int32_t priority = 0;
+  std::vector<std::string> flags;  ///< "SCHED_FLAG_RESET_ON_FORK", ...
+  uint64_t runtime = 0;            ///< nanoseconds, SCHED_DEADLINE
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
+struct IoPriority {
+  std::string io_class;  ///< "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"
+  int32_t priority = 0;
+};
+
+struct CpuAffinity {
+  std::string initial;  ///< "0-3,7": before the process enters the container's cgroup
+  std::string final_cpus;
+};
+
 struct Process {
   bool terminal = false;
   std::optional<ConsoleSize> console_size;
@@ -54,6 +74,15 @@ struct Process {
   std::string apparmor_profile;
   std::string selinux_label;
   std::optional<int> oom_score_adj;
+  std::optional<Scheduler> scheduler;
+  std::optional<IoPriority> io_priority;
+  CpuAffinity exec_cpu_affinity;
+};
+
+struct IdMapping {
+  uint32_t container_id = 0;
+  uint32_t host_id = 0;
+  uint32_t size = 0;
 };
 
 struct Mount {
@@ -61,6 +90,9 @@ struct Mount {
   std::string type;                  ///< "bind", "proc", "tmpfs", "sysfs", "devpts", "mqueue", "cgroup", ...
   std::string source;                ///< host path for binds
   std::vector<std::string> options;  ///< "ro", "nosuid", "rbind", "rprivate", "size=64m", ...
+  /// Of an idmapped mount; with option "idmap" or "ridmap" and none given, the container's own.
+  std::vector<IdMapping> uid_mappings = {};
+  std::vector<IdMapping> gid_mappings = {};
 };
 
 struct Device {
@@ -101,6 +133,7 @@ struct Resources {
     std::optional<int64_t> swap;         ///< memory + swap, bytes; -1 unlimited
     std::optional<uint64_t> swappiness;
     std::optional<bool> disable_oom_killer;
+    bool check_before_update = false;
   } memory;
   struct Cpu {
     std::optional<uint64_t> shares;
@@ -108,6 +141,8 @@ struct Resources {
     std::optional<uint64_t> period;  ///< microseconds
     std::optional<int64_t> realtime_runtime;
     std::optional<uint64_t> realtime_period;
+    std::optional<uint64_t> burst;  ///< microseconds
+    std::optional<int64_t> idle;
     std::string cpus;
     std::string mems;
   } cpu;
@@ -157,10 +192,32 @@ struct Seccomp {
   std::string listener_metadata;
 };
 
-struct IdMapping {
-  uint32_t container_id = 0;
-  uint32_t host_id = 0;
-  uint32_t size = 0;
+/// A program that the runtime runs at a point of the container's life, with its state on stdin.
+struct Hook {
+  std::string path;               ///< absolute
+  std::vector<std::string> args;  ///< with argv[0]; empty: the path
+  std::vector<std::string> env;
+  std::optional<int64_t> timeout;  ///< seconds
+};
+
+struct Hooks {
+  std::vector<Hook> prestart;
+  std::vector<Hook> create_runtime;
+  std::vector<Hook> create_container;
+  std::vector<Hook> start_container;
+  std::vector<Hook> poststart;
+  std::vector<Hook> poststop;
+};
+
+struct TimeOffset {
+  int64_t seconds = 0;
+  uint32_t nanoseconds = 0;
+};
+
+struct MemoryPolicy {
+  std::string mode;                ///< "MPOL_BIND", ...
+  std::string nodes;               ///< "0-1"
+  std::vector<std::string> flags;  ///< "MPOL_F_STATIC_NODES", ...
 };
 
 struct RuntimeSpec {
@@ -186,6 +243,13 @@ struct RuntimeSpec {
   std::map<std::string, std::string> sysctl;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
+  std::map<std::string, TimeOffset> time_offsets;  ///< "monotonic", "boottime"
+  std::string personality;                         ///< "LINUX", "LINUX32"; empty: as it is
+  std::optional<MemoryPolicy> memory_policy;
+  std::map<std::string, std::string> net_devices;  ///< host's name -> name inside; empty: the same
+  std::string mount_label;
+  bool intel_rdt = false;  ///< asked for
+  Hooks hooks;
 };
 
 }  // namespace berth::spec

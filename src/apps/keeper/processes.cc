@@ -42,29 +42,6 @@ long write_file(const char* path, std::string_view text) {
   return written < 0 ? written : 0;
 }
 
-/// Of all descriptors the new process keeps those it was given and 0 to 2.
-void close_others(const launch::Executor::Descriptors& keep) {
-  int kept[] = {keep.keeper,  keep.stdio[0], keep.stdio[1],    keep.stdio[2],
-                keep.network, keep.init,     keep.self_program};
-  unsigned from = 3;
-  while (true) {
-    int next = -1;
-    for (int fd : kept)
-      if (fd >= static_cast<int>(from) && (next < 0 || fd < next)) next = fd;
-    if (next < 0) break;
-    if (static_cast<unsigned>(next) > from) call::close_range(from, static_cast<unsigned>(next) - 1, 0);
-    from = static_cast<unsigned>(next) + 1;
-  }
-  call::close_range(from, ~0U, 0);
-}
-
-[[noreturn]] void become_process(const launch::Executor::Descriptors& descriptors, std::string_view plan) {
-  close_others(descriptors);
-  launch::Executor(descriptors, plan).run();
-  constexpr int kLaunchFailed = 125;
-  call::exit(kLaunchFailed);
-}
-
 /// Copies a text behind `at`, and moves `at` past it.
 Text keep_text(char*& at, Text text) {
   std::memcpy(at, text.c_str(), text.size() + 1);
@@ -198,6 +175,10 @@ long Keeper::make_process(Target& target, const KeeperSetup& setup, int child_sy
     if (self < 0) return self;
     descriptors.self_program = static_cast<int>(self);
   }
+  if (!setup.time_offsets.empty()) {
+    if (error = call::unshare(CLONE_NEWTIME); error < 0) return error;
+    if (error = write_file("/proc/self/timens_offsets", setup.time_offsets.view()); error < 0) return error;
+  }
   clone_args arguments{};
   int pidfd = -1;
   arguments.flags = setup.clone_flags | CLONE_PIDFD;
@@ -211,7 +192,7 @@ long Keeper::make_process(Target& target, const KeeperSetup& setup, int child_sy
     arguments.cgroup = static_cast<uint64_t>(group);
   }
   long pid = call::raw(__NR_clone3, call::address(&arguments), sizeof arguments);
-  if (pid == 0) become_process(descriptors, {target.plan, target.plan_size});
+  if (pid == 0) launch::become_process(descriptors, {target.plan, target.plan_size});
   if (group >= 0) call::close(static_cast<int>(group));
   if (descriptors.self_program >= 0) call::close(descriptors.self_program);
   if (pid < 0) return pid;
@@ -279,6 +260,12 @@ void Keeper::on_report(Target& target, const StepReport& report, size_t size, in
       return;
     case ProcessSays::Console:
       if (fd >= 0) adopt_terminal(target, fd);
+      return;
+    case ProcessSays::Hooks:  // those that the daemon asks for run no hooks
+      proceed(target);
+      return;
+    case ProcessSays::Listener:
+      if (fd >= 0) call::close(fd);
       return;
     case ProcessSays::Ready:
       if (target.wait_for_release) {

@@ -103,7 +103,11 @@ long Executor::perform(const step::ApplySeccomp& step) {
   if (long error = say_executing(); error < 0) return error;
   sock_fprog program{.len = static_cast<unsigned short>(step.filter.size() / sizeof(sock_filter)),
                      .filter = reinterpret_cast<sock_filter*>(const_cast<char*>(step.filter.data()))};
-  return call::seccomp(SECCOMP_SET_MODE_FILTER, step.flags, &program);
+  long result = call::seccomp(SECCOMP_SET_MODE_FILTER, step.flags, &program);
+  if (result < 0 || step.listens == 0) return result;
+  long error = say(ProcessSays::Listener, static_cast<int>(result));
+  call::close(static_cast<int>(result));
+  return error;
 }
 
 }  // namespace berth::launch

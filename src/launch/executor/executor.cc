@@ -18,6 +18,8 @@ Executor::Executor(const Descriptors& descriptors, std::string_view encoded_plan
   slots_.fill(-1);
   slots_[kSlotNetwork] = descriptors.network;
   slots_[kSlotInit] = descriptors.init;
+  for (size_t i = 0; i < descriptors.filled_count; ++i)
+    slots_[descriptors.filled[i].slot] = descriptors.filled[i].fd;
 }
 
 void Executor::run() {
@@ -97,6 +99,36 @@ long Executor::fill(Slot slot, long fd) {
   }
   slots_[slot] = static_cast<int>(fd);
   return 0;
+}
+
+namespace {
+
+/// Of all descriptors the new process keeps those it was given and 0 to 2.
+void close_others(const Executor::Descriptors& keep) {
+  const int single[] = {keep.keeper,  keep.stdio[0], keep.stdio[1],     keep.stdio[2],
+                        keep.network, keep.init,     keep.self_program, keep.start_listener};
+  unsigned from = 3 + keep.inherited;
+  while (true) {
+    int next = -1;
+    auto consider = [&](int fd) {
+      if (fd >= static_cast<int>(from) && (next < 0 || fd < next)) next = fd;
+    };
+    for (int fd : single) consider(fd);
+    for (size_t i = 0; i < keep.filled_count; ++i) consider(keep.filled[i].fd);
+    if (next < 0) break;
+    if (static_cast<unsigned>(next) > from) call::close_range(from, static_cast<unsigned>(next) - 1, 0);
+    from = static_cast<unsigned>(next) + 1;
+  }
+  call::close_range(from, ~0U, 0);
+}
+
+}  // namespace
+
+void become_process(const Executor::Descriptors& descriptors, std::string_view encoded_plan) {
+  close_others(descriptors);
+  Executor(descriptors, encoded_plan).run();
+  constexpr int kLaunchFailed = 125;
+  call::exit(kLaunchFailed);
 }
 
 }  // namespace berth::launch

@@ -24,6 +24,17 @@ class Executor {
     int network = -1;                      ///< slot kSlotNetwork
     int init = -1;                         ///< slot kSlotInit
     int self_program = -1;                 ///< berth-keeper itself, for berth's init
+    /// Whoever connects here releases the process in the keeper's place, and takes its reports (OCI start).
+    int start_listener = -1;
+    /// The process lives on when its creator ends, which OCI callers do.
+    bool outlives_creator = false;
+    unsigned inherited = 0;  ///< descriptors 3 to 2 + inherited stay open for the program
+    struct Filled {
+      Slot slot;
+      int fd;
+    };
+    const Filled* filled = nullptr;  ///< slots that the creator has filled
+    size_t filled_count = 0;
   };
 
   Executor(const Descriptors& descriptors, std::string_view encoded_plan);
@@ -65,6 +76,12 @@ class Executor {
   long perform(const step::EnterDirectory&);
   long perform(const step::SetCredentials&);
   long perform(const step::FindProgram&);
+  long perform(const step::AwaitHooks&);
+  long perform(const step::SetScheduler&);
+  long perform(const step::SetIoPriority&);
+  long perform(const step::SetAffinity&);
+  long perform(const step::SetPersonality&);
+  long perform(const step::SetMemoryPolicy&);
   long perform(const step::AwaitRelease&);
   long perform(const step::ApplySeccomp&);
   long perform(const step::Execute&);
@@ -125,5 +142,8 @@ class Executor {
   Reason reason_ = Reason::None;
   FixedBuffer<sizeof(StepReport::subject) - 1> subject_;
 };
+
+/// What a freshly cloned process does: lets go of every descriptor that it was not given, and runs the plan.
+[[noreturn]] void become_process(const Executor::Descriptors& descriptors, std::string_view encoded_plan);
 
 }  // namespace berth::launch

@@ -138,6 +138,7 @@ long Executor::perform(const step::StartSession& step) {
   for (int i = 0; i < 3; ++i) {
     int from = step.terminal != 0 ? terminal_ : descriptors_.stdio[static_cast<size_t>(i)];
     if (from < 0) return -EBADF;
+    if (from == i) continue;  // inherited
     if (long error = call::duplicate_to(from, i, 0); error < 0) return error;
   }
   return 0;

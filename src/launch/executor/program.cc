@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/prctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,9 +64,27 @@ long Executor::perform(const step::FindProgram& step) {
   return blame(searched ? Reason::ProgramNotInPath : Reason::ProgramUnusable, error, step.name.view());
 }
 
-long Executor::perform(const step::AwaitRelease&) {
-  if (long error = say(ProcessSays::Ready); error < 0) return error;
+long Executor::perform(const step::AwaitHooks&) {
+  if (long error = say(ProcessSays::Hooks); error < 0) return error;
   return await_word();
+}
+
+long Executor::perform(const step::AwaitRelease&) {
+  if (descriptors_.start_listener < 0) {
+    if (long error = say(ProcessSays::Ready); error < 0) return error;
+    return await_word();
+  }
+  // From here on nobody need be there until somebody starts us.
+  call::process_control(PR_SET_PDEATHSIG, 0);
+  if (long error = say(ProcessSays::Ready); error < 0) return error;
+  call::close(descriptors_.keeper);
+  long starter = -EINTR;
+  while (starter == -EINTR)
+    starter = call::raw(__NR_accept4, descriptors_.start_listener, 0, 0, SOCK_CLOEXEC);
+  if (starter < 0) return starter;
+  call::close(descriptors_.start_listener);
+  descriptors_.keeper = static_cast<int>(starter);
+  return 0;
 }
 
 long Executor::say_executing() {
@@ -111,6 +131,7 @@ long Executor::start_program(const step::Execute& step) {
   constexpr uint64_t kNoSignals = 0;
   constexpr int kSetMask = 2;
   call::signal_mask(kSetMask, &kNoSignals, nullptr);
+  if (descriptors_.outlives_creator) call::process_control(PR_SET_PDEATHSIG, 0);
   if (keeps_sys_admin_) {
     long error = set_capabilities(credentials_.effective, credentials_.permitted, credentials_.inheritable);
     if (error < 0) return error;

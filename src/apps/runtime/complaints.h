@@ -1,0 +1,25 @@
+// What went wrong, for people (stderr) and for callers (--log, text or JSON lines as runc writes them).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace berth::runtime {
+
+class Complaints {
+ public:
+  enum class Format { Text, Json };
+  void set_log(std::string path, Format format) {
+    path_ = std::move(path);
+    format_ = format;
+  }
+  void error(std::string_view message) const { say("error", message); }
+  void warn(std::string_view message) const { say("warning", message); }
+
+ private:
+  void say(std::string_view level, std::string_view message) const;
+  std::string path_;
+  Format format_ = Format::Text;
+};
+
+}  // namespace berth::runtime

@@ -1,0 +1,74 @@
+// What is kept of a container: <root>/<id>/ with state.json (and in it config.json as it was when the container
+// was created), init once there is one, and start.sock while it waits to be started.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "spec/runtime.h"
+#include "sys/cgroup.h"
+#include "sys/fd.h"
+
+namespace berth::runtime {
+
+enum class Status { Creating, Created, Running, Paused, Stopped };
+std::string_view to_string(Status status);
+
+struct Record {
+  std::string id;
+  std::string bundle;      ///< absolute
+  std::string rootfs;      ///< absolute
+  std::string config;  ///< the text of config.json
+  pid_t pid = 0;           ///< 0: it has not come so far
+  uint64_t pid_start = 0;  ///< field 22 of /proc/<pid>/stat: tells a pid from its reuse
+  Timestamp created;
+  uid_t owner = 0;
+  std::string cgroup;  ///< path of the group; empty: none
+};
+
+class Container {
+ public:
+  /// A new one, locked. AlreadyExists. An id is [a-zA-Z0-9_+.-], at most 1024 bytes.
+  static Result<Container> create(const std::string& root, const std::string& id);
+  /// "container does not exist" (NotFound) when there is none. Locked against other changes until destroyed.
+  static Result<Container> open(const std::string& root, const std::string& id);
+  /// Without waiting for a lock: to look alone.
+  static Result<Container> look(const std::string& root, const std::string& id);
+  /// Ids of all.
+  static Result<std::vector<std::string>> list(const std::string& root);
+
+  const Record& record() const { return record_; }
+  Record& record() { return record_; }
+  /// Everything but the init: before anything of the container is made.
+  Result<void> save() const;
+  Result<void> save_init() const;
+  Result<spec::RuntimeSpec> config() const;
+
+  Status status() const;
+  /// A pidfd of the init, checked to be it. Unavailable: it is no more.
+  Result<sys::UniqueFd> init() const;
+  /// The state document of the specification (with runc's additions), for hooks and callers.
+  std::string state_json(Status status, const std::map<std::string, std::string>& annotations) const;
+
+  std::string start_socket() const { return directory_ + "/start.sock"; }
+  Result<sys::UniqueFd> listen() const;
+  /// Its group, or null where there is none.
+  Result<std::unique_ptr<sys::Cgroup>> cgroup() const;
+  /// Forgets it: the directory goes.
+  Result<void> remove();
+
+ private:
+  explicit Container(std::string directory) : directory_(std::move(directory)) {}
+  Result<void> load();
+
+  std::string directory_;
+  sys::UniqueFd lock_;
+  Record record_;
+};
+
+}  // namespace berth::runtime

@@ -1,0 +1,240 @@
+// create, run.
+#include "apps/runtime/create.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+#include "apps/runtime/console.h"
+#include "apps/runtime/flags.h"
+#include "apps/runtime/hooks.h"
+#include "apps/runtime/net_devices.h"
+#include "apps/runtime/own_program.h"
+#include "apps/runtime/resources.h"
+#include "base/format.h"
+#include "base/rollback.h"
+#include "launch/defaults.h"
+#include "launch/direct_launch.h"
+#include "launch/plan.h"
+#include "spec/runtime_json.h"
+#include "sys/file.h"
+#include "sys/packet_socket.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr size_t kMaxConfig = 16u << 20;
+
+constexpr Flag kCreateFlags[] = {{"bundle", FlagKind::Value, 'b'},
+                                 {"pid-file"},
+                                 {"console-socket"},
+                                 {"pidfd-socket"},
+                                 {"preserve-fds"},
+                                 {"no-pivot", FlagKind::Switch},
+                                 {"no-new-keyring", FlagKind::Switch},
+                                 {"no-subreaper", FlagKind::Switch},
+                                 {"detach", FlagKind::Switch, 'd'},
+                                 {"keep", FlagKind::Switch}};
+
+bool any_hooks(const spec::Hooks& hooks) {
+  return !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty();
+}
+
+Result<std::string> absolute(const std::string& path) {
+  std::error_code error;
+  auto full = std::filesystem::absolute(path.empty() ? "." : path, error);
+  if (error) return Error::from_errno("find", path, error.value());
+  std::string text = full.lexically_normal();
+  while (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  return text;
+}
+
+/// Callers give nodes that every container needs no rule of their own.
+spec::Resources with_default_devices(spec::Resources resources) {
+  if (resources.devices.empty()) return resources;
+  for (const auto& rule : launch::default_device_rules())
+    if (rule.allow) resources.devices.push_back(rule);
+  return resources;
+}
+
+Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Container& container,
+                                                const spec::RuntimeSpec& spec) {
+  TRY(auto host, sys::CgroupHost::detect());
+  TRY(std::string path, group_path(spec.cgroups_path, container.record().id));
+  // Known before it is there: whoever finds a half-made container can take all of it away.
+  container.record().cgroup = path;
+  CHECK(container.save());
+  TRY(auto created, sys::Cgroup::create(host, path, limits_of(with_default_devices(spec.resources))));
+  for (const auto& warning : created.warnings) settings.complaints.warn(warning);
+  return std::move(created.cgroup);
+}
+
+Result<launch::LaunchPlan> plan(const Container& container, spec::RuntimeSpec spec,
+                                const sys::Cgroup& group) {
+  TRY(auto host, launch::detect_host_facts());
+  launch::LaunchRequest request;
+  request.id = container.record().id.substr(0, 128);
+  request.root = launch::DirectoryRoot{container.record().rootfs};
+  request.stdin_mode = launch::StdinMode::Open;
+  request.inherits_stdio = true;
+  request.start = launch::StartMode::WhenReleased;
+  request.awaits_hooks = any_hooks(spec.hooks) || !spec.net_devices.empty();
+  for (const auto& [directory, controllers] : group.directories()) request.cgroups.push_back({directory});
+  request.spec = std::move(spec);
+  return launch::plan_launch(request, host);
+}
+
+/// At the point between the sandbox and its root.
+Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpec& spec, pid_t pid) {
+  CHECK(move_net_devices(spec.net_devices, pid));
+  std::string state = container.state_json(Status::Creating, spec.annotations);
+  CHECK(run_hooks(spec.hooks.prestart, "prestart", state));
+  CHECK(run_hooks(spec.hooks.create_runtime, "createRuntime", state));
+  return run_hooks(spec.hooks.create_container, "createContainer", state, pid);
+}
+
+Result<uint64_t> start_time(pid_t pid) {
+  TRY(std::string text, sys::read_file(fmt::format("/proc/{}/stat", pid), 4096));
+  size_t at = text.rfind(')');
+  for (int i = 0; i < 20 && at != std::string::npos; ++i) at = text.find(' ', at + 1);
+  if (at == std::string::npos) return Error(Kind::Internal, "malformed /proc/<pid>/stat");
+  return std::strtoull(text.c_str() + at, nullptr, 10);
+}
+
+Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {
+  bool taken = !options.console_socket.empty() || options.console;
+  if (spec.process.terminal && !taken)
+    return Error(Kind::InvalidArgument, "cannot allocate tty without --console-socket when detached");
+  if (!spec.process.terminal && !options.console_socket.empty())
+    return Error(Kind::InvalidArgument, "--console-socket is given, but process.terminal is false");
+  return {};
+}
+
+Result<CreateOptions> options_of(const CommandLine& line) {
+  CreateOptions options{.bundle = line.text("bundle"),
+                        .pid_file = line.text("pid-file"),
+                        .console_socket = line.text("console-socket")};
+  TRY(int64_t preserved, line.number("preserve-fds", 0));
+  if (preserved < 0 || preserved > 1000)
+    return failure(Kind::InvalidArgument, "--preserve-fds {}: it is a number from 0 to 1000", preserved);
+  options.preserve_fds = static_cast<unsigned>(preserved);
+  if (!line.text("pidfd-socket").empty()) return Error(Kind::Unsupported, "--pidfd-socket is not supported");
+  return options;
+}
+
+}  // namespace
+
+unsigned inherited_descriptors(unsigned preserve_fds) {
+  const char* listen = std::getenv("LISTEN_FDS");
+  int passed = listen != nullptr ? std::atoi(listen) : 0;
+  return preserve_fds + static_cast<unsigned>(std::clamp(passed, 0, 1000));
+}
+
+Result<void> write_pid_file(const std::string& path, pid_t pid) {
+  if (path.empty()) return {};
+  return sys::write_file_atomic(path, std::to_string(pid), 0644);
+}
+
+Result<int> exit_code_of(int pidfd) {
+  siginfo_t info{};
+  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED) != 0)
+    if (errno != EINTR) return Error::from_errno("wait for the container", {}, errno);
+  return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+Result<Container> create_container(const Settings& settings, const std::string& id,
+                                   const CreateOptions& options) {
+  TRY(std::string bundle, absolute(options.bundle));
+  TRY(std::string text, sys::read_file(bundle + "/config.json", kMaxConfig));
+  TRY(auto spec, spec::parse_runtime_spec(text));
+  CHECK(check_terminal(spec, options));
+  std::string rootfs = spec.root.path.starts_with('/') ? spec.root.path : bundle + "/" + spec.root.path;
+  struct stat status {};
+  if (::stat(rootfs.c_str(), &status) != 0) return Error::from_errno("rootfs", rootfs, errno);
+
+  TRY(auto container, Container::create(settings.root, id));
+  std::unique_ptr<sys::Cgroup> group;
+  launch::DirectProcess process;
+  Rollback rollback;
+  rollback.add([&container] { (void)container.remove(); });
+  container.record().bundle = bundle;
+  container.record().rootfs = rootfs;
+  container.record().config = text;
+  TRY(group, make_group(settings, container, spec));
+  rollback.add([&group] {
+    (void)group->kill_all();
+    (void)group->remove();
+  });
+  for (auto& mount : spec.mounts)
+    if (mount.source.starts_with("./") ||
+        (!mount.source.empty() && mount.type == "bind" && mount.source[0] != '/'))
+      mount.source = bundle + "/" + mount.source;
+  const unsigned listen_fds = inherited_descriptors(0);
+  if (listen_fds > 0) {
+    spec.process.env.push_back(fmt::format("LISTEN_FDS={}", listen_fds));
+    spec.process.env.push_back("LISTEN_PID=1");
+  }
+  TRY(auto launch_plan, plan(container, spec, *group));
+  launch::DirectRequest request{.inherited = inherited_descriptors(options.preserve_fds)};
+  TRY(request.start_listener, container.listen());
+  TRY(process, launch::clone_process(launch_plan, std::move(request)));
+  container.record().pid = process.pid;
+  auto started = start_time(process.pid);
+  if (started) container.record().pid_start = *started;
+
+  launch::DirectCallbacks callbacks;
+  callbacks.hooks = [&](pid_t pid) { return run_create_hooks(container, spec, pid); };
+  callbacks.console = [&](sys::UniqueFd master) -> Result<void> {
+    if (!options.console_socket.empty()) return send_console(options.console_socket, master.get());
+    return options.console(std::move(master));
+  };
+  CHECK(launch::follow(process, callbacks));
+  rollback.add([&process] { ::kill(process.pid, SIGKILL); });
+  CHECK(container.save_init());
+  CHECK(write_pid_file(options.pid_file, process.pid));
+  rollback.keep();
+  return container;
+}
+
+Result<int> create(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, kCreateFlags));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  TRY(auto options, options_of(line));
+  CHECK(create_container(settings, id, options));
+  return 0;
+}
+
+Result<int> run(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, kCreateFlags));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  TRY(auto options, options_of(line));
+  bool detached = line.on("detach");
+  sys::UniqueFd master;
+  if (!detached && options.console_socket.empty()) {
+    options.console = [&master](sys::UniqueFd fd) -> Result<void> {
+      master = std::move(fd);
+      return {};
+    };
+  }
+  TRY(auto container, create_container(settings, id, options));
+  TRY(auto init, container.init());
+  TRY(auto spec, container.config());
+  if (auto started = start_container(settings, container, spec); !started) {
+    (void)destroy_container(settings, container);
+    return std::move(started).error();
+  }
+  if (detached) return 0;
+  Result<void> relayed = master ? relay_terminal(master.get(), init.get()) : relay_signals(init.get());
+  if (!relayed) return std::move(relayed).error();
+  TRY(int code, exit_code_of(init.get()));
+  if (!line.on("keep")) CHECK(destroy_container(settings, container));
+  return code;
+}
+
+}  // namespace berth::runtime

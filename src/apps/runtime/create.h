@@ -1,0 +1,39 @@
+// Creating and starting containers: what create, run and start share.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "apps/runtime/container.h"
+#include "apps/runtime/settings.h"
+#include "base/result.h"
+
+namespace berth::runtime {
+
+struct CreateOptions {
+  std::string bundle;  ///< empty: the working directory
+  std::string pid_file;
+  std::string console_socket;  ///< empty: `console` takes the master
+  unsigned preserve_fds = 0;
+  std::function<Result<void>(sys::UniqueFd master)> console = {};
+};
+
+/// A container in status created: its init waits for its start. On failure nothing stays.
+Result<Container> create_container(const Settings& settings, const std::string& id,
+                                   const CreateOptions& options);
+
+/// Lets its program run. On failure the container is stopped.
+Result<void> start_container(const Settings& settings, Container& container, const spec::RuntimeSpec& spec);
+
+/// Ends what runs, removes group and record, runs poststop hooks. Its processes are killed first.
+Result<void> destroy_container(const Settings& settings, Container& container);
+
+/// Descriptors that a service manager passed along (LISTEN_FDS) come on top of --preserve-fds.
+unsigned inherited_descriptors(unsigned preserve_fds);
+
+Result<void> write_pid_file(const std::string& path, pid_t pid);
+
+/// Waits for our own child; the exit code as a shell gives it.
+Result<int> exit_code_of(int pidfd);
+
+}  // namespace berth::runtime

@@ -1,0 +1,107 @@
+// kill, delete.
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "apps/runtime/create.h"
+#include "apps/runtime/flags.h"
+#include "apps/runtime/hooks.h"
+#include "apps/runtime/signals.h"
+#include "base/format.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr Flag kKillFlags[] = {{"all", FlagKind::Switch, 'a'}, {"regex", FlagKind::Switch, 'r'}};
+constexpr Flag kDeleteFlags[] = {{"force", FlagKind::Switch, 'f'}};
+
+Result<void> signal_all(const Container& container, int signal) {
+  TRY(auto group, container.cgroup());
+  if (!group) return {};
+  if (signal == SIGKILL) return group->kill_all();
+  TRY(auto pids, group->pids());
+  for (pid_t pid : pids)
+    if (::kill(pid, signal) != 0 && errno != ESRCH)
+      return Error::from_errno("signal process", std::to_string(pid), errno);
+  return {};
+}
+
+/// SIGKILL, and waits until the init has gone.
+void kill_init(const Container& container) {
+  auto init = container.init();
+  if (!init) return;
+  ::syscall(SYS_pidfd_send_signal, init->get(), SIGKILL, nullptr, 0);
+  pollfd ended{init->get(), POLLIN, 0};
+  constexpr int kPatience = 10'000;
+  ::poll(&ended, 1, kPatience);
+}
+
+}  // namespace
+
+Result<void> destroy_container(const Settings& settings, Container& container) {
+  auto spec = container.config();
+  TRY(auto group, container.cgroup());
+  auto pids = group ? group->pids() : std::vector<pid_t>();
+  if (group && (!pids || !pids->empty())) {
+    // A frozen group does not die.
+    (void)group->thaw();
+    CHECK(group->kill_all());
+  }
+  kill_init(container);
+  if (group) CHECK(group->remove());
+  std::string state =
+      container.state_json(Status::Stopped, spec ? spec->annotations : std::map<std::string, std::string>());
+  CHECK(container.remove());
+  if (!spec) return {};
+  if (auto done = run_hooks(spec->hooks.poststop, "poststop", state); !done)
+    settings.complaints.warn(done.error().message());
+  return {};
+}
+
+Result<int> kill(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, kKillFlags));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  TRY(int signal, parse_signal(line.arguments().size() > 1 ? line.arguments()[1] : "SIGTERM"));
+  TRY(auto container, Container::look(settings.root, id));
+  if (line.on("all")) {
+    CHECK(signal_all(container, signal));
+    return 0;
+  }
+  TRY(auto init, container.init());
+  if (::syscall(SYS_pidfd_send_signal, init.get(), signal, nullptr, 0) != 0) {
+    if (errno == ESRCH) return Error(Kind::Unavailable, "container not running");
+    return Error::from_errno("signal container", id, errno);
+  }
+  // One that is frozen would not die until somebody thaws it.
+  bool frozen = signal == SIGKILL && container.status() == Status::Paused;
+  if (frozen) {
+    TRY(auto group, container.cgroup());
+    if (group) CHECK(group->thaw());
+  }
+  return 0;
+}
+
+Result<int> remove(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, kDeleteFlags));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  bool force = line.on("force");
+  auto container = Container::open(settings.root, id);
+  if (!container) {
+    if (force && container.error().kind() == Kind::NotFound) return 0;
+    return std::move(container).error();
+  }
+  Status status = container->status();
+  // One that was created and never started holds nobody's work.
+  bool idle = status == Status::Stopped || status == Status::Created || status == Status::Creating;
+  if (!idle && !force)
+    return failure(Kind::WrongState, "cannot delete container {} that is not stopped: {}", id,
+                   to_string(status));
+  CHECK(destroy_container(settings, *container));
+  return 0;
+}
+
+}  // namespace berth::runtime

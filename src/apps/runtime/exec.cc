@@ -1,0 +1,158 @@
+// exec.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include "apps/runtime/console.h"
+#include "apps/runtime/create.h"
+#include "apps/runtime/flags.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "launch/direct_launch.h"
+#include "launch/plan.h"
+#include "spec/runtime_json.h"
+#include "sys/file.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr size_t kMaxProcess = 4u << 20;
+constexpr int kCannotExec = 255;
+
+constexpr Flag kExecFlags[] = {{"process", FlagKind::Value, 'p'},
+                               {"console-socket"},
+                               {"pidfd-socket"},
+                               {"pid-file"},
+                               {"detach", FlagKind::Switch, 'd'},
+                               {"tty", FlagKind::Switch, 't'},
+                               {"cwd"},
+                               {"env", FlagKind::List, 'e'},
+                               {"user", FlagKind::Value, 'u'},
+                               {"additional-gids", FlagKind::List, 'g'},
+                               {"apparmor"},
+                               {"process-label"},
+                               {"no-new-privs", FlagKind::Switch},
+                               {"cap", FlagKind::List, 'c'},
+                               {"preserve-fds"},
+                               {"cgroup"},
+                               {"ignore-paused", FlagKind::Switch},
+                               {"no-subreaper", FlagKind::Switch}};
+
+Result<uint32_t> parse_id(const std::string& text, std::string_view what) {
+  char* end = nullptr;
+  unsigned long value = std::strtoul(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value > 0xfffffffe)
+    return failure(Kind::InvalidArgument, "{} \"{}\" is not a number", what, text);
+  return static_cast<uint32_t>(value);
+}
+
+Result<void> set_user(spec::User& user, const std::string& text) {
+  size_t colon = text.find(':');
+  TRY(user.uid, parse_id(text.substr(0, colon), "--user"));
+  user.gid = 0;
+  if (colon != std::string::npos) {
+    TRY(user.gid, parse_id(text.substr(colon + 1), "--user"));
+  }
+  return {};
+}
+
+/// The container's own process, changed by flags.
+Result<spec::Process> process_of_flags(const CommandLine& line, spec::Process process) {
+  const auto& words = line.arguments();
+  process.args.assign(words.begin() + 1, words.end());
+  process.terminal = line.on("tty");
+  if (line.has("cwd")) process.cwd = line.text("cwd");
+  for (const auto& variable : line.list("env")) process.env.push_back(variable);
+  if (line.has("user")) CHECK(set_user(process.user, line.text("user")));
+  for (const auto& group : line.list("additional-gids")) {
+    TRY(uint32_t gid, parse_id(group, "--additional-gids"));
+    process.user.additional_gids.push_back(gid);
+  }
+  if (line.has("apparmor")) process.apparmor_profile = line.text("apparmor");
+  if (line.has("process-label")) process.selinux_label = line.text("process-label");
+  if (line.has("no-new-privs")) process.no_new_privileges = line.on("no-new-privs");
+  for (const auto& name : line.list("cap")) {
+    auto& sets = *process.capabilities;
+    for (auto* set : {&sets.bounding, &sets.effective, &sets.permitted}) set->push_back(name);
+  }
+  process.console_size.reset();
+  return process;
+}
+
+Result<spec::Process> process_of(const CommandLine& line, const spec::RuntimeSpec& spec) {
+  std::string file = line.text("process");
+  if (file.empty()) return process_of_flags(line, spec.process);
+  TRY(std::string text, sys::read_file(file, kMaxProcess));
+  TRY(Json json, parse_json(text, {.max_bytes = kMaxProcess, .max_depth = 32}));
+  TRY(auto process, spec::parse_runtime_process(json));
+  // What an exec does not say of its cpus is as the container has it.
+  if (process.exec_cpu_affinity.initial.empty() && process.exec_cpu_affinity.final_cpus.empty())
+    process.exec_cpu_affinity = spec.process.exec_cpu_affinity;
+  if (!process.scheduler) process.scheduler = spec.process.scheduler;
+  if (!process.io_priority) process.io_priority = spec.process.io_priority;
+  return process;
+}
+
+Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpec& spec,
+                              spec::Process process) {
+  launch::ExecRequest request;
+  request.token = "exec";
+  request.process = std::move(process);
+  request.seccomp = spec.seccomp;
+  request.stdin_mode = launch::StdinMode::Open;
+  request.namespaces = spec.namespaces;
+  TRY(auto group, container.cgroup());
+  if (group)
+    for (const auto& [directory, controllers] : group->directories()) request.cgroups.push_back({directory});
+  TRY(auto host, launch::detect_host_facts());
+  return launch::plan_exec(request, host);
+}
+
+}  // namespace
+
+Result<int> exec(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, kExecFlags));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  TRY(auto container, Container::look(settings.root, id));
+  Status status = container.status();
+  if (status == Status::Stopped || status == Status::Creating)
+    return Error(Kind::WrongState, "cannot exec in a stopped container");
+  if (status == Status::Paused && !line.on("ignore-paused"))
+    return Error(Kind::WrongState, "cannot exec in a paused container (use --ignore-paused to override)");
+  TRY(auto spec, container.config());
+  TRY(auto process, process_of(line, spec));
+  bool terminal = process.terminal;
+  std::string console_socket = line.text("console-socket");
+  bool detached = line.on("detach");
+  if (terminal && detached && console_socket.empty())
+    return Error(Kind::InvalidArgument, "cannot allocate tty without --console-socket when detached");
+
+  TRY(auto exec_plan, plan(container, spec, std::move(process)));
+  TRY(auto init, container.init());
+  TRY(int64_t preserved, line.number("preserve-fds", 0));
+  launch::DirectRequest request{.inherited = inherited_descriptors(static_cast<unsigned>(preserved)),
+                                .container_init = init.get()};
+  TRY(auto child, launch::clone_process(exec_plan, std::move(request)));
+  sys::UniqueFd master;
+  launch::DirectCallbacks callbacks;
+  callbacks.console = [&](sys::UniqueFd fd) -> Result<void> {
+    if (!console_socket.empty()) return send_console(console_socket, fd.get());
+    master = std::move(fd);
+    return {};
+  };
+  launch::LaunchFailure failed;
+  if (auto running = launch::follow(child, callbacks, &failed); !running) {
+    settings.complaints.error(fmt::format("exec failed: {}", running.error().message()));
+    return kCannotExec;
+  }
+  CHECK(write_pid_file(line.text("pid-file"), child.pid));
+  if (detached) return 0;
+  Result<void> relayed =
+      master ? relay_terminal(master.get(), child.pidfd.get()) : relay_signals(child.pidfd.get());
+  if (!relayed) return std::move(relayed).error();
+  return exit_code_of(child.pidfd.get());
+}
+
+}  // namespace berth::runtime

@@ -1,0 +1,45 @@
+// Command lines as the callers of OCI runtimes write them: "--flag value", "--flag=value", "-f value", flags
+// before the arguments; the first word that is no flag ends them.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace berth::runtime {
+
+enum class FlagKind { Switch, Value, List };
+
+struct Flag {
+  std::string_view name;
+  FlagKind kind = FlagKind::Value;
+  char letter = 0;
+};
+
+class CommandLine {
+ public:
+  /// Takes the flags of `known` from the front of `words`. InvalidArgument: unknown flag, missing value.
+  static Result<CommandLine> parse(std::span<const std::string> words, std::span<const Flag> known);
+
+  bool has(std::string_view flag) const { return values_.contains(flag); }
+  /// A switch that is given and not "=false".
+  bool on(std::string_view flag) const;
+  /// The last value given; empty when none is.
+  std::string text(std::string_view flag) const;
+  std::vector<std::string> list(std::string_view flag) const;
+  /// A whole number; InvalidArgument names the flag.
+  Result<int64_t> number(std::string_view flag, int64_t fallback) const;
+  const std::vector<std::string>& arguments() const { return arguments_; }
+  /// The n-th argument; InvalidArgument says which one is missing.
+  Result<std::string> argument(size_t n, std::string_view what) const;
+
+ private:
+  std::map<std::string, std::vector<std::string>, std::less<>> values_;
+  std::vector<std::string> arguments_;
+};
+
+}  // namespace berth::runtime

@@ -1,0 +1,17 @@
+// The specification's resources as a group's limits.
+#pragma once
+
+#include "base/result.h"
+#include "spec/runtime.h"
+#include "sys/cgroup.h"
+
+namespace berth::runtime {
+
+/// `devices` included, as given.
+sys::CgroupLimits limits_of(const spec::Resources& resources);
+
+/// The group that a configuration asks for: cgroupsPath, or "/berth-runtime/<id>". InvalidArgument for the
+/// form of systemd's driver and for paths with "..".
+Result<std::string> group_path(const std::string& cgroups_path, const std::string& id);
+
+}  // namespace berth::runtime

@@ -1,0 +1,79 @@
+// start.
+#include <unistd.h>
+
+#include "apps/runtime/console.h"
+#include "apps/runtime/create.h"
+#include "apps/runtime/flags.h"
+#include "apps/runtime/hooks.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "launch/direct_launch.h"
+#include "sys/packet_socket.h"
+
+namespace berth::runtime {
+namespace {
+
+/// What a seccomp agent is told beside the descriptor.
+std::string listener_message(const Container& container, const spec::RuntimeSpec& spec) {
+  Json state = Json::parse(container.state_json(Status::Created, spec.annotations), nullptr, false);
+  Json message = {{"ociVersion", "1.3.0"},
+                  {"fds", {"seccompFd"}},
+                  {"pid", container.record().pid},
+                  {"metadata", spec.seccomp->listener_metadata},
+                  {"state", std::move(state)}};
+  return to_json(message);
+}
+
+Result<void> release(Container& container, const spec::RuntimeSpec& spec) {
+  launch::DirectProcess process{.pid = container.record().pid};
+  TRY(process.pidfd, container.init());
+  TRY(process.sync, sys::connect_packet_socket(container.start_socket()));
+  launch::DirectCallbacks callbacks;
+  callbacks.seccomp = [&](sys::UniqueFd listener) -> Result<void> {
+    if (spec.seccomp->listener_path.empty())
+      return Error(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
+    return send_with_descriptor(spec.seccomp->listener_path, listener_message(container, spec),
+                                listener.get());
+  };
+  auto running = launch::follow(process, callbacks);
+  if (!running) return std::move(running).error();
+  return {};
+}
+
+}  // namespace
+
+Result<void> start_container(const Settings& settings, Container& container, const spec::RuntimeSpec& spec) {
+  pid_t pid = container.record().pid;
+  CHECK(run_hooks(spec.hooks.start_container, "startContainer",
+                  container.state_json(Status::Created, spec.annotations), pid));
+  CHECK(release(container, spec));
+  ::unlink(container.start_socket().c_str());
+  auto done =
+      run_hooks(spec.hooks.poststart, "poststart", container.state_json(Status::Running, spec.annotations));
+  if (done) return {};
+  if (auto group = container.cgroup(); group && *group) (void)(*group)->kill_all();
+  (void)settings;
+  return done;
+}
+
+Result<int> start(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, {}));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  TRY(auto container, Container::open(settings.root, id));
+  switch (container.status()) {
+    case Status::Created:
+      break;
+    case Status::Stopped:
+      return Error(Kind::WrongState, "cannot start a container that has stopped");
+    case Status::Running:
+    case Status::Paused:
+      return Error(Kind::WrongState, "cannot start an already running container");
+    case Status::Creating:
+      return Error(Kind::WrongState, "cannot start a container that is being created");
+  }
+  TRY(auto spec, container.config());
+  CHECK(start_container(settings, container, spec));
+  return 0;
+}
+
+}  // namespace berth::runtime

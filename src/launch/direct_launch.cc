@@ -1,0 +1,212 @@
+// The creator's side of a process without a keeper.
+#include "launch/direct_launch.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "base/format.h"
+#include "launch/executor/executor.h"
+#include "launch/failure_text.h"
+#include "launch/step_report.h"
+#include "sys/kernel_call.h"
+#include "sys/mapped_tree.h"
+#include "sys/packet_socket.h"
+
+namespace berth::launch {
+namespace {
+
+namespace call = sys::call;
+
+Result<void> write_file(const std::string& path, std::string_view text) {
+  sys::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return Error::from_errno("open", path, errno);
+  if (::write(file.get(), text.data(), text.size()) < 0) return Error::from_errno("write", path, errno);
+  return {};
+}
+
+/// What has to be done to ourselves before the process is born.
+Result<void> enter_birthplace(const KeeperSetup& setup, int container_init) {
+  if (container_init >= 0) {
+    if (::setns(container_init, CLONE_NEWPID) != 0)
+      return Error::from_errno("join pid namespace", "of the container", errno);
+  } else if (!setup.pid_namespace.empty()) {
+    sys::UniqueFd fd(::open(setup.pid_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd || ::setns(fd.get(), CLONE_NEWPID) != 0)
+      return Error::from_errno("join namespace", std::string(setup.pid_namespace.view()), errno);
+  }
+  if (setup.time_offsets.empty()) return {};
+  if (::unshare(CLONE_NEWTIME) != 0) return Error::from_errno("unshare", "time namespace", errno);
+  return write_file("/proc/self/timens_offsets", setup.time_offsets.view());
+}
+
+Result<std::vector<sys::UniqueFd>> map_mounts(const LaunchPlan& plan) {
+  std::vector<sys::UniqueFd> mounts;
+  for (const MappedMount& mount : plan.mapped_mounts) {
+    TRY(auto users, sys::make_user_namespace(mount.uid_map, mount.gid_map));
+    auto depth = [](bool recursive) {
+      return recursive ? sys::TreeDepth::WithMountsBelow : sys::TreeDepth::MountAlone;
+    };
+    TRY(auto tree, sys::clone_mapped_tree(mount.source, depth(mount.recursive), users.get(),
+                                          depth(mount.maps_recursively)));
+    mounts.push_back(std::move(tree));
+  }
+  return mounts;
+}
+
+/// Kills it and waits until it has gone.
+void end_process(DirectProcess& process) {
+  call::send_signal(process.pidfd.get(), SIGKILL);
+  siginfo_t info{};
+  ::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), &info, WEXITED);
+  pollfd ended{process.pidfd.get(), POLLIN, 0};
+  ::poll(&ended, 1, -1);  // where it is not our child (start)
+}
+
+struct Message {
+  StepReport report;
+  size_t size = 0;
+  sys::UniqueFd fd;
+};
+
+/// The next thing that the process says; size 0: it has nothing more to say.
+Result<Message> receive(int sync) {
+  Message message;
+  iovec piece{&message.report, sizeof message.report};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr header{};
+  header.msg_iov = &piece;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t size = -1;
+  do size = ::recvmsg(sync, &header, MSG_CMSG_CLOEXEC);
+  while (size < 0 && errno == EINTR);
+  if (size < 0 && errno != ECONNRESET) return Error::from_errno("hear of the process", {}, errno);
+  message.size = size > 0 ? static_cast<size_t>(size) : 0;
+  if (const cmsghdr* first = CMSG_FIRSTHDR(&header); first != nullptr && first->cmsg_type == SCM_RIGHTS) {
+    int fd;
+    std::memcpy(&fd, CMSG_DATA(first), sizeof fd);
+    message.fd.reset(fd);
+  }
+  return message;
+}
+
+Error failure_of(const Message& message, LaunchFailure* details) {
+  notice::Failed failed;
+  failed.step = message.report.step;
+  failed.reason = static_cast<uint32_t>(message.report.reason);
+  failed.error = message.report.error;
+  std::string subject(message.report.subject,
+                      std::min<size_t>(message.report.subject_size, sizeof message.report.subject - 1));
+  failed.subject = Text(subject.c_str(), static_cast<uint32_t>(subject.size()));
+  LaunchFailure failure = describe_failure(failed);
+  if (details != nullptr) *details = failure;
+  return Error(Kind::Internal, failure.message);
+}
+
+Result<void> proceed(const DirectProcess& process) {
+  if (::send(process.sync.get(), "!", 1, MSG_NOSIGNAL) == 1) return {};
+  return Error::from_errno("speak to the process", {}, errno);
+}
+
+Result<void> map_users(const DirectProcess& process) {
+  std::string base = fmt::format("/proc/{}", process.pid);
+  CHECK(write_file(base + "/gid_map", process.gid_map));
+  return write_file(base + "/uid_map", process.uid_map);
+}
+
+}  // namespace
+
+Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest request) {
+  TRY(std::string encoded, encode_plan(plan));
+  TRY(auto mounts, map_mounts(plan));
+  std::vector<Executor::Descriptors::Filled> filled;
+  for (size_t i = 0; i < mounts.size(); ++i) filled.push_back({plan.mapped_mounts[i].slot, mounts[i].get()});
+  TRY(auto pair, sys::make_packet_pair());
+  CHECK(enter_birthplace(plan.setup, request.container_init));
+
+  Executor::Descriptors descriptors{.keeper = pair.second.get(),
+                                    .stdio = request.stdio,
+                                    .init = request.container_init,
+                                    .start_listener = request.start_listener.get(),
+                                    .outlives_creator = true,
+                                    .inherited = request.inherited,
+                                    .filled = filled.data(),
+                                    .filled_count = filled.size()};
+  clone_args arguments{};
+  int pidfd = -1;
+  arguments.flags = plan.setup.clone_flags | CLONE_PIDFD;
+  arguments.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  arguments.exit_signal = SIGCHLD;
+  sys::UniqueFd group;
+  if (!plan.setup.cgroup.empty()) {
+    group.reset(::open(plan.setup.cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!group) return Error::from_errno("open", std::string(plan.setup.cgroup.view()), errno);
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<uint64_t>(group.get());
+  }
+  long pid = call::raw(__NR_clone3, call::address(&arguments), sizeof arguments);
+  if (pid == 0) {
+    // What the caller ignores (SIGPIPE, as many do) is not what the container's programs expect.
+    for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+    become_process(descriptors, encoded);
+  }
+  if (pid < 0) return Error::from_errno("create namespaces", {}, static_cast<int>(-pid));
+  DirectProcess process{.pid = static_cast<pid_t>(pid),
+                        .pidfd = sys::UniqueFd(pidfd),
+                        .sync = std::move(pair.first),
+                        .uid_map = std::string(plan.setup.uid_map.view()),
+                        .gid_map = std::string(plan.setup.gid_map.view())};
+  return process;
+}
+
+Result<DirectPhase> follow(DirectProcess& process, const DirectCallbacks& callbacks, LaunchFailure* failure) {
+  bool executing = false;
+  auto stop = [&process](Error error) {
+    end_process(process);
+    return error;
+  };
+  while (true) {
+    auto message = receive(process.sync.get());
+    if (!message) return stop(std::move(message).error());
+    if (message->size == 0 && executing) return DirectPhase::Running;
+    if (message->size == 0) return stop(Error(Kind::Internal, "the process ended before it could start"));
+    Result<void> done;
+    switch (message->report.kind) {
+      case ProcessSays::MapUsers:
+        done = map_users(process);
+        if (done) done = proceed(process);
+        break;
+      case ProcessSays::Hooks:
+        if (callbacks.hooks) done = callbacks.hooks(process.pid);
+        if (done) done = proceed(process);
+        break;
+      case ProcessSays::Console:
+        if (callbacks.console) done = callbacks.console(std::move(message->fd));
+        break;
+      case ProcessSays::Listener:
+        if (callbacks.seccomp) done = callbacks.seccomp(std::move(message->fd));
+        break;
+      case ProcessSays::Ready:
+        return DirectPhase::Ready;
+      case ProcessSays::Executing:
+        executing = true;
+        break;
+      case ProcessSays::Failed:
+        return stop(failure_of(*message, failure));
+    }
+    if (!done) return stop(std::move(done).error());
+  }
+}
+
+}  // namespace berth::launch
