@@ -107,6 +107,7 @@ Outcome load(Context& context) {
   CO_TRY(auto platform, platform_parameter(context));
   BodySource source(context.loop(), context.exchange());
   JsonLines lines(context.exchange());
+  lines.answer_in_band();
   co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
 }
 
