@@ -172,11 +172,12 @@ Outcome create(Context& context) {
 }
 
 Outcome push(Context& context) {
-  CO_TRY(auto image, context.engine().images().find(context.capture()));
+  std::string name = context.capture();
+  if (std::string tag = context.text("tag"); !tag.empty()) name += ":" + tag;
+  CO_TRY(auto image, context.engine().images().find(name));
   co_return failure(
       Kind::Unsupported,
-      "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"",
-      context.capture());
+      "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"", name);
 }
 
 Outcome search(Context&) {
