@@ -1,6 +1,6 @@
-// RecentOutcomes: how containers ended that removed themselves (--rm) a moment ago. Clients that wait only after
-// the start (dockerode's run) would otherwise find nothing left to wait for: quick programs end, and berth removes
-// them, within a millisecond or two of their start.
+// RecentOutcomes: how containers ended that removed themselves (--rm) a moment ago. Clients that wait only
+// after the start (dockerode's run) would otherwise find nothing left to wait for: quick programs end, and
+// berth removes them, within a millisecond or two of their start.
 #pragma once
 
 #include <chrono>

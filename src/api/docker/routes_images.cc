@@ -177,7 +177,8 @@ Outcome push(Context& context) {
   CO_TRY(auto image, context.engine().images().find(name));
   co_return failure(
       Kind::Unsupported,
-      "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"", name);
+      "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"",
+      name);
 }
 
 Outcome search(Context&) {
