@@ -56,6 +56,11 @@ TEST(Json, RefusesDepthAndTrailingContent) {
   EXPECT_FALSE(json_int(object, "s"));
   EXPECT_FALSE(json_int(object, "big"));
   EXPECT_EQ(json_string(object, "missing", "d").value(), "d");
+  // As Go reads it: the exact name first, any case after that.
+  Json folded = parse_json(R"({"detachKeys": "ctrl-p", "TTY": true, "tty": false, "gone": null})").value();
+  EXPECT_EQ(json_string(folded, "DetachKeys").value(), "ctrl-p");
+  EXPECT_FALSE(json_bool(folded, "tty").value());
+  EXPECT_EQ(json_member(folded, "Gone"), nullptr);
 }
 
 TEST(Id, NamesFollowDockersGrammar) {

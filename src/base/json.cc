@@ -1,16 +1,17 @@
 // Bounded JSON parsing.
 #include "base/json.h"
 
+#include <algorithm>
+
 #include "base/format.h"
 
 namespace berth {
 namespace {
 
-const Json* find(const Json& object, std::string_view key) {
-  if (!object.is_object()) return nullptr;
-  auto it = object.find(key);
-  if (it == object.end() || it->is_null()) return nullptr;
-  return &*it;
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 Error wrong_type(std::string_view key, std::string_view expected) {
@@ -37,6 +38,15 @@ bool too_deep(std::string_view text, size_t limit) {
 
 }  // namespace
 
+const Json* json_member(const Json& object, std::string_view key) {
+  if (!object.is_object()) return nullptr;
+  auto it = object.find(key);
+  for (auto other = object.begin(); it == object.end() && other != object.end(); ++other) {
+    if (equals_ignoring_case(other.key(), key)) it = other;
+  }
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return failure(Kind::InvalidArgument, "JSON document of {} bytes is larger than the limit of {}",
@@ -60,14 +70,14 @@ std::string to_pretty_json(const Json& value, int indent) {
 }
 
 Result<std::string> json_string(const Json& object, std::string_view key, std::string fallback) {
-  const Json* value = find(object, key);
+  const Json* value = json_member(object, key);
   if (value == nullptr) return fallback;
   if (!value->is_string()) return wrong_type(key, "a string");
   return value->get<std::string>();
 }
 
 Result<int64_t> json_int(const Json& object, std::string_view key, int64_t fallback) {
-  const Json* value = find(object, key);
+  const Json* value = json_member(object, key);
   if (value == nullptr) return fallback;
   if (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX)
     return wrong_type(key, "a 64-bit integer");
@@ -83,14 +93,14 @@ Result<int64_t> json_int(const Json& object, std::string_view key, int64_t fallb
 }
 
 Result<bool> json_bool(const Json& object, std::string_view key, bool fallback) {
-  const Json* value = find(object, key);
+  const Json* value = json_member(object, key);
   if (value == nullptr) return fallback;
   if (!value->is_boolean()) return wrong_type(key, "a boolean");
   return value->get<bool>();
 }
 
 Result<std::vector<std::string>> json_strings(const Json& object, std::string_view key) {
-  const Json* value = find(object, key);
+  const Json* value = json_member(object, key);
   std::vector<std::string> strings;
   if (value == nullptr) return strings;
   if (!value->is_array()) return wrong_type(key, "a list of strings");
@@ -102,7 +112,7 @@ Result<std::vector<std::string>> json_strings(const Json& object, std::string_vi
 }
 
 Result<std::map<std::string, std::string>> json_string_map(const Json& object, std::string_view key) {
-  const Json* value = find(object, key);
+  const Json* value = json_member(object, key);
   std::map<std::string, std::string> strings;
   if (value == nullptr) return strings;
   if (!value->is_object()) return wrong_type(key, "an object of strings");

@@ -22,6 +22,10 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 std::string to_json(const Json& value);
 std::string to_pretty_json(const Json& value, int indent = 4);
 
+/// The member of this name, else one whose name differs in case alone, as Go's encoding/json finds it for
+/// dockerd (docker-py sends "detachKeys"). nullptr when missing or null, or when `object` is no object.
+const Json* json_member(const Json& object, std::string_view key);
+
 /// Typed reads from an object that came from outside: a missing or null key gives the default, a wrong type
 /// is InvalidArgument and names the key.
 Result<std::string> json_string(const Json& object, std::string_view key, std::string fallback = {});

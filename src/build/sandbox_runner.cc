@@ -107,6 +107,17 @@ Result<void> SandboxRunner::join_network(const StepRequest& request, Sandbox& sa
   return {};
 }
 
+Result<std::string> SandboxRunner::resolve_names(const StepRequest& request, const Sandbox& sandbox,
+                                                 bool has_ipv6) {
+  const bool has_names = sandbox.netns && services_.networks.needs_dns(request.id);
+  const auto view = request.network == StepNetwork::Host ? network::ResolverView::HostNamespace
+                    : has_names                          ? network::ResolverView::EmbeddedDns
+                                                         : network::ResolverView::OwnNamespace;
+  auto resolv = network::make_resolv_conf(network::read_host_resolv_conf(), {}, view, has_ipv6);
+  if (has_names) CHECK(services_.networks.serve_dns(request.id, sandbox.netns, resolv.upstream));
+  return std::move(resolv.text);
+}
+
 Result<void> SandboxRunner::write_files(const StepRequest& request, Sandbox& sandbox) {
   StepFiles& files = sandbox.files;
   const bool on_host = request.network == StepNetwork::Host;
@@ -129,14 +140,13 @@ Result<void> SandboxRunner::write_files(const StepRequest& request, Sandbox& san
       hosts_text =
           *own + (own->ends_with('\n') ? "" : "\n") + (request.extra_hosts.empty() ? "" : hosts_text);
   }
-  const auto view = on_host ? network::ResolverView::HostNamespace : network::ResolverView::OwnNamespace;
-  const auto resolv = network::make_resolv_conf(network::read_host_resolv_conf(), {}, view, has_ipv6);
+  TRY(auto resolv_conf, resolve_names(request, sandbox, has_ipv6));
   files.hosts = files.directory + "/hosts";
   files.hostname = files.directory + "/hostname";
   files.resolv_conf = files.directory + "/resolv.conf";
   CHECK(write_file(files.hosts, hosts_text, 0644, 0, 0));
   CHECK(write_file(files.hostname, request.id.substr(0, 12) + "\n", 0644, 0, 0));
-  CHECK(write_file(files.resolv_conf, resolv.text, 0644, 0, 0));
+  CHECK(write_file(files.resolv_conf, resolv_conf, 0644, 0, 0));
   for (const auto& mount : request.mounts) {
     const auto* file = std::get_if<FileMount>(&mount.source);
     if (file == nullptr) continue;

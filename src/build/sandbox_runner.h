@@ -44,6 +44,8 @@ class SandboxRunner : public StepRunner {
   struct Sandbox;
   std::string step_directory(const std::string& id) const;
   Result<void> join_network(const StepRequest& request, Sandbox& sandbox);
+  /// The step's resolv.conf; on a network with names they are answered to it.
+  Result<std::string> resolve_names(const StepRequest& request, const Sandbox& sandbox, bool has_ipv6);
   Result<void> write_files(const StepRequest& request, Sandbox& sandbox);
   Result<void> start(const StepRequest& request, Sandbox& sandbox);
   io::Task<Result<StepOutcome>> watch(Sandbox& sandbox, StepOutput& output, io::CancelToken cancel);

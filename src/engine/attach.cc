@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "engine/lifecycle.h"
 #include "engine/transitions.h"
+#include "io/peer_reading.h"
 
 namespace berth::engine {
 namespace {
@@ -80,6 +81,7 @@ io::Task<Result<void>> attach_client(Core& core, ContainerHandle container, Atta
     CO_TRY(keys, parse_detach_keys(attach.detach_keys));
   }
   if (attach.logs && container->record.host_config.log_config.type != "none") {
+    co_await io::until_read(core.loop, attach.socket.get());
     io::Task<Result<void>> replayed = replay(core, container->record.id, attach);
     CO_CHECK(co_await std::move(replayed));
   }

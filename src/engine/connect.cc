@@ -77,6 +77,8 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
       co_return std::move(attached).error();
     }
     container->run->endpoints.push_back(*attached);
+    if (auto served = serve_names(core_, record, *namespaces); !served)
+      log::warn("container {}: {}", record.short_id(), served.error().message());
     if (auto written = write_container_files(core_, record); !written)
       log::warn("{}", written.error().message());
     core_.save_state(record);

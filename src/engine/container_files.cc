@@ -41,6 +41,12 @@ Result<void> write_in_place(const std::string& path, std::string_view text) {
 
 }  // namespace
 
+network::DnsOptions dns_options(const ContainerRecord& record) {
+  return {.servers = record.host_config.dns,
+          .search = record.host_config.dns_search,
+          .options = record.host_config.dns_options};
+}
+
 Result<ContainerFiles> plan_files(const FileInputs& inputs) {
   const ContainerRecord& record = *inputs.record;
   bool has_ipv6 = false;
@@ -48,13 +54,11 @@ Result<ContainerFiles> plan_files(const FileInputs& inputs) {
   ContainerFiles files;
   files.hostname = record.config.hostname + "\n";
   TRY(files.hosts, plan_hosts(inputs, has_ipv6));
-  network::DnsOptions dns{.servers = record.host_config.dns,
-                          .search = record.host_config.dns_search,
-                          .options = record.host_config.dns_options};
   network::ResolverView view = inputs.host_network           ? network::ResolverView::HostNamespace
                                : inputs.user_defined_network ? network::ResolverView::EmbeddedDns
                                                              : network::ResolverView::OwnNamespace;
-  files.resolv_conf = network::make_resolv_conf(inputs.host_resolv_conf, dns, view, has_ipv6).text;
+  files.resolv_conf =
+      network::make_resolv_conf(inputs.host_resolv_conf, dns_options(record), view, has_ipv6).text;
   return files;
 }
 

@@ -29,6 +29,9 @@ struct FileInputs {
   std::optional<sys::IpAddress> host_gateway;
 };
 
+/// What the container's options say about name resolution.
+network::DnsOptions dns_options(const ContainerRecord& record);
+
 /// Pure. InvalidArgument for a malformed --add-host.
 Result<ContainerFiles> plan_files(const FileInputs& inputs);
 

@@ -81,10 +81,26 @@ Result<const network::EndpointRecord*> attach_one(Core& core, ContainerRecord& r
   }
   fill_endpoint(record.endpoints.at(request.network), *endpoint);
   if (auto network = core.network->find(endpoint->network_id); network) {
-    record.endpoints.at(request.network).network_id = (*network)->id;
+    spec::EndpointSettings& settings = record.endpoints.at(request.network);
+    settings.network_id = (*network)->id;
+    if ((*network)->has_names()) settings.dns_names = dns_names(record, settings);
     publish_network(core, **network, "connect", record.id);
   }
   return endpoint;
+}
+
+/// The endpoints' links: alias -> name. What does not exist yet is taken for a name.
+Result<network::DnsLinks> dns_links(const Core& core, const ContainerRecord& record) {
+  network::DnsLinks links;
+  for (const auto& [network, settings] : record.endpoints) {
+    for (const std::string& text : settings.links) {
+      TRY(auto link, parse_link(text));
+      auto other = core.containers.find(link.container);
+      std::string name = other ? (*other)->record.name : link.container;
+      links[network::dns_name_of(link.alias)] = network::dns_name_of(name);
+    }
+  }
+  return links;
 }
 
 }  // namespace
@@ -102,6 +118,13 @@ std::vector<std::string> dns_aliases(const ContainerRecord& record, const spec::
       aliases.push_back(name);
   }
   return aliases;
+}
+
+std::vector<std::string> dns_names(const ContainerRecord& record, const spec::EndpointSettings& settings) {
+  std::vector<std::string> names = dns_aliases(record, settings);
+  std::erase(names, record.name);
+  names.insert(names.begin(), record.name);
+  return names;
 }
 
 void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint) {
@@ -185,6 +208,14 @@ network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
   return all;
 }
 
+Result<void> serve_names(Core& core, const ContainerRecord& record, const sys::NetworkNamespace& netns) {
+  if (!core.network->needs_dns(record.id)) return {};
+  TRY(auto links, dns_links(core, record));
+  auto resolver = network::make_resolv_conf(network::read_host_resolv_conf(), dns_options(record),
+                                            network::ResolverView::EmbeddedDns, false);
+  return core.network->serve_dns(record.id, netns, resolver.upstream, std::move(links));
+}
+
 Result<void> write_container_files(Core& core, ContainerRecord& record) {
   NetworkPlace place = network_place(record.host_config);
   if (place == NetworkPlace::Container) return {};  // those of the other container are mounted
@@ -195,9 +226,7 @@ Result<void> write_container_files(Core& core, ContainerRecord& record) {
                     .host_resolv_conf = network::read_host_resolv_conf()};
   for (const auto& [name, settings] : record.endpoints) {
     auto network = core.network->find(name);
-    bool user_defined =
-        network && (*network)->driver == network::NetworkDriver::Bridge && !(*network)->predefined;
-    inputs.user_defined_network = inputs.user_defined_network || user_defined;
+    if (network && (*network)->has_names()) inputs.user_defined_network = true;
   }
   if (inputs.host_network) {
     if (auto hosts = sys::read_file("/etc/hosts", 1 << 20)) inputs.host_hosts = std::move(*hosts);

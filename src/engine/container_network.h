@@ -33,8 +33,15 @@ network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
 /// Writes the files of /etc for the record's present addresses.
 Result<void> write_container_files(Core& core, ContainerRecord& record);
 
+/// Answers names at 127.0.0.11 in the container's namespace, where it is on a user-defined network; replaces
+/// what answered before. Call it when networks are joined, and for what already runs when the engine starts.
+Result<void> serve_names(Core& core, const ContainerRecord& record, const sys::NetworkNamespace& netns);
+
 /// The names the embedded DNS answers for, besides the container's own.
 std::vector<std::string> dns_aliases(const ContainerRecord& record, const spec::EndpointSettings& settings);
+
+/// All of them, the container's own first: DNSNames of an endpoint on a user-defined network.
+std::vector<std::string> dns_names(const ContainerRecord& record, const spec::EndpointSettings& settings);
 
 void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint);
 void clear_endpoint(spec::EndpointSettings& settings);

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "engine/container_table.h"
 #include "engine/engine.h"
+#include "engine/recent_outcomes.h"
 #include "engine/record_store.h"
 #include "io/event_loop.h"
 #include "io/sync.h"
@@ -74,6 +75,7 @@ class Core {
   EventLog events;
 
   ContainerTable containers;
+  RecentOutcomes recent_outcomes;
   std::map<std::string, VolumeRecord, std::less<>> volumes;
   std::map<std::string, std::shared_ptr<Exec>, std::less<>> execs;
   /// Held while images are removed; create takes it, so that no image goes while a container is made of it.

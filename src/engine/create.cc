@@ -263,8 +263,13 @@ io::Task<Result<void>> rename_container(Core& core, ContainerHandle container, s
   }
   CO_CHECK(core.containers.take_name(new_name, record.id));
   std::string old_name = std::exchange(record.name, new_name);
+  auto old_endpoints = record.endpoints;
+  for (auto& [network, settings] : record.endpoints) {
+    if (!settings.dns_names.empty()) settings.dns_names = dns_names(record, settings);
+  }
   if (auto saved = core.records->save_definition(record); !saved) {
     record.name = old_name;
+    record.endpoints = std::move(old_endpoints);
     core.containers.release_name(new_name);
     co_return std::move(saved).error();
   }

@@ -104,7 +104,10 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
   bool forget = record.host_config.auto_remove && !delay;
   if (!forget) core.save_state(record);
   settle_waits(*container, WaitCondition::NextExit, {.status_code = ended.exit_code});
-  if (forget) forget_container(core, container, RemoveVolumes::Yes);
+  if (forget) {
+    core.recent_outcomes.add(record.id, {.status_code = ended.exit_code}, std::chrono::steady_clock::now());
+    forget_container(core, container, RemoveVolumes::Yes);
+  }
   if (delay) core.tasks.spawn(restart_later(core, container, *delay, container->generation));
 }
 

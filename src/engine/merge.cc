@@ -73,7 +73,8 @@ void fill_defaults(spec::HostConfig& host) {
   if (host.log_config.type.empty()) host.log_config.type = "json-file";
   if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
   if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
-  if (host.runtime.empty()) host.runtime = "berth";
+  // docker's name for the runtime that it has by default, which clients compare.
+  if (host.runtime.empty()) host.runtime = "runc";
 }
 
 std::vector<std::string> command_line(const spec::ContainerConfig& config) {

@@ -229,8 +229,10 @@ class MountSet {
 Result<void> add_volumes_from(const spec::HostConfig& host, const MountSources& sources, MountSet& mounts) {
   for (const std::string& text : host.volumes_from) {
     TRY(auto from, parse_volumes_from(text));
-    TRY(auto theirs, sources.volumes_of(from.container));
-    for (MountPoint mount : theirs) {
+    auto theirs = sources.volumes_of(from.container);
+    // Not NotFound: that would tell a client that the image is missing, and have it pulled.
+    if (!theirs) return Error(Kind::InvalidArgument, theirs.error().message());
+    for (MountPoint mount : *theirs) {
       if (mount.type == spec::MountType::Tmpfs) continue;
       if (parse_mode(from.mode).read_only) mount.read_write = false;
       mount.no_copy = false;

@@ -131,7 +131,7 @@ TEST_F(ResolveMounts, VolumesFromAreReplacedByOnesOwn) {
   EXPECT_FALSE(mounts->at(0).read_write);
   EXPECT_EQ(mounts->at(1).source, "/mine");
   host.volumes_from = {"missing"};
-  EXPECT_EQ(resolve_mounts(config, host, sources()).error().kind(), Kind::NotFound);
+  EXPECT_EQ(resolve_mounts(config, host, sources()).error().kind(), Kind::InvalidArgument);
 }
 
 TEST_F(ResolveMounts, TheSamePlaceTwiceIsRefused) {

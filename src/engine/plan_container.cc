@@ -138,13 +138,9 @@ Result<void> plan_devices(const ContainerRecord& record, spec::RuntimeSpec& spec
   }
   for (const spec::DeviceMapping& mapping : resources.devices) {
     std::string inside = mapping.path_in_container.empty() ? mapping.path_on_host : mapping.path_in_container;
-    auto devices = launch::devices_from_host(mapping.path_on_host, inside);
-    if (!devices) {
-      return std::move(devices).error().in("error gathering device information while adding custom device",
-                                           "\"" + mapping.path_on_host + "\"");
-    }
+    TRY(auto devices, launch::devices_from_host(mapping.path_on_host, inside));
     std::string access = mapping.cgroup_permissions.empty() ? "rwm" : mapping.cgroup_permissions;
-    for (spec::Device& device : *devices) {
+    for (spec::Device& device : devices) {
       if (!record.host_config.privileged) {
         spec.resources.devices.push_back({true, device.type, device.major, device.minor, access});
       }

@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/recovery_plan.h"
 #include "engine/transitions.h"
@@ -115,6 +116,14 @@ void adopt_execs(Core& core, Container& container, const std::vector<ExecRecord>
   }
 }
 
+/// Answers names again: the sockets in the container's namespace went with the daemon before.
+void resume_names(Core& core, const ContainerRecord& record) {
+  if (!core.network->needs_dns(record.id)) return;
+  auto netns = sys::NetworkNamespace::open(fmt::format("/proc/{}/ns/net", record.state.pid).c_str());
+  Result<void> served = netns ? serve_names(core, record, *netns) : Result<void>(std::move(netns).error());
+  if (!served) log::warn("container {}: {}", record.short_id(), served.error().message());
+}
+
 void note_started(Container& container, const launch::KeeperState& keeper) {
   ContainerState& state = container.record.state;
   bool known = state.status == Status::Running || state.status == Status::Paused;
@@ -155,6 +164,7 @@ struct Repairer {
       HealthStatus health = container()->record.state.health.status;
       note_started(*container(), state);
       run.settled.set();
+      resume_names(core, container()->record);
       start_health_checks(core, container());
       if (container()->record.state.health.status != HealthStatus::None && health != HealthStatus::None) {
         container()->record.state.health.status = health;

@@ -30,8 +30,8 @@ io::Task<void> collect_trash(Core& core) {
   core.collecting_trash = false;
 }
 
-Result<void> remove_link(Core& core, Container& container, std::string_view reference) {
-  // "/parent/alias": the link of another container to this one.
+/// "/parent/alias": the link of one container to another.
+Result<void> remove_link(Core& core, std::string_view reference) {
   std::string path(reference.starts_with('/') ? reference.substr(1) : reference);
   size_t slash = path.find('/');
   if (slash == std::string::npos) {
@@ -45,7 +45,6 @@ Result<void> remove_link(Core& core, Container& container, std::string_view refe
     auto link = parse_link(text);
     return link && link->alias == alias;
   });
-  (void)container;
   core.save_definition((*parent)->record);
   return {};
 }
@@ -76,7 +75,6 @@ io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, s
                                         RemoveContainer options) {
   ContainerRecord& record = container->record;
   if (container->removed) co_return Result<void>();
-  if (options.link) co_return remove_link(core, *container, reference);
   bool force = options.force == Force::Yes;
   CO_CHECK(may_remove(record, reference, force));
   if (container->removing) {
@@ -103,6 +101,7 @@ io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, s
 }
 
 io::Task<Result<void>> Containers::remove(std::string reference, RemoveContainer options) {
+  if (options.link) co_return remove_link(core_, reference);
   CO_TRY(auto container, core_.containers.find(reference));
   io::Task<Result<void>> remove = remove_container(core_, container, std::move(reference), options);
   co_return co_await core_.run_to_end(std::move(remove));

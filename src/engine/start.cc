@@ -98,6 +98,7 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   }
   TRY(run.endpoints, attach_networks(core, record, netns));
   CHECK(write_container_files(core, record));
+  if (netns) CHECK(serve_names(core, record, netns));
   return netns;
 }
 

@@ -235,9 +235,14 @@ io::Task<Result<void>> Containers::unpause(std::string reference) {
 }
 
 Result<std::unique_ptr<ExitWaiter>> Containers::wait(std::string_view reference, WaitCondition condition) {
-  TRY(auto container, core_.containers.find(reference));
   auto state = std::make_shared<WaitState>();
   state->condition = condition;
+  if (auto recent = core_.recent_outcomes.find(reference, std::chrono::steady_clock::now())) {
+    state->outcome = *recent;
+    state->done.set();
+    return std::unique_ptr<ExitWaiter>(std::make_unique<Waiter>(std::move(state)));
+  }
+  TRY(auto container, core_.containers.find(reference));
   bool over = condition == WaitCondition::NotRunning && !is_alive(container->record.state.status);
   if (over) {
     state->outcome = WaitOutcome{.status_code = container->record.state.exit_code};

@@ -108,8 +108,8 @@ io::Task<SystemInfo> System::info() {
   info.log_drivers = {"json-file", "local", "none"};
   info.volume_drivers = {"local"};
   info.network_drivers = {"bridge", "host", "null"};
-  info.runtimes = {"berth"};
-  info.default_runtime = "berth";
+  info.runtimes = {"berth", "runc"};
+  info.default_runtime = "runc";
   const std::string& log_driver = core_.options.default_log.type;
   info.logging_driver = log_driver.empty() ? "json-file" : log_driver;
   info.init_binary = "berth-keeper";

@@ -186,9 +186,7 @@ Result<void> validate_name(std::string_view name) {
 Result<void> validate_log_config(const spec::LogConfig& config) {
   constexpr std::array<std::string_view, 4> drivers = {"", "json-file", "local", "none"};
   if (std::find(drivers.begin(), drivers.end(), config.type) == drivers.end()) {
-    return failure(Kind::InvalidArgument,
-                   "logger: no log driver named '{}' is registered: berth has json-file, local and none",
-                   config.type);
+    return failure(Kind::InvalidArgument, "logger: no log driver named '{}' is registered", config.type);
   }
   constexpr std::array<std::string_view, 9> options = {
       "max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"};

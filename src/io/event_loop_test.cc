@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <thread>
 
 #include "io/byte_pipe.h"
 #include "io/cancel.h"
+#include "io/peer_reading.h"
 #include "io/sync.h"
 #include "io/task_group.h"
 #include "sys/fd.h"
@@ -284,6 +286,24 @@ TEST(BytePipe, AReaderThatLeavesEndsTheWriter) {
   std::thread worker([&] { pipe.close_reading(); });
   EXPECT_FALSE(loop.run_until_complete(feed(pipe)));
   worker.join();
+}
+
+TEST(PeerReading, WaitsUntilTheOtherSideHasRead) {
+  EventLoop loop;
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  sys::UniqueFd ours(ends[0]);
+  sys::UniqueFd theirs(ends[1]);
+  ASSERT_EQ(::write(ours.get(), "head", 4), 4);
+  std::thread reader([&] {
+    char bytes[8];
+    EXPECT_EQ(::read(theirs.get(), bytes, sizeof bytes), 4);
+  });
+  loop.run_until_complete(until_read(loop, ours.get()));
+  reader.join();
+  // Who never reads is not waited for without end.
+  ASSERT_EQ(::write(ours.get(), "head", 4), 4);
+  loop.run_until_complete(until_read(loop, ours.get()));
 }
 
 Task<int> sum_queue(Queue<int>& queue) {

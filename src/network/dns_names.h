@@ -25,6 +25,11 @@ struct DnsNetwork {
   std::vector<DnsEndpoint> endpoints;
 };
 
+/// Names that one container alone knows (--link), lower case: alias -> a name of the container meant.
+using DnsLinks = std::map<std::string, std::string, std::less<>>;
+
+/// A name as it is compared: lower case.
+std::string dns_name_of(std::string_view text);
 /// The names of an endpoint: container name, aliases, short id.
 DnsEndpoint dns_endpoint_of(const EndpointRecord& endpoint);
 
@@ -43,6 +48,6 @@ struct DnsDecision {
 /// `networks` are those that the asking container is on. Names match alone ("web") and with their network's
 /// name behind ("web.mynet"). Without a way out nothing is forwarded.
 DnsDecision decide_dns(const DnsQuestion& question, const std::vector<const DnsNetwork*>& networks,
-                       bool has_way_out);
+                       bool has_way_out, const DnsLinks& links = {});
 
 }  // namespace berth::network

@@ -99,6 +99,7 @@ struct DnsServer::State {
   struct Container {
     std::vector<std::string> networks;
     std::vector<Upstream> upstream;
+    DnsLinks links;
     UniqueFd udp;
     UniqueFd tcp;
     uint64_t udp_id = 0;
@@ -188,7 +189,7 @@ std::optional<std::string> DnsServer::State::answer(const Container& container, 
     if (found != networks.end()) known.push_back(&found->second);
     has_way_out |= found == networks.end() || !found->second.internal;
   }
-  DnsDecision decision = decide_dns(*question, known, has_way_out);
+  DnsDecision decision = decide_dns(*question, known, has_way_out, container.links);
   if (decision.act == DnsDecision::Act::Forward) return std::nullopt;
   if (decision.act == DnsDecision::Act::Refuse) return make_dns_failure(query, DnsCode::ServerFailure);
   // Several containers with one alias share the load.
@@ -434,8 +435,8 @@ void DnsServer::set_network(const std::string& network_id, DnsNetwork network) {
 }
 
 Result<void> DnsServer::serve(const std::string& container_id, const sys::NetworkNamespace& netns,
-                              std::vector<std::string> network_ids,
-                              const std::vector<std::string>& upstream) {
+                              std::vector<std::string> network_ids, const std::vector<std::string>& upstream,
+                              DnsLinks links) {
   TRY(DnsSockets sockets, open_dns_sockets(netns));
   std::lock_guard lock(state_->mutex);
   if (!state_->epoll || !state_->wake)
@@ -443,6 +444,7 @@ Result<void> DnsServer::serve(const std::string& container_id, const sys::Networ
   state_->remove_container(container_id);
   State::Container container;
   container.networks = std::move(network_ids);
+  container.links = std::move(links);
   for (const auto& server : upstream) {
     if (container.upstream.size() == kMaxUpstream) break;
     if (auto parsed = parse_upstream(server)) container.upstream.push_back(*parsed);

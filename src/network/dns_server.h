@@ -32,8 +32,10 @@ class DnsServer {
   void set_network(const std::string& network_id, DnsNetwork network);
   /// Listens inside `netns` for a container on the given networks. `upstream` are addresses, a zone allowed
   /// ("fe80::1%eth0"); what is no address is left out. Replaces an earlier call for the same container.
+  /// `links` are names for this container alone.
   Result<void> serve(const std::string& container_id, const sys::NetworkNamespace& netns,
-                     std::vector<std::string> network_ids, const std::vector<std::string>& upstream);
+                     std::vector<std::string> network_ids, const std::vector<std::string>& upstream,
+                     DnsLinks links);
   /// The container joined or left networks.
   void set_container_networks(const std::string& container_id, std::vector<std::string> network_ids);
   /// Closes the container's sockets.

@@ -24,10 +24,11 @@ bool is_link_name(std::string_view name) {
                      [](unsigned char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%'; });
 }
 
+/// Spaces within are docker's way too ("my network").
 bool is_network_name(std::string_view name) {
-  return !name.empty() && name.size() <= 255 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
-    return c > ' ' && c != 0x7f && c != '/';
-  });
+  if (name.empty() || name.size() > 255 || name.front() == ' ' || name.back() == ' ') return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return c >= ' ' && c != 0x7f && c != '/'; });
 }
 
 std::vector<IpPrefix> used_prefixes(const Surroundings& surroundings) {

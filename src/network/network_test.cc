@@ -160,6 +160,7 @@ TEST(PlanNetwork, RefusesInDockersWords) {
   EXPECT_EQ(refused({.name = "x", .driver = "host"}), "only one instance of \"host\" network is allowed");
   EXPECT_THAT(refused({.name = "x", .driver = "overlay"}), HasSubstr("plugin not found"));
   EXPECT_THAT(refused({.name = ""}), HasSubstr("invalid network name"));
+  EXPECT_THAT(refused({.name = " x"}), HasSubstr("invalid network name"));
   EXPECT_THAT(refused(with_pool({.subnet = prefix("10.0.0.1/24")})),
               HasSubstr("invalid subnet 10.0.0.1/24: it should be 10.0.0.0/24"));
   EXPECT_THAT(refused(with_pool({.subnet = prefix("10.0.0.0/24"), .gateway = ip("10.0.1.1")})),
@@ -347,6 +348,22 @@ TEST(DnsMessage, ReverseNames) {
 
 DnsDecision decide(std::string_view name, DnsType type, const DnsNetwork& network, bool has_way_out = true) {
   return decide_dns(*parse_dns_query(dns_query(name, type)), {&network}, has_way_out);
+}
+
+TEST(DnsNames, LinksAreNamesForOneContainer) {
+  EndpointRecord endpoint;
+  endpoint.container_name = "project-db-1";
+  endpoint.ipv4 = prefix("172.18.0.2/16");
+  DnsNetwork network{"mynet", false, {dns_endpoint_of(endpoint)}};
+  DnsLinks links = {{"db", "project-db-1"}, {"gone", "nobody"}};
+  auto linked = [&](std::string_view name) {
+    return decide_dns(*parse_dns_query(dns_query(name, DnsType::A)), {&network}, true, links);
+  };
+  for (const char* name : {"db", "DB", "db.mynet", "project-db-1"}) {
+    EXPECT_THAT(linked(name).answer.addresses, ElementsAre(ip("172.18.0.2"))) << name;
+  }
+  EXPECT_EQ(linked("gone").act, DnsDecision::Act::Forward);
+  EXPECT_EQ(decide("db", DnsType::A, network).act, DnsDecision::Act::Forward);
 }
 
 TEST(DnsNames, ContainersAnswerByNameAliasAndShortId) {

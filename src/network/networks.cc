@@ -232,8 +232,9 @@ bool Networks::needs_dns(std::string_view container_id) const {
 }
 
 Result<void> Networks::serve_dns(std::string_view container_id, const sys::NetworkNamespace& netns,
-                                 const std::vector<std::string>& upstream) {
-  return state_->dns.serve(std::string(container_id), netns, state_->networks_of(container_id), upstream);
+                                 const std::vector<std::string>& upstream, DnsLinks links) {
+  return state_->dns.serve(std::string(container_id), netns, state_->networks_of(container_id), upstream,
+                           std::move(links));
 }
 
 Result<sys::LinkStatistics> Networks::statistics(std::string_view endpoint_id) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "network/dns_names.h"
 #include "network/records.h"
 #include "sys/netlink.h"
 #include "sys/netns.h"
@@ -133,9 +134,10 @@ class Networks {
   bool needs_dns(std::string_view container_id) const;
   /// Starts answering inside the container's namespace (about 300 us). Call it when needs_dns(): after the
   /// container's networks are attached, and for each running container after recover(). `upstream` is
-  /// ResolvConf::upstream. Ends by itself when the container leaves its last user-defined network.
+  /// ResolvConf::upstream, `links` are names for this container alone. Replaces an earlier call. Ends by
+  /// itself when the container leaves its last user-defined network.
   Result<void> serve_dns(std::string_view container_id, const sys::NetworkNamespace& netns,
-                         const std::vector<std::string>& upstream);
+                         const std::vector<std::string>& upstream, DnsLinks links = {});
 
   /// Counters as seen from inside the container.
   Result<sys::LinkStatistics> statistics(std::string_view endpoint_id);

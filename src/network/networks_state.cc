@@ -340,8 +340,7 @@ void Networks::State::forget_flows(const EndpointRecord& endpoint) {
 
 bool Networks::State::has_names(const std::string& network_id) const {
   auto found = networks.find(network_id);
-  return found != networks.end() && found->second.driver == NetworkDriver::Bridge &&
-         !found->second.predefined;
+  return found != networks.end() && found->second.has_names();
 }
 
 void Networks::State::update_names(const std::string& network_id) {

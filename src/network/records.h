@@ -49,6 +49,8 @@ struct NetworkRecord {
   std::map<std::string, std::string> labels;
   std::string bridge;  ///< link name; empty for host and none
 
+  /// Whether its containers find each other by name: user-defined networks have the embedded DNS.
+  bool has_names() const { return driver == NetworkDriver::Bridge && !predefined; }
   /// The pool of a family, or nullptr.
   const IpamPool* pool(IpFamily family) const;
 };

@@ -83,11 +83,7 @@ class ObjectReader {
     field = std::move(*parsed);
   }
 
-  const Json* find(std::string_view key) const {
-    if (!object_.is_object()) return nullptr;
-    auto it = object_.find(key);
-    return it == object_.end() || it->is_null() ? nullptr : &*it;
-  }
+  const Json* find(std::string_view key) const { return json_member(object_, key); }
   void fail(Error error) {
     if (!error_) error_ = std::move(error);
   }

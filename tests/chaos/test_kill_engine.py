@@ -45,6 +45,14 @@ class Survival(ChaosCase):
                     left, right = left[key], right[key]
                 self.assertEqual(left, right, (name, part))
 
+    def test_names_are_answered_again(self):
+        self.ok("network", "create", "survivors")
+        self.addCleanup(self.engine, "network", "rm", "survivors")
+        web, asker = (self.start("sleep", "600", flags=("--network", "survivors")) for _ in range(2))
+        address = self.engine.inspect(web)["NetworkSettings"]["Networks"]["survivors"]["IPAddress"]
+        self.crash()
+        self.assertIn(address, self.ok("exec", asker, "nslookup", web).out)
+
     def test_no_log_line_is_lost_over_many_crashes(self):
         name = self.start("sh", "-c", "trap 'exit 0' TERM; exec probe forever 60", flags=("--log-opt", "max-size=1g"))
         for _ in range(6):

@@ -156,3 +156,54 @@ class DockerPy(EngineCase):
                                                     volumes={"py-volume": {"bind": "/v", "mode": "rw"}}), b"kept\n")
         volume.remove()
         self.assertIn("bridge", [network.name for network in self.client.networks.list()])
+
+    def test_names_on_a_network_of_ones_own(self):
+        network = self.client.networks.create("py network")
+        self.addCleanup(network.remove)
+        web = self.container("sleep", "60", network="py network", name=self.name())
+        asker = self.container("sleep", "60")
+        network.connect(asker, links=[(web.name, "db")])
+        self.assertEqual(asker.exec_run(["nslookup", "db"]).exit_code, 0)
+
+    def test_the_log_of_a_container_that_has_ended(self):
+        container = self.container("echo", "hello")
+        container.wait()
+        for _ in range(10):
+            self.assertEqual(container.attach(logs=True, stream=False), b"hello\n")
+
+    def test_detach_keys_of_an_exec(self):
+        container = self.container("sleep", "60")
+        made = self.client.api.exec_create(container.id, "cat", stdin=True, tty=True, detach_keys="ctrl-a,b")
+        stream = self.client.api.exec_start(made, tty=True, socket=True)
+        try:
+            stream._sock.settimeout(20)
+            stream._sock.sendall(b"\x01b")
+            while stream._sock.recv(1000):
+                pass
+        finally:
+            stream.close()
+        # Detached, perhaps before the engine has heard of the start.
+        eventually(lambda: self.client.api.exec_inspect(made)["Running"], "the program goes on without its client")
+        self.assertIsNone(self.client.api.exec_inspect(made)["ExitCode"])
+
+    def test_links_are_removed(self):
+        database = self.container("sleep", "60", name=self.name())
+        web = self.container("sleep", "60", name=self.name(), links={database.name: "db"})
+        self.client.api.remove_container(f"{web.name}/db", link=True)
+        web.reload()
+        self.assertFalse(web.attrs["HostConfig"]["Links"])
+        self.assertEqual((web.status, database.name), ("running", database.name))
+
+    def test_errors_as_docker_has_them(self):
+        with self.assertRaises(docker.errors.ImageLoadError):
+            self.client.images.load(b"abc")
+        with self.assertRaises(docker.errors.APIError) as raised:
+            self.client.containers.create(IMAGE, log_config=docker.types.LogConfig(type="asdf"))
+        self.assertEqual(raised.exception.explanation, "logger: no log driver named 'asdf' is registered")
+        with self.assertRaises(docker.errors.APIError) as raised:
+            self.client.containers.create(IMAGE, volumes_from=["no-such-container"])
+        self.assertEqual(raised.exception.status_code, 400)
+
+    def test_the_runtime_is_dockers_by_name(self):
+        self.assertEqual(self.container("true").attrs["HostConfig"]["Runtime"], "runc")
+        self.assertIn("runc", self.client.info()["Runtimes"])

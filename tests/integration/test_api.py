@@ -149,6 +149,11 @@ class Errors(ApiCase):
         answer = self.api.post("/containers/create", b'{"Image":"x"}', headers={"Content-Type": "text/plain"})
         self.assertIn(answer.status, (400, 415))
 
+    def test_fields_in_any_case(self):
+        identifier = self.create("true", LABELS={"a": "b"}, hostConfig={"memory": 32 << 20})
+        shown = self.api.get(f"/containers/{identifier}/json").json()
+        self.assertEqual((shown["Config"]["Labels"]["a"], shown["HostConfig"]["Memory"]), ("b", 32 << 20))
+
     def test_unknown_fields_are_ignored(self):
         self.create(NoSuchField={"a": [1, 2]}, HostConfig={"AlsoUnknown": True})
 
@@ -237,6 +242,14 @@ class Wait(ApiCase):
         connection.close()
         removed.close()
 
+    def test_after_the_start_of_a_quick_program_that_is_removed(self):
+        self.only_berth("it takes long to remove a container")
+        identifier = self.create("sh", "-c", "exit 9", HostConfig={"AutoRemove": True})
+        self.api.post(f"/containers/{identifier}/start")
+        eventually(lambda: self.api.get(f"/containers/{identifier}/json").status == 404, "it is gone", every=0.001)
+        answer = self.api.post(f"/containers/{identifier}/wait")  # as dockerode's run does
+        self.assertEqual((answer.status, answer.json()["StatusCode"]), (200, 9))
+
     def test_auto_remove_answers_removed(self):
         identifier = self.create("sh", "-c", "exit 8", HostConfig={"AutoRemove": True})
         connection, answer = self.api.stream("POST", f"/containers/{identifier}/wait?condition=removed")
@@ -285,6 +298,27 @@ class Hijack(ApiCase):
             self.assertEqual(stream.status, 101)
             stream.half_close()
             self.assertEqual(stream.frames(), {1: b"early bytes"})
+
+    def test_a_body_of_the_attach_request_is_no_input(self):
+        identifier = self.create("cat", OpenStdin=True, StdinOnce=True)
+        target = f"/containers/{identifier}/attach?stream=1&stdin=1&stdout=1"
+        with self.api.hijack(target, {"stream": True, "stdin": True}) as stream:  # as dockerode sends it
+            self.api.post(f"/containers/{identifier}/start")
+            stream.send(b"typed")
+            stream.half_close()
+            self.assertEqual(stream.frames(), {1: b"typed"})
+
+    def test_output_comes_after_the_head_has_been_read(self):
+        self.only_berth("it is slow enough for that to be so")
+        identifier = self.started("sh", "-c", "echo logged; exec sleep 600")
+        eventually(lambda: b"logged" in self.api.get(f"/containers/{identifier}/logs?stdout=1").body, "the line is in the log")
+        for _ in range(10):
+            made = self.api.post(f"/containers/{identifier}/exec", {"Cmd": ["echo", "quick"], "AttachStdout": True})
+            for target, body, text in ((f"/exec/{made.json()['Id']}/start", {}, b"quick\n"),
+                                       (f"/containers/{identifier}/attach?logs=1&stdout=1", None, b"logged\n")):
+                with self.api.hijack(target, body) as stream:
+                    self.assertEqual(stream.pending, b"")  # docker-py drops what comes with the head
+                    self.assertEqual(stream.frames(), {1: text})
 
     def test_attach_with_a_terminal_is_raw(self):
         identifier = self.create("sh", "-c", "read x; echo out $x", OpenStdin=True, StdinOnce=True, Tty=True)

@@ -224,6 +224,12 @@ b
     def test_run_has_a_network(self):
         self.build(f"FROM {IMAGE}\nRUN ip addr show eth0 && cat /etc/resolv.conf | grep nameserver\n")
 
+    def test_run_finds_containers_of_its_network_by_name(self):
+        self.ok("network", "create", "build-names")
+        self.addCleanup(self.engine, "network", "rm", "build-names")
+        self.start("sleep", "60", flags=("--network", "build-names", "--network-alias", "target.of.ping"))
+        self.build(f"FROM {IMAGE}\nRUN ping -c 1 -W 5 target.of.ping\n", "--network", "build-names")
+
     def test_what_the_engine_puts_into_run_is_not_committed(self):
         self.build(f"FROM {IMAGE}\nRUN cat /etc/hosts /etc/resolv.conf && touch /made\n")
         listing = self.ok("save", self.tag, text=False).out

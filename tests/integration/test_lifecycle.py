@@ -44,6 +44,7 @@ class States(EngineCase):
 
     def test_changes_last_over_a_restart(self):
         name = self.start("sh", "-c", "echo x >> /count; cat /count | wc -l; sleep 60")
+        eventually(lambda: self.ok("logs", name).lines == ["1"], "the program has written")
         self.ok("restart", "-t", "0", name)
         eventually(lambda: self.ok("logs", name).lines == ["1", "2"], "the file was kept")
 

@@ -302,3 +302,79 @@ class Cleanup(NetworkCase):
         for _ in range(3):
             self.engine("run", "--rm", "-p", "80", IMAGE, "no-such-program")
         eventually(lambda: links() <= before, "the virtual interfaces are gone")
+
+
+class UserDefined(NetworkCase):
+    """Networks of one's own, where containers find each other by name."""
+
+    def network(self, *flags):
+        self.number += 1
+        name = f"net-{self._testMethodName[5:35]}-{self.number}".replace("_", "-")
+        self.ok("network", "create", *flags, name)
+        self.addCleanup(self.engine, "network", "rm", name)
+        return name
+
+    def inside(self, container, network):
+        return self.engine.inspect(container)["NetworkSettings"]["Networks"][network]
+
+    def resolves(self, container, name, address):
+        """A question is answered as soon as the container has started."""
+        result = self.engine("exec", container, "nslookup", name)
+        self.assertEqual(result.code, 0, str(result))
+        self.assertIn(address, result.out.split("Name:", 1)[-1], str(result))
+
+    def test_names_aliases_and_short_ids(self):
+        network = self.network()
+        web = self.start("sleep", "60", flags=("--network", network, "--network-alias", "alias-of-web"))
+        asker = self.start("sleep", "60", flags=("--network", network))
+        address = self.inside(web, network)["IPAddress"]
+        identifier = self.engine.inspect(web)["Id"]
+        for name in (web, "alias-of-web", identifier[:12], f"{web}.{network}"):
+            self.resolves(asker, name, address)
+        self.ok("exec", asker, "ping", "-c", "1", "-W", "5", web)
+        self.assertIn("nameserver 127.0.0.11", self.ok("exec", asker, "cat", "/etc/resolv.conf").out)
+        renamed = self.name("renamed")
+        self.ok("rename", web, renamed)
+        self.resolves(asker, renamed, address)
+
+    def test_the_first_question_of_a_quick_program_is_answered(self):
+        network = self.network()
+        web = self.start("sleep", "60", flags=("--network", network))
+        self.assertIn(self.inside(web, network)["IPAddress"], self.run_sh(f"nslookup {web}", "--network", network).out)
+
+    def test_what_joins_and_leaves(self):
+        network = self.network("--internal")  # of which nothing is asked outside
+        asker = self.start("sleep", "60")
+        web = self.start("sleep", "60")
+        for name in (asker, web):
+            self.ok("network", "connect", network, name)
+        address = self.inside(web, network)["IPAddress"]
+        self.resolves(asker, web, address)
+        self.ok("network", "disconnect", network, web)
+        self.ok("network", "disconnect", network, asker)
+        self.assertNotIn("127.0.0.11", self.ok("exec", asker, "cat", "/etc/resolv.conf").out)
+
+    def test_a_link_is_known_to_its_container_alone(self):
+        network = self.network("--internal")
+        database = self.start("sleep", "60", flags=("--network", network))
+        linked = self.start("sleep", "60", flags=("--network", network, "--link", f"{database}:db"))
+        other = self.start("sleep", "60", flags=("--network", network))
+        self.resolves(linked, "db", self.inside(database, network)["IPAddress"])
+        self.assertNotEqual(self.engine("exec", other, "nslookup", "db").code, 0)
+
+    def test_inspect_tells_the_names(self):
+        self.only_berth("20.10 does not tell them")
+        network = self.network()
+        web = self.start("sleep", "60", flags=("--network", network, "--network-alias", "other"))
+        identifier = self.engine.inspect(web)["Id"]
+        self.assertEqual(self.inside(web, network)["DNSNames"], [web, "other", identifier[:12]])
+        renamed = self.name("renamed")
+        self.ok("rename", web, renamed)
+        self.assertEqual(self.inside(renamed, network)["DNSNames"], [renamed, "other", identifier[:12]])
+        self.assertIsNone(self.engine.inspect(self.start("sleep", "60"))["NetworkSettings"]["Networks"]["bridge"]["DNSNames"])
+
+    def test_names_with_spaces(self):
+        self.ok("network", "create", "two words")
+        self.ok("network", "rm", "two words")
+        for bad in ("", " "):
+            self.assertNotEqual(self.engine("network", "create", bad).code, 0, bad)

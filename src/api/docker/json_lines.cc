@@ -34,7 +34,7 @@ io::Task<void> JsonLines::send() {
 io::Task<Result<void>> JsonLines::run(io::Task<Result<void>> work) {
   tasks_.spawn(send());
   auto result = co_await std::move(work);
-  bool in_band = exchange_.begun() || !pending_.empty();
+  bool in_band = always_in_band_ || exchange_.begun() || !pending_.empty();
   if (!result && in_band) {
     const std::string& message = result.error().message();
     Json detail = {{"message", message}};

@@ -26,6 +26,9 @@ class JsonLines {
   /// errorDetail's code when the work fails: docker's client exits with it. 0: none.
   void set_error_code(int code) { error_code_ = code; }
 
+  /// Errors go in-band even when nothing else has been sent: docker's answer to a bad archive to load.
+  void answer_in_band() { always_in_band_ = true; }
+
   /// Runs `work`, which pushes lines, while sending them. Its error is sent in-band as docker does, or
   /// returned when nothing has been sent yet.
   io::Task<Result<void>> run(io::Task<Result<void>> work);
@@ -36,6 +39,7 @@ class JsonLines {
   io::Exchange& exchange_;
   std::string pending_;
   int error_code_ = 0;
+  bool always_in_band_ = false;
   bool closed_ = false;
   bool broken_ = false;
   io::Condition changed_;

@@ -216,16 +216,16 @@ Result<network::NetworkRequest> parse_network_request(std::string_view body) {
   TRY(request.labels, json_string_map(object, "Labels"));
   TRY(bool config_only, json_bool(object, "ConfigOnly"));
   if (config_only) return Error(Kind::Unsupported, "configuration-only networks are not supported");
-  auto ipam = object.find("IPAM");
-  if (ipam != object.end() && ipam->is_object()) {
+  const Json* ipam = json_member(object, "IPAM");
+  if (ipam != nullptr && ipam->is_object()) {
     TRY(request.ipam_options, json_string_map(*ipam, "Options"));
     TRY(std::string driver, json_string(*ipam, "Driver"));
     if (!driver.empty() && driver != "default") {
       return failure(Kind::InvalidArgument, "could not find IPAM driver \"{}\": berth has \"default\" alone",
                      driver.substr(0, 64));
     }
-    auto pools = ipam->find("Config");
-    if (pools != ipam->end() && pools->is_array()) {
+    const Json* pools = json_member(*ipam, "Config");
+    if (pools != nullptr && pools->is_array()) {
       for (const Json& entry : *pools) {
         if (!entry.is_object())
           return Error(Kind::InvalidArgument, "invalid JSON: IPAM.Config must be a list of objects");

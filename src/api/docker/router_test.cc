@@ -48,6 +48,7 @@ TEST(Router, FindsWhatClientsAskFor) {
                                                                   {"DELETE", "/images/a/b:c"},
                                                                   {"POST", "/containers/x/attach"},
                                                                   {"HEAD", "/containers/x/archive"},
+                                                                  {"DELETE", "/containers/web/db"},
                                                                   {"POST", "/exec/x/start"},
                                                                   {"GET", "/distribution/a/b/json"},
                                                                   {"POST", "/build"},

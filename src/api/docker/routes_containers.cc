@@ -188,7 +188,7 @@ constexpr Route routes[] = {
     {"POST", "/containers/{id}/rename", rename},
     {"POST", "/containers/{id}/update", update},
     {"POST", "/containers/{id}/resize", resize},
-    {"DELETE", "/containers/{id}", remove},
+    {"DELETE", "/containers/{id*}", remove},  // "web/db" is the link "db" of "web"
 };
 
 }  // namespace

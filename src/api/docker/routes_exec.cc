@@ -4,6 +4,7 @@
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "io/peer_reading.h"
 
 namespace berth::api {
 namespace {
@@ -33,8 +34,8 @@ Result<StartBody> parse_start(std::string_view body) {
   if (!object.is_object()) return Error(Kind::InvalidArgument, "invalid JSON: the request must be an object");
   TRY(start.detach, json_bool(object, "Detach"));
   TRY(start.tty, json_bool(object, "Tty"));
-  auto size = object.find("ConsoleSize");
-  if (size != object.end() && size->is_array() && size->size() == 2) {
+  const Json* size = json_member(object, "ConsoleSize");
+  if (size != nullptr && size->is_array() && size->size() == 2) {
     std::array<uint16_t, 2> values{};
     for (size_t i = 0; i < 2; ++i) {
       bool fits = (*size)[i].is_number_unsigned() && (*size)[i].get<uint64_t>() <= UINT16_MAX;
@@ -88,6 +89,7 @@ Outcome start(Context& context) {
                                                         : "application/vnd.docker.raw-stream"));
   CO_TRY(sys::UniqueFd copy, hijacked.socket.duplicate());
   engine::Framing framing = request.framing;
+  co_await io::until_read(context.loop(), copy.get());
   request.socket = std::move(hijacked.socket);
   request.received = std::move(hijacked.already_read);
   auto started = co_await context.engine().containers().exec_start(std::move(id), std::move(request));

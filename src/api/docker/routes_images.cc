@@ -107,6 +107,7 @@ Outcome load(Context& context) {
   CO_TRY(auto platform, platform_parameter(context));
   BodySource source(context.loop(), context.exchange());
   JsonLines lines(context.exchange());
+  lines.answer_in_band();
   co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
 }
 
@@ -171,11 +172,13 @@ Outcome create(Context& context) {
 }
 
 Outcome push(Context& context) {
-  CO_TRY(auto image, context.engine().images().find(context.capture()));
+  std::string name = context.capture();
+  if (std::string tag = context.text("tag"); !tag.empty()) name += ":" + tag;
+  CO_TRY(auto image, context.engine().images().find(name));
   co_return failure(
       Kind::Unsupported,
       "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"",
-      context.capture());
+      name);
 }
 
 Outcome search(Context&) {

@@ -48,8 +48,8 @@ Result<Connection> parse_connection(std::string_view body) {
   TRY(connection.container, json_string(object, "Container"));
   if (connection.container.empty()) return Error(Kind::InvalidArgument, "bad parameter: Container is needed");
   TRY(connection.force, json_bool(object, "Force"));
-  auto settings = object.find("EndpointConfig");
-  if (settings != object.end() && settings->is_object()) {
+  const Json* settings = json_member(object, "EndpointConfig");
+  if (settings != nullptr && settings->is_object()) {
     TRY(connection.settings, spec::parse_endpoint_settings(*settings));
   }
   return connection;

@@ -58,6 +58,10 @@ Outcome attach(Context& context) {
   if (!request.stream && !request.logs) {
     co_return Error(Kind::InvalidArgument, "Bad parameters: you must choose at least one of stream and logs");
   }
+  // dockerode repeats the query as a body: that is no input of the container.
+  if (context.exchange().request().body == io::HttpRequestHead::Body::Length) {
+    CO_CHECK(co_await context.exchange().read_body(max_json_body));
+  }
   request.framing = record->config.tty ? engine::Framing::Raw : engine::Framing::Multiplexed;
   std::string_view type = context.exchange().wants_upgrade() ? stream_type(context, *record) : raw_stream;
   std::string id = record->id;
