@@ -48,8 +48,8 @@ class LaunchPlanner {
     CHECK(plan_setup());
     CHECK(plan_groups());
     CHECK(plan_namespaces());
-    CHECK(plan_limits(builder_, spec_.process, host_.oom_score_adj));
-    if (is_new(spec_.namespaces, spec::NamespaceType::Mount)) CHECK(plan_filesystem());
+    CHECK(plan_oom_score(builder_, spec_.process, host_.oom_score_adj));
+    CHECK(plan_filesystem());
     ProcessPlan process{.process = spec_.process,
                         .seccomp = spec_.seccomp,
                         .through_init = request_.init == InitMode::Berth,
@@ -208,10 +208,9 @@ class LaunchPlanner {
       builder_.add(step::MaskPath{text, slots_.dev});
     }
     if (spec_.root.readonly) builder_.add(step::SetAttributes{.slot = slots_.root, .set = MOUNT_ATTR_RDONLY});
-    CHECK(plan_root_propagation());
     if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
     builder_.add(step::PivotRoot{slots_.root});
-    return {};
+    return plan_root_propagation();
   }
 
   bool in_user_namespace() const {
@@ -317,6 +316,7 @@ class LaunchPlanner {
     return {};
   }
 
+  /// Behind the pivot, which a shared mount would forbid.
   Result<void> plan_root_propagation() {
     const std::string& name = spec_.rootfs_propagation;
     std::string bare = name.starts_with('r') ? name.substr(1) : name;
@@ -326,7 +326,8 @@ class LaunchPlanner {
                     : bare == "private" || bare.empty() ? uint32_t{MS_PRIVATE}
                                                         : 0;
     if (flag == 0) return failure(Kind::InvalidArgument, "rootfsPropagation={} is not supported", name);
-    if (flag != MS_PRIVATE) builder_.add(step::SetAttributes{.slot = slots_.root, .propagation = flag});
+    bool recursive = name != bare;
+    if (flag != MS_PRIVATE) builder_.add(step::SetPropagation{flag | (recursive ? uint32_t{MS_REC} : 0)});
     return {};
   }
 
@@ -361,9 +362,9 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     builder.add(step::EnterCgroup{path});
   }
   CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.final_cpus));
-  spec::Process limits{.rlimits = request.process.rlimits};
-  limits.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
-  CHECK(plan_limits(builder, limits, kKeeperOomScore));
+  spec::Process scored;
+  scored.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
+  CHECK(plan_oom_score(builder, scored, kKeeperOomScore));
   uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
   for (const auto& each : request.namespaces)
     // The pid namespace it is born into.

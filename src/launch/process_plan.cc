@@ -84,6 +84,21 @@ Result<void> plan_credentials(PlanBuilder& builder, const ProcessPlan& plan, con
   return {};
 }
 
+/// As late as may be: from here on the process has to do with what its program will have.
+Result<void> plan_rlimits(PlanBuilder& builder, const spec::Process& process) {
+  for (const auto& limit : process.rlimits) {
+    const RlimitName* known = nullptr;
+    for (const auto& entry : kRlimits)
+      if (entry.name == limit.type) known = &entry;
+    if (known == nullptr) return failure(Kind::InvalidArgument, "invalid rlimit type: {}", limit.type);
+    if (limit.soft > limit.hard)
+      return failure(Kind::InvalidArgument, "{}: the soft limit must not exceed the hard limit", limit.type);
+    TRY(Text name, builder.text(limit.type));
+    builder.add(step::SetRlimit{known->resource, limit.soft, limit.hard, name});
+  }
+  return {};
+}
+
 Result<void> plan_exec_step(PlanBuilder& builder, const ProcessPlan& plan) {
   step::Execute step;
   TRY(step.arguments, builder.list(plan.process.args));
@@ -103,19 +118,9 @@ Result<void> check_process(const spec::Process& process) {
   return {};
 }
 
-Result<void> plan_limits(PlanBuilder& builder, const spec::Process& process, int oom_score_now) {
+Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, int oom_score_now) {
   if (process.oom_score_adj.value_or(oom_score_now) != oom_score_now)
     builder.add(step::SetOomScore{*process.oom_score_adj});
-  for (const auto& limit : process.rlimits) {
-    const RlimitName* known = nullptr;
-    for (const auto& entry : kRlimits)
-      if (entry.name == limit.type) known = &entry;
-    if (known == nullptr) return failure(Kind::InvalidArgument, "invalid rlimit type: {}", limit.type);
-    if (limit.soft > limit.hard)
-      return failure(Kind::InvalidArgument, "{}: the soft limit must not exceed the hard limit", limit.type);
-    TRY(Text name, builder.text(limit.type));
-    builder.add(step::SetRlimit{known->resource, limit.soft, limit.hard, name});
-  }
   return {};
 }
 
@@ -154,6 +159,7 @@ Result<void> plan_process(PlanBuilder& builder, const ProcessPlan& plan, const H
   CHECK(plan_user(builder, process.user));
   TRY(Text directory, builder.text(process.cwd));
   builder.add(step::EnterDirectory{directory});
+  CHECK(plan_rlimits(builder, process));
   CHECK(plan_credentials(builder, plan, host));
   TRY(Text program, builder.text(process.args.front()));
   TRY(Text search_path, builder.text(search_path_of(process.env)));

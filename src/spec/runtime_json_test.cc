@@ -54,7 +54,8 @@ TEST(RuntimeSpecJson, ReadsEveryPart) {
 }
 
 TEST(RuntimeSpecJson, AProcessWithoutCapabilitiesHasNone) {
-  auto spec = parse_runtime_spec(R"({"ociVersion": "1.3.0", "process": {"args": ["x"]}, "root": {"path": "r"}})");
+  auto spec =
+      parse_runtime_spec(R"({"ociVersion": "1.3.0", "process": {"args": ["x"]}, "root": {"path": "r"}})");
   ASSERT_TRUE(spec);
   ASSERT_TRUE(spec->process.capabilities);
   EXPECT_TRUE(spec->process.capabilities->bounding.empty());
@@ -65,21 +66,25 @@ TEST(RuntimeSpecJson, RefusesWhatIsMalformed) {
     const char* text;
     const char* says;
   };
-  for (const Case& c : std::initializer_list<Case>{
-           {"[]", "must be an object"},
-           {R"({"root": {"path": "r"}})", "ociVersion"},
-           {R"({"ociVersion": "2.0.0", "root": {"path": "r"}})", "2.0.0"},
-           {R"({"ociVersion": "1.0.0"})", "root.path"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "hooks": {"prestart": [{"path": "x"}]}})", "absolute"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "hooks": {"prestart": [{"path": "/x", "timeout": 0}]}})",
-            "timeout"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "linux": {"namespaces": [{"type": "nope"}]}})", "nope"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "linux": {"namespaces": [{"type": "pid", "path": "x"}]}})",
-            "absolute"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "process": {"user": {"uid": -1}}})", "uid"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "process": {"rlimits": [{"hard": -1}]}})", "hard"},
-           {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "mounts": [{}]})", "destination"},
-       }) {
+  for (
+      const Case& c : std::initializer_list<Case>{
+          {"[]", "must be an object"},
+          {R"({"root": {"path": "r"}})", "ociVersion"},
+          {R"({"ociVersion": "2.0.0", "root": {"path": "r"}})", "2.0.0"},
+          {R"({"ociVersion": "1.0.0"})", "root.path"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "hooks": {"prestart": [{"path": "x"}]}})",
+           "absolute"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "hooks": {"prestart": [{"path": "/x", "timeout": 0}]}})",
+           "timeout"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "linux": {"namespaces": [{"type": "nope"}]}})",
+           "nope"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "linux": {"namespaces": [{"type": "pid", "path": "x"}]}})",
+           "absolute"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "process": {"user": {"uid": -1}}})", "uid"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "process": {"rlimits": [{"hard": -1}]}})",
+           "hard"},
+          {R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "mounts": [{}]})", "destination"},
+      }) {
     auto spec = parse_runtime_spec(c.text);
     ASSERT_FALSE(spec) << c.text;
     EXPECT_NE(spec.error().message().find(c.says), std::string::npos) << spec.error().message();

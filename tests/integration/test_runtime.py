@@ -48,6 +48,14 @@ class RuntimeCase(unittest.TestCase):
         self.assertEqual(result.code, 0, str(result))
         return result
 
+    def ok_detached(self, *arguments):
+        """For what leaves a process behind, which keeps the streams it was given."""
+        log = os.path.join(self.folder, "detached.log")
+        done = subprocess.run([RUNTIME, "--root", self.root, "--log", log, *arguments], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+        said = open(log).read() if os.path.exists(log) else ""
+        self.assertEqual(done.returncode, 0, f"{arguments}: {said}")
+
     def bundle(self, *args, change=None):
         """A bundle with the runtime's own example, running `args`; change(config) alters it. Its folder."""
         folder = tempfile.mkdtemp(prefix="bundle.", dir=self.folder)
@@ -73,7 +81,7 @@ class RuntimeCase(unittest.TestCase):
 
     def create(self, *args, change=None, flags=()):
         name = self.name()
-        self.ok("create", "--bundle", self.bundle(*args, change=change), *flags, name)
+        self.ok_detached("create", "--bundle", self.bundle(*args, change=change), *flags, name)
         return name
 
     def state(self, name):
@@ -115,7 +123,7 @@ class Life(RuntimeCase):
     def test_later_edits_of_the_configuration_do_not_matter(self):
         folder = self.bundle("sh", "-c", "exit 3")
         name = self.name()
-        self.ok("create", "--bundle", folder, name)
+        self.ok_detached("create", "--bundle", folder, name)
         with open(os.path.join(folder, "config.json"), "w") as file:
             file.write("{}")
         self.ok("start", name)
@@ -210,6 +218,21 @@ class Inside(RuntimeCase):
         self.assertEqual(stats["memory"]["usage"]["limit"], 64 << 20)
         self.assertEqual(json.loads(self.ok("ps", "--format", "json", name).out), [self.state(name)["pid"]])
 
+    def test_unknown_capabilities_are_warned_of(self):
+        result = self.run_in("true", lambda config: config["process"]["capabilities"].update(bounding=["CAP_X"]))
+        self.assertEqual(result.code, 0, str(result))
+        self.assertIn("CAP_X", result.err)
+
+    def test_a_small_limit_of_descriptors(self):
+        result = self.run_in("ulimit -n", lambda config: config["process"].update(
+            rlimits=[{"type": "RLIMIT_NOFILE", "hard": 5, "soft": 5}]))
+        self.assertEqual(result.out.strip(), "5", str(result))
+
+    def test_a_shared_root(self):
+        result = self.run_in("grep -cE '^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ / [^-]*shared:' /proc/self/mountinfo",
+                             lambda config: config["linux"].update(rootfsPropagation="shared"))
+        self.assertEqual(result.code, 0, str(result))
+
     def test_seccomp(self):
         def change(config):
             config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW",
@@ -258,7 +281,7 @@ class Inside(RuntimeCase):
         read_end, write_end = os.pipe()
         os.set_inheritable(write_end, True)
         bundle, name = self.bundle("sh", "-c", "echo through >&3"), self.name()
-        child = subprocess.Popen(["sh", "-c", f'exec "$@" 3>&{write_end} {write_end}>&-', "sh", RUNTIME, "--root", self.root,
+        child = subprocess.Popen(["sh", "-c", f'exec "$@" 3>&{write_end}', "sh", RUNTIME, "--root", self.root,
                                   "run", "--preserve-fds", "1", "--bundle", bundle, name],
                                  pass_fds=(write_end,), stdin=subprocess.DEVNULL)
         os.close(write_end)
@@ -312,7 +335,7 @@ class Exec(RuntimeCase):
         thread = threading.Thread(target=take)
         thread.start()
         pid_file = os.path.join(self.folder, "exec-pid")
-        self.ok("exec", "--tty", "--detach", "--console-socket", path, "--pid-file", pid_file, name, "sh", "-c",
+        self.ok_detached("exec", "--tty", "--detach", "--console-socket", path, "--pid-file", pid_file, name, "sh", "-c",
                 "stty size; echo on-a-terminal; sleep 0.2")
         thread.join(20)
         server.close()
@@ -341,7 +364,6 @@ class BadInput(RuntimeCase):
             "duplicated": lambda config: config["linux"]["namespaces"].append({"type": "pid"}),
             "nope": lambda config: config["linux"]["namespaces"].append({"type": "nope"}),
             "RLIMIT_X": lambda config: config["process"].update(rlimits=[{"type": "RLIMIT_X", "hard": 1, "soft": 1}]),
-            "CAP_X": lambda config: config["process"]["capabilities"].update(bounding=["CAP_X"]),
             "SCHED_X": lambda config: config["process"].update(scheduler={"policy": "SCHED_X"}),
             "kernel.shmmax": lambda config: config["linux"].update(sysctl={"kernel.shmmax": "1"},
                                                                   namespaces=[{"type": "mount"}, {"type": "pid"}]) or config.pop("hostname"),

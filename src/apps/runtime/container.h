@@ -1,5 +1,5 @@
-// What is kept of a container: <root>/<id>/ with state.json (and in it config.json as it was when the container
-// was created), init once there is one, and start.sock while it waits to be started.
+// What is kept of a container: <root>/<id>/ with state.json (and in it config.json as it was when the
+// container was created), init once there is one, and start.sock while it waits to be started.
 #pragma once
 
 #include <sys/types.h>
@@ -23,7 +23,7 @@ struct Record {
   std::string id;
   std::string bundle;      ///< absolute
   std::string rootfs;      ///< absolute
-  std::string config;  ///< the text of config.json
+  std::string config;      ///< the text of config.json
   pid_t pid = 0;           ///< 0: it has not come so far
   uint64_t pid_start = 0;  ///< field 22 of /proc/<pid>/stat: tells a pid from its reuse
   Timestamp created;

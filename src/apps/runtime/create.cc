@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "apps/runtime/console.h"
 #include "apps/runtime/flags.h"
@@ -19,6 +20,7 @@
 #include "apps/runtime/resources.h"
 #include "base/format.h"
 #include "base/rollback.h"
+#include "launch/capability_names.h"
 #include "launch/defaults.h"
 #include "launch/direct_launch.h"
 #include "launch/plan.h"
@@ -90,6 +92,21 @@ Result<launch::LaunchPlan> plan(const Container& container, spec::RuntimeSpec sp
   return launch::plan_launch(request, host);
 }
 
+/// The specification: what the kernel does not know is warned of, and no reason to fail.
+void drop_unknown_capabilities(const Settings& settings, spec::Process& process) {
+  auto& sets = *process.capabilities;
+  std::set<std::string> unknown;
+  for (auto* set : {&sets.bounding, &sets.effective, &sets.inheritable, &sets.permitted, &sets.ambient}) {
+    std::erase_if(*set, [&](const std::string& name) {
+      bool known = launch::capability_number(name).has_value();
+      if (!known) unknown.insert(name);
+      return !known;
+    });
+  }
+  for (const auto& name : unknown)
+    settings.complaints.warn(fmt::format("unknown capability \"{}\" is ignored", name));
+}
+
 /// At the point between the sandbox and its root.
 Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpec& spec, pid_t pid) {
   CHECK(move_net_devices(spec.net_devices, pid));
@@ -154,6 +171,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   TRY(std::string text, sys::read_file(bundle + "/config.json", kMaxConfig));
   TRY(auto spec, spec::parse_runtime_spec(text));
   CHECK(check_terminal(spec, options));
+  drop_unknown_capabilities(settings, spec.process);
   std::string rootfs = spec.root.path.starts_with('/') ? spec.root.path : bundle + "/" + spec.root.path;
   struct stat status {};
   if (::stat(rootfs.c_str(), &status) != 0) return Error::from_errno("rootfs", rootfs, errno);

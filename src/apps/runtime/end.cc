@@ -10,6 +10,7 @@
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
+#include "apps/runtime/resources.h"
 #include "apps/runtime/signals.h"
 #include "base/format.h"
 
@@ -28,6 +29,12 @@ Result<void> signal_all(const Container& container, int signal) {
     if (::kill(pid, signal) != 0 && errno != ESRCH)
       return Error::from_errno("signal process", std::to_string(pid), errno);
   return {};
+}
+
+/// The folder that groups without a cgroupsPath share goes with the last of them.
+void remove_own_parent(const std::string& group) {
+  if (!group.starts_with(std::string(kOwnParent) + "/")) return;
+  if (auto host = sys::CgroupHost::detect()) host->remove_parent(kOwnParent);
 }
 
 /// SIGKILL, and waits until the init has gone.
@@ -53,6 +60,7 @@ Result<void> destroy_container(const Settings& settings, Container& container) {
   }
   kill_init(container);
   if (group) CHECK(group->remove());
+  remove_own_parent(container.record().cgroup);
   std::string state =
       container.state_json(Status::Stopped, spec ? spec->annotations : std::map<std::string, std::string>());
   CHECK(container.remove());

@@ -50,7 +50,7 @@ sys::CgroupLimits limits_of(const spec::Resources& resources) {
 }
 
 Result<std::string> group_path(const std::string& cgroups_path, const std::string& id) {
-  if (cgroups_path.empty()) return fmt::format("/berth-runtime/{}", id);
+  if (cgroups_path.empty()) return fmt::format("{}/{}", kOwnParent, id);
   bool systemd_form = std::count(cgroups_path.begin(), cgroups_path.end(), ':') == 2 &&
                       cgroups_path.find('/') == std::string::npos;
   if (systemd_form)

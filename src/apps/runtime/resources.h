@@ -10,6 +10,8 @@ namespace berth::runtime {
 /// `devices` included, as given.
 sys::CgroupLimits limits_of(const spec::Resources& resources);
 
+constexpr std::string_view kOwnParent = "/berth-runtime";
+
 /// The group that a configuration asks for: cgroupsPath, or "/berth-runtime/<id>". InvalidArgument for the
 /// form of systemd's driver and for paths with "..".
 Result<std::string> group_path(const std::string& cgroups_path, const std::string& id);

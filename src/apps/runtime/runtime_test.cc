@@ -41,7 +41,8 @@ TEST(Signals, ByNameAndNumber) {
   EXPECT_EQ(parse_signal("hup").value(), 1);
   EXPECT_EQ(parse_signal("RTMIN+3").value(), 37);
   EXPECT_EQ(parse_signal("SIGRTMAX-1").value(), 63);
-  for (const char* bad : {"", "0", "-1", "65", "SIGNOPE", "RTMIN+99", "9x"}) EXPECT_FALSE(parse_signal(bad)) << bad;
+  for (const char* bad : {"", "0", "-1", "65", "SIGNOPE", "RTMIN+99", "9x"})
+    EXPECT_FALSE(parse_signal(bad)) << bad;
 }
 
 TEST(GroupPath, StaysWhereItIsPut) {

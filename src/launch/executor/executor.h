@@ -104,6 +104,7 @@ class Executor {
   long set_parameter(int filesystem, Text parameter);
   long explain(int filesystem, long error, std::string_view subject);
   long clone_tree(int directory, const char* path, unsigned flags);
+  long clone_held_tree(const char* link, unsigned flags);
   long attach_at(int mount, int target);
 
   // devices.cc

@@ -5,6 +5,7 @@
 #include <linux/stat.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "sys/kernel_call.h"
 
@@ -33,6 +34,18 @@ inline long read_status(int fd, FileStatus& status, const char* path = "") {
             .gid = info.stx_gid,
             .size = info.stx_size};
   return 0;
+}
+
+inline bool is_same_file(int left, int right) {
+  struct statx a {
+  }, b{};
+  const char* empty = "";
+  for (auto [fd, info] : {std::pair{left, &a}, std::pair{right, &b}}) {
+    if (sys::call::raw(__NR_statx, fd, sys::call::address(empty), AT_EMPTY_PATH, STATX_INO,
+                       sys::call::address(info)) < 0)
+      return false;
+  }
+  return a.stx_ino == b.stx_ino && a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
 }
 
 /// The filesystem's magic number (PROC_SUPER_MAGIC, ...), or -errno.

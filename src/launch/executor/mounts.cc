@@ -67,8 +67,31 @@ long Executor::attach_at(int mount, int target) {
   return call::move_mount(mount, "", target, "", kByDescriptors);
 }
 
+/// A source that the daemon resolved and holds ("/proc/<pid>/fd/N") lies in its mount namespace, of which
+/// nothing can be cloned into ours. The same file is found in ours by its path, and must be the same.
+long Executor::clone_held_tree(const char* link, unsigned flags) {
+  char path[4096];
+  long size = call::read_link(AT_FDCWD, link, path, sizeof path - 1);
+  if (size < 0) return size;
+  path[size] = 0;
+  long held = call::open(AT_FDCWD, link, O_PATH | O_CLOEXEC);
+  if (held < 0) return held;
+  long own = call::open_beneath(AT_FDCWD, path, O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
+  long result = own;
+  if (own >= 0) {
+    bool same = is_same_file(static_cast<int>(held), static_cast<int>(own));
+    result = same ? clone_tree(static_cast<int>(own), "", AT_EMPTY_PATH | flags) : -ESTALE;
+    call::close(static_cast<int>(own));
+  }
+  call::close(static_cast<int>(held));
+  return result;
+}
+
 long Executor::perform(const step::OpenTree& step) {
-  long fd = clone_tree(AT_FDCWD, step.source.c_str(), step.recursive != 0 ? AT_RECURSIVE : 0);
+  unsigned flags = step.recursive != 0 ? AT_RECURSIVE : 0;
+  long fd = clone_tree(AT_FDCWD, step.source.c_str(), flags);
+  if (fd == -EINVAL && step.source.view().starts_with("/proc/"))
+    fd = clone_held_tree(step.source.c_str(), flags);
   return blame(fill(step.slot, fd), step.source.view());
 }
 
