@@ -2,6 +2,7 @@
 #include "apps/runtime/create.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +154,10 @@ unsigned inherited_descriptors(unsigned preserve_fds) {
   return preserve_fds + static_cast<unsigned>(std::clamp(passed, 0, 1000));
 }
 
+void close_foreign_descriptors(unsigned inherited) {
+  ::close_range(3 + inherited, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
 Result<void> write_pid_file(const std::string& path, pid_t pid) {
   if (path.empty()) return {};
   return sys::write_file_atomic(path, std::to_string(pid), 0644);
@@ -167,6 +172,7 @@ Result<int> exit_code_of(int pidfd) {
 
 Result<Container> create_container(const Settings& settings, const std::string& id,
                                    const CreateOptions& options) {
+  close_foreign_descriptors(inherited_descriptors(options.preserve_fds));
   TRY(std::string bundle, absolute(options.bundle));
   TRY(std::string text, sys::read_file(bundle + "/config.json", kMaxConfig));
   TRY(auto spec, spec::parse_runtime_spec(text));

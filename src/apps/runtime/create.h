@@ -31,6 +31,9 @@ Result<void> destroy_container(const Settings& settings, Container& container);
 /// Descriptors that a service manager passed along (LISTEN_FDS) come on top of --preserve-fds.
 unsigned inherited_descriptors(unsigned preserve_fds);
 
+/// Of what the caller left open, nothing but what it says reaches a container or a hook.
+void close_foreign_descriptors(unsigned inherited);
+
 Result<void> write_pid_file(const std::string& path, pid_t pid);
 
 /// Waits for our own child; the exit code as a shell gives it.

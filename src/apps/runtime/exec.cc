@@ -115,6 +115,8 @@ Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpe
 Result<int> exec(const Settings& settings, const std::vector<std::string>& words) {
   TRY(auto line, CommandLine::parse(words, kExecFlags));
   TRY(std::string id, line.argument(0, "the container's id"));
+  TRY(int64_t preserved, line.number("preserve-fds", 0));
+  close_foreign_descriptors(inherited_descriptors(static_cast<unsigned>(preserved)));
   TRY(auto container, Container::look(settings.root, id));
   Status status = container.status();
   if (status == Status::Stopped || status == Status::Creating)
@@ -131,7 +133,6 @@ Result<int> exec(const Settings& settings, const std::vector<std::string>& words
 
   TRY(auto exec_plan, plan(container, spec, std::move(process)));
   TRY(auto init, container.init());
-  TRY(int64_t preserved, line.number("preserve-fds", 0));
   launch::DirectRequest request{.inherited = inherited_descriptors(static_cast<unsigned>(preserved)),
                                 .container_init = init.get()};
   TRY(auto child, launch::clone_process(exec_plan, std::move(request)));

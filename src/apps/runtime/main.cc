@@ -1,5 +1,4 @@
 // berth-runtime: an OCI runtime.
-#include <linux/close_range.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,8 +121,6 @@ int run_verb(const VerbEntry& entry, const Settings& settings, const std::vector
 
 int main(int argc, char** argv, char** environment) {
   ::signal(SIGPIPE, SIG_IGN);
-  // Nothing that the caller left open reaches a container, but what it says should.
-  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   log::set_level(log::Level::Error);
   std::vector<std::string> words(argv + 1, argv + argc);
   auto line = CommandLine::parse(words, kGlobalFlags);
