@@ -2,7 +2,7 @@
 include(GNUInstallDirs)
 set(CMAKE_INSTALL_LIBEXECDIR libexec)
 
-foreach(program IN ITEMS berth berthd)
+foreach(program IN ITEMS berth berthd berth-runtime)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
