@@ -56,11 +56,11 @@ class Survival(ChaosCase):
     def test_no_log_line_is_lost_over_many_crashes(self):
         name = self.start("sh", "-c", "trap 'exit 0' TERM; exec probe forever 60", flags=("--log-opt", "max-size=1g"))
         for _ in range(6):
-            seen = int(self.ok("logs", "--tail", "1", name).text.split()[0])
+            seen = self.last_number(name)
             self.engine.kill()
             time.sleep(0.05)  # the writer goes on without an engine
             self.engine.start()
-            eventually(lambda: int(self.ok("logs", "--tail", "1", name).text.split()[0]) > seen, "the writer has gone on")
+            eventually(lambda: self.last_number(name) > seen, "the writer has gone on")
         self.ok("kill", name)
         self.ok("wait", name)
         for number, line in enumerate(self.ok("logs", name, timeout=120).lines):

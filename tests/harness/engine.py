@@ -306,6 +306,10 @@ class EngineCase(unittest.TestCase):
     def ok(self, *arguments, **more):
         return self.engine.ok(*arguments, **more)
 
+    def last_number(self, name):
+        """The number at the head of the last line that a container has logged; waits for the first line."""
+        return int(eventually(lambda: self.engine.ok("logs", "--tail", "1", name).text, f"{name} has written a line").split()[0])
+
     def run_sh(self, script, *flags, image=IMAGE, **more):
         """`run --rm FLAGS IMAGE sh -c SCRIPT`, expected to succeed; the Result."""
         return self.engine.ok("run", "--rm", *flags, image, "sh", "-c", script, **more)
