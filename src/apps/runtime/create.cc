@@ -190,11 +190,14 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   container.record().bundle = bundle;
   container.record().rootfs = rootfs;
   container.record().config = text;
-  TRY(group, make_group(settings, container, spec));
-  rollback.add([&group] {
-    (void)group->kill_all();
-    (void)group->remove();
+  rollback.add([&group, &container] {
+    if (group) {
+      (void)group->kill_all();
+      (void)group->remove();
+    }
+    remove_own_parent(container.record().cgroup);
   });
+  TRY(group, make_group(settings, container, spec));
   for (auto& mount : spec.mounts)
     if (mount.source.starts_with("./") ||
         (!mount.source.empty() && mount.type == "bind" && mount.source[0] != '/'))

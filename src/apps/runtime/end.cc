@@ -31,12 +31,6 @@ Result<void> signal_all(const Container& container, int signal) {
   return {};
 }
 
-/// The folder that groups without a cgroupsPath share goes with the last of them.
-void remove_own_parent(const std::string& group) {
-  if (!group.starts_with(std::string(kOwnParent) + "/")) return;
-  if (auto host = sys::CgroupHost::detect()) host->remove_parent(kOwnParent);
-}
-
 /// SIGKILL, and waits until the init has gone.
 void kill_init(const Container& container) {
   auto init = container.init();

@@ -49,6 +49,11 @@ sys::CgroupLimits limits_of(const spec::Resources& resources) {
   return limits;
 }
 
+void remove_own_parent(const std::string& group) {
+  if (!group.starts_with(std::string(kOwnParent) + "/")) return;
+  if (auto host = sys::CgroupHost::detect()) host->remove_parent(kOwnParent);
+}
+
 Result<std::string> group_path(const std::string& cgroups_path, const std::string& id) {
   if (cgroups_path.empty()) return fmt::format("{}/{}", kOwnParent, id);
   bool systemd_form = std::count(cgroups_path.begin(), cgroups_path.end(), ':') == 2 &&

@@ -16,4 +16,7 @@ constexpr std::string_view kOwnParent = "/berth-runtime";
 /// form of systemd's driver and for paths with "..".
 Result<std::string> group_path(const std::string& cgroups_path, const std::string& id);
 
+/// The folder that groups without a cgroupsPath share goes with the last of them.
+void remove_own_parent(const std::string& group);
+
 }  // namespace berth::runtime
