@@ -12,7 +12,7 @@ add_compile_options($<$<CONFIG:Release>:-Wno-restrict>)
 if(BERTH_WERROR)
   add_compile_options(-Werror)
 endif()
-add_compile_definitions(FMT_HEADER_ONLY _FILE_OFFSET_BITS=64 BERTH_VERSION="${PROJECT_VERSION}")
+add_compile_definitions(_FILE_OFFSET_BITS=64 BERTH_VERSION="${PROJECT_VERSION}")
 # -iquote and not -I: sys/file.h, sys/mount.h and sys/syscall.h are names of libc's headers too.
 add_compile_options(-iquote ${CMAKE_SOURCE_DIR}/src)
 
