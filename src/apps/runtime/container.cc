@@ -194,6 +194,11 @@ Result<void> Container::save() const {
   return sys::write_file_atomic(directory_ + "/state.json", to_json(json), 0600);
 }
 
+void Container::set_init(pid_t pid) {
+  record_.pid = pid;
+  if (auto stat = process_stat(pid)) record_.pid_start = stat->start;
+}
+
 Result<void> Container::save_init() const {
   Json json = {{"pid", record_.pid}, {"start", record_.pid_start}};
   return sys::write_file_atomic(directory_ + "/init", to_json(json), 0600);

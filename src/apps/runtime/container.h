@@ -46,6 +46,8 @@ class Container {
   Record& record() { return record_; }
   /// Everything but the init: before anything of the container is made.
   Result<void> save() const;
+  /// A process that has just been made, and is still held by its maker.
+  void set_init(pid_t pid);
   Result<void> save_init() const;
   Result<spec::RuntimeSpec> config() const;
 

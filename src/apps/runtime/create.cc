@@ -117,14 +117,6 @@ Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpe
   return run_hooks(spec.hooks.create_container, "createContainer", state, pid);
 }
 
-Result<uint64_t> start_time(pid_t pid) {
-  TRY(std::string text, sys::read_file(fmt::format("/proc/{}/stat", pid), 4096));
-  size_t at = text.rfind(')');
-  for (int i = 0; i < 20 && at != std::string::npos; ++i) at = text.find(' ', at + 1);
-  if (at == std::string::npos) return Error(Kind::Internal, "malformed /proc/<pid>/stat");
-  return std::strtoull(text.c_str() + at, nullptr, 10);
-}
-
 Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {
   bool taken = !options.console_socket.empty() || options.console;
   if (spec.process.terminal && !taken)
@@ -211,9 +203,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   launch::DirectRequest request{.inherited = inherited_descriptors(options.preserve_fds)};
   TRY(request.start_listener, container.listen());
   TRY(process, launch::clone_process(launch_plan, std::move(request)));
-  container.record().pid = process.pid;
-  auto started = start_time(process.pid);
-  if (started) container.record().pid_start = *started;
+  container.set_init(process.pid);
 
   launch::DirectCallbacks callbacks;
   callbacks.hooks = [&](pid_t pid) { return run_create_hooks(container, spec, pid); };
