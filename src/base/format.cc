@@ -1,5 +1,5 @@
-// fmt's own functions, compiled once: Debian ships the library shared only, and static programs need it. Compiling
-// them into every file instead (FMT_HEADER_ONLY) nearly doubles the time of a build.
+// fmt's own functions, compiled once: Debian ships the library shared only, and static programs need it.
+// Compiling them into every file instead (FMT_HEADER_ONLY) nearly doubles the time of a build.
 #include "base/format.h"
 
 #include <fmt/format-inl.h>

@@ -1,5 +1,5 @@
-// The one place that brings in fmt (g++ 12 has no std::format). Its own functions are compiled in format.cc: Debian
-// ships libfmt as a shared library alone, and static programs need it too.
+// The one place that brings in fmt (g++ 12 has no std::format). Its own functions are compiled in format.cc:
+// Debian ships libfmt as a shared library alone, and static programs need it too.
 #pragma once
 
 #include <fmt/format.h>
