@@ -52,6 +52,8 @@ class FunctionLog {
   /// One event; longer than 256 KiB: split. Loop thread; buffered, must not block. Makes group and stream.
   virtual void append(const Realm& realm, const std::string& group, const std::string& stream,
                       int64_t time_ms, std::string_view message) = 0;
+  /// Hands what append() has taken to the kernel: it survives this process from here on.
+  virtual void flush() = 0;
 
   /// NotFound "The specified log group does not exist.".
   virtual io::Task<Result<std::vector<LogEvent>>> read(Realm realm, LogQuery query) = 0;

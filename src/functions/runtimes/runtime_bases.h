@@ -1,0 +1,59 @@
+// Runtime bases: the images that zips run on. They are ordinary images of the engine, named
+// berth/lambda-<runtime>, made from the distribution's packages when they are first needed or by
+// `berth bootstrap lambda-<runtime>`; users replace them by tagging an image of their own with that name.
+// What a base must have: /var/task, /opt, /var/runtime and /tmp as folders, a user of id 993, and as its
+// entrypoint the runtime's client; a base without entrypoint runs the zip's (or a layer's) `bootstrap`.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "io/event_loop.h"
+#include "io/sync.h"
+#include "io/task.h"
+#include "io/task_group.h"
+
+namespace berth::engine {
+class Engine;
+}
+
+namespace berth::functions {
+
+struct RuntimeBase {
+  std::string image;     ///< "berth/lambda-python3.11"
+  std::string image_id;  ///< "sha256:..."
+  std::vector<std::string> entry_point;
+  /// What really answers to the name, for people: "Python 3.11 of Debian 12"; empty when users made it.
+  std::string description;
+};
+
+class RuntimeBases {
+ public:
+  RuntimeBases(io::EventLoop& loop, engine::Engine& engine);
+
+  /// Runtimes that functions may name: AWS's identifiers, those it has deprecated included.
+  static bool is_known(std::string_view runtime);
+  /// The base if its image is here.
+  Result<RuntimeBase> find(std::string_view runtime) const;
+  /// The base, made or pulled when it is not here; callers at the same time share the work, which goes on
+  /// when they stop waiting. Takes some ten seconds. Unavailable says what stood in the way.
+  io::Task<Result<RuntimeBase>> ensure(std::string runtime);
+
+ private:
+  struct Making {
+    io::Event done;
+    Result<void> result;
+  };
+  io::Task<void> make(std::string runtime, std::shared_ptr<Making> making);
+
+  io::EventLoop& loop_;
+  engine::Engine& engine_;
+  std::map<std::string, std::shared_ptr<Making>, std::less<>> making_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace berth::functions
