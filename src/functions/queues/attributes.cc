@@ -70,7 +70,7 @@ Result<void> read_redrive(const std::string& text, QueueSettings& settings) {
 
 Result<void> read_fifo(std::string_view key, const std::string& value, QueueSettings& settings) {
   if (key == "FifoQueue") {
-    if (value != "true") return failure(Kind::InvalidArgument, "Unknown Attribute FifoQueue.");
+    if (value != "true") return failure(Kind::Unsupported, "Unknown Attribute FifoQueue.");
     settings.order = Order::Fifo;
   } else if (key == "ContentBasedDeduplication") {
     TRY(settings.content_based_deduplication, parse_bool(key, value));
@@ -80,7 +80,7 @@ Result<void> read_fifo(std::string_view key, const std::string& value, QueueSett
   } else if (key == "FifoThroughputLimit") {
     if (value != "perQueue" && value != "perMessageGroupId") return invalid_value(key);
   } else {
-    return failure(Kind::InvalidArgument, "Unknown Attribute {}.", key.substr(0, 100));
+    return failure(Kind::Unsupported, "Unknown Attribute {}.", key.substr(0, 100));
   }
   return {};
 }
@@ -192,7 +192,7 @@ Result<QueueSettings> read_settings(const std::string& name,
   bool fifo = settings.order == Order::Fifo;
   for (std::string_view key : {"ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"}) {
     if (!fifo && attributes.contains(std::string(key)))
-      return failure(Kind::InvalidArgument, "Unknown Attribute {}.", key);
+      return failure(Kind::Unsupported, "Unknown Attribute {}.", key);
   }
   CHECK(check_queue_name(name, settings.order));
   return settings;
@@ -223,7 +223,7 @@ Result<void> check_message(const QueueRecord& queue, const NewMessage& message) 
     return Error(Kind::InvalidArgument, "The request must contain the parameter MessageBody.");
   }
   if (!only_xml_characters(message.body)) {
-    return Error(Kind::InvalidArgument,
+    return Error(Kind::Corrupt,
                  "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
                  "#xE000 to #xFFFD | #x10000 to #x10FFFF");
   }

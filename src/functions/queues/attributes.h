@@ -12,14 +12,15 @@
 namespace berth::functions::queues {
 
 /// Checks the attributes of CreateQueue and SetQueueAttributes and reads the settings out of them. Unknown names:
-/// InvalidArgument "Unknown Attribute X."; bad values: "Invalid value for the parameter X.".
+/// Unsupported "Unknown Attribute X."; bad values: InvalidArgument "Invalid value for the parameter X.".
 Result<QueueSettings> read_settings(const std::string& name,
                                     const std::map<std::string, std::string>& attributes);
 
 /// 1 to 80 letters, digits, '-' and '_'; a FIFO queue's name ends in ".fifo".
 Result<void> check_queue_name(const std::string& name, Order order);
 
-/// Bodies and attributes that AWS refuses: empty, too long, characters that XML does not have.
+/// Bodies and attributes that AWS refuses: empty or too long (InvalidArgument), characters that XML does not have
+/// (Corrupt).
 Result<void> check_message(const QueueRecord& queue, const NewMessage& message);
 
 /// MD5 in hex.

@@ -166,7 +166,7 @@ io::Task<Result<void>> Queues::remove(QueueName queue) {
   found->arrived.notify_all();
   queues_.erase({queue.realm, queue.name});
   by_id_.erase(id);
-  co_return {};
+  co_return Result<void>();
 }
 
 io::Task<Result<void>> Queues::purge(QueueName queue) {
@@ -182,7 +182,7 @@ io::Task<Result<void>> Queues::set_attributes(QueueName queue, Attributes change
   if (changes.contains("FifoQueue")) {
     bool fifo = record.settings.order == Order::Fifo;
     if ((changes["FifoQueue"] == "true") != fifo)
-      co_return Error(Kind::InvalidArgument, "Unknown Attribute FifoQueue.");
+      co_return Error(Kind::Unsupported, "Unknown Attribute FifoQueue.");
   }
   for (auto& [key, value] : changes) {
     bool clears = value.empty() && (key == "RedrivePolicy" || key == "Policy" || key == "RedriveAllowPolicy");
@@ -198,7 +198,7 @@ io::Task<Result<void>> Queues::set_attributes(QueueName queue, Attributes change
   CO_CHECK(co_await commits_.run(std::move(work)));
   found->record = std::make_shared<const QueueRecord>(std::move(record));
   found->arrived.notify_all();
-  co_return {};
+  co_return Result<void>();
 }
 
 io::Task<Result<void>> Queues::tag(QueueName queue, Attributes add, std::vector<std::string> remove) {
@@ -210,7 +210,7 @@ io::Task<Result<void>> Queues::tag(QueueName queue, Attributes add, std::vector<
   auto work = [record](Database& database) { return update_queue(database, record); };
   CO_CHECK(co_await commits_.run(std::move(work)));
   found->record = std::make_shared<const QueueRecord>(std::move(record));
-  co_return {};
+  co_return Result<void>();
 }
 
 io::Task<Result<Queues::Attributes>> Queues::attributes(QueueName queue) {

@@ -330,7 +330,7 @@ Result<void> delete_message(Database& database, const QueueRecord& queue, std::s
         database.prepare("SELECT receipt, visible_ms FROM messages WHERE id = ? AND queue = ?"));
     TRY(bool found, read.bind(handle.message).bind(queue.id).step());
     if (found && (read.integer(0) != handle.generation || read.integer(1) <= now_ms)) {
-      return failure(Kind::InvalidArgument,
+      return failure(Kind::DeadlineExceeded,
                      "Value {} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
                      receipt.substr(0, 200));
     }

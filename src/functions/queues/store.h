@@ -53,9 +53,10 @@ Result<Received> receive_messages(storage::Database& database, const QueueRecord
                                   const QueueRecord* dead_letters, uint32_t max_messages,
                                   int64_t visibility_ms, int64_t now_ms);
 
-/// InvalidArgument for what is no handle of this queue, or for a FIFO queue's handle that has lapsed.
+/// InvalidArgument for what is no handle of this queue; DeadlineExceeded for a FIFO queue's handle that has lapsed.
 Result<void> delete_message(storage::Database& database, const QueueRecord& queue, std::string_view receipt,
                             int64_t now_ms);
+/// WrongState: the message is not in flight.
 Result<void> change_visibility(storage::Database& database, const QueueRecord& queue,
                                std::string_view receipt, int64_t visibility_ms, int64_t now_ms);
 
