@@ -1,6 +1,7 @@
-// GroupCommit: work on a database asked for by coroutines of the loop thread and done by a worker thread, many
-// pieces in one transaction, so that they share one fsync. Whoever awaits a piece knows afterwards that it is
-// on disk (with synchronous=FULL). Pieces run one after the other, in the order in which they were asked for.
+// GroupCommit: work on a database asked for by coroutines of the loop thread and done by a worker thread,
+// many pieces in one transaction, so that they share one fsync. Whoever awaits a piece knows afterwards that
+// it is on disk (with synchronous=FULL). Pieces run one after the other, in the order in which they were
+// asked for.
 #pragma once
 
 #include <deque>
@@ -23,9 +24,9 @@ class GroupCommit {
   GroupCommit(io::EventLoop& loop, Database& database) : loop_(loop), database_(database) {}
   GroupCommit(const GroupCommit&) = delete;
 
-  /// Runs `work(Database&)`, which returns a Result, on a worker. If it returns an error, what it did is undone
-  /// and the other pieces of the same transaction stay. `work` may run although nobody waits any more, so it
-  /// owns what it uses. (Name lambdas that capture strings before the co_await: g++ 12.)
+  /// Runs `work(Database&)`, which returns a Result, on a worker. If it returns an error, what it did is
+  /// undone and the other pieces of the same transaction stay. `work` may run although nobody waits any more,
+  /// so it owns what it uses. (Name lambdas that capture strings before the co_await: g++ 12.)
   template <class F>
   auto run(F work) -> io::Task<std::invoke_result_t<F&, Database&>>;
 

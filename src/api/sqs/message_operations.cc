@@ -28,7 +28,8 @@ SqsResult<MessageAttributes> attributes_of(const Json& input, const char* name) 
   if (map == input.end() || map->is_null()) return attributes;
   if (!map->is_object()) return invalid_parameter(fmt::format("{} must be a map.", name));
   for (const auto& [key, value] : map->items()) {
-    if (!value.is_object()) return invalid_parameter(fmt::format("The value of attribute {} must be a structure.", key));
+    if (!value.is_object())
+      return invalid_parameter(fmt::format("The value of attribute {} must be a structure.", key));
     MessageAttribute attribute;
     attribute.type = string_or_empty(value, "DataType");
     if (attribute.type.empty()) {
@@ -37,7 +38,8 @@ SqsResult<MessageAttributes> attributes_of(const Json& input, const char* name) 
     }
     if (attribute.binary()) {
       auto bytes = from_base64(string_or_empty(value, "BinaryValue"));
-      if (!bytes) return invalid_parameter(fmt::format("The BinaryValue of attribute '{}' is not base64.", key));
+      if (!bytes)
+        return invalid_parameter(fmt::format("The BinaryValue of attribute '{}' is not base64.", key));
       attribute.value = std::move(*bytes);
     } else {
       attribute.value = string_or_empty(value, "StringValue");
@@ -52,7 +54,8 @@ SqsResult<NewMessage> message_of(const Json& input) {
   TRY(message.body, required_string(input, "MessageBody"));
   TRY(message.attributes, attributes_of(input, "MessageAttributes"));
   TRY(MessageAttributes system, attributes_of(input, "MessageSystemAttributes"));
-  if (auto trace = system.find("AWSTraceHeader"); trace != system.end()) message.trace_header = trace->second.value;
+  if (auto trace = system.find("AWSTraceHeader"); trace != system.end())
+    message.trace_header = trace->second.value;
   TRY(message.delay_seconds, optional_number(input, "DelaySeconds"));
   message.group_id = string_or_empty(input, "MessageGroupId");
   message.deduplication_id = string_or_empty(input, "MessageDeduplicationId");
@@ -60,8 +63,7 @@ SqsResult<NewMessage> message_of(const Json& input) {
 }
 
 Json sent_json(const NewMessage& message, const SentMessage& sent) {
-  Json json{{"MessageId", sent.message_id},
-            {"MD5OfMessageBody", functions::queues::md5_hex(message.body)}};
+  Json json{{"MessageId", sent.message_id}, {"MD5OfMessageBody", functions::queues::md5_hex(message.body)}};
   std::string sum = functions::queues::md5_of_attributes(message.attributes);
   if (!sum.empty()) json["MD5OfMessageAttributes"] = sum;
   if (!message.trace_header.empty()) {
@@ -98,8 +100,8 @@ Json system_attributes(const Message& message, const functions::Realm& realm,
   return chosen;
 }
 
-Json received_json(const Message& message, const functions::Realm& realm, const std::vector<std::string>& system,
-                   const std::vector<std::string>& user) {
+Json received_json(const Message& message, const functions::Realm& realm,
+                   const std::vector<std::string>& system, const std::vector<std::string>& user) {
   Json json{{"MessageId", message.message_id},
             {"ReceiptHandle", message.receipt_handle},
             {"MD5OfBody", functions::queues::md5_hex(message.body)},
@@ -121,12 +123,14 @@ Json received_json(const Message& message, const functions::Realm& realm, const 
   return json;
 }
 
-SqsResult<int64_t> number_within(const Json& input, const char* name, int64_t min, int64_t max, int64_t fallback) {
+SqsResult<int64_t> number_within(const Json& input, const char* name, int64_t min, int64_t max,
+                                 int64_t fallback) {
   TRY(auto value, optional_number(input, name));
   if (!value) return fallback;
   if (*value >= min && *value <= max) return *value;
-  return invalid_parameter(fmt::format(
-      "Value {} for parameter {} is invalid. Reason: Must be >= {} and <= {}, if provided.", *value, name, min, max));
+  return invalid_parameter(
+      fmt::format("Value {} for parameter {} is invalid. Reason: Must be >= {} and <= {}, if provided.",
+                  *value, name, min, max));
 }
 
 /// The entries of a batch, each with an id of its own.
@@ -139,8 +143,9 @@ SqsResult<std::vector<const Json*>> entries_of(const Json& input, std::string_vi
                     fmt::format("There should be at least one {}RequestEntry in the request.", operation)};
   }
   if (list->size() > kMaxEntries) {
-    return SqsError{"TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-                    fmt::format("Maximum number of entries per request are 10. You have sent {}.", list->size())};
+    return SqsError{
+        "TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+        fmt::format("Maximum number of entries per request are 10. You have sent {}.", list->size())};
   }
   for (const Json& entry : *list) {
     if (!entry.is_object()) return invalid_parameter("Entries must be structures.");
@@ -148,9 +153,10 @@ SqsResult<std::vector<const Json*>> entries_of(const Json& input, std::string_vi
     bool good = !id.empty() && id.size() <= 80;
     for (char c : id) good = good && (std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_');
     if (!good) {
-      return SqsError{"InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId",
-                      "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can "
-                      "be at most 80 letters long."};
+      return SqsError{
+          "InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId",
+          "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can "
+          "be at most 80 letters long."};
     }
     if (!ids.insert(id).second) {
       return SqsError{"BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
@@ -210,9 +216,9 @@ io::Task<SqsResult<Json>> send_message_batch(SqsCall& call) {
     sources.push_back(entry);
   }
   if (bytes > 1'048'576) {
-    co_return SqsError{"BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",
-                       fmt::format("Batch requests cannot be longer than 1048576 bytes. You have sent {} bytes.",
-                                   bytes)};
+    co_return SqsError{
+        "BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",
+        fmt::format("Batch requests cannot be longer than 1048576 bytes. You have sent {} bytes.", bytes)};
   }
   CO_TRY(auto outcomes, co_await call.queues.send_batch(std::move(queue), messages));
   for (size_t i = 0; i < outcomes.size(); ++i) {

@@ -34,10 +34,9 @@ constexpr std::array list_rules{ListRule{"AttributeName", "AttributeNames"},
 struct MapRule {
   std::string_view parameter, member, key;
 };
-constexpr std::array map_rules{MapRule{"Attribute", "Attributes", "Name"},
-                               MapRule{"MessageAttribute", "MessageAttributes", "Name"},
-                               MapRule{"MessageSystemAttribute", "MessageSystemAttributes", "Name"},
-                               MapRule{"Tag", "Tags", "Key"}};
+constexpr std::array map_rules{
+    MapRule{"Attribute", "Attributes", "Name"}, MapRule{"MessageAttribute", "MessageAttributes", "Name"},
+    MapRule{"MessageSystemAttribute", "MessageSystemAttributes", "Name"}, MapRule{"Tag", "Tags", "Key"}};
 
 /// Objects keyed by the parts of the parameters' names.
 Json parameter_tree(const io::HttpQuery& query) {
@@ -112,7 +111,8 @@ Json as_input(const Json& tree) {
   return input;
 }
 
-// --- XML -----------------------------------------------------------------------------------------------------
+// --- XML
+// -----------------------------------------------------------------------------------------------------
 
 std::string text_of(const Json& value) {
   return value.is_string() ? value.get<std::string>() : to_json(value);
@@ -136,7 +136,8 @@ void members(std::string& xml, std::string_view operation, const Json& object);
 void map_elements(std::string& xml, const std::string& member, const Json& map) {
   for (const auto& [key, value] : map.items()) {
     if (member == "Tags") {
-      xml += fmt::format("<Tag><Key>{}</Key><Value>{}</Value></Tag>", xml_escape(key), xml_escape(text_of(value)));
+      xml += fmt::format("<Tag><Key>{}</Key><Value>{}</Value></Tag>", xml_escape(key),
+                         xml_escape(text_of(value)));
       continue;
     }
     std::string single = member.substr(0, member.size() - 1);  // Attributes -> Attribute
@@ -217,9 +218,8 @@ aws::AwsResult<SqsRequest> read_request(const io::HttpRequestHead& head, std::st
   input = input_of_query(form->parameters().empty() ? head.query : *form);
   auto action = input.find("Action");
   if (action == input.end() || !action->is_string()) {
-    return aws::AwsError{.status = 400,
-                         .type = "MissingAction",
-                         .message = "The request must contain the parameter Action."};
+    return aws::AwsError{
+        .status = 400, .type = "MissingAction", .message = "The request must contain the parameter Action."};
   }
   request.operation = action->get<std::string>();
   return request;
@@ -241,7 +241,8 @@ aws::Reply result_reply(const SqsRequest& request, const Json& output, std::stri
     members(xml, name, output);
     xml += fmt::format("</{}Result>", name);
   }
-  xml += fmt::format("<ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{}Response>", request_id, name);
+  xml += fmt::format("<ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{}Response>",
+                     request_id, name);
   reply.body = std::move(xml);
   return reply;
 }

@@ -19,8 +19,8 @@ struct SqsRequest {
   std::string path;       ///< the query protocol may name the queue by the path
 };
 
-/// Whether a request is for SQS: by X-Amz-Target, or by the service that it is signed for, or by an Action with a
-/// queue's path.
+/// Whether a request is for SQS: by X-Amz-Target, or by the service that it is signed for, or by an Action
+/// with a queue's path.
 bool is_sqs(const io::HttpRequestHead& head);
 
 /// Reads operation and input. An AwsError for what cannot be read.

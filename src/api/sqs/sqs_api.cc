@@ -22,7 +22,8 @@ io::Task<SqsResult<Json>> create_queue(SqsCall& call) {
   CO_TRY(Attributes attributes, string_map(call.input, "Attributes"));
   // The JSON protocol spells the member "tags".
   CO_TRY(Attributes tags, string_map(call.input, call.input.contains("tags") ? "tags" : "Tags"));
-  CO_TRY(std::string made, co_await call.queues.create(call.realm, name, std::move(attributes), std::move(tags)));
+  CO_TRY(std::string made,
+         co_await call.queues.create(call.realm, name, std::move(attributes), std::move(tags)));
   co_return Json{{"QueueUrl", url_of(call, made)}};
 }
 
@@ -74,9 +75,14 @@ io::Task<SqsResult<Json>> get_queue_attributes(SqsCall& call) {
       chosen = all;
       break;
     }
-    static constexpr std::array<std::string_view, 8> optional{
-        "Policy", "RedrivePolicy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds",
-        "FifoQueue", "ContentBasedDeduplication", "DeduplicationScope"};
+    static constexpr std::array<std::string_view, 8> optional{"Policy",
+                                                              "RedrivePolicy",
+                                                              "RedriveAllowPolicy",
+                                                              "KmsMasterKeyId",
+                                                              "KmsDataKeyReusePeriodSeconds",
+                                                              "FifoQueue",
+                                                              "ContentBasedDeduplication",
+                                                              "DeduplicationScope"};
     if (auto found = all.find(name); found != all.end()) {
       chosen[name] = found->second;
     } else if (std::find(optional.begin(), optional.end(), name) == optional.end() &&
@@ -121,7 +127,8 @@ io::Task<SqsResult<Json>> list_dead_letter_source_queues(SqsCall& call) {
   CO_TRY(QueueName name, queue_of(call));
   CO_TRY([[maybe_unused]] auto queue, call.queues.find(name));
   Json urls = Json::array();
-  for (const std::string& source : call.queues.dead_letter_sources(name)) urls.push_back(url_of(call, source));
+  for (const std::string& source : call.queues.dead_letter_sources(name))
+    urls.push_back(url_of(call, source));
   co_return Json{{"queueUrls", std::move(urls)}};
 }
 
@@ -197,7 +204,8 @@ SqsError sqs_error(const Error& error) {
 }
 
 SqsError missing_parameter(std::string_view name) {
-  return {"MissingParameter", "MissingParameter", fmt::format("The request must contain the parameter {}.", name)};
+  return {"MissingParameter", "MissingParameter",
+          fmt::format("The request must contain the parameter {}.", name)};
 }
 SqsError invalid_parameter(std::string message) {
   return {"InvalidParameterValue", "InvalidParameterValue", std::move(message)};
@@ -253,7 +261,8 @@ std::vector<std::string> string_list(const Json& input, const char* name) {
 
 SqsResult<QueueName> queue_of(const SqsCall& call) {
   auto member = call.input.find("QueueUrl");
-  std::string url = member != call.input.end() && member->is_string() ? member->get<std::string>() : call.path;
+  std::string url =
+      member != call.input.end() && member->is_string() ? member->get<std::string>() : call.path;
   size_t slash = url.rfind('/');
   std::string name = slash == url.npos ? url : url.substr(slash + 1);
   if (name.empty()) return missing_parameter("QueueUrl");
@@ -264,7 +273,8 @@ std::string url_of(const SqsCall& call, const std::string& name) {
   return fmt::format("{}/{}/{}", call.base_url, call.realm.account, name);
 }
 
-io::Task<aws::Reply> SqsApi::handle(const io::HttpRequestHead& head, std::string body, functions::Realm realm) {
+io::Task<aws::Reply> SqsApi::handle(const io::HttpRequestHead& head, std::string body,
+                                    functions::Realm realm) {
   std::string request_id = functions::random_uuid();
   Json input;
   Protocol protocol = head.headers.get("x-amz-target") ? Protocol::Json : Protocol::Query;

@@ -26,8 +26,8 @@ class SqsApi {
  public:
   explicit SqsApi(functions::queues::Queues& queues) : queues_(queues) {}
 
-  /// Answers a request that is_sqs() has claimed. `realm` is the client's (the region of its signature). May be
-  /// destroyed while it waits for messages: then none is taken.
+  /// Answers a request that is_sqs() has claimed. `realm` is the client's (the region of its signature). May
+  /// be destroyed while it waits for messages: then none is taken.
   io::Task<aws::Reply> handle(const io::HttpRequestHead& head, std::string body, functions::Realm realm);
 
  private:

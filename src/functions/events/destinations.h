@@ -1,5 +1,5 @@
-// Where an event's outcome goes, and in which form: destinations' documents and dead letters as AWS words them.
-// Pure.
+// Where an event's outcome goes, and in which form: destinations' documents and dead letters as AWS words
+// them. Pure.
 #pragma once
 
 #include <string>

@@ -12,14 +12,15 @@ namespace berth::functions::events {
 namespace {
 
 constexpr size_t kMaxPattern = 4096;  // AWS's bound of a filter
-constexpr std::array<std::string_view, 8> kOperators{"prefix",   "suffix",  "equals-ignore-case", "wildcard",
-                                                     "anything-but", "numeric", "cidr", "exists"};
+constexpr std::array<std::string_view, 8> kOperators{
+    "prefix", "suffix", "equals-ignore-case", "wildcard", "anything-but", "numeric", "cidr", "exists"};
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 /// '*' stands for any run of characters.
@@ -55,7 +56,8 @@ bool numeric_matches(const Json& conditions, const Json& value) {
   if (!value.is_number()) return false;
   double number = value.get<double>();
   for (size_t i = 0; i + 1 < conditions.size(); i += 2) {
-    if (!compare(number, conditions[i].get_ref<const std::string&>(), conditions[i + 1].get<double>())) return false;
+    if (!compare(number, conditions[i].get_ref<const std::string&>(), conditions[i + 1].get<double>()))
+      return false;
   }
   return true;
 }
@@ -82,19 +84,22 @@ bool affix_matches(const std::string& name, const Json& operand, const Json& val
   std::string_view affix =
       fold ? operand.begin().value().get_ref<const std::string&>() : operand.get_ref<const std::string&>();
   if (affix.size() > text.size()) return false;
-  std::string_view part = name == "prefix" ? text.substr(0, affix.size()) : text.substr(text.size() - affix.size());
+  std::string_view part =
+      name == "prefix" ? text.substr(0, affix.size()) : text.substr(text.size() - affix.size());
   return fold ? equal_ignoring_case(part, affix) : part == affix;
 }
 
 bool anything_but(const Json& operand, const Json& value) {
   if (operand.is_array()) {
-    return std::none_of(operand.begin(), operand.end(), [&](const Json& one) { return scalar_equal(one, value); });
+    return std::none_of(operand.begin(), operand.end(),
+                        [&](const Json& one) { return scalar_equal(one, value); });
   }
   if (!operand.is_object()) return !scalar_equal(operand, value);
   const Json& inner = operand.begin().value();
   const std::string& name = operand.begin().key();
   if (inner.is_array()) {
-    return std::none_of(inner.begin(), inner.end(), [&](const Json& one) { return operator_matches(name, one, value); });
+    return std::none_of(inner.begin(), inner.end(),
+                        [&](const Json& one) { return operator_matches(name, one, value); });
   }
   return !operator_matches(name, inner, value);
 }
@@ -159,7 +164,8 @@ bool object_matches(const Json& pattern, const Json* event) {
   return true;
 }
 
-// --- checking ------------------------------------------------------------------------------------------------
+// --- checking
+// ------------------------------------------------------------------------------------------------
 
 Error bad(std::string_view why) {
   return failure(Kind::InvalidArgument, "Invalid filter pattern definition. {}", why);
@@ -170,9 +176,10 @@ Result<void> check_numeric(const Json& operand) {
     return bad("\"numeric\" takes [operator, number] or two of them");
   for (size_t i = 0; i < operand.size(); i += 2) {
     static constexpr std::array<std::string_view, 5> signs{"=", "<", "<=", ">", ">="};
-    bool known = operand[i].is_string() &&
-                 std::find(signs.begin(), signs.end(), operand[i].get_ref<const std::string&>()) != signs.end();
-    if (!known || !operand[i + 1].is_number()) return bad("\"numeric\" takes [operator, number] or two of them");
+    bool known = operand[i].is_string() && std::find(signs.begin(), signs.end(),
+                                                     operand[i].get_ref<const std::string&>()) != signs.end();
+    if (!known || !operand[i + 1].is_number())
+      return bad("\"numeric\" takes [operator, number] or two of them");
   }
   return {};
 }
@@ -191,7 +198,8 @@ Result<void> check_anything_but(const Json& operand) {
     return {};
   }
   if (operand.is_array()) {
-    bool scalars = std::all_of(operand.begin(), operand.end(), [](const Json& one) { return one.is_primitive(); });
+    bool scalars =
+        std::all_of(operand.begin(), operand.end(), [](const Json& one) { return one.is_primitive(); });
     if (!scalars || operand.empty()) return bad("\"anything-but\" takes a list of values");
   }
   return {};
@@ -200,7 +208,8 @@ Result<void> check_anything_but(const Json& operand) {
 Result<void> check_operator(const std::string& name, const Json& operand) {
   if (std::find(kOperators.begin(), kOperators.end(), name) == kOperators.end())
     return bad(fmt::format("Unrecognized match type {}", name));
-  if (name == "exists") return operand.is_boolean() ? Result<void>() : bad("\"exists\" must be true or false");
+  if (name == "exists")
+    return operand.is_boolean() ? Result<void>() : bad("\"exists\" must be true or false");
   if (name == "numeric") return check_numeric(operand);
   if (name == "anything-but") return check_anything_but(operand);
   bool folded = (name == "prefix" || name == "suffix") && operand.is_object() && operand.size() == 1 &&

@@ -1,5 +1,5 @@
-// EventPattern: the filters of event source mappings and rules, in EventBridge's language: exact values, null,
-// prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, cidr, exists, $or. Pure.
+// EventPattern: the filters of event source mappings and rules, in EventBridge's language: exact values,
+// null, prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, cidr, exists, $or. Pure.
 #pragma once
 
 #include <memory>

@@ -58,8 +58,9 @@ struct EventQueue::Attempted {
   std::shared_ptr<const InvocationOutcome> outcome;  ///< null: the function was not reached
 };
 
-EventQueue::EventQueue(io::EventLoop& loop, storage::GroupCommit& commits, FindAddressee find, Invoker& invoker,
-                       queues::Queues& queues, EventQueueOptions options, const Clock& clock)
+EventQueue::EventQueue(io::EventLoop& loop, storage::GroupCommit& commits, FindAddressee find,
+                       Invoker& invoker, queues::Queues& queues, EventQueueOptions options,
+                       const Clock& clock)
     : loop_(loop),
       commits_(commits),
       find_(std::move(find)),
@@ -103,18 +104,18 @@ void EventQueue::feed(const Lane& lane, uint64_t events, uint64_t bytes) {
 
 Result<EventQueue::Prepared> EventQueue::prepare(AsyncEvent event) const {
   if (stored_events_ >= options_.max_events || stored_bytes_ + event.payload.size() > options_.max_bytes) {
-    return failure(Kind::Exhausted,
-                   "the queue of asynchronous events is full ({} events, {} bytes): wait until functions have "
-                   "worked some off, or remove the function that cannot",
-                   stored_events_, stored_bytes_);
+    return failure(
+        Kind::Exhausted,
+        "the queue of asynchronous events is full ({} events, {} bytes): wait until functions have "
+        "worked some off, or remove the function that cannot",
+        stored_events_, stored_bytes_);
   }
   if (event.request_id.empty()) event.request_id = random_uuid();
   return Prepared{std::move(event), now_ms()};
 }
 
 Result<void> EventQueue::insert_within(Database& database, const Prepared& prepared) {
-  TRY([[maybe_unused]] int64_t id,
-      insert_event(database, prepared.event, prepared.now_ms, prepared.now_ms));
+  TRY([[maybe_unused]] int64_t id, insert_event(database, prepared.event, prepared.now_ms, prepared.now_ms));
   return {};
 }
 
@@ -237,7 +238,7 @@ io::Task<void> EventQueue::attempt(std::shared_ptr<LaneState> lane, std::shared_
                         .trace_header = asked.trace_header,
                         .source = asked.source};
   auto outcome = co_await invoker_.invoke(std::move(invocation));
-  Attempt attempt = !outcome                             ? Attempt::TurnedAway
+  Attempt attempt = !outcome                           ? Attempt::TurnedAway
                     : !outcome->function_error.empty() ? Attempt::FunctionError
                                                        : Attempt::Success;
   if (!outcome) log::debug("event {}: {}", asked.request_id, outcome.error().message());
@@ -283,7 +284,8 @@ io::Task<void> EventQueue::finish(std::shared_ptr<StoredEvent> event, Attempted 
   while (!done) done = co_await hand_over(event, what);
 }
 
-/// Removes the event and hands over what became of it, in one transaction. False: the database refused, try again.
+/// Removes the event and hands over what became of it, in one transaction. False: the database refused, try
+/// again.
 io::Task<bool> EventQueue::hand_over(std::shared_ptr<StoredEvent> event, Attempted what) {
   struct Delivery {
     std::vector<std::pair<std::shared_ptr<const queues::QueueRecord>, queues::NewMessage>> messages;
@@ -292,7 +294,8 @@ io::Task<bool> EventQueue::hand_over(std::shared_ptr<StoredEvent> event, Attempt
   auto delivery = std::make_shared<Delivery>();
   auto to_queue = [&](const std::string& arn, queues::NewMessage message) {
     auto name = queues::parse_queue_arn(arn);
-    auto queue = name ? queues_.find(*name) : Result<std::shared_ptr<const queues::QueueRecord>>(name.error());
+    auto queue =
+        name ? queues_.find(*name) : Result<std::shared_ptr<const queues::QueueRecord>>(name.error());
     if (!queue) {
       log::warn("function {}: the outcome of event {} cannot be delivered to {}: {}", event->event.function,
                 event->event.request_id, arn, queue.error().message());

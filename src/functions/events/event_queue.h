@@ -1,7 +1,7 @@
-// EventQueue: the durable queue of asynchronous events. Each function has a lane of its own, so that one that is
-// slow or throttled does not hold up the others. An event leaves the database in the transaction that hands over
-// what became of it (a destination's message, a dead letter); until then a killed daemon finds it again and the
-// function sees it at least once. Loop thread.
+// EventQueue: the durable queue of asynchronous events. Each function has a lane of its own, so that one that
+// is slow or throttled does not hold up the others. An event leaves the database in the transaction that
+// hands over what became of it (a destination's message, a dead letter); until then a killed daemon finds it
+// again and the function sees it at least once. Loop thread.
 #pragma once
 
 #include <deque>
@@ -37,8 +37,8 @@ struct Addressee {
   EventInvokeSettings settings;
 };
 /// NotFound: the function is gone, and its events with it.
-using FindAddressee =
-    std::function<Result<Addressee>(const Realm& realm, const std::string& function, const std::string& qualifier)>;
+using FindAddressee = std::function<Result<Addressee>(const Realm& realm, const std::string& function,
+                                                      const std::string& qualifier)>;
 /// From the catalog, which must outlive it.
 FindAddressee addressee_from(const Catalog& catalog);
 
@@ -52,8 +52,8 @@ struct EventQueueOptions {
 
 class EventQueue final : public AsyncQueue {
  public:
-  /// Makes the tables and goes on with what an earlier daemon left. `queues` gets dead letters and destinations'
-  /// messages; its tables are in the same database.
+  /// Makes the tables and goes on with what an earlier daemon left. `queues` gets dead letters and
+  /// destinations' messages; its tables are in the same database.
   static Result<std::unique_ptr<EventQueue>> open(io::EventLoop& loop, storage::Database& database,
                                                   storage::GroupCommit& commits, FindAddressee find,
                                                   Invoker& invoker, queues::Queues& queues,
@@ -62,8 +62,8 @@ class EventQueue final : public AsyncQueue {
   ~EventQueue() override;
 
   io::Task<Result<void>> enqueue(AsyncEvent event) override;
-  /// For transactions that belong to others (a schedule's next time): prepares the event on the loop thread, and
-  /// after the commit take_over() lets the queue know of it.
+  /// For transactions that belong to others (a schedule's next time): prepares the event on the loop thread,
+  /// and after the commit take_over() lets the queue know of it.
   struct Prepared {
     AsyncEvent event;
     int64_t now_ms = 0;

@@ -61,7 +61,8 @@ class EventQueueTest : public testing::Test {
     database = *storage::Database::open(folder + "/queue.db");
     commits = std::make_unique<storage::GroupCommit>(loop, *database);
     queues = *queues::Queues::open(loop, *database, *commits, {}, clock);
-    auto find = [this](const Realm& realm, const std::string& function, const std::string&) -> Result<Addressee> {
+    auto find = [this](const Realm& realm, const std::string& function,
+                       const std::string&) -> Result<Addressee> {
       if (function == "gone") return Error(Kind::NotFound, "Function not found");
       auto version = std::make_shared<FunctionVersion>();
       version->realm = realm;
@@ -81,8 +82,9 @@ class EventQueueTest : public testing::Test {
     ASSERT_TRUE(loop.run_until_complete(queues->create({}, name, {}, {})));
   }
   Result<void> enqueue(std::string payload, std::string function = "f") {
-    return loop.run_until_complete(events->enqueue(
-        {.function = std::move(function), .request_id = "11111111-1111-4111-8111-111111111111", .payload = std::move(payload)}));
+    return loop.run_until_complete(events->enqueue({.function = std::move(function),
+                                                    .request_id = "11111111-1111-4111-8111-111111111111",
+                                                    .payload = std::move(payload)}));
   }
   void until_calls(size_t count) {
     loop.run_until_complete([](EventQueueTest& test, size_t wanted) -> io::Task<void> {

@@ -27,7 +27,8 @@ Result<void> migrate_events(Database& database) {
   return database.migrate("events", kSteps);
 }
 
-Result<int64_t> insert_event(Database& database, const AsyncEvent& event, int64_t accepted_ms, int64_t due_ms) {
+Result<int64_t> insert_event(Database& database, const AsyncEvent& event, int64_t accepted_ms,
+                             int64_t due_ms) {
   TRY(Statement write,
       database.prepare("INSERT INTO events(account, region, function, qualifier, request_id, payload, "
                        "client_context, trace, source, accepted_ms, due_ms) VALUES(?,?,?,?,?,?,?,?,?,?,?)"));
@@ -88,8 +89,9 @@ Result<DueEvents> due_events(Database& database, const Lane& lane, Place after, 
     }
   }
   if (!due.events.empty()) return due;
-  TRY(Statement next, database.prepare("SELECT MIN(due_ms) FROM events WHERE function = ? AND account = ? AND "
-                                       "region = ? AND due_ms > ?"));
+  TRY(Statement next,
+      database.prepare("SELECT MIN(due_ms) FROM events WHERE function = ? AND account = ? AND "
+                       "region = ? AND due_ms > ?"));
   next.bind(lane.function).bind(lane.realm.account).bind(lane.realm.region);
   TRY(bool row, next.bind(now_ms).step());
   if (row && !next.is_null(0)) due.next_due_ms = next.integer(0);

@@ -1,6 +1,6 @@
-// What comes next for an asynchronous event after an attempt: another one (when), or its end (how). AWS's rules:
-// function errors are tried again twice, after one and two minutes; throttles and errors of the service are tried
-// again with growing delays until the event is too old. Pure.
+// What comes next for an asynchronous event after an attempt: another one (when), or its end (how). AWS's
+// rules: function errors are tried again twice, after one and two minutes; throttles and errors of the
+// service are tried again with growing delays until the event is too old. Pure.
 #pragma once
 
 #include <array>
@@ -40,8 +40,8 @@ std::string_view to_string(Ending ending);
 
 struct Decision {
   bool again = false;
-  int64_t due_ms = 0;         ///< of the next attempt
-  EventProgress progress;     ///< what to keep with it
+  int64_t due_ms = 0;      ///< of the next attempt
+  EventProgress progress;  ///< what to keep with it
   Ending ending = Ending::Success;
 };
 

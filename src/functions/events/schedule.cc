@@ -1,9 +1,10 @@
 #include "functions/events/schedule.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
@@ -26,7 +27,8 @@ Error invalid(std::string_view why) {
 std::optional<int> number(std::string_view text) {
   int value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  if (text.empty() || error != std::errc() || end != text.data() + text.size() || value < 0)
+    return std::nullopt;
   return value;
 }
 
@@ -127,7 +129,8 @@ int nearest_weekday_of(year_month month, int wanted) {
 
 Result<Schedule::Cron> Schedule::parse_cron(std::string_view fields) {
   auto parts = words(fields);
-  if (parts.size() != 6) return invalid("cron(...) has six fields: minutes hours day-of-month month day-of-week year");
+  if (parts.size() != 6)
+    return invalid("cron(...) has six fields: minutes hours day-of-month month day-of-week year");
   Cron cron;
   CHECK(read_set({"minutes", 0, 59}, parts[0], cron.minutes));
   CHECK(read_set({"hours", 0, 23}, parts[1], cron.hours));
@@ -143,7 +146,8 @@ Result<Schedule::Cron> Schedule::parse_cron(std::string_view fields) {
       cron.last_weekday = true;
     } else if (days.ends_with('W')) {
       auto day = number(days.substr(0, days.size() - 1));
-      if (!day || *day < 1 || *day > 31) return invalid(fmt::format("\"{}\" is not a day of the month", days));
+      if (!day || *day < 1 || *day > 31)
+        return invalid(fmt::format("\"{}\" is not a day of the month", days));
       cron.nearest_weekday = *day;
     } else {
       CHECK(read_set({"day of the month", 1, 31}, days, cron.month_days));
@@ -155,7 +159,8 @@ Result<Schedule::Cron> Schedule::parse_cron(std::string_view fields) {
   if (size_t hash = week.find('#'); hash != week.npos) {
     auto day = value_of(field, week.substr(0, hash));
     auto nth = number(week.substr(hash + 1));
-    if (!day || !nth || *nth < 1 || *nth > 5) return invalid(fmt::format("\"{}\" is not a day of the week", week));
+    if (!day || !nth || *nth < 1 || *nth > 5)
+      return invalid(fmt::format("\"{}\" is not a day of the week", week));
     cron.nth_week_day = {*day, *nth};
   } else if (week == "L") {
     cron.week_days.set(7);
@@ -171,7 +176,8 @@ Result<Schedule::Cron> Schedule::parse_cron(std::string_view fields) {
 
 Result<Schedule> Schedule::parse(std::string_view text) {
   auto inner = [&](std::string_view name) -> std::optional<std::string_view> {
-    if (!text.starts_with(name) || text.size() < name.size() + 2 || text[name.size()] != '(' || text.back() != ')')
+    if (!text.starts_with(name) || text.size() < name.size() + 2 || text[name.size()] != '(' ||
+        text.back() != ')')
       return std::nullopt;
     return text.substr(name.size() + 1, text.size() - name.size() - 2);
   };
@@ -182,11 +188,13 @@ Result<Schedule> Schedule::parse(std::string_view text) {
   if (auto rate = inner("rate")) {
     auto parts = words(*rate);
     auto value = parts.size() == 2 ? number(parts[0]) : std::nullopt;
-    if (!value || *value < 1 || *value > 1'000'000) return invalid("rate(...) is a positive number and a unit");
+    if (!value || *value < 1 || *value > 1'000'000)
+      return invalid("rate(...) is a positive number and a unit");
     static constexpr std::array<std::pair<std::string_view, int64_t>, 3> units{
         {{"minute", 60'000}, {"hour", 3'600'000}, {"day", 86'400'000}}};
     for (auto [unit, ms] : units) {
-      bool plural = parts[1].size() == unit.size() + 1 && parts[1].starts_with(unit) && parts[1].back() == 's';
+      bool plural =
+          parts[1].size() == unit.size() + 1 && parts[1].starts_with(unit) && parts[1].back() == 's';
       bool fits = *value == 1 ? parts[1] == unit : plural;
       if (fits) return Schedule(When(Rate{*value * ms}));
     }

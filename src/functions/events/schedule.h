@@ -18,8 +18,8 @@ class Schedule {
  public:
   /// InvalidArgument: "Parameter ScheduleExpression is not valid." and why.
   static Result<Schedule> parse(std::string_view text);
-  /// The first time after `after_ms`; rates count from `origin_ms` (when the schedule was made). Nothing: never
-  /// again.
+  /// The first time after `after_ms`; rates count from `origin_ms` (when the schedule was made). Nothing:
+  /// never again.
   std::optional<int64_t> next(int64_t after_ms, int64_t origin_ms) const;
 
  private:
@@ -32,15 +32,15 @@ class Schedule {
   struct Cron {
     std::bitset<60> minutes;
     std::bitset<24> hours;
-    std::bitset<13> months;    ///< 1 to 12
-    std::bitset<300> years;    ///< since 1900
+    std::bitset<13> months;  ///< 1 to 12
+    std::bitset<300> years;  ///< since 1900
     // Days: of the month, or of the week; the other is '?'.
     std::bitset<32> month_days;
-    bool last_month_day = false;          ///< L
-    std::optional<int> nearest_weekday;   ///< 15W
-    bool last_weekday = false;            ///< LW
-    std::bitset<8> week_days;             ///< 1 is Sunday
-    std::optional<int> last_of_week_day;  ///< 6L: the last Friday
+    bool last_month_day = false;                      ///< L
+    std::optional<int> nearest_weekday;               ///< 15W
+    bool last_weekday = false;                        ///< LW
+    std::bitset<8> week_days;                         ///< 1 is Sunday
+    std::optional<int> last_of_week_day;              ///< 6L: the last Friday
     std::optional<std::pair<int, int>> nth_week_day;  ///< 6#3: the third Friday
     bool by_week_day = false;
   };

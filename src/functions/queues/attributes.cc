@@ -49,15 +49,16 @@ Result<bool> parse_bool(std::string_view name, std::string_view text) {
 Result<void> read_redrive(const std::string& text, QueueSettings& settings) {
   if (text.empty()) return {};  // removes the policy
   auto refuse = [&](std::string_view reason) {
-    return failure(Kind::InvalidArgument,
-                   "Value {} for parameter RedrivePolicy is invalid. Reason: {}", text.substr(0, 500), reason);
+    return failure(Kind::InvalidArgument, "Value {} for parameter RedrivePolicy is invalid. Reason: {}",
+                   text.substr(0, 500), reason);
   };
   auto policy = parse_json(text, {.max_bytes = 16 << 10, .max_depth = 8});
   if (!policy || !policy->is_object()) return refuse("Redrive policy is not a valid JSON map.");
   auto arn = policy->find("deadLetterTargetArn");
   auto count = policy->find("maxReceiveCount");
   if (arn == policy->end() || !arn->is_string() || count == policy->end()) {
-    return refuse("Redrive policy does not contain mandatory attribute: deadLetterTargetArn or maxReceiveCount.");
+    return refuse(
+        "Redrive policy does not contain mandatory attribute: deadLetterTargetArn or maxReceiveCount.");
   }
   std::string digits = count->is_string() ? count->get<std::string>() : to_json(*count);
   auto number = parse_number("maxReceiveCount", digits, 1, 1000);
@@ -136,10 +137,11 @@ bool good_attribute_name(std::string_view name) {
 
 Result<void> check_attribute(const std::string& name, const MessageAttribute& attribute) {
   if (!good_attribute_name(name)) {
-    return failure(Kind::InvalidArgument,
-                   "Message (user) attributes name must only contain upper and lower score characters, digits, "
-                   "periods, hyphens and underscores; \"{}\" does not",
-                   name.substr(0, 100));
+    return failure(
+        Kind::InvalidArgument,
+        "Message (user) attributes name must only contain upper and lower score characters, digits, "
+        "periods, hyphens and underscores; \"{}\" does not",
+        name.substr(0, 100));
   }
   std::string_view base = std::string_view(attribute.type).substr(0, attribute.type.find('.'));
   if (base != "String" && base != "Number" && base != "Binary") {
@@ -169,10 +171,11 @@ Result<void> check_fifo_message(const QueueRecord& queue, const NewMessage& mess
                  "provided explicitly");
   }
   if (message.delay_seconds.value_or(0) != 0) {
-    return failure(Kind::InvalidArgument,
-                   "Value {} for parameter DelaySeconds is invalid. Reason: The request include parameter that "
-                   "is not valid for this queue type.",
-                   *message.delay_seconds);
+    return failure(
+        Kind::InvalidArgument,
+        "Value {} for parameter DelaySeconds is invalid. Reason: The request include parameter that "
+        "is not valid for this queue type.",
+        *message.delay_seconds);
   }
   return {};
 }
@@ -209,13 +212,13 @@ Result<void> check_queue_name(const std::string& name, Order order) {
   }
   if (good) return {};
   if (order == Order::Fifo) {
-    return Error(Kind::InvalidArgument,
-                 "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
-                 "must end with .fifo suffix and be 1 to 80 in length.");
+    return Error(
+        Kind::InvalidArgument,
+        "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+        "must end with .fifo suffix and be 1 to 80 in length.");
   }
-  return Error(
-      Kind::InvalidArgument,
-      "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
+  return Error(Kind::InvalidArgument,
+               "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
 }
 
 Result<void> check_message(const QueueRecord& queue, const NewMessage& message) {

@@ -1,5 +1,5 @@
-// Attributes of queues and of messages: what clients may set, in which bounds and with which of AWS's words they
-// are refused; and the MD5 sums that clients check. Pure.
+// Attributes of queues and of messages: what clients may set, in which bounds and with which of AWS's words
+// they are refused; and the MD5 sums that clients check. Pure.
 #pragma once
 
 #include <map>
@@ -11,16 +11,17 @@
 
 namespace berth::functions::queues {
 
-/// Checks the attributes of CreateQueue and SetQueueAttributes and reads the settings out of them. Unknown names:
-/// Unsupported "Unknown Attribute X."; bad values: InvalidArgument "Invalid value for the parameter X.".
+/// Checks the attributes of CreateQueue and SetQueueAttributes and reads the settings out of them. Unknown
+/// names: Unsupported "Unknown Attribute X."; bad values: InvalidArgument "Invalid value for the parameter
+/// X.".
 Result<QueueSettings> read_settings(const std::string& name,
                                     const std::map<std::string, std::string>& attributes);
 
 /// 1 to 80 letters, digits, '-' and '_'; a FIFO queue's name ends in ".fifo".
 Result<void> check_queue_name(const std::string& name, Order order);
 
-/// Bodies and attributes that AWS refuses: empty or too long (InvalidArgument), characters that XML does not have
-/// (Corrupt).
+/// Bodies and attributes that AWS refuses: empty or too long (InvalidArgument), characters that XML does not
+/// have (Corrupt).
 Result<void> check_message(const QueueRecord& queue, const NewMessage& message);
 
 /// MD5 in hex.

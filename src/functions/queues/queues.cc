@@ -140,7 +140,8 @@ io::Task<Result<std::string>> Queues::create(Realm realm, std::string name, Attr
     co_return name;
   }
   if (queues_.size() >= limits_.max_queues) {
-    co_return failure(Kind::Exhausted, "there are {} queues, which is as many as there may be", queues_.size());
+    co_return failure(Kind::Exhausted, "there are {} queues, which is as many as there may be",
+                      queues_.size());
   }
   QueueRecord record{.realm = realm,
                      .name = name,
@@ -206,7 +207,8 @@ io::Task<Result<void>> Queues::tag(QueueName queue, Attributes add, std::vector<
   QueueRecord record = *found->record;
   for (auto& [key, value] : add) record.tags[key] = value;
   for (const std::string& key : remove) record.tags.erase(key);
-  if (record.tags.size() > 50) co_return Error(Kind::InvalidArgument, "Too many tags added for queue; at most 50.");
+  if (record.tags.size() > 50)
+    co_return Error(Kind::InvalidArgument, "Too many tags added for queue; at most 50.");
   auto work = [record](Database& database) { return update_queue(database, record); };
   CO_CHECK(co_await commits_.run(std::move(work)));
   found->record = std::make_shared<const QueueRecord>(std::move(record));
@@ -296,7 +298,8 @@ io::Task<Result<std::vector<Message>>> Queues::receive(QueueName queue, ReceiveR
       if (target) dead_letters = *target;
     }
     int64_t hidden_ms = request.visibility_seconds.value_or(record->settings.visibility_seconds) * 1000;
-    auto work = [record, dead_letters, hidden_ms, most = request.max_messages, time = now_ms()](Database& database) {
+    auto work = [record, dead_letters, hidden_ms, most = request.max_messages,
+                 time = now_ms()](Database& database) {
       return receive_messages(database, *record, dead_letters.get(), most, hidden_ms, time);
     };
     CO_TRY(Received received, co_await commits_.run(std::move(work)));
@@ -337,8 +340,8 @@ io::Task<Result<std::vector<Result<void>>>> Queues::remove_messages(QueueName qu
     return outcomes;
   };
   CO_TRY(Outcomes outcomes, co_await commits_.run(std::move(work)));
-  auto removed = static_cast<uint64_t>(
-      std::count_if(outcomes.begin(), outcomes.end(), [](const Result<void>& done) { return done.has_value(); }));
+  auto removed = static_cast<uint64_t>(std::count_if(
+      outcomes.begin(), outcomes.end(), [](const Result<void>& done) { return done.has_value(); }));
   stored_messages_ -= std::min(stored_messages_, removed);
   // The next of a FIFO group may be taken now.
   if (found->record->settings.order == Order::Fifo) found->arrived.notify_all();
@@ -353,8 +356,8 @@ io::Task<Result<std::vector<Result<void>>>> Queues::change_visibility(QueueName 
                time = now_ms()](Database& database) -> Result<Outcomes> {
     Outcomes outcomes;
     for (const VisibilityChange& change : changes) {
-      outcomes.push_back(
-          berth::functions::queues::change_visibility(database, *record, change.receipt, change.seconds * 1000, time));
+      outcomes.push_back(berth::functions::queues::change_visibility(database, *record, change.receipt,
+                                                                     change.seconds * 1000, time));
     }
     return outcomes;
   };

@@ -73,8 +73,8 @@ class Queues {
   io::Task<Result<std::vector<Result<void>>>> change_visibility(QueueName queue,
                                                                 std::vector<VisibilityChange> changes);
 
-  /// For transactions that belong to others (the queue of asynchronous events hands over dead letters with the
-  /// removal of the event): inserts within `database`'s transaction, on the worker. `queue` is find()'s.
+  /// For transactions that belong to others (the queue of asynchronous events hands over dead letters with
+  /// the removal of the event): inserts within `database`'s transaction, on the worker. `queue` is find()'s.
   static Result<void> insert_within(storage::Database& database, const QueueRecord& queue,
                                     const NewMessage& message, int64_t now_ms);
   /// Wakes whoever waits for messages after such an insert.

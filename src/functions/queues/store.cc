@@ -92,7 +92,8 @@ std::string deduplication_id(const NewMessage& message) {
 
 /// Columns in the order of kMessageColumns.
 constexpr std::string_view kMessageColumns =
-    "id, message_id, body, attributes, trace, group_id, dedup_id, source, sent_ms, first_received_ms, receives, "
+    "id, message_id, body, attributes, trace, group_id, dedup_id, source, sent_ms, first_received_ms, "
+    "receives, "
     "receipt";
 
 struct Row {
@@ -119,15 +120,16 @@ Row read_row(const Statement& read, Order order) {
   return row;
 }
 
-/// Visible messages in the order in which they are to be handed out. A group of a FIFO queue with a message in
-/// flight waits for it.
+/// Visible messages in the order in which they are to be handed out. A group of a FIFO queue with a message
+/// in flight waits for it.
 Result<std::vector<Row>> select_visible(Database& database, const QueueRecord& queue, uint32_t limit,
                                         int64_t now_ms) {
   bool fifo = queue.settings.order == Order::Fifo;
-  std::string sql = fmt::format("SELECT {} FROM messages m WHERE queue = ? AND visible_ms <= ? AND sent_ms > ?",
-                                kMessageColumns);
+  std::string sql = fmt::format(
+      "SELECT {} FROM messages m WHERE queue = ? AND visible_ms <= ? AND sent_ms > ?", kMessageColumns);
   sql += fifo ? " AND NOT EXISTS(SELECT 1 FROM messages e WHERE e.queue = m.queue AND e.group_id = m.group_id"
-                " AND e.group_id <> '' AND e.id < m.id AND e.visible_ms > ? AND e.sent_ms > ?) ORDER BY id LIMIT ?"
+                " AND e.group_id <> '' AND e.id < m.id AND e.visible_ms > ? AND e.sent_ms > ?) ORDER BY id "
+                "LIMIT ?"
               : " ORDER BY visible_ms, id LIMIT ?";
   int64_t oldest = now_ms - queue.settings.retention_seconds * 1000;
   TRY(Statement read, database.prepare(sql));
@@ -175,8 +177,9 @@ Result<void> migrate_queues(Database& database) {
 }
 
 Result<std::vector<QueueRecord>> load_queues(Database& database) {
-  TRY(Statement read, database.prepare("SELECT id, account, region, name, created_ms, modified_ms, attributes, "
-                                       "tags FROM queues ORDER BY id"));
+  TRY(Statement read,
+      database.prepare("SELECT id, account, region, name, created_ms, modified_ms, attributes, "
+                       "tags FROM queues ORDER BY id"));
   std::vector<QueueRecord> queues;
   while (true) {
     TRY(bool more, read.step());
@@ -217,7 +220,8 @@ Result<void> purge_queue(Database& database, int64_t queue) {
 
 Result<void> delete_queue(Database& database, int64_t queue) {
   CHECK(purge_queue(database, queue));
-  for (std::string_view sql : {"DELETE FROM deduplications WHERE queue = ?", "DELETE FROM queues WHERE id = ?"}) {
+  for (std::string_view sql :
+       {"DELETE FROM deduplications WHERE queue = ?", "DELETE FROM queues WHERE id = ?"}) {
     TRY(Statement remove, database.prepare(sql));
     CHECK(remove.bind(queue).run());
   }
@@ -312,8 +316,8 @@ Result<Received> receive_messages(Database& database, const QueueRecord& queue,
       CHECK(hide.bind(row.generation + 1).bind(message.id).run());
       received.messages.push_back(std::move(message));
     }
-    // Without a visibility timeout the same messages would be found again; and a FIFO group that has just been
-    // taken from must not be asked again in the same answer.
+    // Without a visibility timeout the same messages would be found again; and a FIFO group that has just
+    // been taken from must not be asked again in the same answer.
     if (!moved || visibility_ms == 0) break;
   }
   if (received.messages.empty()) {
@@ -330,9 +334,10 @@ Result<void> delete_message(Database& database, const QueueRecord& queue, std::s
         database.prepare("SELECT receipt, visible_ms FROM messages WHERE id = ? AND queue = ?"));
     TRY(bool found, read.bind(handle.message).bind(queue.id).step());
     if (found && (read.integer(0) != handle.generation || read.integer(1) <= now_ms)) {
-      return failure(Kind::DeadlineExceeded,
-                     "Value {} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
-                     receipt.substr(0, 200));
+      return failure(
+          Kind::DeadlineExceeded,
+          "Value {} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+          receipt.substr(0, 200));
     }
   }
   TRY(Statement remove, database.prepare("DELETE FROM messages WHERE id = ? AND queue = ? AND receipt >= ?"));

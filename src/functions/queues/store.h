@@ -1,5 +1,6 @@
-// QueueStore: queues and messages as rows, and what sending, receiving and deleting do to them. Called inside a
-// transaction on a worker thread (storage/group_commit.h); times are handed in, so that tests need no clock.
+// QueueStore: queues and messages as rows, and what sending, receiving and deleting do to them. Called inside
+// a transaction on a worker thread (storage/group_commit.h); times are handed in, so that tests need no
+// clock.
 #pragma once
 
 #include <optional>
@@ -37,8 +38,8 @@ Result<StoredTotals> stored_totals(storage::Database& database);
 Result<void> drop_expired(storage::Database& database, const QueueRecord& queue, int64_t now_ms);
 
 // Messages.
-/// A FIFO message whose deduplication id was seen within five minutes is not stored again: the answer is that of
-/// the first.
+/// A FIFO message whose deduplication id was seen within five minutes is not stored again: the answer is that
+/// of the first.
 Result<SentMessage> insert_message(storage::Database& database, const QueueRecord& queue,
                                    const NewMessage& message, int64_t now_ms);
 
@@ -53,7 +54,8 @@ Result<Received> receive_messages(storage::Database& database, const QueueRecord
                                   const QueueRecord* dead_letters, uint32_t max_messages,
                                   int64_t visibility_ms, int64_t now_ms);
 
-/// InvalidArgument for what is no handle of this queue; DeadlineExceeded for a FIFO queue's handle that has lapsed.
+/// InvalidArgument for what is no handle of this queue; DeadlineExceeded for a FIFO queue's handle that has
+/// lapsed.
 Result<void> delete_message(storage::Database& database, const QueueRecord& queue, std::string_view receipt,
                             int64_t now_ms);
 /// WrongState: the message is not in flight.
