@@ -23,7 +23,7 @@ std::string head_of(const FunctionRequest& request) {
   return head + "Connection: close\r\n\r\n";
 }
 
-Failure failure_of(const ResponseHead& head, std::string_view body, std::string_view path) {
+Failure aws_failure(const ResponseHead& head, std::string_view body, std::string_view path) {
   std::string type(head.header("x-amzn-errortype"));
   std::string message;
   if (auto json = parse_json(body); json && json->is_object()) {
@@ -59,7 +59,7 @@ Outcome<Reply> FunctionClient::call(const FunctionRequest& request) {
     if (body.size() > kMaxReply)
       return refuse("the answer to {} is longer than {} bytes", request.path, kMaxReply);
   }
-  if (parser.head().status >= 400) return failure_of(parser.head(), body, request.path);
+  if (parser.head().status >= 400) return aws_failure(parser.head(), body, request.path);
   return Reply{parser.head(), std::move(body)};
 }
 
