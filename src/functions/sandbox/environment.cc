@@ -55,7 +55,8 @@ engine::MountPoint layers_mount(const std::vector<LayerUse>& layers) {
 
 std::vector<engine::MountPoint> mounts_of(const FunctionVersion& function) {
   std::vector<engine::MountPoint> mounts;
-  if (function.package == PackageType::Zip) mounts.push_back(read_only_bind(function.code_directory, "/var/task"));
+  if (function.package == PackageType::Zip)
+    mounts.push_back(read_only_bind(function.code_directory, "/var/task"));
   if (!function.layers.empty()) mounts.push_back(layers_mount(function.layers));
   return mounts;
 }
