@@ -16,6 +16,7 @@
 #include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 #include "engine/validate.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 #include "sys/shared_memory.h"
 
@@ -132,6 +133,7 @@ Result<launch::LaunchRequest> launch_request(Core& core, const ContainerRecord& 
   request.cgroups = group_directories(cgroup);
   request.oom_path = oom_path(core, cgroup);
   request.init = plan.init;
+  request.explains_denials = plan.explains_denials;
   return request;
 }
 
@@ -186,22 +188,29 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
 /// down by the caller.
 Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
   ContainerRecord& record = container.record;
+  record.state.denied_calls.clear();
   Run& run = *container.run;
   CHECK(make_exec_dir(core.exec_dir(record.id)));
+  CHECK(launch::failpoint("start.directory"));
   TRY(auto netns, join_networks(core, record, run));
+  CHECK(launch::failpoint("start.networks"));
 
   ContainerRecord planned = record;
   TRY(planned.shm_path, shared_memory(core, record));
+  CHECK(launch::failpoint("start.shared-memory"));
   planned.mounts = std::move(mounts.mounts);
   TRY(auto links, link_environment(core, record));
   planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
   TRY(auto plan, plan_of(core, planned));
   TRY(run.cgroup, make_cgroup(core, record, plan.spec));
+  CHECK(launch::failpoint("start.cgroup"));
   TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
   request.network_from_fd = static_cast<bool>(netns);
   CHECK(wire_sandbox(core, record, netns, request));
   ::unlink(request.exit_path.c_str());
   TRY(auto launch_plan, launch::plan_launch(request, core.host));
+  CHECK(launch::failpoint("start.plan"));
+  launch_plan.setup.fail_at = launch::failing_step();
 
   launch::LaunchFds fds;
   if (netns) {
@@ -214,6 +223,7 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
   run.keeper.emplace(std::move(keeper));
+  CHECK(launch::failpoint("start.keeper"));
   return {};
 }
 
