@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/recent_outcomes.h"
 #include "engine/record_store.h"
+#include "engine/registry_jobs.h"
 #include "io/event_loop.h"
 #include "io/sync.h"
 #include "io/task_group.h"
@@ -67,6 +68,7 @@ class Core {
   std::optional<storage::ContentStore> content;
   std::unique_ptr<storage::Snapshotter> snapshotter;
   std::unique_ptr<storage::ImageStore> image_store;
+  std::unique_ptr<RegistryJobs> registry_jobs;
   std::unique_ptr<network::Networks> network;
   std::unique_ptr<sys::NetnsPool> namespaces;
   std::optional<sys::CgroupHost> cgroups;
@@ -93,6 +95,7 @@ class Core {
   Volumes volumes_facade{*this};
   Networks networks_facade{*this};
   System system_facade{*this};
+  Registries registries_facade{*this};
 
   // Last, so that they are destroyed first: their frames refer to everything above.
   io::TaskGroup background;

@@ -10,6 +10,7 @@
 #include "engine/core.h"
 #include "engine/lifecycle.h"
 #include "engine/recovery.h"
+#include "engine/sandbox_table.h"
 #include "engine/ulimits.h"
 #include "io/cancel.h"
 #include "sys/file.h"
@@ -70,6 +71,8 @@ Result<void> open_stores(Core& core) {
   core.content.emplace(std::move(content));
   TRY(core.snapshotter, storage::Snapshotter::open(*core.database, *core.content, root));
   TRY(core.image_store, storage::ImageStore::open(*core.database, *core.content, *core.snapshotter));
+  core.registry_jobs =
+      std::make_unique<RegistryJobs>(core.loop, core.options.registry, *core.image_store);
   return {};
 }
 
@@ -97,8 +100,12 @@ io::Task<Result<bool>> until_empty(io::TaskGroup& group) {
 
 }  // namespace
 
-Engine::Engine(std::unique_ptr<Core> core) : core_(std::move(core)) {}
-Engine::~Engine() = default;
+Engine::Engine(std::unique_ptr<Core> core) : core_(std::move(core)) {
+  SandboxTable::add(*core_);
+}
+Engine::~Engine() {
+  SandboxTable::remove(*core_);
+}
 
 io::Task<Result<std::unique_ptr<Engine>>> Engine::open(io::EventLoop& loop, EngineOptions options) {
   fill_in(options);
@@ -134,6 +141,9 @@ Networks& Engine::networks() {
 System& Engine::system() {
   return core_->system_facade;
 }
+Registries& Engine::registries() {
+  return core_->registries_facade;
+}
 EventLog& Engine::events() {
   return core_->events;
 }
@@ -141,6 +151,7 @@ EventLog& Engine::events() {
 io::Task<void> Engine::close() {
   Core& core = *core_;
   core.closing = true;
+  core.registry_jobs->stop_all();
   io::Task<Result<bool>> finished = until_empty(core.background);
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(core.options.shutdown_timeout);
   auto done = co_await io::with_deadline(std::move(finished), deadline);

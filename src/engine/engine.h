@@ -15,6 +15,7 @@
 #include "engine/events.h"
 #include "engine/images.h"
 #include "engine/networks.h"
+#include "engine/registries.h"
 #include "engine/system.h"
 #include "engine/volumes.h"
 #include "io/event_loop.h"
@@ -43,6 +44,7 @@ struct EngineOptions {
   size_t ready_namespaces = 4;                    ///< stock of network namespaces
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
   spec::LogConfig default_log = {};               ///< of containers that name no log driver
+  registry::Settings registry = {};
   int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
 };
 
@@ -58,6 +60,7 @@ class Engine {
   Volumes& volumes();
   Networks& networks();
   System& system();
+  Registries& registries();
   EventLog& events();
 
   /// Finishes work in the background (bounded) and lets go of the containers, which go on running.

@@ -6,6 +6,7 @@
 #include "engine/lifecycle.h"
 #include "engine/plan_container.h"
 #include "engine/transitions.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 
 namespace berth::engine {
@@ -51,8 +52,12 @@ Result<launch::ExecPlan> plan(Core& core, const Container& container, const Exec
   request.stdin_mode = exec.record.config.attach_stdin ? launch::StdinMode::Open : launch::StdinMode::Closed;
   if (container.run->cgroup) request.cgroups = group_directories(*container.run->cgroup);
   request.namespaces = std::move(own.spec.namespaces);
+  request.container_id = container.record.id;
+  request.explains_denials = own.explains_denials;
   request.network_from_fd = network_place(container.record.host_config) == NetworkPlace::Own;
-  return launch::plan_exec(request, core.host);
+  TRY(auto exec_plan, launch::plan_exec(request, core.host));
+  exec_plan.setup.fail_at = launch::failing_step();
+  return exec_plan;
 }
 
 Result<std::vector<launch::Attachment>> attachments(Core& core, const Exec& exec,

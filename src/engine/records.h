@@ -46,7 +46,8 @@ struct ContainerState {
   int pid = 0;  ///< of the init in berthd's pid namespace; 0 when not running
   int exit_code = 0;
   bool oom_killed = false;
-  std::string error;  ///< why the last start failed
+  std::string error;                      ///< why the last start failed
+  std::vector<std::string> denied_calls;  ///< by the filter, with --explain-denials; each once
   Timestamp started{};
   Timestamp finished{};
   Health health;  ///< status None: no health check

@@ -1,8 +1,11 @@
 // Listening to keepers: what they say of a container's process becomes its state.
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 
 namespace berth::engine {
@@ -29,6 +32,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   start_health_checks(core, container);
   watch_memory(core, container);
   run.settled.set();
+  note_sandbox_ready(core, container->record.id);
 }
 
 void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {
@@ -44,12 +48,21 @@ void attach_ended(Core& core, const ContainerHandle& container, const launch::ev
   }
 }
 
+void call_denied(Core& core, const ContainerHandle& container, const launch::event::Denied& event) {
+  auto& known = container->record.state.denied_calls;
+  constexpr size_t kMost = 64;
+  if (known.size() == kMost || std::ranges::find(known, event.call) != known.end()) return;
+  known.push_back(event.call);
+  core.save_state(container->record);
+  core.publish(container->record, "denied", {{"call", event.call}});
+}
+
 struct EventHandler {
   Core& core;
   const ContainerHandle& container;
 
   void operator()(const launch::event::Created&) const {}
-  void operator()(const launch::event::Ready&) const {}
+  void operator()(const launch::event::Ready&) const { note_sandbox_ready(core, container->record.id); }
   void operator()(const launch::event::Started& event) const { run_started(core, container, event); }
   void operator()(const launch::event::Failed& event) const { run_failed(core, container, event.failure); }
   void operator()(const launch::event::Exited& event) const {
@@ -59,6 +72,7 @@ struct EventHandler {
   void operator()(const launch::event::ExecFailed& event) const { exec_failed(core, container, event); }
   void operator()(const launch::event::ExecExited& event) const { exec_exited(core, container, event); }
   void operator()(const launch::event::AttachEnded& event) const { attach_ended(core, container, event); }
+  void operator()(const launch::event::Denied& event) const { call_denied(core, container, event); }
   void operator()(const launch::event::CommandFailed& event) const {
     log::debug("container {}: {} {}: errno {}", container->record.short_id(), event.command, event.token,
                event.errno_value);
@@ -121,6 +135,7 @@ void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFail
   core.save_state(record);
   if (record.host_config.auto_remove) forget_container(core, container, RemoveVolumes::Yes);
   run->settled.set();
+  note_sandbox_ready(core, record.id);
 }
 
 }  // namespace berth::engine

@@ -13,8 +13,10 @@
 #include "engine/links.h"
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
+#include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 #include "engine/validate.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 #include "sys/shared_memory.h"
 
@@ -131,6 +133,7 @@ Result<launch::LaunchRequest> launch_request(Core& core, const ContainerRecord& 
   request.cgroups = group_directories(cgroup);
   request.oom_path = oom_path(core, cgroup);
   request.init = plan.init;
+  request.explains_denials = plan.explains_denials;
   return request;
 }
 
@@ -185,31 +188,42 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
 /// down by the caller.
 Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
   ContainerRecord& record = container.record;
+  record.state.denied_calls.clear();
   Run& run = *container.run;
   CHECK(make_exec_dir(core.exec_dir(record.id)));
+  CHECK(launch::failpoint("start.directory"));
   TRY(auto netns, join_networks(core, record, run));
+  CHECK(launch::failpoint("start.networks"));
 
   ContainerRecord planned = record;
   TRY(planned.shm_path, shared_memory(core, record));
+  CHECK(launch::failpoint("start.shared-memory"));
   planned.mounts = std::move(mounts.mounts);
   TRY(auto links, link_environment(core, record));
   planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
   TRY(auto plan, plan_of(core, planned));
   TRY(run.cgroup, make_cgroup(core, record, plan.spec));
+  CHECK(launch::failpoint("start.cgroup"));
   TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
   request.network_from_fd = static_cast<bool>(netns);
+  CHECK(wire_sandbox(core, record, netns, request));
   ::unlink(request.exit_path.c_str());
   TRY(auto launch_plan, launch::plan_launch(request, core.host));
+  CHECK(launch::failpoint("start.plan"));
+  launch_plan.setup.fail_at = launch::failing_step();
 
   launch::LaunchFds fds;
   if (netns) {
     fds.network_namespace = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
     if (!fds.network_namespace) return Error::from_errno("duplicate network namespace", record.id, errno);
   }
+  if (SandboxLife* sandbox = SandboxTable::of(core).find(record.id))
+    fds.stdio = std::move(sandbox->wiring.stdio);
   fds.attachments = std::exchange(container.pending, {});
   for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
   run.keeper.emplace(std::move(keeper));
+  CHECK(launch::failpoint("start.keeper"));
   return {};
 }
 
@@ -230,6 +244,11 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   container->torn_down.reset();
   auto run = container->run = std::make_shared<Run>();
   Result<ResolvedMounts> mounts = ResolvedMounts{.mounts = record.mounts, .held = {}};
+  SandboxLife* sandbox = SandboxTable::of(core).find(record.id);
+  if (sandbox != nullptr) {
+    sandbox->run = run;
+    mounts->mounts.insert(mounts->mounts.end(), sandbox->mounts.begin(), sandbox->mounts.end());
+  }
   if (needs_host_lookup(record.mounts)) {
     auto inputs = mount_inputs(core, record.mounts);
     if (!inputs) {
@@ -248,7 +267,8 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
     co_return std::move(launched).error();
   }
   watch_run(core, container);
-  co_await run->settled.wait();
+  io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
+  co_await settled.wait();
   if (!run->failure) co_return Result<void>();
   // docker answers 400 when the program is to blame.
   Kind kind = run->failure->exit_code == 126 || run->failure->exit_code == 127 ? Kind::InvalidArgument

@@ -88,6 +88,24 @@ int open_descriptors() {
   return entries ? static_cast<int>(entries->size()) : 0;
 }
 
+/// A proxy's address without the password that it may hold.
+std::string without_password(const std::string& url) {
+  size_t at = url.rfind('@');
+  size_t scheme = url.find("://");
+  if (at == std::string::npos) return url;
+  return (scheme == std::string::npos ? "" : url.substr(0, scheme + 3)) + "xxxxx:xxxxx" + url.substr(at);
+}
+
+void describe_registries(const registry::Settings& settings, SystemInfo& info) {
+  info.insecure_registries = settings.insecure;
+  for (const registry::Mirror& mirror : settings.mirrors) {
+    if (mirror.registry == "docker.io") info.registry_mirrors.push_back(mirror.url.str());
+  }
+  info.http_proxy = without_password(settings.http_proxy);
+  info.https_proxy = without_password(settings.https_proxy);
+  info.no_proxy = settings.no_proxy;
+}
+
 }  // namespace
 
 io::Task<SystemInfo> System::info() {
@@ -116,6 +134,7 @@ io::Task<SystemInfo> System::info() {
   info.now = now();
   info.open_files = open_descriptors();
   info.event_listeners = static_cast<int>(core_.events.subscribers());
+  describe_registries(core_.registry_jobs->client().settings(), info);
   co_return info;
 }
 

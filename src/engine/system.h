@@ -49,6 +49,11 @@ struct SystemInfo {
   std::string logging_driver;
   std::string init_binary;
   Timestamp now{};
+  std::vector<std::string> insecure_registries;  ///< as the daemon was given them
+  std::vector<std::string> registry_mirrors;     ///< of docker.io
+  std::string http_proxy;
+  std::string https_proxy;
+  std::string no_proxy;
   int open_files = 0;  ///< NFd
   int event_listeners = 0;
 };

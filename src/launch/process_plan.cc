@@ -168,7 +168,9 @@ Result<void> plan_process(PlanBuilder& builder, const ProcessPlan& plan, const H
   if (plan.seccomp) {
     if (!host.seccomp_filter)
       return Error(Kind::Unsupported, "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
-    TRY(auto filter, compile_seccomp(*plan.seccomp, host.architecture));
+    TRY(auto filter, compile_seccomp(*plan.seccomp, host.architecture,
+                                     plan.explains_denials ? Denials::Notify : Denials::Answer));
+    builder.setup().denial_error = filter->denial_error;
     builder.add(step::ApplySeccomp{builder.blob(filter->program), filter->flags,
                                    static_cast<uint8_t>(filter->listens ? 1 : 0)});
   }

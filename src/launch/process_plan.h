@@ -16,6 +16,7 @@ struct ProcessPlan {
   bool await_release = false;
   std::string_view personality = {};
   const spec::MemoryPolicy* memory_policy = nullptr;
+  bool explains_denials = false;
 };
 
 /// Checks what must hold of any process: arguments, working directory. InvalidArgument.

@@ -146,7 +146,7 @@ TEST_F(NetworksTest, TheProxyCarriesBulkAndHalfClosedConnections) {
   ASSERT_TRUE(wait_for(client.get(), POLLIN, kPatience));
   char answer[32];
   ssize_t got = ::read(client.get(), answer, sizeof(answer));
-  EXPECT_EQ(std::string(answer, static_cast<size_t>(std::max<ssize_t>(got, 0))), fmt::to_string(kBytes));
+  EXPECT_EQ(std::string(answer, static_cast<size_t>(std::max<ssize_t>(got, 0))), std::to_string(kBytes));
   server.join();
   // A container that refuses closes the client's connection.
   listener.reset();

@@ -183,7 +183,7 @@ Result<std::vector<Digest>> ImageStore::children(const Digest& id) const {
 }
 
 bool ImageStore::is_dangling(const Image& image) const {
-  if (!image.repo_tags.empty() || !image.repo_digests.empty()) return false;
+  if (!image.repo_tags.empty()) return false;
   auto below = children(image.id);
   return below && below->empty();
 }
@@ -293,6 +293,7 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
 }
 
 Result<uint64_t> ImageStore::collect(const InUse& in_use) {
+  CHECK(content_.remove_partials());
   std::lock_guard lock(state_->references);
   TRY(Swept swept, state_->sweep(in_use, {}));
   return swept.bytes;

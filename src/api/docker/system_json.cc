@@ -81,6 +81,24 @@ Json networks_json(const engine::StatsSample& sample) {
   return object;
 }
 
+Json registry_config_json(const engine::SystemInfo& info) {
+  Json mirrors = string_list(info.registry_mirrors);
+  Json networks = Json::array({"::1/128", "127.0.0.0/8"});
+  Json indexes = {
+      {"docker.io", {{"Name", "docker.io"}, {"Mirrors", mirrors}, {"Secure", true}, {"Official", true}}}};
+  for (const std::string& registry : info.insecure_registries) {
+    if (registry.find('/') != std::string::npos) {
+      networks.push_back(registry);
+    } else {
+      indexes[registry] = {
+          {"Name", registry}, {"Mirrors", Json::array()}, {"Secure", false}, {"Official", false}};
+    }
+  }
+  return {{"InsecureRegistryCIDRs", std::move(networks)},
+          {"IndexConfigs", std::move(indexes)},
+          {"Mirrors", info.registry_mirrors.empty() ? Json(nullptr) : mirrors}};
+}
+
 }  // namespace
 
 std::string to_string(ApiVersion version) {
@@ -116,73 +134,67 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
   const sys::CgroupFeatures& cgroups = info.cgroups;
   Json driver_status = Json::array();
   for (const auto& [name, value] : info.driver_status) driver_status.push_back(Json::array({name, value}));
-  Json object = {
-      {"ID", info.id},
-      {"Containers", info.containers},
-      {"ContainersRunning", info.running},
-      {"ContainersPaused", info.paused},
-      {"ContainersStopped", info.stopped},
-      {"Images", info.images},
-      {"Driver", info.driver},
-      {"DriverStatus", std::move(driver_status)},
-      {"SystemStatus", nullptr},
-      {"Plugins",
-       {{"Volume", string_list(info.volume_drivers)},
-        {"Network", string_list(info.network_drivers)},
-        {"Authorization", nullptr},
-        {"Log", string_list(info.log_drivers)}}},
-      {"MemoryLimit", cgroups.memory},
-      {"SwapLimit", cgroups.swap},
-      {"CpuCfsPeriod", cgroups.cpu_quota},
-      {"CpuCfsQuota", cgroups.cpu_quota},
-      {"CPUShares", cgroups.cpu_shares},
-      {"CPUSet", cgroups.cpuset},
-      {"PidsLimit", cgroups.pids},
-      {"OomKillDisable", cgroups.oom_kill_disable},
-      {"IPv4Forwarding", info.ipv4_forwarding},
-      {"Debug", false},
-      {"NFd", info.open_files},
-      {"NGoroutines", 0},
-      {"SystemTime", to_rfc3339(info.now)},
-      {"LoggingDriver", info.logging_driver},
-      {"CgroupDriver", info.cgroup_driver},
-      {"CgroupVersion", info.cgroup_version},
-      {"NEventsListener", info.event_listeners},
-      {"KernelVersion", info.kernel_version},
-      {"OperatingSystem", info.operating_system},
-      {"OSVersion", info.os_version},
-      {"OSType", "linux"},
-      {"Architecture", info.architecture},
-      {"NCPU", info.cpus},
-      {"MemTotal", info.memory},
-      {"IndexServerAddress", "https://index.docker.io/v1/"},
-      {"RegistryConfig",
-       {{"InsecureRegistryCIDRs", Json::array({"::1/128", "127.0.0.0/8"})},
-        {"IndexConfigs",
-         {{"docker.io",
-           {{"Name", "docker.io"}, {"Mirrors", Json::array()}, {"Secure", true}, {"Official", true}}}}},
-        {"Mirrors", nullptr}}},
-      {"GenericResources", nullptr},
-      {"DockerRootDir", info.data_root},
-      {"HttpProxy", ""},
-      {"HttpsProxy", ""},
-      {"NoProxy", ""},
-      {"Name", info.name},
-      {"Labels", Json::array()},
-      {"ExperimentalBuild", false},
-      {"ServerVersion", BERTH_VERSION},
-      {"Runtimes", runtimes_json(info)},
-      {"DefaultRuntime", info.default_runtime},
-      {"Swarm", swarm_json()},
-      {"LiveRestoreEnabled", true},
-      {"Isolation", ""},
-      {"InitBinary", info.init_binary},
-      {"ContainerdCommit", {{"ID", ""}}},
-      {"RuncCommit", {{"ID", ""}}},
-      {"InitCommit", {{"ID", ""}}},
-      {"SecurityOptions", string_list(info.security_options)},
-      {"CDISpecDirs", Json::array()},
-      {"Warnings", info.warnings.empty() ? Json(nullptr) : string_list(info.warnings)}};
+  Json object = {{"ID", info.id},
+                 {"Containers", info.containers},
+                 {"ContainersRunning", info.running},
+                 {"ContainersPaused", info.paused},
+                 {"ContainersStopped", info.stopped},
+                 {"Images", info.images},
+                 {"Driver", info.driver},
+                 {"DriverStatus", std::move(driver_status)},
+                 {"SystemStatus", nullptr},
+                 {"Plugins",
+                  {{"Volume", string_list(info.volume_drivers)},
+                   {"Network", string_list(info.network_drivers)},
+                   {"Authorization", nullptr},
+                   {"Log", string_list(info.log_drivers)}}},
+                 {"MemoryLimit", cgroups.memory},
+                 {"SwapLimit", cgroups.swap},
+                 {"CpuCfsPeriod", cgroups.cpu_quota},
+                 {"CpuCfsQuota", cgroups.cpu_quota},
+                 {"CPUShares", cgroups.cpu_shares},
+                 {"CPUSet", cgroups.cpuset},
+                 {"PidsLimit", cgroups.pids},
+                 {"OomKillDisable", cgroups.oom_kill_disable},
+                 {"IPv4Forwarding", info.ipv4_forwarding},
+                 {"Debug", false},
+                 {"NFd", info.open_files},
+                 {"NGoroutines", 0},
+                 {"SystemTime", to_rfc3339(info.now)},
+                 {"LoggingDriver", info.logging_driver},
+                 {"CgroupDriver", info.cgroup_driver},
+                 {"CgroupVersion", info.cgroup_version},
+                 {"NEventsListener", info.event_listeners},
+                 {"KernelVersion", info.kernel_version},
+                 {"OperatingSystem", info.operating_system},
+                 {"OSVersion", info.os_version},
+                 {"OSType", "linux"},
+                 {"Architecture", info.architecture},
+                 {"NCPU", info.cpus},
+                 {"MemTotal", info.memory},
+                 {"IndexServerAddress", "https://index.docker.io/v1/"},
+                 {"RegistryConfig", registry_config_json(info)},
+                 {"GenericResources", nullptr},
+                 {"DockerRootDir", info.data_root},
+                 {"HttpProxy", info.http_proxy},
+                 {"HttpsProxy", info.https_proxy},
+                 {"NoProxy", info.no_proxy},
+                 {"Name", info.name},
+                 {"Labels", Json::array()},
+                 {"ExperimentalBuild", false},
+                 {"ServerVersion", BERTH_VERSION},
+                 {"Runtimes", runtimes_json(info)},
+                 {"DefaultRuntime", info.default_runtime},
+                 {"Swarm", swarm_json()},
+                 {"LiveRestoreEnabled", true},
+                 {"Isolation", ""},
+                 {"InitBinary", info.init_binary},
+                 {"ContainerdCommit", {{"ID", ""}}},
+                 {"RuncCommit", {{"ID", ""}}},
+                 {"InitCommit", {{"ID", ""}}},
+                 {"SecurityOptions", string_list(info.security_options)},
+                 {"CDISpecDirs", Json::array()},
+                 {"Warnings", info.warnings.empty() ? Json(nullptr) : string_list(info.warnings)}};
   if (version >= ApiVersion{1, 49}) object["FirewallBackend"] = {{"Driver", "nftables"}};
   if (version < ApiVersion{1, 50}) {
     object["BridgeNfIptables"] = false;

@@ -41,10 +41,12 @@ Context::Context(GlobalOptions options, grammar::Tree tree) : options_(std::move
 }
 
 client::Client& Context::engine() {
-  if (engine_ == nullptr) {
-    engine_ = std::make_unique<client::Client>([this] { return connect(); }, configuration().http_headers);
-  }
+  if (engine_ == nullptr) engine_ = another_client();
   return *engine_;
+}
+
+std::unique_ptr<client::Client> Context::another_client() {
+  return std::make_unique<client::Client>([this] { return connect(); }, configuration().http_headers);
 }
 
 Outcome<client::Connection> Context::connect() {

@@ -31,6 +31,8 @@ class Context {
   grammar::Tree tree() const { return tree_; }
   /// The engine's client; connects with the first request.
   client::Client& engine();
+  /// One more client of the same engine, for another thread. Call it on the main thread once before.
+  std::unique_ptr<client::Client> another_client();
   const client::Endpoint& endpoint() const { return endpoint_; }
   /// Set when -H or BERTH_HOST is malformed; every request fails with it.
   const std::optional<Error>& endpoint_error() const { return endpoint_error_; }

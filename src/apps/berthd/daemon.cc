@@ -38,6 +38,26 @@ Result<std::optional<sys::IpPrefix>> prefix_option(const std::string& text, std:
   return std::optional<sys::IpPrefix>(*prefix);
 }
 
+Result<registry::Settings> registry_settings(const Options& options) {
+  registry::Settings settings{.insecure = options.insecure_registries,
+                              .token_servers = options.token_servers,
+                              .http_proxy = options.http_proxy,
+                              .https_proxy = options.https_proxy,
+                              .no_proxy = options.no_proxy,
+                              .max_downloads = options.max_downloads,
+                              .max_uploads = options.max_uploads};
+  for (const std::string& text : options.insecure_registries) {
+    if (auto valid = registry::check_insecure(text); !valid)
+      return std::move(valid).error().in("--insecure-registry");
+  }
+  for (const std::string& text : options.registry_mirrors) {
+    auto mirror = registry::parse_mirror(text);
+    if (!mirror) return std::move(mirror).error().in("--registry-mirror");
+    settings.mirrors.push_back(std::move(*mirror));
+  }
+  return settings;
+}
+
 Result<engine::EngineOptions> engine_options(const Options& options) {
   engine::EngineOptions result;
   result.data_root = options.data_root;
@@ -54,6 +74,7 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   if (auto valid = engine::validate_log_config(result.default_log); !valid) {
     return std::move(valid).error().in("--log-driver, --log-opt");
   }
+  TRY(result.registry, registry_settings(options));
   TRY(result.network.bridge_subnet4, prefix_option(options.bip, "--bip"));
   TRY(result.network.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
   result.network.enable_ipv6 = options.ipv6;

@@ -80,6 +80,13 @@ Result<void> only_true(Options&, std::string_view value) {
   if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
   return {};
 }
+/// How many layers at a time.
+template <unsigned Options::*Member>
+Result<void> set_count(Options& options, std::string_view value) {
+  TRY(options.*Member, number<unsigned>(value));
+  if (options.*Member >= 1 && options.*Member <= 64) return {};
+  return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected 1 to 64", value);
+}
 Result<void> ignore(Options&, std::string_view) {
   return {};
 }
@@ -111,8 +118,15 @@ constexpr Flag flags[] = {
     {"host", 'H', "list",
      "Where to listen: unix://PATH, tcp://IP:PORT or fd:// (default unix://<exec-root>/berth.sock)",
      append<&Options::hosts>},
+    {"http-proxy", 0, "string", "Proxy for plain HTTP to registries (default: of the environment)",
+     set_text<&Options::http_proxy>},
+    {"https-proxy", 0, "string", "Proxy for HTTPS to registries (default: of the environment)",
+     set_text<&Options::https_proxy>},
     {"icc", 0, "", "Containers of the default bridge reach each other (default true)",
      set_switch<&Options::inter_container>},
+    {"insecure-registry", 0, "list",
+     "Registry (HOST[:PORT] or network) that may be spoken to by HTTP or with any certificate",
+     append<&Options::insecure_registries>},
     {"ip", 0, "ip", "Host address that published ports without an address are bound to",
      set_text<&Options::default_address>},
     {"ipv6", 0, "", "IPv6 on the default bridge (default true)", set_switch<&Options::ipv6>},
@@ -128,13 +142,25 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"log-opt", 0, "name=value", "Log option of containers without their own", set_log_option},
+    {"max-concurrent-downloads", 0, "int", "Layers pulled at a time (default 3)",
+     set_count<&Options::max_downloads>},
+    {"max-concurrent-uploads", 0, "int", "Layers pushed at a time (default 5)",
+     set_count<&Options::max_uploads>},
     {"mtu", 0, "int", "MTU of the default bridge (default that of the host's default route)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.mtu, number<uint32_t>(value));
        return {};
      }},
+    {"no-proxy", 0, "string", "Hosts that are reached without a proxy (default: of the environment)",
+     set_text<&Options::no_proxy>},
     {"pidfile", 'p', "string", "A further file for the daemon's process id", set_text<&Options::pid_file>},
     {"raw-logs", 0, "", "", ignore},
+    {"registry-mirror", 0, "list",
+     "Mirror to be asked before a registry, as [REGISTRY=]URL (default docker.io's)",
+     append<&Options::registry_mirrors>},
+    {"registry-token-server", 0, "list",
+     "Host (HOST[:PORT]) that registries on other hosts may have their credentials sent to",
+     append<&Options::token_servers>},
     {"shutdown-timeout", 0, "int", "Seconds to wait for unfinished work when stopping (default 15)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.shutdown_timeout, number<int>(value));

@@ -32,6 +32,14 @@ struct Options {
   std::vector<std::string> default_ulimits = {};
   std::string log_driver = {};
   std::map<std::string, std::string> log_options = {};
+  std::vector<std::string> insecure_registries = {};
+  std::vector<std::string> registry_mirrors = {};  ///< [REGISTRY=]URL
+  std::vector<std::string> token_servers = {};     ///< --registry-token-server
+  unsigned max_downloads = 3;
+  unsigned max_uploads = 5;
+  std::string http_proxy = {};
+  std::string https_proxy = {};
+  std::string no_proxy = {};
   int shutdown_timeout = 15;  ///< seconds
   /// `--tls=false`: the user knows that whoever reaches the TCP port is root on this machine.
   bool open_tcp = false;

@@ -32,6 +32,18 @@ TEST(Options, TakesDockerdsNotations) {
   EXPECT_EQ(parse({"--help"})->action, Options::Action::ShowHelp);
 }
 
+TEST(Options, Registries) {
+  auto options =
+      parse({"--insecure-registry", "10.0.0.0/8", "--insecure-registry=reg.lan:5000", "--registry-mirror",
+             "https://mirror.lan", "--max-concurrent-downloads=6", "--registry-token-server", "auth.lan"})
+          .value();
+  EXPECT_EQ(options.insecure_registries, (std::vector<std::string>{"10.0.0.0/8", "reg.lan:5000"}));
+  EXPECT_EQ(options.registry_mirrors, std::vector<std::string>{"https://mirror.lan"});
+  EXPECT_EQ(options.token_servers, std::vector<std::string>{"auth.lan"});
+  EXPECT_EQ(options.max_downloads, 6U);
+  EXPECT_FALSE(parse({"--max-concurrent-uploads", "0"}));
+}
+
 TEST(Options, RefusesInOneLine) {
   EXPECT_EQ(parse({"--nope"}).error().message(), "unknown flag: --nope");
   EXPECT_EQ(parse({"-x"}).error().message(), "unknown shorthand flag: 'x'");

@@ -265,7 +265,7 @@ void Keeper::on_report(Target& target, const StepReport& report, size_t size, in
       proceed(target);
       return;
     case ProcessSays::Listener:
-      if (fd >= 0) call::close(fd);
+      if (fd >= 0) adopt_filter(target, fd);
       return;
     case ProcessSays::Ready:
       if (target.wait_for_release) {

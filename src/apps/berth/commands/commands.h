@@ -31,6 +31,8 @@ extern const Command create_volume_command, list_volumes_command, inspect_volume
 // networks
 extern const Command create_network_command, list_networks_command, inspect_network_command,
     remove_network_command, connect_network_command, disconnect_network_command;
+// applications
+extern const Command compose_command;
 // the engine
 extern const Command info_command, version_command, events_command, inspect_command, disk_usage_command,
     dial_stdio_command;

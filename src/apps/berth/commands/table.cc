@@ -30,6 +30,8 @@ constexpr std::array tree{
     Entry{"builder build", &build_command},
     Entry{"builder prune", &prune_builds_command},
 
+    Entry{"compose", &compose_command, Section::Management},
+
     Entry{"container", nullptr, Section::Management, "Manage containers"},
     Entry{"container attach", &attach_command},
     Entry{"container commit", &commit_command},

@@ -138,6 +138,8 @@ constexpr std::array flags{
     text("restart", "When to start the container again (no|on-failure[:n]|always|unless-stopped)", "no"),
     flag("rm", "Remove the container and its anonymous volumes when it exits"),
     text("runtime", "Runtime for the container"),
+    text("security", "How far the container is confined (default|hardened)"),
+    flag("explain-denials", "Tell which system calls the seccomp filter denies (events, inspect)"),
     list("security-opt", "Security option"),
     bytes("shm-size", "Size of /dev/shm"),
     text("stop-signal", "Signal that stops the container"),
