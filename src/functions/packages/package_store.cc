@@ -10,6 +10,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "base/rollback.h"
+#include "functions/limits.h"
 #include "sys/file.h"
 #include "sys/root_dir.h"
 
@@ -113,7 +114,7 @@ Result<Package> PackageStore::add(std::string_view zip) {
 
 Result<void> PackageStore::unpack(std::string_view zip, const Digest& digest) {
   ZipLimits limits;
-  if (profile_ == LimitProfile::Strict) limits.max_unpacked_bytes = strict_unpacked_bytes;
+  limits.max_unpacked_bytes = limits_of(profile_).unpacked_bytes;
   TRY(auto reader, ZipReader::open(zip, limits));
   if (reader.entries().empty()) return Error(Kind::InvalidArgument, "Uploaded file must be a non-empty zip");
   std::string staging = fmt::format("{}/{}{}", code_, staging_prefix, random_hex(8));

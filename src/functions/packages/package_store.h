@@ -69,7 +69,4 @@ class PackageStore {
 /// through one; their targets are kept as they are and mean what they mean inside the sandbox.
 Result<void> unpack_zip(const ZipReader& zip, const std::string& root);
 
-constexpr uint64_t strict_zip_bytes = 52'428'800;
-constexpr uint64_t strict_unpacked_bytes = 262'144'000;
-
 }  // namespace berth::functions
