@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
@@ -80,6 +81,7 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
   std::shared_ptr<Run> run = container->run;
   auto ran_for = ended.finished - state.started;
   if (!run->settled.is_set()) run->settled.set();
+  note_sandbox_exit(core, record, *run, ended);
   run->exited.set();
 
   Ending ending{.exit_code = ended.exit_code,

@@ -10,6 +10,7 @@
 #include "engine/core.h"
 #include "engine/lifecycle.h"
 #include "engine/recovery.h"
+#include "engine/sandbox_table.h"
 #include "engine/ulimits.h"
 #include "io/cancel.h"
 #include "sys/file.h"
@@ -97,8 +98,12 @@ io::Task<Result<bool>> until_empty(io::TaskGroup& group) {
 
 }  // namespace
 
-Engine::Engine(std::unique_ptr<Core> core) : core_(std::move(core)) {}
-Engine::~Engine() = default;
+Engine::Engine(std::unique_ptr<Core> core) : core_(std::move(core)) {
+  SandboxTable::add(*core_);
+}
+Engine::~Engine() {
+  SandboxTable::remove(*core_);
+}
 
 io::Task<Result<std::unique_ptr<Engine>>> Engine::open(io::EventLoop& loop, EngineOptions options) {
   fill_in(options);

@@ -10,6 +10,7 @@
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/recovery_plan.h"
+#include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
@@ -278,6 +279,7 @@ io::Task<Result<void>> recover(Core& core) {
   CO_TRY(auto volumes, core.records->load_volumes());
   for (VolumeRecord& volume : volumes) core.volumes.emplace(volume.name, volume);
   CO_TRY(auto execs, core.records->load_execs());
+  CO_CHECK(drop_sandboxes(core, loaded.containers));
   std::set<std::string> known;
   for (const ContainerRecord& record : loaded.containers) known.insert(record.id);
 

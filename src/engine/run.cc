@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 
 namespace berth::engine {
@@ -29,6 +30,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   start_health_checks(core, container);
   watch_memory(core, container);
   run.settled.set();
+  note_sandbox_ready(core, container->record.id);
 }
 
 void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {
@@ -49,7 +51,7 @@ struct EventHandler {
   const ContainerHandle& container;
 
   void operator()(const launch::event::Created&) const {}
-  void operator()(const launch::event::Ready&) const {}
+  void operator()(const launch::event::Ready&) const { note_sandbox_ready(core, container->record.id); }
   void operator()(const launch::event::Started& event) const { run_started(core, container, event); }
   void operator()(const launch::event::Failed& event) const { run_failed(core, container, event.failure); }
   void operator()(const launch::event::Exited& event) const {
@@ -121,6 +123,7 @@ void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFail
   core.save_state(record);
   if (record.host_config.auto_remove) forget_container(core, container, RemoveVolumes::Yes);
   run->settled.set();
+  note_sandbox_ready(core, record.id);
 }
 
 }  // namespace berth::engine

@@ -13,6 +13,7 @@
 #include "engine/links.h"
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
+#include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 #include "engine/validate.h"
 #include "launch/plan.h"
@@ -198,6 +199,7 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   TRY(run.cgroup, make_cgroup(core, record, plan.spec));
   TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
   request.network_from_fd = static_cast<bool>(netns);
+  CHECK(wire_sandbox(core, record, netns, request));
   ::unlink(request.exit_path.c_str());
   TRY(auto launch_plan, launch::plan_launch(request, core.host));
 
@@ -206,6 +208,8 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
     fds.network_namespace = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
     if (!fds.network_namespace) return Error::from_errno("duplicate network namespace", record.id, errno);
   }
+  if (SandboxLife* sandbox = SandboxTable::of(core).find(record.id))
+    fds.stdio = std::move(sandbox->wiring.stdio);
   fds.attachments = std::exchange(container.pending, {});
   for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
@@ -230,6 +234,11 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   container->torn_down.reset();
   auto run = container->run = std::make_shared<Run>();
   Result<ResolvedMounts> mounts = ResolvedMounts{.mounts = record.mounts, .held = {}};
+  SandboxLife* sandbox = SandboxTable::of(core).find(record.id);
+  if (sandbox != nullptr) {
+    sandbox->run = run;
+    mounts->mounts.insert(mounts->mounts.end(), sandbox->mounts.begin(), sandbox->mounts.end());
+  }
   if (needs_host_lookup(record.mounts)) {
     auto inputs = mount_inputs(core, record.mounts);
     if (!inputs) {
@@ -248,7 +257,8 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
     co_return std::move(launched).error();
   }
   watch_run(core, container);
-  co_await run->settled.wait();
+  io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
+  co_await settled.wait();
   if (!run->failure) co_return Result<void>();
   // docker answers 400 when the program is to blame.
   Kind kind = run->failure->exit_code == 126 || run->failure->exit_code == 127 ? Kind::InvalidArgument

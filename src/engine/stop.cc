@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/lifecycle.h"
+#include "engine/sandbox_table.h"
 #include "engine/signals.h"
 #include "engine/transitions.h"
 #include "io/cancel.h"
@@ -158,7 +159,10 @@ io::Task<Result<void>> kill_container(Core& core, ContainerHandle container) {
   std::shared_ptr<Run> run = container->run;
   if (!run) co_return Result<void>();
   // One that is just being started is killed as soon as there is something to kill.
-  co_await run->settled.wait();
+  // A sandbox that waits for its release can be killed before that.
+  SandboxLife* sandbox = SandboxTable::of(core).find(container->record.id);
+  io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
+  co_await settled.wait();
   if (run->exited.is_set()) co_return Result<void>();
   if (auto sent = signal_container(core, container, SIGKILL); !sent && !run->exited.is_set()) {
     co_return std::move(sent).error();

@@ -66,8 +66,9 @@ class FunctionLog {
   virtual Result<void> remove_group(const Realm& realm, const std::string& group) = 0;
   virtual Result<void> set_retention(const Realm& realm, const std::string& group,
                                      std::optional<uint32_t> days) = 0;
-  /// Returns when something has been appended to the group after `sequence` (for --follow).
-  virtual io::Task<void> wait_for_more(Realm realm, std::string group, uint64_t sequence) = 0;
+  /// Returns when something has been appended to the group after `sequence` (for --follow), or the group is
+  /// gone: the sequence of its newest event, to wait beyond when that one was not of interest.
+  virtual io::Task<uint64_t> wait_for_more(Realm realm, std::string group, uint64_t sequence) = 0;
 };
 
 }  // namespace berth::functions

@@ -10,11 +10,13 @@
 #include <ctime>
 
 #include "base/format.h"
+#include "io/http_trailers.h"
 
 namespace berth::io::detail {
 namespace {
 
 constexpr size_t kScratchBytes = 16 << 10;
+constexpr size_t kMaxTrailerBytes = 64 << 10;  // what the decoder lets pass is less
 // A body that the handler left unread is read off so that the connection can be kept, up to this much.
 constexpr uint64_t kMaxSkippedBody = 256 << 10;
 constexpr std::chrono::milliseconds kLingerTime{500};
@@ -327,6 +329,11 @@ Result<size_t> HttpConnection::take_body(std::span<char> buffer, std::string_vie
     auto step = call_->decoder.step(rest);
     consumed += step.consumed;
     if (step.state == ChunkedDecoder::State::Data) {
+      call_->framing.clear();
+    } else if (call_->framing.size() + step.consumed <= kMaxTrailerBytes) {
+      call_->framing.append(rest.substr(0, step.consumed));
+    }
+    if (step.state == ChunkedDecoder::State::Data) {
       std::memmove(buffer.data() + taken, step.data.data(), step.data.size());
       taken += step.data.size();
       continue;
@@ -394,6 +401,22 @@ Task<Result<size_t>> HttpConnection::read_some(std::span<char> buffer) {
     if (call_->body_done) note_gone();
     if (*taken > 0 || call_->body_done) co_return taken;
   }
+}
+
+std::string HttpConnection::trailer(std::string_view name) const {
+  std::string_view rest = call_->framing;
+  // "\r\n0\r\nName: value\r\n\r\n": lines without a colon are framing.
+  while (!rest.empty()) {
+    std::string_view line = rest.substr(0, rest.find("\r\n"));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 2));
+    size_t colon = line.find(':');
+    if (colon == line.npos || !equals_ignoring_case(line.substr(0, colon), name)) continue;
+    line.remove_prefix(colon + 1);
+    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
+    return std::string(line);
+  }
+  return {};
 }
 
 void HttpConnection::set_header(std::string_view name, std::string_view value) {
@@ -565,3 +588,11 @@ Task<Result<HijackedSocket>> HttpConnection::hijack_with(std::string head) {
 }
 
 }  // namespace berth::io::detail
+
+namespace berth::io {
+
+std::string trailer_of(const Exchange& exchange, std::string_view name) {
+  return static_cast<const detail::HttpConnection&>(exchange).trailer(name);
+}
+
+}  // namespace berth::io

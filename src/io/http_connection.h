@@ -65,6 +65,8 @@ class HttpConnection final : public Exchange, private Pollable {
   Task<Result<void>> write(std::string_view bytes) override;
   Task<Result<void>> finish() override;
   bool begun() const override;
+  /// See http_trailers.h.
+  std::string trailer(std::string_view name) const;
   void abort() override;
   Task<Result<HijackedSocket>> hijack(std::string_view content_type) override;
   Task<Result<HijackedSocket>> hijack_silently() override;
@@ -79,6 +81,7 @@ class HttpConnection final : public Exchange, private Pollable {
     HttpRequestHead head;
     std::string answer_fields;
     ChunkedDecoder decoder;
+    std::string framing;     // chunked bodies: what came behind the last data, trailers included; bounded
     uint64_t body_left = 0;  // Body::Length
     bool body_done = true;
     bool continue_due = false;  // the client waits for 100 Continue

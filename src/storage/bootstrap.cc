@@ -14,6 +14,7 @@
 #include "base/format.h"
 #include "base/rollback.h"
 #include "storage/archive.h"
+#include "storage/bootstrap_packages.h"
 #include "sys/file.h"
 #include "sys/host_program.h"
 #include "sys/root_dir.h"
@@ -224,29 +225,34 @@ class ProgramSource : public ByteSource {
   std::stop_token stop_;
 };
 
-Result<sys::HostProgram> start_mmdebstrap(const std::string& suite, const BootstrapOptions& options) {
+/// `arguments` stand between mmdebstrap's own and the suite.
+Result<sys::HostProgram> start_mmdebstrap(const std::string& suite, const std::vector<std::string>& arguments,
+                                          const BootstrapOptions& options) {
   std::vector<std::string> environment = host_environment();
   environment.push_back("TMPDIR=" + options.scratch_dir);
-  auto program = sys::HostProgram::start(
-      {"mmdebstrap", "--variant=minbase", "--mode=root", "--format=tar", suite, "-"}, environment);
+  environment.push_back("BERTH_TREE=" + options.scratch_dir + "/tree");
+  std::vector<std::string> command = {"mmdebstrap", "--mode=root", "--format=tar"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  command.insert(command.end(), {suite, "-"});
+  auto program = sys::HostProgram::start(command, environment);
   if (!program && program.error().kind() == Kind::NotFound) {
     return Error(Kind::NotFound, "mmdebstrap is missing: install it with \"apt-get install mmdebstrap\"");
   }
   return program;
 }
 
-Result<BootstrapResult> bootstrap_debian(ImageStore& images, const std::string& suite,
-                                         const BootstrapOptions& options) {
-  tell(options, "Making debian:" + suite + " from the distribution's packages with mmdebstrap");
-  TRY(auto program, start_mmdebstrap(suite, options));
+/// Runs mmdebstrap and imports what it writes; named only once it has ended well: a failure must not cost an
+/// older image its name.
+Result<BootstrapResult> import_packages(ImageStore& images, const std::string& name, const std::string& suite,
+                                        const std::vector<std::string>& arguments,
+                                        spec::ExecutionConfig config, const BootstrapOptions& options) {
+  TRY(auto program, start_mmdebstrap(suite, arguments, options));
   MessageReader messages(program.standard_error(), options);
   ProgramSource source(program, options.stop);
   ImportOptions import;
-  TRY(spec::Reference reference, spec::Reference::parse("debian:" + suite));
-  // Named only once mmdebstrap has ended well: a failure must not cost an older image its name.
-  import.config.env = {std::string(search_path)};
-  import.config.cmd = {"bash"};
-  import.message = "berth bootstrap debian:" + suite;
+  TRY(spec::Reference reference, spec::Reference::parse(name));
+  import.config = std::move(config);
+  import.message = "berth bootstrap " + name;
   import.stop = options.stop;
   auto id = images.import(source, import);
   program.close_output();
@@ -257,21 +263,83 @@ Result<BootstrapResult> bootstrap_debian(ImageStore& images, const std::string& 
   // A failed mmdebstrap explains a broken archive better than the archive does.
   if (status && *status != 0 && !messages.cause().empty()) {
     if (id) (void)images.remove(id->str(), {.force = true}, {});
-    return failure(
-        Kind::Unavailable,
-        "mmdebstrap could not make debian:{}: {} (check the host's /etc/apt/sources.list and network)", suite,
-        messages.cause());
+    return failure(Kind::Unavailable,
+                   "mmdebstrap could not make {}: {} (check the host's /etc/apt/sources.list and network)",
+                   name, messages.cause());
   }
   if (!id) return std::move(id).error();
   CHECK(images.tag(*id, reference));
   return BootstrapResult{*id, reference.familiar_string()};
 }
 
+Result<BootstrapResult> bootstrap_debian(ImageStore& images, const std::string& suite,
+                                         const BootstrapOptions& options) {
+  tell(options, "Making debian:" + suite + " from the distribution's packages with mmdebstrap");
+  spec::ExecutionConfig config;
+  config.env = {std::string(search_path)};
+  config.cmd = {"bash"};
+  return import_packages(images, "debian:" + suite, suite, {"--variant=minbase"}, std::move(config), options);
+}
+
+// recipes
+
+struct KnownRecipe {
+  std::vector<std::string> names;
+  BootstrapRecipe recipe;
+};
+std::vector<KnownRecipe>& recipes() {
+  static std::vector<KnownRecipe> all;
+  return all;
+}
+
+/// Lays a recipe's own files out, to be copied over what the packages have brought.
+Result<void> make_recipe_tree(const PackageImage& image, const std::string& tree) {
+  CHECK(sys::make_dirs(tree));
+  for (const std::string& directory : image.directories) CHECK(sys::make_dirs(tree + "/" + directory));
+  for (const PackageImage::File& file : image.files) {
+    std::string path = tree + "/" + file.path;
+    CHECK(sys::make_dirs(path.substr(0, path.rfind('/'))));
+    CHECK(sys::write_file_atomic(path, file.content, file.mode));
+  }
+  for (const PackageImage::Link& link : image.links) {
+    std::string path = tree + "/" + link.path;
+    CHECK(sys::make_dirs(path.substr(0, path.rfind('/'))));
+    if (::symlink(link.target.c_str(), path.c_str()) != 0) return Error::from_errno("link", path, errno);
+  }
+  std::string users;
+  for (const std::string& user : image.users) users += user + "\n";
+  return sys::write_file_atomic(tree + ".passwd", users);
+}
+
+Result<BootstrapResult> bootstrap_recipe(ImageStore& images, const PackageImage& image,
+                                         const BootstrapOptions& options) {
+  std::string packages;
+  for (const std::string& package : image.packages) packages += (packages.empty() ? "" : ",") + package;
+  tell(options, "Making " + image.name + " from the distribution's packages (" + packages + ")");
+  CHECK(make_recipe_tree(image, options.scratch_dir + "/tree"));
+  std::vector<std::string> arguments = {"--variant=essential",
+                                        "--dpkgopt=path-exclude=/usr/share/man/*",
+                                        "--dpkgopt=path-exclude=/usr/share/doc/*",
+                                        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+                                        "--dpkgopt=path-exclude=/usr/share/locale/*",
+                                        "--dpkgopt=path-exclude=/usr/share/info/*",
+                                        "--customize-hook=cp -a \"$BERTH_TREE/.\" \"$1/\"",
+                                        "--customize-hook=cat \"$BERTH_TREE.passwd\" >> \"$1/etc/passwd\""};
+  if (!packages.empty()) arguments.push_back("--include=" + packages);
+  return import_packages(images, image.name, image.suite, arguments, image.config, options);
+}
+
 }  // namespace
+
+void add_bootstrap_recipe(std::vector<std::string> names, BootstrapRecipe recipe) {
+  recipes().push_back({std::move(names), std::move(recipe)});
+}
 
 std::vector<std::string> bootstrap_names() {
   std::vector<std::string> names = {"busybox"};
   for (std::string_view suite : suites) names.push_back("debian:" + std::string(suite));
+  for (const KnownRecipe& known : recipes())
+    names.insert(names.end(), known.names.begin(), known.names.end());
   return names;
 }
 
@@ -279,8 +347,12 @@ Result<BootstrapResult> bootstrap(ImageStore& images, std::string_view name,
                                   const BootstrapOptions& options) {
   std::string wanted(name == "debian" ? "debian:bookworm" : name);
   if (wanted == "busybox:latest") wanted = "busybox";
+  std::optional<PackageImage> recipe;
+  for (const KnownRecipe& each : recipes()) {
+    if (!recipe) recipe = each.recipe(wanted);
+  }
   auto known = bootstrap_names();
-  if (std::find(known.begin(), known.end(), wanted) == known.end()) {
+  if (!recipe && std::find(known.begin(), known.end(), wanted) == known.end()) {
     std::string list;
     for (const std::string& each : known) list += (list.empty() ? "" : ", ") + each;
     return failure(Kind::InvalidArgument, "cannot bootstrap \"{}\": there are {}", name.substr(0, 100), list);
@@ -289,6 +361,7 @@ Result<BootstrapResult> bootstrap(ImageStore& images, std::string_view name,
   Rollback undo;
   std::string scratch = options.scratch_dir;
   undo.add([scratch] { (void)sys::remove_tree(scratch); });
+  if (recipe) return bootstrap_recipe(images, *recipe, options);
   if (wanted == "busybox") return bootstrap_busybox(images, options);
   return bootstrap_debian(images, wanted.substr(wanted.find(':') + 1), options);
 }

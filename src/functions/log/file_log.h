@@ -36,7 +36,7 @@ class FileFunctionLog final : public FunctionLog {
   Result<void> remove_group(const Realm& realm, const std::string& group) override;
   Result<void> set_retention(const Realm& realm, const std::string& group,
                              std::optional<uint32_t> days) override;
-  io::Task<void> wait_for_more(Realm realm, std::string group, uint64_t sequence) override;
+  io::Task<uint64_t> wait_for_more(Realm realm, std::string group, uint64_t sequence) override;
 
  private:
   struct State;

@@ -1,0 +1,326 @@
+// The runtime client of berth's Node.js bases: asks the Runtime API (2018-06-01) for events and runs the handler:
+// CommonJS or ES modules; async, callback and streaming (awslambda.streamifyResponse) handlers.
+import http from 'node:http';
+import fs from 'node:fs';
+import path from 'node:path';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { format } from 'node:util';
+import { PassThrough } from 'node:stream';
+
+const [apiHost, apiPort] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+const base = '/2018-06-01/runtime';
+const jsonLogs = process.env.AWS_LAMBDA_LOG_FORMAT === 'JSON';
+let requestId = '';
+
+function call(method, target, { body, headers = {} } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: apiHost, port: apiPort, method, path: target, agent,
+      headers: body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(body) } },
+    (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('end', () => resolve({ status: response.statusCode, headers: response.headers,
+        body: Buffer.concat(chunks) }));
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+    request.setNoDelay(true);
+    request.end(body);
+  });
+}
+
+// console.* as AWS formats it: time, request id, level, message; line breaks become \r so that one call is one event.
+const levels = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
+const lowest = levels[(process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()] || (jsonLogs ? 3 : 1);
+function print(level, args) {
+  if (levels[level] < lowest) return;
+  const time = new Date().toISOString();
+  if (jsonLogs) {
+    const record = { timestamp: time, level, requestId: requestId || undefined };
+    const error = args.find((each) => each instanceof Error);
+    record.message = args.length === 1 && !(args[0] instanceof Error) ? args[0] : format(...args);
+    if (error) Object.assign(record, { errorType: error.name, errorMessage: error.message,
+      stackTrace: (error.stack || '').split('\n') });
+    let line;
+    try { line = JSON.stringify(record); } catch { line = JSON.stringify({ ...record, message: format(...args) }); }
+    fs.writeSync(1, line + '\n');
+    return;
+  }
+  fs.writeSync(1, `${time}\t${requestId || 'undefined'}\t${level}\t${format(...args).replace(/\n/g, '\r')}\n`);
+}
+console.log = (...args) => print('INFO', args);
+console.info = (...args) => print('INFO', args);
+console.debug = (...args) => print('DEBUG', args);
+console.trace = (...args) => print('TRACE', args);
+console.warn = (...args) => print('WARN', args);
+console.error = (...args) => print('ERROR', args);
+
+function toDocument(error) {
+  if (error instanceof Error || (error && typeof error === 'object' && error.name && error.message !== undefined)) {
+    return { errorType: String(error.name || 'Error'), errorMessage: String(error.message),
+      trace: String(error.stack || '').split('\n') };
+  }
+  return { errorType: typeof error, errorMessage: error === undefined ? 'undefined' : String(error), trace: [] };
+}
+
+function logError(name, error) {
+  if (jsonLogs) { print('ERROR', [error]); return; }
+  const document = error instanceof Error ? { ...toDocument(error), ...error } : toDocument(error);
+  const shown = { errorType: document.errorType, errorMessage: document.errorMessage, ...error,
+    stack: document.trace };
+  print('ERROR', [`${name} \t${JSON.stringify(shown)}`]);
+}
+
+// awslambda: what AWS puts into the global scope for streaming handlers.
+const streaming = Symbol.for('aws.lambda.runtime.handler.streaming');
+class HttpResponseStream {
+  static from(stream, prelude) {
+    stream.setContentType('application/vnd.awslambda.http-integration-response');
+    stream.write(Buffer.concat([Buffer.from(JSON.stringify(prelude)), Buffer.alloc(8)]));
+    return stream;
+  }
+}
+globalThis.awslambda = {
+  streamifyResponse: (handler, options) => {
+    handler[streaming] = 'response';
+    if (options && options.highWaterMark) handler[Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark')] =
+      options.highWaterMark;
+    return handler;
+  },
+  HttpResponseStream,
+};
+
+function initError(type, message, cause) {
+  const error = new Error(message);
+  error.kind = `Runtime.${type}`;
+  error.name = error.kind;
+  if (cause) error.stack = cause.stack;
+  return error;
+}
+
+const isMissing = (error, file) => (error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND');
+
+async function loadModule(root, moduleName) {
+  const stem = path.resolve(root, moduleName);
+  const found = ['.js', '.mjs', '.cjs', ''].map((ending) => stem + ending).find((file) => {
+    try { return fs.statSync(file).isFile(); } catch { return false; }
+  });
+  try {
+    if (found && found.endsWith('.mjs')) return await import(pathToFileURL(found).href);
+    const require = createRequire(path.join(root, 'index.js'));
+    if (found) {
+      try {
+        return require(found);
+      } catch (error) {
+        if (error.code === 'ERR_REQUIRE_ESM' ||
+            (error instanceof SyntaxError && /import|export|await/.test(error.message) && isModulePackage(found))) {
+          return await import(pathToFileURL(found).href);
+        }
+        throw error;
+      }
+    }
+    return require(require.resolve(moduleName, { paths: [root, root + '/node_modules', '/opt/nodejs',
+      '/opt/nodejs/node_modules'] }));
+  } catch (error) {
+    if (isMissing(error)) throw initError('ImportModuleError', `Error: ${error.message}`, error);
+    if (error instanceof SyntaxError) throw initError('UserCodeSyntaxError', `SyntaxError: ${error.message}`, error);
+    throw error;
+  }
+}
+
+function isModulePackage(file) {
+  let folder = path.dirname(file);
+  while (true) {
+    try {
+      return JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).type === 'module';
+    } catch { /* further up */ }
+    const parent = path.dirname(folder);
+    if (parent === folder) return false;
+    folder = parent;
+  }
+}
+
+async function loadHandler() {
+  const name = process.env._HANDLER || '';
+  const root = process.env.LAMBDA_TASK_ROOT || '/var/task';
+  if (name.includes('..')) throw initError('MalformedHandlerName', `'${name}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`);
+  const file = path.basename(name);
+  const folder = name.slice(0, name.length - file.length);
+  const match = file.match(/^([^.]*)\.(.*)$/);
+  if (!match || !match[1] || !match[2]) throw initError('MalformedHandlerName', 'Bad handler');
+  const loaded = await loadModule(root, path.join(folder, match[1]));
+  const pick = (from) => match[2].split('.').reduce((value, key) => value && value[key], from);
+  const handler = pick(loaded) ?? (loaded && loaded.default && pick(loaded.default));
+  if (handler === undefined) throw initError('HandlerNotFound', `${name} is undefined or not exported`);
+  if (typeof handler !== 'function') throw initError('HandlerNotFound', `${name} is not a function`);
+  return handler;
+}
+
+function makeContext(headers, settle) {
+  const deadline = Number(headers['lambda-runtime-deadline-ms']);
+  const parse = (text) => (text ? JSON.parse(text) : undefined);
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+    clientContext: parse(headers['lambda-runtime-client-context']),
+    identity: parse(headers['lambda-runtime-cognito-identity']),
+    invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
+    awsRequestId: headers['lambda-runtime-aws-request-id'],
+    tenantId: headers['lambda-runtime-aws-tenant-id'],
+    getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
+    done: (error, result) => settle(error, result),
+    succeed: (result) => settle(null, result),
+    fail: (error) => settle(error === undefined || error === null ? 'handled' : error),
+  };
+}
+
+function whenLoopIsEmpty(action) {
+  // Nothing but our own work may keep the process: 'beforeExit' comes when all else is done.
+  process.once('beforeExit', action);
+}
+
+function runBuffered(handler, event, headers) {
+  return new Promise((resolve, reject) => {
+    let settled = false;
+    const context = makeContext(headers, (error, result) => finish(error, result, false));
+    function finish(error, result, wait) {
+      if (settled) return;
+      settled = true;
+      const end = () => (error !== null && error !== undefined ? reject(error) : resolve(result));
+      if (wait && context.callbackWaitsForEmptyEventLoop) whenLoopIsEmpty(end);
+      else end();
+    }
+    let returned;
+    try {
+      returned = handler(event, context, (error, result) => finish(error, result, true));
+    } catch (error) {
+      reject(error);
+      return;
+    }
+    if (returned && typeof returned.then === 'function') {
+      returned.then((result) => finish(null, result, false), (error) => finish(error ?? 'undefined', undefined, false));
+    } else if (handler.length < 3 && !settled) {
+      // A synchronous handler that takes no callback: AWS answers null once the loop is empty.
+      whenLoopIsEmpty(() => finish(null, returned === undefined ? null : undefined, false));
+    } else if (!settled) {
+      whenLoopIsEmpty(() => finish(null, null, false));
+    }
+  });
+}
+
+function runStreaming(handler, event, headers, id) {
+  return new Promise((resolve, reject) => {
+    const out = new PassThrough();
+    let contentType = 'application/octet-stream';
+    let request;
+    const begin = () => {
+      if (request) return;
+      request = http.request({ host: apiHost, port: apiPort, agent, method: 'POST',
+        path: `${base}/invocation/${id}/response`,
+        headers: { 'Content-Type': contentType, 'Lambda-Runtime-Function-Response-Mode': 'streaming',
+          'Transfer-Encoding': 'chunked',
+          Trailer: 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body' } },
+      (response) => { response.resume(); response.on('end', resolve); });
+      request.on('error', reject);
+    };
+    out.setContentType = (type) => { contentType = type; };
+    out.on('data', (chunk) => { begin(); if (!request.write(chunk)) { out.pause(); request.once('drain', () => out.resume()); } });
+    out.on('end', () => { begin(); request.end(); });
+    const fail = (error) => {
+      if (!request) { reject(error); return; }
+      const document = toDocument(error);
+      request.addTrailers({ 'Lambda-Runtime-Function-Error-Type': `Runtime.${document.errorType}`,
+        'Lambda-Runtime-Function-Error-Body': Buffer.from(JSON.stringify(document)).toString('base64') });
+      request.end();
+    };
+    try {
+      Promise.resolve(handler(event, out, makeContext(headers, () => {}))).catch(fail);
+    } catch (error) {
+      fail(error);
+    }
+  });
+}
+
+async function post(target, document, type) {
+  await call('POST', target, { body: JSON.stringify(document),
+    headers: { 'Content-Type': 'application/json', 'Lambda-Runtime-Function-Error-Type': type } });
+}
+
+async function failFor(id, error) {
+  const document = toDocument(error);
+  logError('Invoke Error', error);
+  await post(`${base}/invocation/${id}/error`, document, document.errorType.startsWith('Runtime.')
+    ? document.errorType : `Runtime.${document.errorType}`);
+}
+
+async function runOne(handler) {
+  const { status, headers, body } = await call('GET', `${base}/invocation/next`);
+  if (status !== 200) return;
+  requestId = headers['lambda-runtime-aws-request-id'];
+  if (headers['lambda-runtime-trace-id']) process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
+  const id = requestId;
+  try {
+    const event = JSON.parse(body.toString('utf8'));
+    if (handler[streaming]) {
+      await runStreaming(handler, event, headers, id);
+      return;
+    }
+    const result = await runBuffered(handler, event, headers);
+    let text = JSON.stringify(result === undefined ? null : result);
+    if (text === undefined) text = 'null';
+    await call('POST', `${base}/invocation/${id}/response`, { body: text,
+      headers: { 'Content-Type': 'application/json' } });
+  } catch (error) {
+    await failFor(id, error);
+  }
+}
+
+async function failInit(error) {
+  const document = toDocument(error);
+  const type = error && error.kind ? error.kind : `Runtime.${document.errorType}`;
+  if (error && error.kind) document.errorType = error.kind;
+  logError('Uncaught Exception', error);
+  try { await post(`${base}/init/error`, document, type); } catch { /* nobody listens */ }
+  process.exit(129);
+}
+
+process.on('uncaughtException', async (error) => {
+  logError('Uncaught Exception', error);
+  const document = toDocument(error);
+  try {
+    if (requestId) await post(`${base}/invocation/${requestId}/error`, document, 'Runtime.UncaughtException');
+  } finally {
+    process.exit(129);
+  }
+});
+process.on('unhandledRejection', async (reason) => {
+  const error = initError('UnhandledPromiseRejection', String(reason instanceof Error ? reason : `${reason}`),
+    reason instanceof Error ? reason : undefined);
+  logError('Unhandled Promise Rejection', error);
+  try {
+    if (requestId) await post(`${base}/invocation/${requestId}/error`, toDocument(error), error.kind);
+  } finally {
+    process.exit(128);
+  }
+});
+
+async function main() {
+  let handler;
+  try {
+    handler = await loadHandler();
+  } catch (error) {
+    await failInit(error);
+  }
+  for (;;) await runOne(handler);
+}
+// Not awaited: node would take an event loop that is empty for the end of a module that never loaded.
+main().catch((error) => {
+  logError('Runtime Error', error);
+  process.exit(129);
+});

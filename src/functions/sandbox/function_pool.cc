@@ -1,0 +1,556 @@
+// Events to sandboxes.
+#include "functions/sandbox/function_pool.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "base/id.h"
+#include "base/log.h"
+
+namespace berth::functions {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Containers that are made at the same time: more would only wait for each other.
+constexpr size_t kStartsAtOnce = 8;
+/// Objects of one revision that are known by address.
+constexpr size_t kMaxEquals = 8;
+constexpr size_t kMaxResponse = (6u << 20) + 100;
+
+std::string make_request_id() {
+  std::string hex = random_hex(16);
+  hex[12] = '4';
+  hex[16] = "89ab"[hex[16] & 3];
+  return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4),
+                     hex.substr(16, 4), hex.substr(20));
+}
+
+std::string make_trace_header() {
+  auto seconds = to_unix_nanoseconds(berth::now()) / 1'000'000'000;
+  std::string hex = random_hex(20);
+  return fmt::format("Root=1-{:08x}-{};Parent={};Sampled=0", seconds, hex.substr(0, 24), hex.substr(24));
+}
+
+bool is_same_revision(const FunctionVersion& a, const FunctionVersion& b) {
+  return a.version == b.version && a.revision_id == b.revision_id && a.code_sha256 == b.code_sha256 &&
+         a.code_directory == b.code_directory && a.image_id == b.image_id;
+}
+
+Error throttled() {
+  return Error(Kind::Exhausted, "Rate Exceeded.");
+}
+
+std::string_view state_name(const FunctionSandbox& sandbox) {
+  using Phase = FunctionSandbox::Phase;
+  switch (sandbox.phase()) {
+    case Phase::Starting:
+    case Phase::Init:
+      return "init";
+    case Phase::Prepared:
+      return "prepared";
+    case Phase::Idle:
+      return sandbox.frozen() ? "frozen" : "idle";
+    case Phase::Busy:
+      return "busy";
+    case Phase::Ending:
+    case Phase::Ended:
+      return "ending";
+  }
+  return "";
+}
+
+}  // namespace
+
+FunctionPool::FunctionPool(io::EventLoop& loop, engine::Engine& engine, RuntimeBases& bases, FunctionLog& log,
+                           MeteringSink& metering, Alarms& alarms, const SandboxSettings& settings)
+    : loop_(loop),
+      bases_(bases),
+      settings_(settings),
+      services_{.loop = loop,
+                .engine = engine,
+                .log = log,
+                .metering = metering,
+                .alarms = alarms,
+                .owner = *this,
+                .endpoint = {},
+                .init_timeout = settings.init_timeout,
+                .max_response_bytes = kMaxResponse},
+      starts_(kStartsAtOnce) {}
+
+FunctionPool::~FunctionPool() {
+  tasks_.destroy_all();
+}
+
+void FunctionPool::serve_endpoint(uint16_t port, std::function<io::Task<void>(io::Exchange&)> handler) {
+  endpoint_port_ = port;
+  services_.endpoint = std::move(handler);
+}
+
+FunctionPool::Function& FunctionPool::function_of(const Realm& realm, const std::string& name) {
+  return functions_[Key(realm, name)];
+}
+
+FunctionPool::Version& FunctionPool::version_of(const FunctionVersionPtr& function) {
+  if (auto known = by_pointer_.find(function.get()); known != by_pointer_.end()) return *known->second;
+  Function& entry = function_of(function->realm, function->name);
+  auto same = [&](const Version& version) {
+    return !version.outdated && is_same_revision(*version.function, *function);
+  };
+  auto found = std::find_if(entry.versions.begin(), entry.versions.end(), same);
+  if (found == entry.versions.end()) {
+    found = entry.versions.emplace(entry.versions.end());
+    found->function = function;
+    auto wanted = entry.concurrency.provisioned.find(function->version);
+    if (wanted != entry.concurrency.provisioned.end()) found->provisioned = wanted->second;
+  } else {
+    if (found->equals.size() >= kMaxEquals) {
+      by_pointer_.erase(found->equals.front().get());
+      found->equals.erase(found->equals.begin());
+    }
+    found->equals.push_back(function);
+  }
+  by_pointer_[function.get()] = &*found;
+  return *found;
+}
+
+FunctionPool::Version& FunctionPool::version_of(const FunctionSandbox& sandbox) {
+  return *by_sandbox_.at(&sandbox);
+}
+
+Result<std::shared_ptr<void>> FunctionPool::take_place(Function& function) {
+  auto counts = function.counts;
+  if (function.concurrency.reserved) {
+    if (counts->in_flight >= *function.concurrency.reserved) {
+      last_throttle_ = Throttle::ReservedConcurrency;
+      return throttled();
+    }
+    ++counts->in_flight;
+    return std::shared_ptr<void>(nullptr, [counts](void*) { --counts->in_flight; });
+  }
+  uint32_t shared = settings_.account_concurrency - std::min(settings_.account_concurrency, reserved_total_);
+  if (*shared_in_flight_ >= shared) {
+    last_throttle_ = Throttle::Concurrency;
+    return throttled();
+  }
+  ++counts->in_flight;
+  ++*shared_in_flight_;
+  return std::shared_ptr<void>(nullptr, [counts, total = shared_in_flight_](void*) {
+    --counts->in_flight;
+    --*total;
+  });
+}
+
+Result<EventPtr> FunctionPool::admit(Invocation invocation) {
+  if (closing_) return Error(Kind::Unavailable, "the service is shutting down");
+  if (!invocation.function) return Error(Kind::InvalidArgument, "no function was given");
+  last_throttle_ = Throttle::None;
+  const FunctionVersion& function = *invocation.function;
+  TRY(auto place, take_place(function_of(function.realm, function.name)));
+  auto event = std::make_shared<EventRun>();
+  event->admission = std::move(place);
+  event->asked = std::chrono::steady_clock::now();
+  event->outcome.request_id =
+      invocation.request_id.empty() ? make_request_id() : std::move(invocation.request_id);
+  event->outcome.executed_version = function.version;
+  event->outcome.trace_header =
+      invocation.trace_header.empty() ? make_trace_header() : std::move(invocation.trace_header);
+  if (invocation.invoked_arn.empty()) invocation.invoked_arn = function_arn(function.realm, function.name);
+  event->invocation = std::move(invocation);
+  dispatch(version_of(event->invocation.function), event);
+  return event;
+}
+
+void FunctionPool::dispatch(Version& version, EventPtr event) {
+  if (!version.idle.empty()) {
+    FunctionSandbox* sandbox = version.idle.back();
+    version.idle.pop_back();
+    --idle_count_;
+    sandbox->give(std::move(event));
+    return;
+  }
+  version.waiting.push_back(std::move(event));
+  start_more(version);
+}
+
+void FunctionPool::start_more(Version& version) {
+  while (version.starting < version.waiting.size()) {
+    ++version.starting;
+    if (FunctionSandbox* sandbox = std::exchange(version.prepared, nullptr)) {
+      prepared_.remove(sandbox);
+      sandbox->pooled = true;
+      sandbox->starting = true;
+      sandbox->idle_alarm.cancel();
+      sandbox->run();
+      continue;
+    }
+    tasks_.spawn(bring_up(version, nullptr, "on-demand"));
+  }
+}
+
+FunctionSandbox& FunctionPool::new_sandbox(Version& version, const RuntimeBase& base,
+                                           std::string initialization) {
+  const FunctionVersion& function = *version.function;
+  SandboxPlan plan{.function = version.function,
+                   .base = base,
+                   .log_group = log_group_of(function),
+                   .log_stream = make_log_stream(berth::now(), function.version, random_hex(16)),
+                   .initialization = std::move(initialization),
+                   .endpoint_port = services_.endpoint ? endpoint_port_ : uint16_t{0},
+                   .network = settings_.network,
+                   .limits = settings_.limits,
+                   .container_name = fmt::format("lambda-{}-{}", function.name, random_hex(6))};
+  version.sandboxes.push_back(std::make_unique<FunctionSandbox>(services_, std::move(plan)));
+  FunctionSandbox& sandbox = *version.sandboxes.back();
+  by_sandbox_[&sandbox] = &version;
+  return sandbox;
+}
+
+io::Task<Result<RuntimeBase>> FunctionPool::base_of(FunctionVersionPtr function) {
+  if (function->package == PackageType::Image) co_return RuntimeBase{.image = function->image};
+  auto base = bases_.find(function->runtime);
+  if (base) co_return base;
+  io::Task<Result<RuntimeBase>> ensure = bases_.ensure(function->runtime);
+  co_return co_await std::move(ensure);
+}
+
+io::Task<void> FunctionPool::bring_up(Version& version, EventPtr within, std::string initialization) {
+  io::Semaphore::Permit permit = co_await starts_.acquire();
+  bool on_demand = initialization == "on-demand";
+  bool absorbed = !within && on_demand && version.waiting.empty();
+  if (absorbed) {
+    --version.starting;
+    forget_if_empty(version);
+    co_return;
+  }
+  io::Task<Result<RuntimeBase>> find_base = base_of(version.function);
+  auto base = co_await std::move(find_base);
+  FunctionSandbox& sandbox = new_sandbox(version, base ? *base : RuntimeBase{}, std::move(initialization));
+  sandbox.starting = !within;
+  Result<void> prepared;
+  if (base) {
+    io::Task<Result<void>> prepare = sandbox.prepare();
+    prepared = co_await std::move(prepare);
+  } else {
+    prepared = std::move(base).error();
+  }
+  permit.release();
+  if (!prepared) {
+    could_not_start(sandbox, std::move(prepared).error(), std::move(within));
+  } else if (sandbox.phase() == FunctionSandbox::Phase::Prepared) {
+    sandbox.run(std::move(within));
+    prepare_ahead(version);
+  } else if (within) {
+    within->fail(Error(Kind::Unavailable, "the service is shutting down"));
+  }
+}
+
+/// Whoever waits first is told; what the function is to blame for is an outcome.
+void FunctionPool::could_not_start(FunctionSandbox& sandbox, Error error, EventPtr event) {
+  Version& version = version_of(sandbox);
+  if (sandbox.starting) {
+    --version.starting;
+    sandbox.starting = false;
+  }
+  bool provision = sandbox.plan().initialization != "on-demand";
+  if (provision) {
+    version.provision_failure = error.message();
+    version.provisioned = 0;
+  } else if (!event && !version.waiting.empty()) {
+    event = std::move(version.waiting.front());
+    version.waiting.pop_front();
+  }
+  bool bootstrap_missing =
+      error.kind() == Kind::InvalidArgument && error.message().starts_with("Couldn't find valid bootstrap");
+  if (event && bootstrap_missing) {
+    sandbox.refuse(event, "Runtime.InvalidEntrypoint", error.message());
+  } else if (event) {
+    log::error("function {}: {}", sandbox.function().name, error.message());
+    event->fail(std::move(error));
+  }
+  sandbox_ended(sandbox);
+}
+
+void FunctionPool::prepare_ahead(Version& version) {
+  bool wanted = settings_.prepared > 0 && !version.outdated && !closing_ && version.prepared == nullptr &&
+                !version.preparing;
+  if (!wanted) return;
+  if (version.function->package == PackageType::Zip && !bases_.find(version.function->runtime)) return;
+  version.preparing = true;
+  tasks_.spawn(bring_up_ahead(version));
+}
+
+io::Task<void> FunctionPool::bring_up_ahead(Version& version) {
+  // After those that somebody waits for.
+  co_await loop_.sleep_for(20ms);
+  io::Semaphore::Permit permit = co_await starts_.acquire();
+  io::Task<Result<RuntimeBase>> find_base = base_of(version.function);
+  auto base = co_await std::move(find_base);
+  version.preparing = false;
+  if (!base || version.outdated || closing_) {
+    forget_if_empty(version);
+    co_return;
+  }
+  version.preparing = true;
+  FunctionSandbox& sandbox = new_sandbox(version, *base, "on-demand");
+  io::Task<Result<void>> prepare = sandbox.prepare();
+  auto prepared = co_await std::move(prepare);
+  version.preparing = false;
+  if (!prepared || sandbox.phase() != FunctionSandbox::Phase::Prepared) {
+    if (!prepared) {
+      log::debug("function {}: {}", version.function->name, prepared.error().message());
+      sandbox_ended(sandbox);
+    }
+    co_return;
+  }
+  if (version.outdated || closing_) {
+    sandbox.end();
+    co_return;
+  }
+  version.prepared = &sandbox;
+  prepared_.push_back(&sandbox);
+  FunctionSandbox* it = &sandbox;
+  sandbox.idle_alarm.set(services_.alarms, std::chrono::steady_clock::now() + settings_.idle_time,
+                         [this, it] {
+                           version_of(*it).prepared = nullptr;
+                           prepared_.remove(it);
+                           it->end();
+                         });
+  while (prepared_.size() > settings_.prepared) {
+    FunctionSandbox* oldest = prepared_.front();
+    prepared_.pop_front();
+    version_of(*oldest).prepared = nullptr;
+    oldest->end();
+  }
+  if (version.waiting.size() > version.starting) start_more(version);
+}
+
+void FunctionPool::sandbox_idle(FunctionSandbox& sandbox) {
+  Version& version = version_of(sandbox);
+  if (std::exchange(sandbox.starting, false)) --version.starting;
+  if (!version.waiting.empty()) {
+    EventPtr event = std::move(version.waiting.front());
+    version.waiting.pop_front();
+    sandbox.give(std::move(event));
+    return;
+  }
+  if (version.outdated || closing_) {
+    sandbox.end();
+    return;
+  }
+  version.idle.push_back(&sandbox);
+  ++idle_count_;
+  auto now = std::chrono::steady_clock::now();
+  FunctionSandbox* it = &sandbox;
+  sandbox.freeze_alarm.set(services_.alarms, now + settings_.freeze_after, [it] { it->freeze(); });
+  if (sandbox.plan().initialization != "on-demand") return;
+  sandbox.idle_alarm.set(services_.alarms, now + settings_.idle_time, [this, it] {
+    Version& own = version_of(*it);
+    std::erase(own.idle, it);
+    --idle_count_;
+    it->end();
+  });
+  if (idle_count_ > settings_.max_warm) drop_excess_warm();
+}
+
+void FunctionPool::drop_excess_warm() {
+  FunctionSandbox* oldest = nullptr;
+  for (auto& [key, function] : functions_) {
+    for (Version& version : function.versions) {
+      for (FunctionSandbox* sandbox : version.idle) {
+        if (oldest == nullptr || sandbox->idle_since() < oldest->idle_since()) oldest = sandbox;
+      }
+    }
+  }
+  if (oldest == nullptr) return;
+  std::erase(version_of(*oldest).idle, oldest);
+  --idle_count_;
+  oldest->end();
+}
+
+void FunctionPool::sandbox_init_failed(FunctionSandbox& sandbox, InitFailure) {
+  Version& version = version_of(sandbox);
+  if (std::exchange(sandbox.starting, false)) --version.starting;
+  if (sandbox.plan().initialization != "on-demand") {
+    version.provision_failure = "FUNCTION_ERROR_INIT_FAILURE";
+    version.provisioned = 0;
+    return;
+  }
+  if (version.waiting.empty()) return;
+  // AWS runs a failed init again, on the time of the event that waits for it.
+  EventPtr event = std::move(version.waiting.front());
+  version.waiting.pop_front();
+  event->init_within = true;
+  tasks_.spawn(bring_up(version, std::move(event), "on-demand"));
+}
+
+void FunctionPool::sandbox_ended(FunctionSandbox& sandbox) {
+  Version& version = version_of(sandbox);
+  if (std::exchange(sandbox.starting, false)) --version.starting;
+  if (std::erase(version.idle, &sandbox) > 0) --idle_count_;
+  if (version.prepared == &sandbox) {
+    version.prepared = nullptr;
+    prepared_.remove(&sandbox);
+  }
+  by_sandbox_.erase(&sandbox);
+  auto place = std::find_if(version.sandboxes.begin(), version.sandboxes.end(),
+                            [&](const auto& each) { return each.get() == &sandbox; });
+  // We are called from within it.
+  dead_.push_back(std::move(*place));
+  version.sandboxes.erase(place);
+  if (dead_.size() == 1) tasks_.spawn(bury());
+  sandbox_gone_.notify_all();
+  if (!closing_) {
+    start_more(version);
+    provide(version);
+  }
+  forget_if_empty(version);
+}
+
+io::Task<void> FunctionPool::bury() {
+  co_await loop_.yield();
+  std::vector<std::unique_ptr<FunctionSandbox>> dead = std::move(dead_);
+  dead_.clear();
+}
+
+void FunctionPool::retire(Version& version) {
+  version.outdated = true;
+  version.provisioned = 0;
+  std::vector<FunctionSandbox*> idle = std::exchange(version.idle, {});
+  idle_count_ -= idle.size();
+  for (FunctionSandbox* sandbox : idle) sandbox->end();
+  if (FunctionSandbox* prepared = std::exchange(version.prepared, nullptr)) {
+    prepared_.remove(prepared);
+    prepared->end();
+  }
+  by_pointer_.erase(version.function.get());
+  for (const auto& equal : version.equals) by_pointer_.erase(equal.get());
+}
+
+void FunctionPool::forget_if_empty(Version& version) {
+  bool empty = version.outdated && version.sandboxes.empty() && version.waiting.empty() &&
+               version.starting == 0 && !version.preparing;
+  if (!empty) return;
+  Function& function = function_of(version.function->realm, version.function->name);
+  function.versions.remove_if([&](const Version& each) { return &each == &version; });
+}
+
+void FunctionPool::function_changed(const Realm& realm, const std::string& name, FunctionVersionPtr current) {
+  auto found = functions_.find(Key(realm, name));
+  if (found != functions_.end()) {
+    std::vector<Version*> stale;
+    for (Version& version : found->second.versions) {
+      if (version.outdated) continue;
+      // Published versions do not change: a new $LATEST leaves theirs warm.
+      bool ends = !current || (version.function->version == current->version &&
+                               !is_same_revision(*version.function, *current));
+      if (ends) stale.push_back(&version);
+    }
+    for (Version* version : stale) {
+      retire(*version);
+      forget_if_empty(*version);
+    }
+    bool gone = !current && found->second.versions.empty() && found->second.counts->in_flight == 0;
+    if (gone) functions_.erase(found);
+  }
+  if (current) prepare_ahead(version_of(current));
+}
+
+void FunctionPool::set_concurrency(const Realm& realm, const std::string& name,
+                                   ConcurrencySettings settings) {
+  Function& function = function_of(realm, name);
+  reserved_total_ -= function.concurrency.reserved.value_or(0);
+  reserved_total_ += settings.reserved.value_or(0);
+  function.concurrency = std::move(settings);
+  for (Version& version : function.versions) {
+    if (version.outdated) continue;
+    auto wanted = function.concurrency.provisioned.find(version.function->version);
+    version.provisioned = wanted == function.concurrency.provisioned.end() ? 0 : wanted->second;
+    version.provision_failure.clear();
+    provide(version);
+  }
+}
+
+void FunctionPool::set_provisioned(FunctionVersionPtr function, uint32_t count) {
+  Function& entry = function_of(function->realm, function->name);
+  if (count == 0) {
+    entry.concurrency.provisioned.erase(function->version);
+  } else {
+    entry.concurrency.provisioned[function->version] = count;
+  }
+  Version& version = version_of(function);
+  version.provisioned = count;
+  version.provision_failure.clear();
+  provide(version);
+}
+
+void FunctionPool::provide(Version& version) {
+  if (version.outdated || closing_) return;
+  size_t there = version.starting;
+  for (const auto& sandbox : version.sandboxes) {
+    bool counts = sandbox->plan().initialization != "on-demand" &&
+                  sandbox->phase() != FunctionSandbox::Phase::Ending && !sandbox->starting;
+    there += counts ? 1 : 0;
+  }
+  for (; there < version.provisioned; ++there) {
+    ++version.starting;
+    tasks_.spawn(bring_up(version, nullptr, "provisioned-concurrency"));
+  }
+}
+
+Invoker::Provisioned FunctionPool::provisioned(const Realm& realm, const std::string& name,
+                                               const std::string& wanted) const {
+  Invoker::Provisioned answer;
+  auto found = functions_.find(Key(realm, name));
+  if (found == functions_.end()) return answer;
+  for (const Version& version : found->second.versions) {
+    if (version.outdated || version.function->version != wanted) continue;
+    answer.wanted += version.provisioned;
+    answer.failure = version.provision_failure;
+    for (const auto& sandbox : version.sandboxes) {
+      if (sandbox->plan().initialization == "on-demand") continue;
+      using Phase = FunctionSandbox::Phase;
+      bool ready = sandbox->phase() == Phase::Idle || sandbox->phase() == Phase::Busy;
+      answer.allocated += ready ? 1 : 0;
+      answer.available += sandbox->phase() == Phase::Idle ? 1 : 0;
+    }
+  }
+  return answer;
+}
+
+std::vector<SandboxInvoker::SandboxInfo> FunctionPool::sandboxes() const {
+  std::vector<SandboxInvoker::SandboxInfo> list;
+  for (const auto& [key, function] : functions_) {
+    for (const Version& version : function.versions) {
+      for (const auto& sandbox : version.sandboxes) {
+        list.push_back({.container_id = std::string(sandbox->container_id()),
+                        .realm = key.first,
+                        .function = key.second,
+                        .version = version.function->version,
+                        .state = std::string(state_name(*sandbox)),
+                        .events = sandbox->events()});
+      }
+    }
+  }
+  return list;
+}
+
+io::Task<void> FunctionPool::close() {
+  closing_ = true;
+  for (auto& [key, function] : functions_) {
+    for (Version& version : function.versions) {
+      for (EventPtr& event : version.waiting) {
+        event->fail(Error(Kind::Unavailable, "the service is shutting down"));
+      }
+      version.waiting.clear();
+      for (const auto& sandbox : version.sandboxes) {
+        if (sandbox->event())
+          sandbox->event()->fail(Error(Kind::Unavailable, "the service is shutting down"));
+        sandbox->end();
+      }
+    }
+  }
+  while (!by_sandbox_.empty()) co_await sandbox_gone_.wait();
+}
+
+}  // namespace berth::functions

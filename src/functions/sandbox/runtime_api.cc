@@ -1,0 +1,273 @@
+// The Runtime API, version 2018-06-01, as one sandbox is served it.
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "functions/sandbox/function_sandbox.h"
+#include "io/http_trailers.h"
+
+namespace berth::functions {
+namespace {
+
+constexpr std::string_view kJson = "application/json";
+constexpr std::string_view kAccepted = "{\"status\":\"OK\"}\n";
+constexpr std::string_view kRuntimePrefix = "/2018-06-01/runtime/";
+constexpr std::string_view kInvocationPrefix = "/2018-06-01/runtime/invocation/";
+constexpr size_t kReadBytes = 64u << 10;
+constexpr size_t kMaxErrorBody = 256u << 10;
+
+/// "id/response" -> id, "response"
+std::pair<std::string_view, std::string_view> split_call(std::string_view rest) {
+  size_t slash = rest.find('/');
+  if (slash == rest.npos) return {rest, {}};
+  return {rest.substr(0, slash), rest.substr(slash + 1)};
+}
+
+/// Field values must not hold line breaks; JSON that users gave may.
+std::string one_line(std::string_view text) {
+  std::string line(text);
+  std::erase_if(line, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+  return line;
+}
+
+}  // namespace
+
+/// One call of /next that waits, in the frame of its handler.
+struct FunctionSandbox::NextCall {
+  io::Exchange& exchange;
+  io::Event wake;
+  EventPtr event;
+};
+
+io::Task<void> FunctionSandbox::serve(io::Exchange& exchange) {
+  std::string_view path = exchange.path();
+  std::string_view method = exchange.method();
+  bool post = method == "POST";
+  if (method == "GET" && path == "/2018-06-01/runtime/invocation/next") {
+    co_await serve_next(exchange);
+    co_return;
+  }
+  if (post && path == "/2018-06-01/runtime/init/error") {
+    co_await serve_init_error(exchange);
+    co_return;
+  }
+  if (post && path.starts_with(kInvocationPrefix)) {
+    auto [id, call] = split_call(path.substr(kInvocationPrefix.size()));
+    if (call == "response") {
+      co_await serve_response(exchange, std::string(id));
+      co_return;
+    }
+    if (call == "error") {
+      co_await serve_error(exchange, std::string(id));
+      co_return;
+    }
+  }
+  if (method == "GET" && (path == "/2018-06-01/ping" || path == "/test/ping")) {
+    [[maybe_unused]] auto sent = co_await exchange.respond(200, "text/plain", "pong");
+    co_return;
+  }
+  bool known = path.starts_with(kRuntimePrefix);
+  std::string body = known ? api_error("MethodNotAllowed", "Method not allowed") : "404 page not found\n";
+  [[maybe_unused]] auto sent =
+      co_await exchange.respond(known ? 405 : 404, known ? kJson : "text/plain", body);
+}
+
+io::Task<void> FunctionSandbox::serve_next(io::Exchange& exchange) {
+  // A runtime that did not get the event that was sent to it asks again.
+  bool undelivered = runtime_ == RuntimeState::Running && undelivered_ && event_;
+  ApiRefusal refusal = undelivered ? ApiRefusal{} : check_call(runtime_, RuntimeCall::Next, {}, {});
+  if (refusal.status != 0) {
+    [[maybe_unused]] auto sent = co_await exchange.respond(refusal.status, kJson, refusal.body);
+    co_return;
+  }
+  NextCall call{.exchange = exchange, .wake = {}, .event = {}};
+  // The newest caller gets the event: one before it has given up waiting, or is a thread too many.
+  next_ = &call;
+  if (undelivered) {
+    hand_over();
+  } else {
+    runtime_ = RuntimeState::Ready;
+    runtime_wants_more();
+  }
+  while (true) {
+    co_await call.wake.wait();
+    if (call.event) break;
+    call.wake.reset();
+  }
+  io::Task<Result<void>> delivery = deliver(exchange, call.event);
+  auto delivered = co_await std::move(delivery);
+  if (!delivered) undelivered_ = true;
+}
+
+void FunctionSandbox::hand_over() {
+  if (next_ == nullptr) return;
+  runtime_ = RuntimeState::Running;
+  undelivered_ = false;
+  NextCall* call = std::exchange(next_, nullptr);
+  call->event = event_;
+  call->wake.set();
+}
+
+io::Task<Result<void>> FunctionSandbox::deliver(io::Exchange& exchange, EventPtr event) {
+  const Invocation& invocation = event->invocation;
+  auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(event->deadline - event->started);
+  int64_t deadline_ms = to_unix_nanoseconds(event->started_at + left) / 1'000'000;
+  exchange.set_header("Lambda-Runtime-Aws-Request-Id", event->outcome.request_id);
+  exchange.set_header("Lambda-Runtime-Deadline-Ms", fmt::to_string(deadline_ms));
+  exchange.set_header("Lambda-Runtime-Invoked-Function-Arn", invocation.invoked_arn);
+  exchange.set_header("Lambda-Runtime-Trace-Id", event->outcome.trace_header);
+  if (!invocation.client_context.empty()) {
+    exchange.set_header("Lambda-Runtime-Client-Context", one_line(invocation.client_context));
+  }
+  if (!invocation.cognito_identity.empty()) {
+    exchange.set_header("Lambda-Runtime-Cognito-Identity", one_line(invocation.cognito_identity));
+  }
+  auto sent = co_await exchange.respond(200, kJson, invocation.payload);
+  co_return sent;
+}
+
+io::Task<Result<std::string>> FunctionSandbox::read_payload(io::Exchange& exchange, size_t limit,
+                                                            bool& too_large) {
+  too_large = exchange.request().content_length > limit;
+  std::string body;
+  if (too_large) co_return body;
+  body.reserve(std::min<uint64_t>(exchange.request().content_length, limit));
+  std::string buffer(std::clamp<uint64_t>(exchange.request().content_length, 1024, kReadBytes), '\0');
+  while (true) {
+    auto count = co_await exchange.read_some({buffer.data(), buffer.size()});
+    if (!count) co_return std::move(count).error();
+    if (*count == 0) co_return body;
+    if (body.size() + *count > limit) {
+      too_large = true;
+      response_size_ = body.size() + *count;
+      co_return body;
+    }
+    body.append(buffer.data(), *count);
+  }
+}
+
+io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::string request_id) {
+  ApiRefusal refusal = check_call(runtime_, RuntimeCall::Response, request_id,
+                                  event_ ? std::string_view(event_->outcome.request_id) : std::string_view());
+  std::string mode(exchange.header("Lambda-Runtime-Function-Response-Mode").value_or(""));
+  if (refusal.status != 0) {
+    [[maybe_unused]] auto sent = co_await exchange.respond(refusal.status, kJson, refusal.body);
+    co_return;
+  }
+  EventPtr event = event_;
+  runtime_ = RuntimeState::Responding;
+  if (!mode.empty() && mode != "streaming") {
+    runtime_ = RuntimeState::ResponseSent;
+    answer(error_document("Runtime.InvalidResponseModeHeader", "Invalid response mode header: " + mode),
+           "Unhandled", "Runtime.InvalidResponseModeHeader");
+    [[maybe_unused]] auto sent = co_await exchange.respond(
+        400, kJson, api_error("InvalidResponseModeHeader", "Invalid response mode header: " + mode));
+    co_return;
+  }
+  if (mode == "streaming" && event->invocation.stream != nullptr) {
+    io::Task<void> stream = stream_response(exchange, event);
+    co_await std::move(stream);
+    co_return;
+  }
+  bool too_large = false;
+  response_size_ = exchange.request().content_length;
+  io::Task<Result<std::string>> reading = read_payload(exchange, services_.max_response_bytes, too_large);
+  auto body = co_await std::move(reading);
+  if (event_ != event) co_return;  // it has timed out meanwhile
+  runtime_ = RuntimeState::ResponseSent;
+  if (too_large) {
+    std::string text =
+        fmt::format("Response payload size ({} bytes) exceeded maximum allowed payload size ({} bytes).",
+                    response_size_, services_.max_response_bytes);
+    answer(error_document("Function.ResponseSizeTooLarge", text), "Unhandled",
+           "Function.ResponseSizeTooLarge");
+    std::string refused = api_error(
+        "RequestEntityTooLarge",
+        fmt::format("Exceeded maximum allowed payload size ({} bytes).", services_.max_response_bytes));
+    [[maybe_unused]] auto sent = co_await exchange.respond(413, kJson, refused);
+    co_return;
+  }
+  if (!body) {
+    answer(error_document("Runtime.TruncatedResponse", "Response truncated"), "Unhandled",
+           "Runtime.TruncatedResponse");
+    [[maybe_unused]] auto sent =
+        co_await exchange.respond(400, kJson, api_error("Runtime.TruncatedResponse", "Response truncated"));
+    co_return;
+  }
+  answer(std::move(*body), {}, {});
+  [[maybe_unused]] auto sent = co_await exchange.respond(202, kJson, kAccepted);
+}
+
+io::Task<void> FunctionSandbox::stream_response(io::Exchange& exchange, EventPtr event) {
+  std::string content_type(exchange.header("Content-Type").value_or("application/octet-stream"));
+  ResponseStream& stream = *event->invocation.stream;
+  io::Task<Result<void>> begin = stream.begin(content_type);
+  auto begun = co_await std::move(begin);
+  std::string buffer(kReadBytes, '\0');
+  bool truncated = false;
+  while (event_ == event) {
+    auto count = co_await exchange.read_some({buffer.data(), buffer.size()});
+    truncated = !count;
+    if (!count || *count == 0) break;
+    // A client that has gone stops nothing: the function says all it has to say.
+    if (begun && event_ == event) {
+      io::Task<Result<void>> write = stream.write({buffer.data(), *count});
+      begun = co_await std::move(write);
+    }
+  }
+  if (event_ != event) co_return;
+  runtime_ = RuntimeState::ResponseSent;
+  std::string error_type = io::trailer_of(exchange, "Lambda-Runtime-Function-Error-Type");
+  if (truncated) {
+    answer(error_document("Runtime.TruncatedResponse", "Response truncated"), "Unhandled",
+           "Runtime.TruncatedResponse");
+  } else if (!error_type.empty()) {
+    auto details = from_base64(io::trailer_of(exchange, "Lambda-Runtime-Function-Error-Body"));
+    std::string type = sound_error_type(error_type);
+    answer(details && !details->empty() ? *details : error_document(type, "the stream ended with an error"),
+           "Unhandled", type);
+  } else {
+    answer({}, {}, {});
+  }
+  [[maybe_unused]] auto sent = co_await exchange.respond(202, kJson, kAccepted);
+}
+
+io::Task<void> FunctionSandbox::serve_error(io::Exchange& exchange, std::string request_id) {
+  ApiRefusal refusal = check_call(runtime_, RuntimeCall::InvocationError, request_id,
+                                  event_ ? std::string_view(event_->outcome.request_id) : std::string_view());
+  if (refusal.status != 0) {
+    [[maybe_unused]] auto sent = co_await exchange.respond(refusal.status, kJson, refusal.body);
+    co_return;
+  }
+  EventPtr event = event_;
+  runtime_ = RuntimeState::Responding;
+  std::string type = sound_error_type(exchange.header("Lambda-Runtime-Function-Error-Type").value_or(""));
+  bool too_large = false;
+  io::Task<Result<std::string>> reading = read_payload(exchange, services_.max_response_bytes, too_large);
+  auto body = co_await std::move(reading);
+  if (event_ != event) co_return;
+  runtime_ = RuntimeState::ResponseSent;
+  std::string payload = body && !too_large ? std::move(*body) : std::string();
+  if (payload.empty()) payload = error_document(type, "Unknown");
+  answer(std::move(payload), "Unhandled", type);
+  [[maybe_unused]] auto sent = co_await exchange.respond(202, kJson, kAccepted);
+}
+
+io::Task<void> FunctionSandbox::serve_init_error(io::Exchange& exchange) {
+  ApiRefusal refusal = check_call(runtime_, RuntimeCall::InitError, {}, {});
+  if (refusal.status != 0) {
+    [[maybe_unused]] auto sent = co_await exchange.respond(refusal.status, kJson, refusal.body);
+    co_return;
+  }
+  runtime_ = RuntimeState::InitError;
+  std::string type = sound_error_type(exchange.header("Lambda-Runtime-Function-Error-Type").value_or(""));
+  bool too_large = false;
+  io::Task<Result<std::string>> reading = read_payload(exchange, kMaxErrorBody, too_large);
+  auto body = co_await std::move(reading);
+  std::string payload = body && !too_large && !body->empty() ? *body : error_document(type, "Unknown");
+  [[maybe_unused]] auto sent = co_await exchange.respond(202, kJson, kAccepted);
+  init_fail({.type = type, .payload = std::move(payload), .text = {}});
+}
+
+}  // namespace berth::functions

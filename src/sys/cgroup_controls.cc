@@ -1,0 +1,93 @@
+// Control files of one group, held open.
+#include "sys/cgroup_controls.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+namespace berth::sys {
+namespace {
+
+bool has_controller(const std::string& controllers, const char* wanted) {
+  return ("," + controllers + ",").find(std::string(",") + wanted + ",") != std::string::npos;
+}
+
+UniqueFd open_at(const std::string& directory, const char* file, int flags) {
+  return UniqueFd(::open((directory + "/" + file).c_str(), flags | O_CLOEXEC));
+}
+
+/// The number at the start of the file, or behind `key` and a space.
+uint64_t read_number(int fd, const char* key) {
+  if (fd < 0) return 0;
+  char text[512];
+  ssize_t size = ::pread(fd, text, sizeof text - 1, 0);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  const char* at = text;
+  if (key != nullptr) {
+    at = std::strstr(text, key);
+    if (at == nullptr) return 0;
+    at += std::strlen(key);
+  }
+  return std::strtoull(at, nullptr, 10);
+}
+
+}  // namespace
+
+CgroupControls CgroupControls::open(const Cgroup& group) {
+  CgroupControls controls;
+  for (const auto& [directory, controllers] : group.directories()) {
+    if (controllers.empty()) {
+      if (auto freezer = open_at(directory, "cgroup.freeze", O_WRONLY)) {
+        controls.freezer_ = std::move(freezer);
+        controls.unified_freezer_ = true;
+      }
+      if (!controls.memory_peak_) controls.memory_peak_ = open_at(directory, "memory.peak", O_RDONLY);
+      if (!controls.cpu_) {
+        controls.cpu_ = open_at(directory, "cpu.stat", O_RDONLY);
+        controls.unified_cpu_ = true;
+      }
+      continue;
+    }
+    if (has_controller(controllers, "memory")) {
+      controls.memory_peak_ = open_at(directory, "memory.max_usage_in_bytes", O_RDONLY);
+    }
+    if (has_controller(controllers, "cpuacct")) {
+      controls.cpu_ = open_at(directory, "cpuacct.usage", O_RDONLY);
+      controls.unified_cpu_ = false;
+    }
+    if (has_controller(controllers, "freezer") && !controls.unified_freezer_) {
+      controls.freezer_ = open_at(directory, "freezer.state", O_WRONLY);
+    }
+  }
+  return controls;
+}
+
+Result<void> CgroupControls::write_state(const char* value) const {
+  if (!freezer_) return Error(Kind::Unsupported, "this host has no freezer for control groups");
+  if (::pwrite(freezer_.get(), value, std::strlen(value), 0) < 0) {
+    return Error::from_errno("write", "freezer", errno);
+  }
+  return {};
+}
+
+Result<void> CgroupControls::freeze() {
+  return write_state(unified_freezer_ ? "1" : "FROZEN");
+}
+Result<void> CgroupControls::thaw() {
+  return write_state(unified_freezer_ ? "0" : "THAWED");
+}
+
+uint64_t CgroupControls::memory_peak() const {
+  return read_number(memory_peak_.get(), nullptr);
+}
+
+uint64_t CgroupControls::cpu_microseconds() const {
+  if (unified_cpu_) return read_number(cpu_.get(), "usage_usec ");
+  return read_number(cpu_.get(), nullptr) / 1000;
+}
+
+}  // namespace berth::sys

@@ -1,0 +1,34 @@
+// CgroupControls: what is done to one group again and again while its processes work (freeze, thaw, read its
+// peak memory and its CPU time), by descriptors that are opened once: one system call each, no path look-ups.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "sys/cgroup.h"
+#include "sys/fd.h"
+
+namespace berth::sys {
+
+class CgroupControls {
+ public:
+  /// Files that this host does not have are left out: their counts are 0, freeze() is Unsupported.
+  static CgroupControls open(const Cgroup& group);
+
+  /// Asks for it and returns; the kernel stops the processes within microseconds.
+  Result<void> freeze();
+  Result<void> thaw();
+  /// Bytes, since the group was made.
+  uint64_t memory_peak() const;
+  uint64_t cpu_microseconds() const;
+
+ private:
+  Result<void> write_state(const char* value) const;
+  UniqueFd freezer_;
+  UniqueFd memory_peak_;
+  UniqueFd cpu_;
+  bool unified_freezer_ = false;
+  bool unified_cpu_ = false;
+};
+
+}  // namespace berth::sys
