@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <charconv>
 
+#include "apps/berthd/absent_queue.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "functions/log/file_log.h"
+#include "functions/runtimes/runtime_bases.h"
+#include "functions/sandbox/sandbox_invoker.h"
 #include "sys/file.h"
 
 namespace berth::berthd {
@@ -16,6 +20,8 @@ using namespace std::chrono_literals;
 
 constexpr size_t longest_keys_file = 1 << 20;
 constexpr auto drain_time = 250ms;
+/// Where functions find the API inside their sandboxes.
+constexpr uint16_t endpoint_port = 4566;
 
 struct Address {
   std::string host;
@@ -71,8 +77,13 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   CO_TRY(part->packages_, functions::PackageStore::open(root, part->options_.profile));
   CO_TRY(part->catalog_, functions::Catalog::open(engine.database()));
   CO_TRY(part->buckets_, functions::BucketStore::open(engine.database(), root + "/buckets"));
-  part->log_ = std::make_unique<AbsentLog>();
-  part->invoker_ = std::make_unique<AbsentInvoker>();
+  functions::FileFunctionLog::Options log_options{.directory = root + "/logs"};
+  CO_TRY(part->log_, functions::FileFunctionLog::open(loop, std::move(log_options)));
+  part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
+  part->metering_ = std::make_unique<NoMetering>();
+  functions::SandboxSettings settings{.limits = part->options_.profile};
+  CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
+                                                                  *part->metering_, std::move(settings)));
   part->queue_ = std::make_unique<AbsentQueue>();
   part->catalog_->add_listener(*part);
   for (const auto* entry : part->catalog_->list_all()) part->settings_changed(*entry);
@@ -89,6 +100,8 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .profile = part->options_.profile,
       .keys = std::move(keys)});
   part->api_ = std::make_unique<api::LambdaApi>(*part->services_);
+  part->invoker_->serve_endpoint(endpoint_port,
+                                 [self](io::Exchange& exchange) { return self->api_->handle(exchange); });
   co_return part;
 }
 
@@ -125,9 +138,10 @@ void FunctionPart::listen() {
 
 io::Task<void> FunctionPart::close() {
   if (!address_file_.empty()) ::unlink(address_file_.c_str());
-  if (server_ == nullptr) co_return;
-  server_->close_listeners();
-  co_await server_->drain(std::chrono::steady_clock::now() + drain_time);
+  if (server_ != nullptr) server_->close_listeners();
+  co_await invoker_->close();
+  if (server_ != nullptr) co_await server_->drain(std::chrono::steady_clock::now() + drain_time);
+  log_->flush();
 }
 
 void FunctionPart::function_changed(const functions::Realm& realm, const std::string& name,

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "api/lambda/lambda_api.h"
-#include "apps/berthd/absent_invoker.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "functions/buckets/bucket_store.h"
@@ -15,6 +14,14 @@
 #include "functions/packages/package_store.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
+
+namespace berth::functions {
+class AsyncQueue;
+class FileFunctionLog;
+class MeteringSink;
+class RuntimeBases;
+class SandboxInvoker;
+}  // namespace berth::functions
 
 namespace berth::berthd {
 
@@ -50,8 +57,10 @@ class FunctionPart final : private functions::CatalogListener {
   std::unique_ptr<functions::Catalog> catalog_;
   std::unique_ptr<functions::PackageStore> packages_;
   std::unique_ptr<functions::BucketStore> buckets_;
-  std::unique_ptr<functions::FunctionLog> log_;
-  std::unique_ptr<functions::Invoker> invoker_;
+  std::unique_ptr<functions::FileFunctionLog> log_;
+  std::unique_ptr<functions::RuntimeBases> bases_;
+  std::unique_ptr<functions::MeteringSink> metering_;
+  std::unique_ptr<functions::SandboxInvoker> invoker_;
   std::unique_ptr<functions::AsyncQueue> queue_;
   std::unique_ptr<api::FunctionServices> services_;
   std::unique_ptr<api::LambdaApi> api_;
