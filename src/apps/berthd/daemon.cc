@@ -9,6 +9,7 @@
 
 #include "api/docker/docker_api.h"
 #include "apps/berthd/build_services.h"
+#include "apps/berthd/function_part.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/signals.h"
@@ -88,6 +89,13 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   return result;
 }
 
+FunctionOptions function_options(const Options& options) {
+  return {
+      .address = options.functions_address,
+      .keys_file = options.functions_keys,
+      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open};
+}
+
 /// The group that owns the sockets; none: root's.
 Result<std::optional<gid_t>> socket_group(const Options& options) {
   if (!options.group.empty()) {
@@ -163,8 +171,9 @@ io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
   std::_Exit(1);
 }
 
-io::Task<void> shut_down(io::HttpServer& server, engine::Engine& engine) {
+io::Task<void> shut_down(io::HttpServer& server, FunctionPart& functions, engine::Engine& engine) {
   server.close_listeners();
+  co_await functions.close();
   co_await engine.close();
   co_await server.drain(std::chrono::steady_clock::now() + drain_time);
 }
@@ -189,8 +198,14 @@ Result<void> run_daemon(const Options& options) {
   TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
   TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
   api::DockerApi api(*loop, *engine, building->builder());
-  io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
+  TRY(auto functions,
+      loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options))));
+  io::HttpServer server(*loop, [&api, &functions](io::Exchange& exchange) {
+    return api::LambdaApi::is_for_functions(exchange) ? functions->api().handle(exchange)
+                                                      : api.handle(exchange);
+  });
   CHECK(Listening(server, options).open_all());
+  functions->listen();
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
@@ -200,7 +215,7 @@ Result<void> run_daemon(const Options& options) {
   announce_stopping();
   io::TaskGroup impatience;
   impatience.spawn(leave_at_second_signal(*loop, signals));
-  loop->run_until_complete(shut_down(server, *engine));
+  loop->run_until_complete(shut_down(server, *functions, *engine));
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
   return {};
 }
