@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <charconv>
 
-#include "apps/berthd/absent_queue.h"
+#include "api/events/further_services.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "functions/events/event_services.h"
 #include "functions/log/file_log.h"
+#include "functions/metering/metering_store.h"
 #include "functions/runtimes/runtime_bases.h"
 #include "functions/sandbox/sandbox_invoker.h"
 #include "sys/file.h"
@@ -80,11 +82,11 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   functions::FileFunctionLog::Options log_options{.directory = root + "/logs"};
   CO_TRY(part->log_, functions::FileFunctionLog::open(loop, std::move(log_options)));
   part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
-  part->metering_ = std::make_unique<NoMetering>();
+  CO_TRY(part->metering_, functions::MeteringStore::open(loop, root + "/metering.db", {}));
   functions::SandboxSettings settings{.limits = part->options_.profile};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
                                                                   *part->metering_, std::move(settings)));
-  part->queue_ = std::make_unique<AbsentQueue>();
+  CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_));
   part->catalog_->add_listener(*part);
   for (const auto* entry : part->catalog_->list_all()) part->settings_changed(*entry);
   FunctionPart* self = part.get();
@@ -94,11 +96,12 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .packages = *part->packages_,
       .buckets = *part->buckets_,
       .invoker = *part->invoker_,
-      .queue = *part->queue_,
+      .queue = part->events_->events(),
       .log = *part->log_,
       .find_image = [self](std::string_view reference) { return self->find_image(reference); },
       .profile = part->options_.profile,
       .keys = std::move(keys)});
+  api::add_further_services(*part->services_, *part->events_, *part->metering_);
   part->api_ = std::make_unique<api::LambdaApi>(*part->services_);
   part->invoker_->serve_endpoint(endpoint_port,
                                  [self](io::Exchange& exchange) { return self->api_->handle(exchange); });
@@ -106,6 +109,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
 }
 
 void FunctionPart::listen() {
+  events_->start();
   if (options_.address == "none") return;
   auto address = parse_address(options_.address);
   if (!address) {
@@ -139,6 +143,7 @@ void FunctionPart::listen() {
 io::Task<void> FunctionPart::close() {
   if (!address_file_.empty()) ::unlink(address_file_.c_str());
   if (server_ != nullptr) server_->close_listeners();
+  events_->stop();  // before the sandboxes end, so that their end does not count as the functions' failure
   co_await invoker_->close();
   if (server_ != nullptr) co_await server_->drain(std::chrono::steady_clock::now() + drain_time);
   log_->flush();
@@ -146,6 +151,7 @@ io::Task<void> FunctionPart::close() {
 
 void FunctionPart::function_changed(const functions::Realm& realm, const std::string& name,
                                     functions::FunctionVersionPtr latest) {
+  if (latest == nullptr) events_->function_removed(realm, name);
   invoker_->function_changed(realm, name, std::move(latest));
 }
 

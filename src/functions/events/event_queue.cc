@@ -97,9 +97,22 @@ void EventQueue::feed(const Lane& lane, uint64_t events, uint64_t bytes) {
   }
   state->events += events;
   state->changed.notify_all();
-  if (state->running) return;
+  if (state->running || !started_) return;
   state->running = true;
   tasks_.spawn(run_lane(state));
+}
+
+void EventQueue::start() {
+  if (started_) return;
+  started_ = true;
+  std::vector<Lane> waiting;
+  for (const auto& [lane, state] : lanes_) waiting.push_back(lane);
+  for (const Lane& lane : waiting) feed(lane, 0, 0);
+}
+
+void EventQueue::stop() {
+  started_ = false;
+  tasks_.destroy_all();
 }
 
 Result<EventQueue::Prepared> EventQueue::prepare(AsyncEvent event) const {

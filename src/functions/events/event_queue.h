@@ -61,6 +61,11 @@ class EventQueue final : public AsyncQueue {
                                                   const Clock& clock = Clock::system());
   ~EventQueue() override;
 
+  /// Begins to call functions. Until then, and after stop(), events are only stored.
+  void start();
+  /// Attempts under way are let go; their events stay and are tried again by the next daemon.
+  void stop();
+
   io::Task<Result<void>> enqueue(AsyncEvent event) override;
   /// For transactions that belong to others (a schedule's next time): prepares the event on the loop thread,
   /// and after the commit take_over() lets the queue know of it.
@@ -107,6 +112,7 @@ class EventQueue final : public AsyncQueue {
   mutable int64_t latest_ms_ = 0;  ///< time never goes backwards here: lanes are read in its order
   uint64_t stored_events_ = 0, stored_bytes_ = 0;
   uint32_t at_work_ = 0;
+  bool started_ = false;
   io::Condition room_;  ///< an attempt has ended
   std::map<Lane, std::shared_ptr<LaneState>> lanes_;
   io::TaskGroup tasks_;

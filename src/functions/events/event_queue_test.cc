@@ -70,6 +70,7 @@ class EventQueueTest : public testing::Test {
       return Addressee{version, settings};
     };
     events = *EventQueue::open(loop, *database, *commits, find, invoker, *queues, options, clock);
+    events->start();
   }
   /// As a killed daemon: what is in memory is lost.
   void close() {

@@ -1,5 +1,6 @@
 #include "functions/events/event_services.h"
 
+#include "base/log.h"
 #include "storage/database.h"
 #include "storage/group_commit.h"
 
@@ -27,7 +28,21 @@ Result<std::unique_ptr<EventServices>> EventServices::open(io::EventLoop& loop, 
 
 void EventServices::start() {
   if (sources_) return;
+  events_->start();
   sources_ = std::make_unique<EventSources>(PollerServices{loop_, catalog_, invoker_, *queues_});
+}
+
+void EventServices::stop() {
+  if (sources_) sources_->stop();
+  events_->stop();
+}
+
+void EventServices::function_removed(const Realm& realm, const std::string& function) {
+  auto forget = [](EventQueue& events, Realm where, std::string name) -> io::Task<void> {
+    auto forgotten = co_await events.forget(std::move(where), name);
+    if (!forgotten) log::warn("events of {}: {}", name, forgotten.error().message());
+  };
+  tasks_.spawn(forget(*events_, realm, function));
 }
 
 }  // namespace berth::functions::events

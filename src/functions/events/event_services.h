@@ -11,6 +11,7 @@
 #include "functions/events/rules.h"
 #include "functions/queues/queues.h"
 #include "io/event_loop.h"
+#include "io/task_group.h"
 
 namespace berth::functions::events {
 
@@ -25,8 +26,12 @@ class EventServices {
   queues::Queues& queues() { return *queues_; }
   EventQueue& events() { return *events_; }
   Rules& rules() { return *rules_; }
-  /// Begins to poll event sources.
+  /// Begins to work off events and to poll event sources.
   void start();
+  /// Calls no function from now on; events are still taken.
+  void stop();
+  /// Its events go with it.
+  void function_removed(const Realm& realm, const std::string& function);
 
  private:
   EventServices(io::EventLoop& loop, Catalog& catalog, Invoker& invoker);
@@ -39,6 +44,7 @@ class EventServices {
   std::unique_ptr<EventQueue> events_;
   std::unique_ptr<Rules> rules_;
   std::unique_ptr<EventSources> sources_;
+  io::TaskGroup tasks_;
 };
 
 }  // namespace berth::functions::events

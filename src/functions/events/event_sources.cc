@@ -34,7 +34,13 @@ void EventSources::mapping_removed(const EventSourceMapping& mapping) {
   pollers_.erase(mapping.uuid);
 }
 
+void EventSources::stop() {
+  stopped_ = true;
+  pollers_.clear();
+}
+
 void EventSources::start(const EventSourceMapping& found) {
+  if (stopped_) return;
   EventSourceMapping mapping = found;  // set_mapping_state() changes what was found
   if (!mapping.enabled) {
     if (mapping.state != "Disabled")

@@ -45,11 +45,14 @@ class EventSources final : public CatalogListener {
 
   void mapping_changed(const EventSourceMapping& mapping) override;
   void mapping_removed(const EventSourceMapping& mapping) override;
+  /// Ends all pollers; none is started any more.
+  void stop();
   size_t running() const { return pollers_.size(); }
 
  private:
   void start(const EventSourceMapping& mapping);
   PollerServices services_;
+  bool stopped_ = false;
   std::map<std::string, std::unique_ptr<Poller>> pollers_;
 };
 
