@@ -86,7 +86,7 @@ class Consumer {
         return failure(Kind::InvalidArgument, "Kafka: {}: {}", name, problem);
       }
     }
-    rd_kafka_t* handle = library.new_(settings, problem, sizeof problem);
+    rd_kafka_t* handle = library.new_(RD_KAFKA_CONSUMER, settings, problem, sizeof problem);
     if (handle == nullptr) {
       library.conf_destroy(settings);
       return failure(Kind::Unavailable, "Kafka at {}: {}", servers, problem);
