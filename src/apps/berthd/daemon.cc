@@ -8,10 +8,13 @@
 #include <variant>
 
 #include "api/docker/docker_api.h"
+#include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
+#include "apps/berthd/registry_options.h"
 #include "apps/berthd/signals.h"
+#include "apps/berthd/tls_files.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "build/builder.h"
@@ -20,6 +23,7 @@
 #include "io/event_loop.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
+#include "io/tls.h"
 #include "sys/ip_address.h"
 
 namespace berth::berthd {
@@ -28,6 +32,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view default_group = "berth";
+// docker's ports.
+constexpr uint16_t plain_port = 2375;
+constexpr uint16_t tls_port = 2376;
 // Answers that are under way when the engine has closed are given this long.
 constexpr auto drain_time = 250ms;
 
@@ -124,16 +131,29 @@ class Listening {
     return server_.listen_unix(address.path, {.mode = 0660, .group = group_});
   }
   Result<void> open(const TcpAddress& address) {
+    if (options_.tls != Options::Tls::Off) return open_encrypted(address);
+    uint16_t port = address.port == 0 ? plain_port : address.port;
     if (!address.loopback && !options_.open_tcp) {
-      return failure(
-          Kind::Forbidden,
-          "tcp://{}:{}: whoever reaches this port would be root on this machine: use 127.0.0.1 or a unix "
-          "socket, or say --tls=false if that is what you want",
-          address.ip, address.port);
+      return failure(Kind::Forbidden,
+                     "tcp://{}:{}: whoever reaches this port would be root on this machine: use --tlsverify, "
+                     "127.0.0.1 or a unix socket, or say --tls=false if that is what you want",
+                     address.ip, port);
     }
     log::warn("the API on tcp://{}:{} is open to everyone who reaches it, and gives root on this machine",
-              address.ip, address.port);
-    TRY([[maybe_unused]] auto port, server_.listen_tcp(address.ip, address.port));
+              address.ip, port);
+    TRY([[maybe_unused]] auto bound, server_.listen_tcp(address.ip, port));
+    return {};
+  }
+  Result<void> open_encrypted(const TcpAddress& address) {
+    uint16_t port = address.port == 0 ? tls_port : address.port;
+    TRY(io::TlsConfig config, read_tls_files(options_));
+    if (config.client_ca.empty()) {
+      log::warn(
+          "the API on tcp://{}:{} asks no client for a certificate (--tlsverify): whoever reaches it is root "
+          "on this machine",
+          address.ip, port);
+    }
+    TRY([[maybe_unused]] auto bound, server_.listen_tls(address.ip, port, config));
     return {};
   }
   Result<void> open(const ActivatedSockets&) {
@@ -163,9 +183,10 @@ io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
   std::_Exit(1);
 }
 
-io::Task<void> shut_down(io::HttpServer& server, engine::Engine& engine) {
+io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine) {
   server.close_listeners();
   co_await engine.close();
+  co_await registries.drain(std::chrono::steady_clock::now() + drain_time);
   co_await server.drain(std::chrono::steady_clock::now() + drain_time);
 }
 
@@ -189,8 +210,15 @@ Result<void> run_daemon(const Options& options) {
   TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
   TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
   api::DockerApi api(*loop, *engine, building->builder());
-  io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
+  api::RegistryApi registries(registry_services(*loop, *engine));
+  io::HttpServer server(*loop, [&api, &registries](io::Exchange& exchange) {
+    return api::RegistryApi::is_route(exchange.path()) ? registries.handle(exchange) : api.handle(exchange);
+  });
   CHECK(Listening(server, options).open_all());
+  if (options.registry) {
+    TRY(auto settings, read_registry_files(*options.registry));
+    CHECK(loop->run_until_complete(registries.serve(std::move(settings))));
+  }
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
@@ -200,7 +228,7 @@ Result<void> run_daemon(const Options& options) {
   announce_stopping();
   io::TaskGroup impatience;
   impatience.spawn(leave_at_second_signal(*loop, signals));
-  loop->run_until_complete(shut_down(server, *engine));
+  loop->run_until_complete(shut_down(server, registries, *engine));
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
   return {};
 }
