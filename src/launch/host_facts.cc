@@ -16,6 +16,7 @@
 
 #include "base/format.h"
 #include "launch/capability_names.h"
+#include "sys/sub_ids.h"
 
 namespace berth::launch {
 namespace {
@@ -137,6 +138,8 @@ Result<HostFacts> detect_host_facts() {
   facts.apparmor = read_line("/sys/module/apparmor/parameters/enabled") == "Y";
   facts.selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
   facts.user_namespaces = has_namespace("user");
+  facts.in_user_namespace = !sys::in_initial_user_namespace();
+  facts.setgroups_denied = read_line("/proc/self/setgroups") == "deny";
   facts.time_namespaces = has_namespace("time");
   facts.resctrl = ::access("/sys/fs/resctrl/schemata", F_OK) == 0;
   facts.thermal_throttle_paths = find_thermal_throttle();

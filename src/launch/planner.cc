@@ -48,7 +48,7 @@ class LaunchPlanner {
     CHECK(plan_setup());
     CHECK(plan_groups());
     CHECK(plan_namespaces());
-    CHECK(plan_oom_score(builder_, spec_.process, host_.oom_score_adj));
+    CHECK(plan_oom_score(builder_, spec_.process, host_, host_.oom_score_adj));
     CHECK(plan_filesystem());
     ProcessPlan process{.process = spec_.process,
                         .seccomp = spec_.seccomp,
@@ -214,7 +214,7 @@ class LaunchPlanner {
   }
 
   bool in_user_namespace() const {
-    return find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
+    return host_.in_user_namespace || find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
   }
 
   Result<void> plan_devices() {
@@ -364,7 +364,7 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
   CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.final_cpus));
   spec::Process scored;
   scored.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
-  CHECK(plan_oom_score(builder, scored, kKeeperOomScore));
+  CHECK(plan_oom_score(builder, scored, host, kKeeperOomScore));
   uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
   for (const auto& each : request.namespaces)
     // The pid namespace it is born into.

@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/format.h"
@@ -63,6 +64,7 @@ Result<void> plan_credentials(PlanBuilder& builder, const ProcessPlan& plan, con
   const auto& process = plan.process;
   step::SetCredentials step;
   step.umask = process.user.umask.value_or(022);
+  step.groups_stay = host.setgroups_denied ? 1 : 0;
   step.no_new_privileges = process.no_new_privileges ? 1 : 0;
   if (process.capabilities) {
     const auto& sets = *process.capabilities;
@@ -118,9 +120,16 @@ Result<void> check_process(const spec::Process& process) {
   return {};
 }
 
-Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, int oom_score_now) {
-  if (process.oom_score_adj.value_or(oom_score_now) != oom_score_now)
-    builder.add(step::SetOomScore{*process.oom_score_adj});
+Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, const HostFacts& host,
+                            int oom_score_now) {
+  int wanted = process.oom_score_adj.value_or(oom_score_now);
+  if (host.in_user_namespace) {
+    // Nobody there may lower a score, a keeper's included: as docker does without root, what cannot be had
+    // is raised to what is there.
+    oom_score_now = host.oom_score_adj;
+    wanted = std::max(wanted, host.oom_score_adj);
+  }
+  if (wanted != oom_score_now) builder.add(step::SetOomScore{wanted});
   return {};
 }
 

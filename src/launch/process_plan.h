@@ -22,7 +22,8 @@ struct ProcessPlan {
 Result<void> check_process(const spec::Process& process);
 /// OOM score, where it is another than what the process begins with: while the host's /proc is still in
 /// sight.
-Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, int oom_score_now);
+Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, const HostFacts& host,
+                            int oom_score_now);
 /// AppArmor profile and SELinux label for the coming exec, written through the procfs in a slot.
 Result<void> plan_labels(PlanBuilder& builder, const spec::Process& process, const HostFacts& host,
                          Slot proc);

@@ -19,6 +19,25 @@ struct HeldPort {
   sys::UniqueFd socket;
 };
 
+/// A socket that holds a port, or the errno value that stood in its way.
+struct BoundPort {
+  sys::UniqueFd socket;
+  int errno_value = 0;
+};
+/// Binds (tcp: and listens) in the calling process's network namespace.
+BoundPort bind_host_port(Protocol protocol, const IpAddress& host_ip, uint16_t port);
+
+/// Takes ports where this process cannot: an ordinary user's daemon lives in a network namespace of its own,
+/// and somebody outside binds for it.
+class PortBinder {
+ public:
+  virtual ~PortBinder() = default;
+  virtual BoundPort bind(Protocol protocol, const IpAddress& host_ip, uint16_t port) = 0;
+  virtual void release(const PublishedPort& port) = 0;
+  /// Ports that an earlier daemon has had and this one has not taken again are released.
+  virtual void settle() = 0;
+};
+
 /// Where random ports come from: [first, last], from ip_local_port_range.
 struct PortRange {
   uint16_t first = 32768;
@@ -29,6 +48,9 @@ PortRange read_local_port_range();
 class HostPorts {
  public:
   explicit HostPorts(PortRange random = read_local_port_range()) : random_(random), next_(random.first) {}
+
+  /// From now on ports are bound by `binder` (not owned; nullptr: by this process).
+  void bind_through(PortBinder* binder) { binder_ = binder; }
 
   /// Takes host ports for one request; with no address given on 0.0.0.0 and (host_ipv6) on [::], with the
   /// same number. `container` is the address shown in messages. AlreadyExists in docker's words: "Bind for
@@ -49,6 +71,13 @@ class HostPorts {
                                             const std::vector<IpAddress>& addresses,
                                             const IpAddress& container);
 
+  BoundPort bind(Protocol protocol, const IpAddress& host_ip, uint16_t port) const;
+  Error bind_failed(const PortRequest& request, const IpAddress& host_ip, uint16_t number,
+                    const IpAddress& container, int errno_value) const;
+  /// Lets go of what another holds for us; sockets of our own are closed by who has them.
+  void release_outside(const std::vector<HeldPort>& held) const;
+
+  PortBinder* binder_ = nullptr;
   PortRange random_;
   uint16_t next_;
   std::multimap<std::pair<Protocol, uint16_t>, IpAddress> taken_;

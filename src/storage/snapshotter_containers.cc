@@ -53,6 +53,7 @@ Result<OverlaySpec> Snapshotter::spec_for(const std::string& container_id,
   // Layers are shared and packed as they are: nothing may refer from one to another by redirect, metacopy or
   // index.
   spec.options = {"index=off", "metacopy=off", "redirect_dir=off"};
+  if (user_xattrs_) spec.options.push_back("userxattr");
   if (durability == UpperDurability::Disposable) spec.options.push_back("volatile");
   return spec;
 }

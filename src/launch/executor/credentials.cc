@@ -56,7 +56,9 @@ long Executor::perform(const step::SetCredentials& step) {
   }
   if (step.keep_capabilities == 0)
     if (long error = drop_bounding(step.bounding); error < 0) return blame(error, "bounding capabilities");
-  if (long error = call::set_groups(group_count_, groups_.data()); error < 0) return blame(error, "groups");
+  // Where groups may not be changed at all, the process keeps those that its engine has.
+  if (step.groups_stay == 0 || group_count_ > 0)
+    if (long error = call::set_groups(group_count_, groups_.data()); error < 0) return blame(error, "groups");
   if (long error = call::set_group(gid_); error < 0) return blame(error, "gid");
   if (step.keep_capabilities == 0) call::process_control(PR_SET_KEEPCAPS, 1);
   if (long error = call::set_user(uid_); error < 0) return blame(error, "uid");
