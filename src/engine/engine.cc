@@ -5,8 +5,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/core.h"
@@ -147,7 +145,9 @@ io::Task<void> Engine::close() {
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(core.options.shutdown_timeout);
   auto done = co_await io::with_deadline(std::move(finished), deadline);
   if (!done) log::warn("closing with work unfinished: the next start cleans up");
-  if (!anything_runs()) {
+  bool idle = true;
+  for (const ContainerHandle& container : core.containers.all()) idle = idle && !container->run;
+  if (idle) {
     // Nothing runs: leave the host as it was found.
     auto cleared = co_await core.loop.on_worker([&core]() -> Result<void> {
       CHECK(core.network->shut_down());
@@ -157,12 +157,6 @@ io::Task<void> Engine::close() {
     if (!cleared) log::warn("{}", cleared.error().message());
   }
   if (auto written = core.database->checkpoint(); !written) log::warn("{}", written.error().message());
-}
-
-bool Engine::anything_runs() const {
-  auto all = core_->containers.all();
-  return std::any_of(all.begin(), all.end(),
-                     [](const ContainerHandle& each) { return each->run != nullptr; });
 }
 
 void Engine::add_layer_holder(std::function<void(storage::InUse&)> holder) {

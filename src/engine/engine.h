@@ -44,8 +44,6 @@ struct EngineOptions {
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
   spec::LogConfig default_log = {};               ///< of containers that name no log driver
   int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
-  bool rootless = false;                          ///< an ordinary user's, root of a user namespace alone
-  std::vector<std::string> warnings = {};         ///< what this host lacks, for `info`
 };
 
 class Engine {
@@ -64,9 +62,6 @@ class Engine {
 
   /// Finishes work in the background (bounded) and lets go of the containers, which go on running.
   io::Task<void> close();
-
-  /// Whether a container runs.
-  bool anything_runs() const;
 
   /// Further holders of layers (the build cache), asked whenever images are removed.
   void add_layer_holder(std::function<void(storage::InUse&)> holder);

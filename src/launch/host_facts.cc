@@ -1,6 +1,7 @@
 // Asking the host what it can do.
 #include "launch/host_facts.h"
 
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -54,7 +55,10 @@ uint64_t own_capabilities() {
     size_t digits = line.find_last_of("\t ") + 1;
     std::from_chars(line.data() + digits, line.data() + line.size(), *set, 16);
   }
-  return permitted & bounding;
+  uint64_t own = permitted & bounding;
+  // Held in another than the initial user namespace it is a word without a meaning.
+  if (!sys::in_initial_user_namespace()) own &= ~(uint64_t{1} << CAP_MKNOD);
+  return own;
 }
 
 /// From /proc/self/mountinfo: fields after " - " are type, source, superblock options.
@@ -138,8 +142,6 @@ Result<HostFacts> detect_host_facts() {
   facts.apparmor = read_line("/sys/module/apparmor/parameters/enabled") == "Y";
   facts.selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
   facts.user_namespaces = has_namespace("user");
-  facts.in_user_namespace = !sys::in_initial_user_namespace();
-  facts.setgroups_denied = read_line("/proc/self/setgroups") == "deny";
   facts.time_namespaces = has_namespace("time");
   facts.resctrl = ::access("/sys/fs/resctrl/schemata", F_OK) == 0;
   facts.thermal_throttle_paths = find_thermal_throttle();

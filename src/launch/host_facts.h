@@ -36,10 +36,6 @@ struct HostFacts {
   bool apparmor = false;        ///< AppArmor is the active module
   bool selinux = false;
   bool user_namespaces = false;
-  /// berth itself is in a user namespace that is not the initial one (an ordinary user's engine): device
-  /// nodes cannot be made, scores not be lowered.
-  bool in_user_namespace = false;
-  bool setgroups_denied = false;  ///< in that namespace, which then has a single id
   bool time_namespaces = false;
   bool resctrl = false;  ///< /sys/fs/resctrl is mounted
   /// Sensitive directories that exist once per cpu (/sys/devices/system/cpu/cpu*/thermal_throttle).

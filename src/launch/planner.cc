@@ -214,7 +214,8 @@ class LaunchPlanner {
   }
 
   bool in_user_namespace() const {
-    return host_.in_user_namespace || find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
+    return !makes_device_nodes(host_) ||
+           find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
   }
 
   Result<void> plan_devices() {

@@ -1,6 +1,7 @@
 // Planning a process.
 #include "launch/process_plan.h"
 
+#include <linux/capability.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -64,7 +65,6 @@ Result<void> plan_credentials(PlanBuilder& builder, const ProcessPlan& plan, con
   const auto& process = plan.process;
   step::SetCredentials step;
   step.umask = process.user.umask.value_or(022);
-  step.groups_stay = host.setgroups_denied ? 1 : 0;
   step.no_new_privileges = process.no_new_privileges ? 1 : 0;
   if (process.capabilities) {
     const auto& sets = *process.capabilities;
@@ -120,10 +120,14 @@ Result<void> check_process(const spec::Process& process) {
   return {};
 }
 
+bool makes_device_nodes(const HostFacts& host) {
+  return (host.capabilities >> CAP_MKNOD & 1) != 0;
+}
+
 Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, const HostFacts& host,
                             int oom_score_now) {
   int wanted = process.oom_score_adj.value_or(oom_score_now);
-  if (host.in_user_namespace) {
+  if (!makes_device_nodes(host)) {
     // Nobody there may lower a score, a keeper's included: as docker does without root, what cannot be had
     // is raised to what is there.
     oom_score_now = host.oom_score_adj;

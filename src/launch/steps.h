@@ -344,12 +344,11 @@ struct SetCredentials {
   uint8_t keep_capabilities = 0;  ///< leave all sets as they are
   uint8_t no_new_privileges = 0;
   uint8_t keep_sys_admin = 0;
-  uint8_t groups_stay = 0;      ///< setgroups(2) is denied: only asked for when there are groups
   uint32_t umask = 0xffffffff;  ///< all ones: leave
   template <class A>
   void fields(A& a) {
     a(bounding, effective, permitted, inheritable, ambient, keep_capabilities, no_new_privileges,
-      keep_sys_admin, groups_stay, umask);
+      keep_sys_admin, umask);
   }
 };
 

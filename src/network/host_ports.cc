@@ -64,6 +64,17 @@ BoundPort bind_host_port(Protocol protocol, const IpAddress& host_ip, uint16_t p
   return outcome;
 }
 
+namespace {
+PortBinder* binder_of_process = nullptr;
+}  // namespace
+
+void set_port_binder(PortBinder* binder) {
+  binder_of_process = binder;
+}
+PortBinder* port_binder() {
+  return binder_of_process;
+}
+
 PortRange read_local_port_range() {
   PortRange range;
   auto text = sys::read_sysctl("net/ipv4/ip_local_port_range");

@@ -38,6 +38,11 @@ class PortBinder {
   virtual void settle() = 0;
 };
 
+/// Said once, before networks are opened; not owned.
+void set_port_binder(PortBinder* binder);
+/// nullptr: this process binds.
+PortBinder* port_binder();
+
 /// Where random ports come from: [first, last], from ip_local_port_range.
 struct PortRange {
   uint16_t first = 32768;
@@ -48,9 +53,6 @@ PortRange read_local_port_range();
 class HostPorts {
  public:
   explicit HostPorts(PortRange random = read_local_port_range()) : random_(random), next_(random.first) {}
-
-  /// From now on ports are bound by `binder` (not owned; nullptr: by this process).
-  void bind_through(PortBinder* binder) { binder_ = binder; }
 
   /// Takes host ports for one request; with no address given on 0.0.0.0 and (host_ipv6) on [::], with the
   /// same number. `container` is the address shown in messages. AlreadyExists in docker's words: "Bind for
@@ -77,7 +79,7 @@ class HostPorts {
   /// Lets go of what another holds for us; sockets of our own are closed by who has them.
   void release_outside(const std::vector<HeldPort>& held) const;
 
-  PortBinder* binder_ = nullptr;
+  PortBinder* binder_ = port_binder();
   PortRange random_;
   uint16_t next_;
   std::multimap<std::pair<Protocol, uint16_t>, IpAddress> taken_;

@@ -57,7 +57,6 @@ Networks::~Networks() = default;
 Result<std::unique_ptr<Networks>> Networks::open(NetworkOptions options) {
   auto state = std::make_unique<State>();
   state->options = std::move(options);
-  state->host_ports.bind_through(state->options.port_binder);
   state->ipv6 = state->options.enable_ipv6 && host_has_ipv6();
   TRY(state->routes, sys::RouteSocket::open());
   TRY(state->nft, sys::NftSocket::open());

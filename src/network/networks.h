@@ -21,8 +21,6 @@
 
 namespace berth::network {
 
-class PortBinder;
-
 struct NetworkOptions {
   /// Tells engines on one host apart: names of tables and bridges follow from it. Empty for the default
   /// engine ("berth0", table "berth"); else a short token, see instance_of_exec_root().
@@ -36,8 +34,6 @@ struct NetworkOptions {
   bool inter_container = true;
   /// Published ports that name no address are bound to this one (docker's --ip).
   std::optional<IpAddress> default_host_ip;
-  /// Binds published ports in this process's stead; not owned, nullptr: nobody.
-  PortBinder* port_binder = nullptr;
 };
 
 /// "" for berth's default exec-root, else eight hex digits.

@@ -147,7 +147,7 @@ class NetworkRecovery {
         CHECK(state_.proxy.serve(*std::move(held), target_of(endpoint, port)));
       }
     }
-    if (state_.options.port_binder != nullptr) state_.options.port_binder->settle();
+    if (PortBinder* binder = port_binder()) binder->settle();
     return {};
   }
 

@@ -34,7 +34,6 @@
 #include "sys/detached_overlay.h"
 #include "sys/file.h"
 #include "sys/root_dir.h"
-#include "sys/sub_ids.h"
 
 namespace berth::storage {
 
@@ -203,7 +202,6 @@ class Snapshotter {
   ContentStore& content_;
   std::string data_root_;
   std::string boot_id_;
-  bool user_xattrs_ = !sys::in_initial_user_namespace();  ///< overlayfs keeps its marks in user.*
   mutable std::mutex mutex_;  ///< held while the database is written; never taken with a Statement in hand
   std::condition_variable unpacked_;
   std::map<Digest, Record> layers_;

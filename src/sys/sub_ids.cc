@@ -79,12 +79,21 @@ uint32_t mapped_ids(const char* map_file) {
   return next;
 }
 
-bool in_initial_user_namespace() {
+namespace {
+
+bool look_at_own_map() {
   auto text = read_file("/proc/self/uid_map", 64 << 10);
   uint32_t inside = 1, outside = 1, count = 0;
   return !text ||
          (std::sscanf(text->c_str(), "%" SCNu32 " %" SCNu32 " %" SCNu32, &inside, &outside, &count) == 3 &&
           inside == 0 && outside == 0 && count == kAllIds);
+}
+
+}  // namespace
+
+bool in_initial_user_namespace() {
+  static const bool initial = look_at_own_map();
+  return initial;
 }
 
 }  // namespace berth::sys

@@ -32,7 +32,8 @@ std::string id_map_of_user(uint32_t own, const std::vector<IdRange>& ranges);
 /// Ids that the calling process's user namespace knows, from 0 on without a gap (/proc/self/uid_map or
 /// gid_map); UINT32_MAX in the initial one.
 uint32_t mapped_ids(const char* map_file);
-/// False in a container and for an ordinary user's engine: some doors are closed there even to root.
+/// False in a container and for an ordinary user's engine: some doors are closed there even to root. Looked
+/// up at the first call: a process that changes its namespace asks afterwards.
 bool in_initial_user_namespace();
 
 }  // namespace berth::sys

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "build/builder.h"
 #include "engine/engine.h"
+#include "engine/rootless.h"
 #include "engine/validate.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
@@ -192,9 +193,10 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
   TRY(auto settings, engine_options(options));
   if (rootless != nullptr) {
-    settings.rootless = true;
-    settings.network.port_binder = rootless->host.get();
-    if (!rootless->warning.empty()) settings.warnings.push_back(rootless->warning);
+    network::set_port_binder(rootless->host.get());
+    engine::RootlessFacts facts{.rootless = true, .warnings = {}};
+    if (!rootless->warning.empty()) facts.warnings.push_back(rootless->warning);
+    engine::set_rootless_facts(std::move(facts));
   }
   TRY(auto signals, Signals::install());
 
@@ -209,7 +211,8 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
   serve(*loop, server, *engine, signals);
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
-  if (rootless != nullptr && !engine->anything_runs()) rootless->host->end();
+  auto running = engine->containers().list({});
+  if (rootless != nullptr && running && running->empty()) rootless->host->end();
   return {};
 }
 
