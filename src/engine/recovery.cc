@@ -11,6 +11,7 @@
 #include "engine/lifecycle.h"
 #include "engine/recovery_plan.h"
 #include "engine/transitions.h"
+#include "engine/user_namespace.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
 
@@ -261,6 +262,7 @@ void remove_leftovers(Core& core, const std::set<std::string>& known) {
     if (auto gone = sys::unmount_shared_memory(exec_root + "/" + id + "/shm"); !gone) {
       log::warn("{}", gone.error().message());
     }
+    remove_placed_mounts(exec_root + "/" + id);
     if (auto removed = sys::remove_tree(exec_root + "/" + id); !removed)
       log::warn("{}", removed.error().message());
   }

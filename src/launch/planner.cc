@@ -138,7 +138,6 @@ class LaunchPlanner {
   }
 
   Result<void> plan_namespaces() {
-    if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.add(step::AwaitMapping{});
     CHECK(join(spec::NamespaceType::User));
     for (const auto& each : spec_.namespaces) {
       bool network_given = each.type == spec::NamespaceType::Network && request_.network_from_fd;
@@ -151,7 +150,9 @@ class LaunchPlanner {
         builder_.setup().clone_flags |= clone_flag(each.type);
     }
     if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.setup().clone_flags |= CLONE_NEWUSER;
-    if (request_.network_from_fd) builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
+    // With a user namespace of its own the process could not join: it is born into the network namespace.
+    if (request_.network_from_fd && !is_new(spec_.namespaces, spec::NamespaceType::User))
+      builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
     if (is_new(spec_.namespaces, spec::NamespaceType::Cgroup)) builder_.add(step::Unshare{CLONE_NEWCGROUP});
     if (!spec_.hostname.empty()) {
       TRY(Text name, builder_.text(spec_.hostname));
