@@ -2,6 +2,7 @@
 #include "apps/berth/context.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -30,11 +31,13 @@ Failure cannot_connect(const client::Endpoint& endpoint, const Error& error) {
 
 Context::Context(GlobalOptions options, grammar::Tree tree) : options_(std::move(options)), tree_(tree) {
   std::string host = options_.host.empty() ? environment("BERTH_HOST") : options_.host;
+  if (host.empty()) host = environment("DOCKER_HOST");
   may_start_daemon_ = host.empty();
   auto endpoint = client::parse_endpoint(host);
   if (endpoint) {
     endpoint_ = *endpoint;
-    may_start_daemon_ = endpoint_ == client::Endpoint{.address = "/run/berth/berth.sock"};
+    bool own = ::geteuid() == 0 || endpoint_.address != "/run/berth/berth.sock";
+    may_start_daemon_ = own && endpoint_ == client::default_endpoint();
   } else {
     endpoint_error_ = endpoint.error();
   }
