@@ -5,6 +5,7 @@
 #include "engine/lifecycle.h"
 #include "engine/sandbox_table.h"
 #include "engine/transitions.h"
+#include "engine/user_namespace.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
 
@@ -27,6 +28,7 @@ io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::share
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
     if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
       log::warn("{}", gone.error().message());
+    remove_placed_mounts(exec_dir);
     if (auto gone = sys::remove_tree(exec_dir); !gone) log::warn("{}", gone.error().message());
     if (!cgroup) return {};
     // With a shared pid namespace processes may have outlived the init.

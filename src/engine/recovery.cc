@@ -12,6 +12,7 @@
 #include "engine/recovery_plan.h"
 #include "engine/sandbox_table.h"
 #include "engine/transitions.h"
+#include "engine/user_namespace.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
 
@@ -262,6 +263,7 @@ void remove_leftovers(Core& core, const std::set<std::string>& known) {
     if (auto gone = sys::unmount_shared_memory(exec_root + "/" + id + "/shm"); !gone) {
       log::warn("{}", gone.error().message());
     }
+    remove_placed_mounts(exec_root + "/" + id);
     if (auto removed = sys::remove_tree(exec_root + "/" + id); !removed)
       log::warn("{}", removed.error().message());
   }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/core.h"
+#include "engine/rootless.h"
 #include "sys/file.h"
 
 namespace berth::engine {
@@ -122,7 +123,9 @@ io::Task<SystemInfo> System::info() {
   if (core_.host.apparmor) info.security_options.push_back("name=apparmor");
   if (core_.host.seccomp_filter) info.security_options.push_back("name=seccomp,profile=builtin");
   info.security_options.push_back("name=cgroupns");
+  if (rootless_facts().rootless) info.security_options.push_back("name=rootless");
   info.warnings = missing_limits(info.cgroups);
+  for (const std::string& warning : rootless_facts().warnings) info.warnings.push_back("WARNING: " + warning);
   info.log_drivers = {"json-file", "local", "none"};
   info.volume_drivers = {"local"};
   info.network_drivers = {"bridge", "host", "null"};

@@ -12,6 +12,7 @@
 #include "engine/paths.h"
 #include "engine/plan_container.h"
 #include "engine/signals.h"
+#include "engine/user_namespace.h"
 #include "sys/ip_address.h"
 
 namespace berth::engine {
@@ -72,7 +73,7 @@ Result<void> check_modes(const spec::HostConfig& host) {
   CHECK(parse_namespace_mode(host.pid_mode, "PID mode"));
   CHECK(parse_namespace_mode(host.uts_mode, "UTS mode"));
   CHECK(parse_namespace_mode(host.cgroupns_mode, "cgroup namespace mode"));
-  CHECK(parse_namespace_mode(host.userns_mode, "user namespace mode"));
+  CHECK(parse_user_mode(host.userns_mode));
   constexpr std::array<std::string_view, 5> runtimes = {"", "berth", "runc", "crun", "io.containerd.runc.v2"};
   if (std::find(runtimes.begin(), runtimes.end(), host.runtime) == runtimes.end()) {
     return failure(Kind::InvalidArgument, "unknown or invalid runtime name: {}", host.runtime);

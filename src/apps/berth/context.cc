@@ -73,13 +73,14 @@ Context::Context(GlobalOptions options, grammar::Tree tree) : options_(std::move
   }
 }
 
-/// -H, --context, $BERTH_HOST, $BERTH_CONTEXT, what `context use` chose, berth's own socket: the first that
-/// is given.
+/// -H, --context, $BERTH_HOST, $BERTH_CONTEXT, $DOCKER_HOST, what `context use` chose, berth's own socket: the
+/// first that is given.
 Result<client::Endpoint> Context::choose_endpoint() {
   std::string host = options_.host;
   std::string context = host.empty() ? options_.context : std::string();
   if (host.empty() && context.empty()) host = environment("BERTH_HOST");
   if (host.empty() && context.empty()) context = environment("BERTH_CONTEXT");
+  if (host.empty() && context.empty()) host = environment("DOCKER_HOST");
   std::string folder = configuration_folder(options_.config_folder);
   if (host.empty() && context.empty()) context = client::current_context(folder);
   if (host.empty() && context == "default") host = environment("BERTH_HOST");
@@ -91,7 +92,8 @@ Result<client::Endpoint> Context::choose_endpoint() {
   auto tls = host.empty() ? std::nullopt : wanted_tls(options_);
   TRY(client::Endpoint endpoint, client::parse_endpoint(host, tls ? tls_port : plain_port));
   if (endpoint.scheme == client::Endpoint::Scheme::Tcp) endpoint.tls = std::move(tls);
-  may_start_daemon_ = host.empty() || endpoint == client::Endpoint{.address = "/run/berth/berth.sock"};
+  bool own = ::geteuid() == 0 || endpoint.address != "/run/berth/berth.sock";
+  may_start_daemon_ = host.empty() || (own && endpoint == client::default_endpoint());
   return endpoint;
 }
 

@@ -13,18 +13,21 @@
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/registry_options.h"
+#include "apps/berthd/rootless/enter.h"
 #include "apps/berthd/signals.h"
 #include "apps/berthd/tls_files.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "build/builder.h"
 #include "engine/engine.h"
+#include "engine/rootless.h"
 #include "engine/validate.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
 #include "io/tls.h"
 #include "sys/ip_address.h"
+#include "sys/user_directories.h"
 
 namespace berth::berthd {
 namespace {
@@ -95,8 +98,9 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   return result;
 }
 
-/// The group that owns the sockets; none: root's.
-Result<std::optional<gid_t>> socket_group(const Options& options) {
+/// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.
+Result<std::optional<gid_t>> socket_group(const Options& options, bool rootless) {
+  if (rootless && options.group.empty()) return std::optional<gid_t>();
   if (!options.group.empty()) {
     TRY(gid_t group, find_group(options.group));
     return std::optional<gid_t>(group);
@@ -113,10 +117,11 @@ std::vector<std::string> hosts_of(const Options& options) {
 /// Opens the sockets of the -H flags.
 class Listening {
  public:
-  Listening(io::HttpServer& server, const Options& options) : server_(server), options_(options) {}
+  Listening(io::HttpServer& server, const Options& options, bool rootless)
+      : server_(server), options_(options), rootless_(rootless) {}
 
   Result<void> open_all() {
-    TRY(group_, socket_group(options_));
+    TRY(group_, socket_group(options_, rootless_));
     for (const std::string& host : hosts_of(options_)) {
       TRY(auto address, parse_listen_address(host));
       CHECK(std::visit([this](const auto& where) { return open(where); }, address));
@@ -128,7 +133,8 @@ class Listening {
  private:
   Result<void> open(const UnixAddress& address) {
     CHECK(make_directory(address.path.substr(0, std::max<size_t>(address.path.rfind('/'), 1)), 0755));
-    return server_.listen_unix(address.path, {.mode = 0660, .group = group_});
+    return server_.listen_unix(address.path,
+                               {.mode = rootless_ ? mode_t{0600} : mode_t{0660}, .group = group_});
   }
   Result<void> open(const TcpAddress& address) {
     if (options_.tls != Options::Tls::Off) return open_encrypted(address);
@@ -165,6 +171,7 @@ class Listening {
 
   io::HttpServer& server_;
   const Options& options_;
+  bool rootless_;
   std::optional<gid_t> group_;
 };
 
@@ -195,15 +202,45 @@ Result<void> prepare_directories(const Options& options) {
   return make_directory(options.exec_root, 0711);
 }
 
-}  // namespace
+/// Roots that were not given: the system's, or the user's own.
+Result<void> settle_roots(Options& options) {
+  uid_t uid = ::geteuid();
+  if (options.data_root.empty()) {
+    options.data_root = "/var/lib/berth";
+    if (uid != 0) {
+      TRY(options.data_root, sys::user_data_directory(uid));
+    }
+  }
+  if (options.exec_root.empty()) {
+    options.exec_root = "/run/berth";
+    if (uid != 0) {
+      TRY(options.exec_root, sys::user_runtime_directory(uid));
+    }
+  }
+  return {};
+}
 
-Result<void> run_daemon(const Options& options) {
-  CHECK(check_root());
-  tune_process();
-  CHECK(prepare_directories(options));
+/// Serving, from an engine that is open to one that is closed.
+void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine,
+           Signals& signals) {
+  loop.run_until_complete(wait_for_stop(loop, signals));
+  log::info("stopping; containers go on running");
+  announce_stopping();
+  io::TaskGroup impatience;
+  impatience.spawn(leave_at_second_signal(loop, signals));
+  loop.run_until_complete(shut_down(server, registries, engine));
+}
+
+Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   TRY(auto lock, lock_instance(options.exec_root));
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
   TRY(auto settings, engine_options(options));
+  if (rootless != nullptr) {
+    network::set_port_binder(rootless->host.get());
+    engine::RootlessFacts facts{.rootless = true, .warnings = {}};
+    if (!rootless->warning.empty()) facts.warnings.push_back(rootless->warning);
+    engine::set_rootless_facts(std::move(facts));
+  }
   TRY(auto signals, Signals::install());
 
   TRY(auto loop, io::EventLoop::create());
@@ -214,23 +251,34 @@ Result<void> run_daemon(const Options& options) {
   io::HttpServer server(*loop, [&api, &registries](io::Exchange& exchange) {
     return api::RegistryApi::is_route(exchange.path()) ? registries.handle(exchange) : api.handle(exchange);
   });
-  CHECK(Listening(server, options).open_all());
+  CHECK(Listening(server, options, rootless != nullptr).open_all());
   if (options.registry) {
-    TRY(auto settings, read_registry_files(*options.registry));
-    CHECK(loop->run_until_complete(registries.serve(std::move(settings))));
+    TRY(auto registry, read_registry_files(*options.registry));
+    CHECK(loop->run_until_complete(registries.serve(std::move(registry))));
   }
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
-
-  loop->run_until_complete(wait_for_stop(*loop, signals));
-  log::info("stopping; containers go on running");
-  announce_stopping();
-  io::TaskGroup impatience;
-  impatience.spawn(leave_at_second_signal(*loop, signals));
-  loop->run_until_complete(shut_down(server, registries, *engine));
+  serve(*loop, server, registries, *engine, signals);
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
+  auto running = engine->containers().list({});
+  if (rootless != nullptr && running && running->empty()) rootless->host->end();
   return {};
+}
+
+}  // namespace
+
+Result<void> run_daemon(Options options) {
+  CHECK(settle_roots(options));
+  bool rootless = ::geteuid() != 0;
+  rootless::Entered entered;
+  if (rootless) {
+    TRY(entered, rootless::enter_namespaces(options.exec_root, options.rootless_network));
+    if (!entered.warning.empty()) log::warn("{}", entered.warning);
+  }
+  tune_process();
+  CHECK(prepare_directories(options));
+  return run_in_place(options, rootless ? &entered : nullptr);
 }
 
 }  // namespace berth::berthd

@@ -7,7 +7,8 @@
 
 namespace berth::berthd {
 
-/// Serves until a signal asks to stop. Containers go on running afterwards.
-Result<void> run_daemon(const Options& options);
+/// Serves until a signal asks to stop. Containers go on running afterwards. As an ordinary user it first
+/// enters a user namespace (rootless/enter.h), and is root there.
+Result<void> run_daemon(Options options);
 
 }  // namespace berth::berthd

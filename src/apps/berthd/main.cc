@@ -4,6 +4,7 @@
 
 #include "apps/berthd/daemon.h"
 #include "apps/berthd/options.h"
+#include "apps/berthd/rootless/host_process.h"
 #include "base/format.h"
 #include "base/log.h"
 
@@ -18,6 +19,8 @@ int fail(const berth::Error& error, int code) {
 
 int main(int argc, char** argv) {
   using namespace berth;
+  if (argc == 4 && std::string_view(argv[1]) == berthd::rootless::kHostVerb)
+    return berthd::rootless::run_host_process(argv[2], argv[3]);
   auto options = berthd::parse_options({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
   if (!options) {
     fail(options.error(), 125);
@@ -35,6 +38,6 @@ int main(int argc, char** argv) {
       break;
   }
   log::set_level(options->log_level);
-  auto served = berthd::run_daemon(*options);
+  auto served = berthd::run_daemon(*std::move(options));
   return served ? 0 : fail(served.error(), 1);
 }

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "apps/berthd/listen_address.h"
+#include "apps/berthd/rootless/uplink.h"
 #include "base/format.h"
 
 namespace berth::berthd {
@@ -111,7 +112,9 @@ constexpr Flag flags[] = {
     {"bip6", 0, "string", "IPv6 address and prefix length of the default bridge", set_text<&Options::bip6>},
     {"cgroup-parent", 0, "string", "Parent cgroup of all containers (default \"/berth\")",
      set_text<&Options::cgroup_parent>},
-    {"data-root", 0, "string", "Where state, images and volumes are kept (default \"/var/lib/berth\")",
+    {"data-root", 0, "string",
+     "Where state, images and volumes are kept (default \"/var/lib/berth\", for ordinary users "
+     "\"~/.local/share/berth\")",
      set_text<&Options::data_root>},
     {"debug", 'D', "", "Log at level debug",
      [](Options& options, std::string_view value) -> Result<void> {
@@ -121,7 +124,9 @@ constexpr Flag flags[] = {
      }},
     {"default-ulimit", 0, "ulimit", "Limit of containers without their own, as name=soft:hard",
      append<&Options::default_ulimits>},
-    {"exec-root", 0, "string", "Where sockets and other runtime state are kept (default \"/run/berth\")",
+    {"exec-root", 0, "string",
+     "Where sockets and other runtime state are kept (default \"/run/berth\", for ordinary users "
+     "\"$XDG_RUNTIME_DIR/berth\")",
      set_text<&Options::exec_root>},
     {"group", 'G', "string", "Group that may use the unix socket (default \"berth\" where it exists)",
      set_text<&Options::group>},
@@ -192,6 +197,13 @@ constexpr Flag flags[] = {
     {"registry-token-server", 0, "list",
      "Host (HOST[:PORT]) that registries on other hosts may have their credentials sent to",
      append<&Options::token_servers>},
+    {"rootless-network", 0, "string",
+     "Network of an ordinary user's engine: auto, pasta, slirp4netns or none (default \"auto\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       options.rootless_network = value;
+       CHECK(rootless::uplink_programs(options.rootless_network));
+       return {};
+     }},
     {"shutdown-timeout", 0, "int", "Seconds to wait for unfinished work when stopping (default 15)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.shutdown_timeout, number<int>(value));
@@ -305,7 +317,7 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
     }
   }
   for (const std::string* path : {&options.data_root, &options.exec_root}) {
-    if (!path->starts_with('/')) {
+    if (!path->empty() && !path->starts_with('/')) {
       return failure(Kind::InvalidArgument, "\"{}\": --data-root and --exec-root must be absolute paths",
                      *path);
     }

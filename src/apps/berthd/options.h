@@ -24,8 +24,8 @@ struct RegistryOptions {
 };
 
 struct Options {
-  std::string data_root = "/var/lib/berth";
-  std::string exec_root = "/run/berth";
+  std::string data_root = {};           ///< empty: default_data_root()
+  std::string exec_root = {};           ///< empty: default_exec_root()
   std::vector<std::string> hosts = {};  ///< as given; none: unix://<exec_root>/berth.sock
   std::string pid_file = {};            ///< besides <exec_root>/berthd.pid
   std::string group = {};               ///< owner of unix sockets; empty: "berth" if there is such a group
@@ -60,6 +60,9 @@ struct Options {
   std::string tls_key = {};
 
   std::optional<RegistryOptions> registry = {};
+
+  /// What carries packets out of an ordinary user's network namespace: auto, pasta, slirp4netns, none.
+  std::string rootless_network = "auto";
 
   enum class Action { Serve, ShowHelp, ShowVersion };
   Action action = Action::Serve;

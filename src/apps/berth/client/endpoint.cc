@@ -19,6 +19,7 @@
 #include "apps/berth/client/resolver.h"
 #include "apps/berth/client/tls.h"
 #include "base/format.h"
+#include "sys/user_directories.h"
 
 extern char** environ;
 
@@ -162,13 +163,15 @@ std::string Endpoint::str() const {
 }
 
 Endpoint default_endpoint() {
-  if (::geteuid() != 0) {
-    if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && runtime[0] == '/') {
-      std::string own = std::string(runtime) + "/berth/berth.sock";
-      if (::access(own.c_str(), F_OK) == 0) return {.scheme = Endpoint::Scheme::Unix, .address = own};
-    }
-  }
-  return {.scheme = Endpoint::Scheme::Unix, .address = "/run/berth/berth.sock"};
+  constexpr char system_socket[] = "/run/berth/berth.sock";
+  uid_t uid = ::geteuid();
+  if (uid == 0) return {.scheme = Endpoint::Scheme::Unix, .address = system_socket};
+  auto directory = sys::user_runtime_directory(uid);
+  std::string own = directory ? *directory + "/berth.sock" : std::string();
+  // Members of the system engine's group mean that one, unless they have started their own.
+  bool uses_system =
+      own.empty() || (::access(own.c_str(), F_OK) != 0 && ::access(system_socket, R_OK | W_OK) == 0);
+  return {.scheme = Endpoint::Scheme::Unix, .address = uses_system ? system_socket : own};
 }
 
 Result<Endpoint> parse_endpoint(std::string_view text, uint16_t tcp_port) {

@@ -34,8 +34,8 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
-/// The engine's own socket: /run/berth/berth.sock, or for others than root the one below $XDG_RUNTIME_DIR if
-/// it is there.
+/// The engine's own socket: /run/berth/berth.sock; for others than root that of their own engine
+/// (sys/user_directories.h), or the system's where they may use it and have none of their own.
 Endpoint default_endpoint();
 
 /// "unix:///path", "tcp://host[:port]", "host:port", "ssh://[user@]host[:port]". The ports default to
