@@ -10,6 +10,7 @@
 #include "api/docker/docker_api.h"
 #include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
+#include "apps/berthd/function_part.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/registry_options.h"
@@ -96,6 +97,13 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
     result.network.default_host_ip = *address;
   }
   return result;
+}
+
+FunctionOptions function_options(const Options& options) {
+  return {
+      .address = options.functions_address,
+      .keys_file = options.functions_keys,
+      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open};
 }
 
 /// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.
@@ -190,8 +198,10 @@ io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
   std::_Exit(1);
 }
 
-io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine) {
+io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
+                         engine::Engine& engine) {
   server.close_listeners();
+  co_await functions.close();
   co_await engine.close();
   co_await registries.drain(std::chrono::steady_clock::now() + drain_time);
   co_await server.drain(std::chrono::steady_clock::now() + drain_time);
@@ -221,14 +231,14 @@ Result<void> settle_roots(Options& options) {
 }
 
 /// Serving, from an engine that is open to one that is closed.
-void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine,
-           Signals& signals) {
+void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
+           engine::Engine& engine, Signals& signals) {
   loop.run_until_complete(wait_for_stop(loop, signals));
   log::info("stopping; containers go on running");
   announce_stopping();
   io::TaskGroup impatience;
   impatience.spawn(leave_at_second_signal(loop, signals));
-  loop.run_until_complete(shut_down(server, registries, engine));
+  loop.run_until_complete(shut_down(server, registries, functions, engine));
 }
 
 Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
@@ -248,10 +258,14 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
   api::DockerApi api(*loop, *engine, building->builder());
   api::RegistryApi registries(registry_services(*loop, *engine));
-  io::HttpServer server(*loop, [&api, &registries](io::Exchange& exchange) {
+  TRY(auto functions,
+      loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options))));
+  io::HttpServer server(*loop, [&api, &registries, &functions](io::Exchange& exchange) {
+    if (api::LambdaApi::is_for_functions(exchange)) return functions->api().handle(exchange);
     return api::RegistryApi::is_route(exchange.path()) ? registries.handle(exchange) : api.handle(exchange);
   });
   CHECK(Listening(server, options, rootless != nullptr).open_all());
+  functions->listen();
   if (options.registry) {
     TRY(auto registry, read_registry_files(*options.registry));
     CHECK(loop->run_until_complete(registries.serve(std::move(registry))));
@@ -259,7 +273,7 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
-  serve(*loop, server, registries, *engine, signals);
+  serve(*loop, server, registries, *functions, *engine, signals);
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
   auto running = engine->containers().list({});
   if (rootless != nullptr && running && running->empty()) rootless->host->end();
