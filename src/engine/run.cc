@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/log_forwarding.h"
 #include "engine/transitions.h"
 
 namespace berth::engine {
@@ -29,6 +30,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   start_health_checks(core, container);
   watch_memory(core, container);
   run.settled.set();
+  forward_logs(core, container);
 }
 
 void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {

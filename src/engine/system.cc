@@ -105,9 +105,9 @@ io::Task<SystemInfo> System::info() {
   if (core_.host.seccomp_filter) info.security_options.push_back("name=seccomp,profile=builtin");
   info.security_options.push_back("name=cgroupns");
   info.warnings = missing_limits(info.cgroups);
-  info.log_drivers = {"json-file", "local", "none"};
+  info.log_drivers = {"fluentd", "gelf", "journald", "json-file", "local", "none", "syslog"};
   info.volume_drivers = {"local"};
-  info.network_drivers = {"bridge", "host", "null"};
+  info.network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
   info.runtimes = {"berth", "runc"};
   info.default_runtime = "runc";
   const std::string& log_driver = core_.options.default_log.type;
@@ -116,6 +116,11 @@ io::Task<SystemInfo> System::info() {
   info.now = now();
   info.open_files = open_descriptors();
   info.event_listeners = static_cast<int>(core_.events.subscribers());
+  info.events = core_.events.published();
+  info.health_checks = core_.health_checks;
+  info.failed_health_checks = core_.failed_health_checks;
+  info.labels = core_.options.labels;
+  info.authorization_plugins = core_.options.authorization_plugins;
   co_return info;
 }
 
