@@ -74,7 +74,10 @@ io::Task<void> DockerApi::handle(io::Exchange& exchange) {
       return authorizer->check_answer(observed, answer);
     });
   }
-  if (allowed) {
+  bool is_neighbours = neighbour_.handle && neighbour_.serves(exchange.path());
+  if (allowed && is_neighbours) {
+    co_await neighbour_.handle(observed);
+  } else if (allowed) {
     co_await answer(observed);
   } else {
     observed.set_gate(nullptr);

@@ -1,8 +1,10 @@
 // DockerApi: the Docker Engine API over the engine's façade. Give handle() to an io::HttpServer.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "engine/engine.h"
 #include "io/event_loop.h"
@@ -32,6 +34,13 @@ class DockerApi {
   /// From now on these plugins are asked about each request.
   void set_authorizer(std::unique_ptr<Authorizer> authorizer);
 
+  /// Another API on the same sockets: what it serves passes the same gate and the same books.
+  struct Neighbour {
+    std::function<bool(const std::string& path)> serves;
+    std::function<io::Task<void>(io::Exchange&)> handle;
+  };
+  void set_neighbour(Neighbour neighbour) { neighbour_ = std::move(neighbour); }
+
   /// Answers one request, errors included. A client that goes away ends what it waited for; operations that
   /// change something run to their end.
   io::Task<void> handle(io::Exchange& exchange);
@@ -52,6 +61,7 @@ class DockerApi {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AuditLog> audit_log_;
   std::unique_ptr<Authorizer> authorizer_;
+  Neighbour neighbour_;
 };
 
 }  // namespace berth::api

@@ -11,11 +11,14 @@
 #include "api/docker/audit_log.h"
 #include "api/docker/authorization.h"
 #include "api/docker/docker_api.h"
+#include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
+#include "apps/berthd/registry_options.h"
 #include "apps/berthd/rootless/enter.h"
 #include "apps/berthd/signals.h"
+#include "apps/berthd/tls_files.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "build/builder.h"
@@ -25,6 +28,7 @@
 #include "io/event_loop.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
+#include "io/tls.h"
 #include "sys/ip_address.h"
 #include "sys/user_directories.h"
 
@@ -34,6 +38,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view default_group = "berth";
+// docker's ports.
+constexpr uint16_t plain_port = 2375;
+constexpr uint16_t tls_port = 2376;
 // Answers that are under way when the engine has closed are given this long.
 constexpr auto drain_time = 250ms;
 
@@ -155,16 +162,29 @@ class Listening {
                                {.mode = rootless_ ? mode_t{0600} : mode_t{0660}, .group = group_});
   }
   Result<void> open(const TcpAddress& address) {
+    if (options_.tls != Options::Tls::Off) return open_encrypted(address);
+    uint16_t port = address.port == 0 ? plain_port : address.port;
     if (!address.loopback && !options_.open_tcp) {
-      return failure(
-          Kind::Forbidden,
-          "tcp://{}:{}: whoever reaches this port would be root on this machine: use 127.0.0.1 or a unix "
-          "socket, or say --tls=false if that is what you want",
-          address.ip, address.port);
+      return failure(Kind::Forbidden,
+                     "tcp://{}:{}: whoever reaches this port would be root on this machine: use --tlsverify, "
+                     "127.0.0.1 or a unix socket, or say --tls=false if that is what you want",
+                     address.ip, port);
     }
     log::warn("the API on tcp://{}:{} is open to everyone who reaches it, and gives root on this machine",
-              address.ip, address.port);
-    TRY([[maybe_unused]] auto port, server_.listen_tcp(address.ip, address.port));
+              address.ip, port);
+    TRY([[maybe_unused]] auto bound, server_.listen_tcp(address.ip, port));
+    return {};
+  }
+  Result<void> open_encrypted(const TcpAddress& address) {
+    uint16_t port = address.port == 0 ? tls_port : address.port;
+    TRY(io::TlsConfig config, read_tls_files(options_));
+    if (config.client_ca.empty()) {
+      log::warn(
+          "the API on tcp://{}:{} asks no client for a certificate (--tlsverify): whoever reaches it is root "
+          "on this machine",
+          address.ip, port);
+    }
+    TRY([[maybe_unused]] auto bound, server_.listen_tls(address.ip, port, config));
     return {};
   }
   Result<void> open(const ActivatedSockets&) {
@@ -216,9 +236,10 @@ io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
   std::_Exit(1);
 }
 
-io::Task<void> shut_down(io::HttpServer& server, engine::Engine& engine) {
+io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine) {
   server.close_listeners();
   co_await engine.close();
+  co_await registries.drain(std::chrono::steady_clock::now() + drain_time);
   co_await server.drain(std::chrono::steady_clock::now() + drain_time);
 }
 
@@ -246,14 +267,14 @@ Result<void> settle_roots(Options& options) {
 }
 
 /// Serving, from an engine that is open to one that is closed.
-void serve(io::EventLoop& loop, io::HttpServer& server, engine::Engine& engine, Signals& signals,
-           std::function<Result<void>()> on_reload) {
+void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine,
+           Signals& signals, std::function<Result<void>()> on_reload) {
   loop.run_until_complete(wait_for_stop(loop, signals, std::move(on_reload)));
   log::info("stopping; containers go on running");
   announce_stopping();
   io::TaskGroup impatience;
   impatience.spawn(leave_at_second_signal(loop, signals));
-  loop.run_until_complete(shut_down(server, engine));
+  loop.run_until_complete(shut_down(server, registries, engine));
 }
 
 /// What stands beside the API's routes: who did what, who may, and how much.
@@ -297,16 +318,24 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
   TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
   TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
   api::DockerApi api(*loop, *engine, building->builder());
+  api::RegistryApi registries(registry_services(*loop, *engine));
+  api.set_neighbour(
+      {.serves = [](const std::string& path) { return api::RegistryApi::is_route(path); },
+       .handle = [&registries](io::Exchange& exchange) { return registries.handle(exchange); }});
   io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
   CHECK(set_up_api(options, *loop, api));
   io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });
   CHECK(listen_for_metrics(options, metrics));
   CHECK(Listening(server, options, rootless != nullptr).open_all());
+  if (options.registry) {
+    TRY(auto registry, read_registry_files(*options.registry));
+    CHECK(loop->run_until_complete(registries.serve(std::move(registry))));
+  }
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
   std::function<Result<void>()> on_reload = [&] { return reload(arguments, *engine, api); };
-  serve(*loop, server, *engine, signals, std::move(on_reload));
+  serve(*loop, server, registries, *engine, signals, std::move(on_reload));
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
   auto running = engine->containers().list({});
   if (rootless != nullptr && running && running->empty()) rootless->host->end();

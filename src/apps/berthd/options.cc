@@ -68,6 +68,21 @@ Result<void> append(Options& options, std::string_view value) {
   return {};
 }
 
+RegistryOptions& registry_of(Options& options) {
+  if (!options.registry) options.registry.emplace();
+  return *options.registry;
+}
+template <std::string RegistryOptions::*Member>
+Result<void> set_registry(Options& options, std::string_view value) {
+  registry_of(options).*Member = value;
+  return {};
+}
+template <bool RegistryOptions::*Member>
+Result<void> switch_registry(Options& options, std::string_view value) {
+  TRY(registry_of(options).*Member, boolean(value));
+  return {};
+}
+
 Result<void> set_log_option(Options& options, std::string_view value) {
   size_t equals = value.find('=');
   if (equals == std::string_view::npos || equals == 0) {
@@ -176,6 +191,22 @@ constexpr Flag flags[] = {
      set_text<&Options::no_proxy>},
     {"pidfile", 'p', "string", "A further file for the daemon's process id", set_text<&Options::pid_file>},
     {"raw-logs", 0, "", "", ignore},
+    {"registry-addr", 0, "string", "Serve the images' store as a registry as well, at IP:PORT",
+     set_registry<&RegistryOptions::address>},
+    {"registry-cert", 0, "string", "Certificate of the registry; without it: plain HTTP",
+     set_registry<&RegistryOptions::certificate>},
+    {"registry-delete", 0, "", "Allow deletion in the registry (default true)",
+     switch_registry<&RegistryOptions::deletion>},
+    {"registry-htpasswd", 0, "string", "Users of the registry, with bcrypt passwords",
+     set_registry<&RegistryOptions::htpasswd>},
+    {"registry-key", 0, "string", "Key of the registry's certificate", set_registry<&RegistryOptions::key>},
+    {"registry-quota", 0, "int", "Bytes that each repository of the registry may hold",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(registry_of(options).quota, number<uint64_t>(value));
+       return {};
+     }},
+    {"registry-readonly", 0, "", "Refuse pushes to the registry",
+     switch_registry<&RegistryOptions::read_only>},
     {"registry-mirror", 0, "list",
      "Mirror to be asked before a registry, as [REGISTRY=]URL (default docker.io's)",
      append<&Options::registry_mirrors>},
@@ -194,12 +225,22 @@ constexpr Flag flags[] = {
        TRY(options.shutdown_timeout, number<int>(value));
        return {};
      }},
-    {"tls", 0, "", "Must be false to serve on a TCP address that is not the loopback's",
+    {"tls", 0, "", "Use TLS on TCP addresses; =false: serve one that is not the loopback's in the clear",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(bool wanted, boolean(value));
-       if (wanted)
-         return Error(Kind::Unsupported, "TLS is not served: put a TLS proxy in front of the unix socket");
-       options.open_tcp = true;
+       options.open_tcp = !wanted;
+       if (wanted && options.tls == Options::Tls::Off) options.tls = Options::Tls::On;
+       return {};
+     }},
+    {"tlscacert", 0, "string", "CA that has signed the clients' certificates (default \"~/.docker/ca.pem\")",
+     set_text<&Options::tls_ca>},
+    {"tlscert", 0, "string", "The server's certificate (default \"~/.docker/cert.pem\")",
+     set_text<&Options::tls_certificate>},
+    {"tlskey", 0, "string", "Its key (default \"~/.docker/key.pem\")", set_text<&Options::tls_key>},
+    {"tlsverify", 0, "", "Use TLS and demand a certificate of the client",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(bool wanted, boolean(value));
+       if (wanted) options.tls = Options::Tls::Mutual;
        return {};
      }},
     {"userland-proxy", 0, "", "", ignore},
@@ -302,6 +343,9 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
       return failure(Kind::InvalidArgument, "\"{}\": --data-root and --exec-root must be absolute paths",
                      *path);
     }
+  }
+  if (options.registry && options.registry->address.empty()) {
+    return Error(Kind::InvalidArgument, "--registry-... needs --registry-addr IP:PORT");
   }
   for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
   return options;

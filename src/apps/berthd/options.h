@@ -15,6 +15,15 @@
 
 namespace berth::berthd {
 
+/// --registry-...
+struct RegistryOptions {
+  std::string address;
+  std::string certificate, key, htpasswd;  ///< paths
+  bool read_only = false;
+  bool deletion = true;
+  std::optional<uint64_t> quota;
+};
+
 struct Options {
   std::string data_root = {};           ///< empty: default_data_root()
   std::string exec_root = {};           ///< empty: default_exec_root()
@@ -44,6 +53,14 @@ struct Options {
   int shutdown_timeout = 15;  ///< seconds
   /// `--tls=false`: the user knows that whoever reaches the TCP port is root on this machine.
   bool open_tcp = false;
+  /// Whether TCP addresses of -H speak TLS, and whether clients must show a certificate of tls_ca.
+  enum class Tls { Off, On, Mutual };
+  Tls tls = Tls::Off;
+  std::string tls_ca = {};  ///< paths; empty: ca.pem, cert.pem, key.pem in $DOCKER_CERT_PATH or ~/.docker
+  std::string tls_certificate = {};
+  std::string tls_key = {};
+
+  std::optional<RegistryOptions> registry = {};
 
   /// What carries packets out of an ordinary user's network namespace: auto, pasta, slirp4netns, none.
   std::string rootless_network = "auto";

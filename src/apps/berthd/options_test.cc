@@ -56,8 +56,20 @@ TEST(Options, RefusesInOneLine) {
   EXPECT_FALSE(parse({"--log-level", "loud"}));
   EXPECT_FALSE(parse({"--log-opt", "max-size"}));
   EXPECT_EQ(parse({"--live-restore=false"}).error().kind(), Kind::Unsupported);
-  EXPECT_EQ(parse({"--tls"}).error().kind(), Kind::Unsupported);
+  EXPECT_FALSE(parse({"--tlsverify=perhaps"}));
   EXPECT_TRUE(parse({"--tls=false"})->open_tcp);
+}
+
+TEST(Options, Tls) {
+  EXPECT_EQ(parse({})->tls, Options::Tls::Off);
+  EXPECT_EQ(parse({"--tls"})->tls, Options::Tls::On);
+  EXPECT_EQ(parse({"--tlsverify", "--tls"})->tls, Options::Tls::Mutual);
+  auto options = parse({"--tlsverify", "--tlscacert=/a", "--tlscert", "/b", "--tlskey", "/c"}).value();
+  EXPECT_EQ(options.tls, Options::Tls::Mutual);
+  EXPECT_EQ(options.tls_ca, "/a");
+  EXPECT_EQ(options.tls_certificate, "/b");
+  EXPECT_EQ(options.tls_key, "/c");
+  EXPECT_FALSE(options.open_tcp);
 }
 
 TEST(Options, HelpNamesEveryFlag) {
@@ -102,7 +114,7 @@ TEST(ListenAddress, ReadsHosts) {
   EXPECT_EQ(parse_listen_address("unix:///run/x.sock").value(), ListenAddress(UnixAddress{"/run/x.sock"}));
   EXPECT_EQ(parse_listen_address("/run/x.sock").value(), ListenAddress(UnixAddress{"/run/x.sock"}));
   EXPECT_EQ(parse_listen_address("fd://").value(), ListenAddress(ActivatedSockets{}));
-  EXPECT_EQ(parse_listen_address("tcp://").value(), ListenAddress(TcpAddress{"127.0.0.1", 2375, true}));
+  EXPECT_EQ(parse_listen_address("tcp://").value(), ListenAddress(TcpAddress{"127.0.0.1", 0, true}));
   EXPECT_EQ(parse_listen_address("tcp://:99").value(), ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
   EXPECT_EQ(parse_listen_address("tcp://localhost:99").value(),
             ListenAddress(TcpAddress{"127.0.0.1", 99, true}));

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "apps/berth/client/resolver.h"
+#include "apps/berth/client/tls.h"
 #include "base/format.h"
 #include "sys/user_directories.h"
 
@@ -173,7 +174,7 @@ Endpoint default_endpoint() {
   return {.scheme = Endpoint::Scheme::Unix, .address = uses_system ? system_socket : own};
 }
 
-Result<Endpoint> parse_endpoint(std::string_view text) {
+Result<Endpoint> parse_endpoint(std::string_view text, uint16_t tcp_port) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   if (text.empty()) return default_endpoint();
@@ -203,7 +204,7 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   } else if (rest.find("://") != std::string_view::npos) {
     return bad_host(text, "use unix://PATH, tcp://HOST:PORT or ssh://HOST");
   }
-  TRY(HostPort place, split_host_port(text, rest, 2375));
+  TRY(HostPort place, split_host_port(text, rest, tcp_port));
   if (place.host.empty()) place.host = "localhost";
   return Endpoint{.scheme = Endpoint::Scheme::Tcp, .address = place.host, .port = place.port};
 }
@@ -212,8 +213,11 @@ Result<sys::UniqueFd> connect(const Endpoint& endpoint) {
   switch (endpoint.scheme) {
     case Endpoint::Scheme::Unix:
       return connect_unix(endpoint);
-    case Endpoint::Scheme::Tcp:
-      return connect_tcp(endpoint);
+    case Endpoint::Scheme::Tcp: {
+      TRY(sys::UniqueFd socket, connect_tcp(endpoint));
+      if (!endpoint.tls) return socket;
+      return start_tls(std::move(socket), endpoint.address, *endpoint.tls);
+    }
     case Endpoint::Scheme::Ssh:
       return connect_ssh(endpoint);
   }

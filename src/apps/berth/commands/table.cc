@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/registry_commands.h"
 
 namespace berth::cli::commands {
 namespace {
@@ -66,8 +67,10 @@ constexpr std::array tree{
     Entry{"container wait", &wait_command},
 
     Entry{"context", nullptr, Section::Management, "Manage contexts"},
+    Entry{"context create", &create_context_command},
     Entry{"context ls", &list_contexts_command},
     Entry{"context list", &list_contexts_command, Section::Alias},
+    Entry{"context rm", &remove_context_command},
     Entry{"context show", &show_context_command},
     Entry{"context inspect", &inspect_context_command},
     Entry{"context use", &use_context_command},
@@ -99,6 +102,11 @@ constexpr std::array tree{
     Entry{"network prune", &prune_networks_command},
     Entry{"network rm", &remove_network_command},
     Entry{"network remove", &remove_network_command, Section::Alias},
+
+    Entry{"registry", nullptr, Section::Management, "Serve a registry"},
+    Entry{"registry gc", &collect_registry_command},
+    Entry{"registry ls", &list_repositories_command},
+    Entry{"registry serve", &serve_registry_command},
 
     Entry{"system", nullptr, Section::Management, "Look after the engine"},
     Entry{"system df", &disk_usage_command},
@@ -155,7 +163,7 @@ constexpr std::array tree{
 
 constexpr std::array program_flags{
     Flag{.name = "config", .type = Type::String, .help = "Folder of config.json and plugins"},
-    Flag{'c', "context", Type::String, "Name of the context; only \"default\" exists"},
+    Flag{'c', "context", Type::String, "Name of the context (default: what \"context use\" chose)"},
     Flag{'D', "debug", Type::Bool, "Say more about failures"},
     Flag{'H', "host", Type::List,
          "Engine to talk to: unix://PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST (default: $BERTH_HOST, else "
@@ -163,11 +171,11 @@ constexpr std::array program_flags{
          "socket)"},
     Flag{'l', "log-level", Type::String,
          "Accepted for compatibility (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")", "info"},
-    Flag{.name = "tls", .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlscacert", .type = Type::String, .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlscert", .type = Type::String, .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlskey", .type = Type::String, .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlsverify", .visibility = grammar::Visibility::Hidden},
+    Flag{.name = "tls", .help = "Use TLS, without checking the engine's certificate; implied by --tlsverify"},
+    Flag{.name = "tlscacert", .type = Type::String, .help = "CA of the engine's certificate"},
+    Flag{.name = "tlscert", .type = Type::String, .help = "Client certificate"},
+    Flag{.name = "tlskey", .type = Type::String, .help = "Key of the client certificate"},
+    Flag{.name = "tlsverify", .help = "Use TLS and check the engine's certificate"},
     Flag{'v', "version", Type::Bool, "Print the version and quit"},
 };
 
