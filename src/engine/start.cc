@@ -14,6 +14,7 @@
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
 #include "engine/sandbox_table.h"
+#include "engine/secrets.h"
 #include "engine/transitions.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
@@ -200,6 +201,13 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   TRY(planned.shm_path, shared_memory(core, record));
   CHECK(launch::failpoint("start.shared-memory"));
   planned.mounts = std::move(mounts.mounts);
+  if (has_secrets(core, record.id)) {
+    TRY(std::string folder, prepare_secrets(core, record.id));
+    planned.mounts.push_back({.type = spec::MountType::Bind,
+                              .source = std::move(folder),
+                              .destination = "/run/secrets",
+                              .read_write = false});
+  }
   TRY(auto links, link_environment(core, record));
   planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
   TRY(auto plan, plan_of(core, planned));
@@ -271,6 +279,7 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
     run_failed(core, container, {.exit_code = 128, .message = launched.error().message()});
     co_return std::move(launched).error();
   }
+  publish_volumes(core, record, "mount");
   watch_run(core, container);
   io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
   co_await settled.wait();

@@ -122,10 +122,23 @@ TEST(AddressPool, Ipv6) {
 }
 
 TEST(Subnets, FirstFreeDefaultPool) {
+  auto choose_ipv4_subnet = [](const std::vector<IpPrefix>& used) {
+    return choose_subnet(default_subnet_pools(), IpFamily::V4, used);
+  };
   EXPECT_EQ(*choose_ipv4_subnet({}), prefix("172.17.0.0/16"));
   EXPECT_EQ(*choose_ipv4_subnet({prefix("0.0.0.0/0"), prefix("172.17.5.0/24")}), prefix("172.18.0.0/16"));
   EXPECT_EQ(*choose_ipv4_subnet({prefix("172.16.0.0/12")}), prefix("192.168.0.0/20"));
-  EXPECT_EQ(choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/16")}).error().kind(),
+  EXPECT_EQ(*choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/17")}),
+            prefix("192.168.128.0/20"));
+  EXPECT_EQ(*choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/16"), prefix("10.128.0.0/23")}),
+            prefix("10.128.2.0/24"));
+  const std::vector<SubnetPool> own = {{prefix("10.9.0.0/23"), 24}, {prefix("fd00:9::/48"), 64}};
+  EXPECT_EQ(*choose_subnet(own, IpFamily::V4, {prefix("10.9.0.0/24")}), prefix("10.9.1.0/24"));
+  EXPECT_EQ(*choose_subnet(own, IpFamily::V6, {prefix("fd00:9::/64")}), prefix("fd00:9:0:1::/64"));
+  EXPECT_FALSE(choose_subnet(own, IpFamily::V4, {prefix("10.9.0.0/23")}).has_value());
+  EXPECT_EQ(choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/16"), prefix("10.0.0.0/8")})
+                .error()
+                .kind(),
             Kind::Exhausted);
 }
 

@@ -4,11 +4,12 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 import threading
 import unittest
 
 from harness import archives, rootless
-from harness.engine import AGAINST, CLIENT, IMAGE, EngineCase, Lines, eventually, fetch, run
+from harness.engine import AGAINST, CLIENT, IMAGE, PROGRAMS, EngineCase, eventually, fetch, run
 from harness.host import mounts
 
 SERVE = "while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n' | nc -l -p 80 >/dev/null; done"
@@ -282,3 +283,106 @@ class SingleId(RootlessCase):
         result = self.engine.load(archives.docker_archive("owned:1", [layer]))
         self.assertNotEqual(result.code, 0)
         self.assertIn("/etc/subuid", result.err)
+
+
+class KeepId(RootlessCase):
+    """--userns keep-id: the user has the same id inside as outside."""
+
+    def test_the_user_is_the_same_inside(self):
+        folder = self.folder()
+        out = self.run_sh("id -u; touch /data/made; stat -c %u /bin/busybox /data", "--userns", "keep-id", "-v",
+                          f"{folder}:/data").lines
+        self.assertEqual(out, [str(self.user.uid), "0", str(self.user.uid)])
+        self.assertEqual(os.stat(f"{folder}/made").st_uid, self.user.uid)
+
+    def test_root_inside_is_a_subordinate_id(self):
+        folder = self.folder()
+        os.chmod(folder, 0o777)
+        self.run_sh("id -u > /data/made", "--userns", "keep-id", "-u", "0", "-v", f"{folder}:/data")
+        self.assertEqual(os.stat(f"{folder}/made").st_uid, self.user.sub_ids()[0])
+
+    def test_exec_and_restart(self):
+        name = self.start("sleep", "1000", flags=("--userns", "keep-id"))
+        self.assertEqual(self.ok("exec", name, "id", "-u").text, str(self.user.uid))
+        self.ok("exec", "-u", "0", name, "touch", "/kept")
+        self.ok("restart", "-t", "0", name)
+        self.assertEqual(self.ok("exec", name, "stat", "-c", "%u", "/kept").text, "0")
+
+
+class Runtime(unittest.TestCase):
+    """berth-runtime as an ordinary user, with the bundle that `spec --rootless` makes."""
+
+    def setUp(self):
+        self.user = rootless.User()
+        self.addCleanup(self.user.close)
+        self.bundle = os.path.join(self.user.home, "bundle")
+        root = os.path.join(self.bundle, "rootfs")
+        for folder in ("bin", "dev", "proc", "sys", "tmp", "etc"):
+            os.makedirs(os.path.join(root, folder))
+        run(["cp", archives.BUSYBOX, f"{root}/bin/busybox"])
+        for applet in ("sh", "id", "cat", "sleep", "touch"):
+            os.symlink("busybox", f"{root}/bin/{applet}")
+        run(["chown", "-R", f"{self.user.uid}:{self.user.gid}", self.bundle])
+        done = self.runtime("spec", "--rootless", "--bundle", self.bundle)
+        self.assertEqual(done.code, 0, str(done))
+
+    def runtime(self, *words):
+        return run(self.user.command(os.path.join(PROGRAMS, "berth-runtime"), *words))
+
+    def configure(self, change):
+        path = os.path.join(self.bundle, "config.json")
+        with open(path) as file:
+            config = json.load(file)
+        change(config)
+        with open(path, "w") as file:
+            json.dump(config, file)
+
+    def script(self, text):
+        def change(config):
+            config["process"]["args"] = ["/bin/sh", "-c", text]
+            config["process"]["terminal"] = False
+            config["root"]["readonly"] = False
+        self.configure(change)
+
+    def test_run(self):
+        self.script("id -u; touch /made; cat /proc/self/uid_map; exit 3")
+        done = self.runtime("run", "--bundle", self.bundle, "c1")
+        self.assertEqual(done.code, 3, str(done))
+        self.assertEqual(done.lines[0], "0")
+        self.assertEqual(done.lines[1].split(), ["0", str(self.user.uid), "1"])
+        self.assertEqual(os.stat(f"{self.bundle}/rootfs/made").st_uid, self.user.uid)
+
+    def test_sub_ids(self):
+        first, count = self.user.sub_ids()
+        gid_first, gid_count = self.user.sub_ids("/etc/subgid")
+
+        def change(config):
+            config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": self.user.uid, "size": 1},
+                                              {"containerID": 1, "hostID": first, "size": count}]
+            config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": self.user.gid, "size": 1},
+                                              {"containerID": 1, "hostID": gid_first, "size": gid_count}]
+            config["process"]["user"] = {"uid": 7, "gid": 7}
+        self.script("id -u; touch /tmp/made")
+        self.configure(change)
+        os.chmod(f"{self.bundle}/rootfs/tmp", 0o1777)
+        done = self.runtime("run", "--bundle", self.bundle, "c1")
+        self.assertEqual((done.code, done.text), (0, "7"), str(done))
+        self.assertEqual(os.stat(f"{self.bundle}/rootfs/tmp/made").st_uid, first + 6)
+
+    def test_life(self):
+        self.script("sleep 1000")
+        # The container keeps the streams of its creator, which must not be a pipe that is read to its end.
+        for words in (("create", "--bundle", self.bundle, "c2"), ("start", "c2")):
+            command = self.user.command(os.path.join(PROGRAMS, "berth-runtime"), *words)
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.assertEqual(done.returncode, 0, words)
+        self.assertEqual(json.loads(self.runtime("state", "c2").out)["status"], "running")
+        self.assertEqual(self.runtime("exec", "c2", "id", "-u").text, "0")
+        self.assertEqual(self.runtime("delete", "--force", "c2").code, 0)
+
+    def test_no_writable_cgroups(self):
+        """CVE-2023-25809."""
+        self.script("for f in $(find /sys/fs/cgroup -name cgroup.procs 2>/dev/null); do [ -w $f ] && echo $f; done; true")
+        os.symlink("busybox", f"{self.bundle}/rootfs/bin/find")
+        done = self.runtime("run", "--bundle", self.bundle, "c3")
+        self.assertEqual((done.code, done.text), (0, ""), str(done))

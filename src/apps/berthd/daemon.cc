@@ -3,10 +3,13 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <variant>
 
+#include "api/docker/audit_log.h"
+#include "api/docker/authorization.h"
 #include "api/docker/docker_api.h"
 #include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
@@ -69,6 +72,41 @@ Result<registry::Settings> registry_settings(const Options& options) {
   return settings;
 }
 
+Result<uint64_t> total_log_bytes(const Options& options) {
+  if (options.log_total_size.empty()) return uint64_t{0};
+  auto bytes = engine::parse_size(options.log_total_size);
+  if (!bytes) return std::move(bytes).error().in("--log-total-size");
+  return static_cast<uint64_t>(*bytes);
+}
+
+Result<spec::LogConfig> default_log(const Options& options) {
+  spec::LogConfig log = {.type = options.log_driver.empty() ? "json-file" : options.log_driver,
+                         .config = options.log_options};
+  if (auto valid = engine::validate_log_config(log); !valid) {
+    return std::move(valid).error().in("--log-driver, --log-opt");
+  }
+  return log;
+}
+
+Result<network::NetworkOptions> network_options(const Options& options) {
+  network::NetworkOptions result;
+  TRY(result.bridge_subnet4, prefix_option(options.bip, "--bip"));
+  TRY(result.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
+  result.enable_ipv6 = options.ipv6;
+  result.inter_container = options.inter_container;
+  result.mtu = options.mtu;
+  for (const std::string& text : options.address_pools) {
+    auto pool = network::parse_subnet_pool(text);
+    if (!pool) return std::move(pool).error().in("--default-address-pool");
+    result.address_pools.push_back(*pool);
+  }
+  if (options.default_address.empty()) return result;
+  auto address = sys::IpAddress::parse(options.default_address);
+  if (!address) return std::move(address).error().in("--ip");
+  result.default_host_ip = *address;
+  return result;
+}
+
 Result<engine::EngineOptions> engine_options(const Options& options) {
   engine::EngineOptions result;
   result.data_root = options.data_root;
@@ -77,25 +115,12 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   result.default_ulimits = options.default_ulimits;
   result.shutdown_timeout = options.shutdown_timeout;
   result.keeper_program = options.keeper;
-  if (options.keeper.empty()) {
-    TRY(result.keeper_program, find_keeper());
-  }
-  result.default_log = {.type = options.log_driver.empty() ? "json-file" : options.log_driver,
-                        .config = options.log_options};
-  if (auto valid = engine::validate_log_config(result.default_log); !valid) {
-    return std::move(valid).error().in("--log-driver, --log-opt");
-  }
+  result.labels = options.labels;
+  result.authorization_plugins = options.authorization_plugins;
+  TRY(result.log_total_bytes, total_log_bytes(options));
+  TRY(result.default_log, default_log(options));
+  TRY(result.network, network_options(options));
   TRY(result.registry, registry_settings(options));
-  TRY(result.network.bridge_subnet4, prefix_option(options.bip, "--bip"));
-  TRY(result.network.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
-  result.network.enable_ipv6 = options.ipv6;
-  result.network.inter_container = options.inter_container;
-  result.network.mtu = options.mtu;
-  if (!options.default_address.empty()) {
-    auto address = sys::IpAddress::parse(options.default_address);
-    if (!address) return std::move(address).error().in("--ip");
-    result.network.default_host_ip = *address;
-  }
   return result;
 }
 
@@ -183,17 +208,38 @@ class Listening {
   std::optional<gid_t> group_;
 };
 
-io::Task<void> wait_for_stop(io::EventLoop& loop, Signals& signals) {
+/// Reads the configuration again and takes over what can change while berthd runs: log level, shutdown
+/// timeout, default ulimits, log driver and options, labels, the bound on logs. The audit log's file is
+/// opened anew.
+Result<void> reload(std::span<const char* const> arguments, engine::Engine& engine, api::DockerApi& api) {
+  TRY(Options options, load_options(arguments));
+  engine::EngineSettings settings{.shutdown_timeout = options.shutdown_timeout,
+                                  .default_ulimits = options.default_ulimits,
+                                  .labels = options.labels};
+  TRY(settings.default_log, default_log(options));
+  TRY(settings.log_total_bytes, total_log_bytes(options));
+  CHECK(engine.reload(std::move(settings)));
+  log::set_level(options.log_level);
+  if (api.audit_log() != nullptr) CHECK(api.audit_log()->reopen());
+  return {};
+}
+
+io::Task<void> wait_for_stop(io::EventLoop& loop, Signals& signals, std::function<Result<void>()> on_reload) {
   while (true) {
     auto signal = co_await signals.next(loop);
     if (!signal || *signal == Signal::Stop) co_return;
-    log::info("nothing to reload");
+    if (auto reloaded = on_reload(); reloaded) {
+      log::info("configuration reloaded");
+    } else {
+      log::error("configuration not reloaded: {}", reloaded.error().message());
+    }
   }
 }
 
 /// A second signal while stopping: at once. Containers are safe, they do not depend on the daemon.
 io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
-  co_await wait_for_stop(loop, signals);
+  std::function<Result<void>()> nothing = [] { return Result<void>(); };
+  co_await wait_for_stop(loop, signals, nothing);
   log::warn("second signal: leaving at once");
   std::_Exit(1);
 }
@@ -232,8 +278,8 @@ Result<void> settle_roots(Options& options) {
 
 /// Serving, from an engine that is open to one that is closed.
 void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
-           engine::Engine& engine, Signals& signals) {
-  loop.run_until_complete(wait_for_stop(loop, signals));
+           engine::Engine& engine, Signals& signals, std::function<Result<void>()> on_reload) {
+  loop.run_until_complete(wait_for_stop(loop, signals, std::move(on_reload)));
   log::info("stopping; containers go on running");
   announce_stopping();
   io::TaskGroup impatience;
@@ -241,10 +287,35 @@ void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& regist
   loop.run_until_complete(shut_down(server, registries, functions, engine));
 }
 
-Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
+/// What stands beside the API's routes: who did what, who may, and how much.
+Result<void> set_up_api(const Options& options, io::EventLoop& loop, api::DockerApi& api) {
+  if (!options.audit_log.empty()) {
+    TRY(auto log, api::AuditLog::open(options.audit_log));
+    api.set_audit_log(std::move(log));
+  }
+  if (!options.authorization_plugins.empty()) {
+    api.set_authorizer(std::make_unique<api::Authorizer>(loop, options.authorization_plugins));
+  }
+  return {};
+}
+
+Result<void> listen_for_metrics(const Options& options, io::HttpServer& server) {
+  if (options.metrics_address.empty()) return {};
+  TRY(auto address, parse_listen_address("tcp://" + options.metrics_address));
+  const auto& tcp = std::get<TcpAddress>(address);
+  TRY([[maybe_unused]] auto port, server.listen_tcp(tcp.ip, tcp.port));
+  log::info("metrics on http://{}/metrics", options.metrics_address);
+  return {};
+}
+
+Result<void> run_in_place(const Options& options, std::span<const char* const> arguments,
+                          rootless::Entered* rootless) {
   TRY(auto lock, lock_instance(options.exec_root));
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
   TRY(auto settings, engine_options(options));
+  if (settings.keeper_program.empty()) {
+    TRY(settings.keeper_program, find_keeper());
+  }
   if (rootless != nullptr) {
     network::set_port_binder(rootless->host.get());
     engine::RootlessFacts facts{.rootless = true, .warnings = {}};
@@ -260,10 +331,20 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   api::RegistryApi registries(registry_services(*loop, *engine));
   TRY(auto functions,
       loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options))));
-  io::HttpServer server(*loop, [&api, &registries, &functions](io::Exchange& exchange) {
-    if (api::LambdaApi::is_for_functions(exchange)) return functions->api().handle(exchange);
-    return api::RegistryApi::is_route(exchange.path()) ? registries.handle(exchange) : api.handle(exchange);
-  });
+  api.set_neighbour({.serves =
+                         [](const std::string& path) {
+                           return api::RegistryApi::is_route(path) || api::LambdaApi::is_for_functions(path);
+                         },
+                     .handle =
+                         [&registries, &functions](io::Exchange& exchange) {
+                           return api::LambdaApi::is_for_functions(exchange.path())
+                                      ? functions->api().handle(exchange)
+                                      : registries.handle(exchange);
+                         }});
+  io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
+  CHECK(set_up_api(options, *loop, api));
+  io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });
+  CHECK(listen_for_metrics(options, metrics));
   CHECK(Listening(server, options, rootless != nullptr).open_all());
   functions->listen();
   if (options.registry) {
@@ -273,7 +354,8 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
-  serve(*loop, server, registries, *functions, *engine, signals);
+  std::function<Result<void>()> on_reload = [&] { return reload(arguments, *engine, api); };
+  serve(*loop, server, registries, *functions, *engine, signals, std::move(on_reload));
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
   auto running = engine->containers().list({});
   if (rootless != nullptr && running && running->empty()) rootless->host->end();
@@ -282,7 +364,14 @@ Result<void> run_in_place(const Options& options, rootless::Entered* rootless) {
 
 }  // namespace
 
-Result<void> run_daemon(Options options) {
+Result<void> check_options(const Options& options) {
+  TRY([[maybe_unused]] auto settings, engine_options(options));
+  if (options.metrics_address.empty()) return {};
+  TRY([[maybe_unused]] auto address, parse_listen_address("tcp://" + options.metrics_address));
+  return {};
+}
+
+Result<void> run_daemon(Options options, std::span<const char* const> arguments) {
   CHECK(settle_roots(options));
   bool rootless = ::geteuid() != 0;
   rootless::Entered entered;
@@ -292,7 +381,7 @@ Result<void> run_daemon(Options options) {
   }
   tune_process();
   CHECK(prepare_directories(options));
-  return run_in_place(options, rootless ? &entered : nullptr);
+  return run_in_place(options, arguments, rootless ? &entered : nullptr);
 }
 
 }  // namespace berth::berthd

@@ -5,9 +5,11 @@
 #include <charconv>
 #include <functional>
 
+#include "apps/berthd/config_file.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/rootless/uplink.h"
 #include "base/format.h"
+#include "sys/file.h"
 
 namespace berth::berthd {
 namespace {
@@ -108,10 +110,17 @@ Result<void> ignore(Options&, std::string_view) {
 }
 
 constexpr Flag flags[] = {
+    {"audit-log", 0, "file", "Write who did what to this file, one JSON object a line",
+     set_text<&Options::audit_log>},
+    {"authorization-plugin", 0, "list", "Ask this authorization plugin about each request",
+     append<&Options::authorization_plugins>},
     {"bip", 0, "string", "IPv4 address and prefix length of the default bridge", set_text<&Options::bip>},
     {"bip6", 0, "string", "IPv6 address and prefix length of the default bridge", set_text<&Options::bip6>},
     {"cgroup-parent", 0, "string", "Parent cgroup of all containers (default \"/berth\")",
      set_text<&Options::cgroup_parent>},
+    {"config-file", 0, "string",
+     "Daemon configuration as JSON, with dockerd's keys (default \"/etc/berth/daemon.json\")",
+     set_text<&Options::config_file>},
     {"data-root", 0, "string",
      "Where state, images and volumes are kept (default \"/var/lib/berth\", for ordinary users "
      "\"~/.local/share/berth\")",
@@ -122,6 +131,8 @@ constexpr Flag flags[] = {
        if (on) options.log_level = log::Level::Debug;
        return {};
      }},
+    {"default-address-pool", 0, "pool", "Subnets of networks that ask for none: base=10.10.0.0/16,size=24",
+     append<&Options::address_pools>},
     {"default-ulimit", 0, "ulimit", "Limit of containers without their own, as name=soft:hard",
      append<&Options::default_ulimits>},
     {"exec-root", 0, "string",
@@ -167,6 +178,7 @@ constexpr Flag flags[] = {
     {"iptables", 0, "", "", only_true},
     {"keeper", 0, "string", "Path of the berth-keeper program (default beside berthd)",
      set_text<&Options::keeper>},
+    {"label", 0, "list", "Label of the engine, as key=value", append<&Options::labels>},
     {"live-restore", 0, "", "", only_true},
     {"log-driver", 0, "string", "Log driver of containers without their own (default \"json-file\")",
      set_text<&Options::log_driver>},
@@ -176,10 +188,14 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"log-opt", 0, "name=value", "Log option of containers without their own", set_log_option},
+    {"log-total-size", 0, "size", "Bound on all containers' logs together, such as 10g (default none)",
+     set_text<&Options::log_total_size>},
     {"max-concurrent-downloads", 0, "int", "Layers pulled at a time (default 3)",
      set_count<&Options::max_downloads>},
     {"max-concurrent-uploads", 0, "int", "Layers pushed at a time (default 5)",
      set_count<&Options::max_uploads>},
+    {"metrics-addr", 0, "address", "Serve GET /metrics for Prometheus on this IP:PORT as well",
+     set_text<&Options::metrics_address>},
     {"mtu", 0, "int", "MTU of the default bridge (default that of the host's default route)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.mtu, number<uint32_t>(value));
@@ -242,6 +258,11 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"userland-proxy", 0, "", "", ignore},
+    {"validate", 0, "", "Check the configuration and exit",
+     [](Options& options, std::string_view) -> Result<void> {
+       options.action = Options::Action::Validate;
+       return {};
+     }},
     {"version", 'v', "", "Print the version and exit",
      [](Options& options, std::string_view) -> Result<void> {
        options.action = Options::Action::ShowVersion;
@@ -283,6 +304,7 @@ Result<void> apply(const Flag& flag, std::optional<std::string_view> value, Argu
       value = rest.take();
     }
   }
+  options.given.emplace(flag.name);
   if (auto applied = flag.apply(options, *value); !applied) {
     return std::move(applied).error().in(fmt::format("--{}", flag.name));
   }
@@ -341,6 +363,31 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
   }
   for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
   return options;
+}
+
+Result<Options> load_options(std::span<const char* const> arguments) {
+  TRY(Options options, parse_options(arguments));
+  auto text = sys::read_file(options.config_file, size_t{1} << 20);
+  if (!text) {
+    bool optional = text.error().kind() == Kind::NotFound && !options.given.contains("config-file");
+    if (optional) return options;
+    return std::move(text).error().in("unable to configure berthd with file", options.config_file);
+  }
+  if (auto applied = apply_config_file(*text, options); !applied) {
+    return std::move(applied).error().in("unable to configure berthd with file", options.config_file);
+  }
+  for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
+  return options;
+}
+
+bool is_flag(std::string_view name) {
+  return find_flag(name) != nullptr;
+}
+
+Result<void> apply_flag(std::string_view name, std::string_view value, Options& options) {
+  const Flag* flag = find_flag(name);
+  if (flag == nullptr) return failure(Kind::NotFound, "unknown flag: --{}", name);
+  return flag->apply(options, value);
 }
 
 std::string help_text() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,12 +68,29 @@ struct Options {
   /// What carries packets out of an ordinary user's network namespace: auto, pasta, slirp4netns, none.
   std::string rootless_network = "auto";
 
-  enum class Action { Serve, ShowHelp, ShowVersion };
+  std::vector<std::string> address_pools = {};          ///< "base=10.10.0.0/16,size=24"
+  std::vector<std::string> authorization_plugins = {};  ///< names
+  std::vector<std::string> labels = {};                 ///< "key=value"
+  std::string audit_log = {};                           ///< path; empty: none
+  std::string metrics_address = {};  ///< "127.0.0.1:9323"; empty: GET /metrics on the sockets alone
+  std::string log_total_size = {};   ///< "10g": all containers' logs together
+  std::string config_file = "/etc/berth/daemon.json";
+
+  enum class Action { Serve, ShowHelp, ShowVersion, Validate };
   Action action = Action::Serve;
+  std::set<std::string, std::less<>> given = {};  ///< names of the flags that were on the command line
 };
 
 /// Arguments without the program's name. InvalidArgument in one line: "unknown flag: --x".
 Result<Options> parse_options(std::span<const char* const> arguments);
+
+/// The command line, and what the configuration file adds to it (config_file.h). The default file may be
+/// missing.
+Result<Options> load_options(std::span<const char* const> arguments);
+
+/// Sets one option as its flag does. NotFound: no flag of this name.
+Result<void> apply_flag(std::string_view name, std::string_view value, Options& options);
+bool is_flag(std::string_view name);
 
 std::string help_text();
 
