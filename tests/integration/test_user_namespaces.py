@@ -86,8 +86,10 @@ class Auto(EngineCase):
     def test_other_modes(self):
         self.assertEqual(self.run_sh("cat /proc/self/uid_map", "--userns", "host").text.split(), ["0", "0", "4294967295"])
         self.fails(125, "run", "--rm", "--userns", "keep-id", IMAGE, "true", says="only supported in rootless mode")
-        for mode in ("nomap", "auto:size=1", "auto:nonsense=3", "container:x"):
-            self.fails(125, "run", "--rm", "--userns", mode, IMAGE, "true", says="user namespace mode")
+        for mode in ("auto:size=1", "auto:nonsense=3"):
+            self.fails(125, "run", "--rm", "--userns", mode, IMAGE, "true", says="invalid user namespace mode")
+        for mode in ("nomap", "container:x"):
+            self.fails(125, "run", "--rm", "--userns", mode, IMAGE, "true", says="invalid USER mode")
 
     def test_the_mode_is_kept_with_the_container(self):
         name = self.start("true", flags=("--userns", "auto"))
