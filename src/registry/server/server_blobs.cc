@@ -231,7 +231,7 @@ io::Task<Outcome> Server::get_upload(Call& call) {
   if (!upload && upload.error().kind() == Kind::NotFound) {
     co_return Refusal{404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"};
   }
-  CO_CHECK(upload);
+  if (!upload) co_return upload.error();
   describe_upload(call.exchange, **upload);
   upload->reset();
   co_return co_await respond(call, 204, "", "");
@@ -243,7 +243,7 @@ io::Task<Outcome> Server::patch_upload(Call& call) {
   if (!claimed && claimed.error().kind() == Kind::NotFound) {
     co_return Refusal{404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"};
   }
-  CO_CHECK(claimed);
+  if (!claimed) co_return claimed.error();
   Upload& upload = **claimed;
   uint64_t before = upload.size();
   std::optional<ByteRange> range;
@@ -283,7 +283,7 @@ io::Task<Outcome> Server::put_upload(Call& call) {
   if (!claimed && claimed.error().kind() == Kind::NotFound) {
     co_return Refusal{404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"};
   }
-  CO_CHECK(claimed);
+  if (!claimed) co_return claimed.error();
   if (auto range_text = call.exchange.header("Content-Range")) {
     auto range = parse_content_range(*range_text);
     if (!range) co_return Refusal{400, "BLOB_UPLOAD_INVALID", range.error().message()};
