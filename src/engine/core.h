@@ -84,6 +84,8 @@ class Core {
   io::Mutex image_removal;
   /// Further holders of layers (the build cache), asked before images are removed.
   std::vector<std::function<void(storage::InUse&)>> layer_holders;
+  uint64_t health_checks = 0;  ///< probes run, and of them those that failed
+  uint64_t failed_health_checks = 0;
   uint64_t next_attachment = 1;
   bool collecting_trash = false;  ///< a worker empties the trash
   bool trash_waiting = false;     ///< ... and there is more

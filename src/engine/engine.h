@@ -45,7 +45,19 @@ struct EngineOptions {
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
   spec::LogConfig default_log = {};               ///< of containers that name no log driver
   registry::Settings registry = {};
-  int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
+  int shutdown_timeout = 15;             ///< seconds that close() waits for work in the background
+  std::vector<std::string> labels = {};  ///< of the engine, "key=value", shown by info
+  std::vector<std::string> authorization_plugins = {};  ///< shown by info; asking them is api/'s
+  uint64_t log_total_bytes = 0;  ///< all containers' logs together; 0: each has its own bound alone
+};
+
+/// What a running engine can be told anew (SIGHUP).
+struct EngineSettings {
+  int shutdown_timeout = 15;
+  std::vector<std::string> default_ulimits = {};
+  spec::LogConfig default_log = {};
+  std::vector<std::string> labels = {};
+  uint64_t log_total_bytes = 0;
 };
 
 class Engine {
@@ -62,6 +74,10 @@ class Engine {
   System& system();
   Registries& registries();
   EventLog& events();
+
+  /// Takes over settings for what comes from now on, and publishes the event daemon/reload. InvalidArgument:
+  /// nothing has changed.
+  Result<void> reload(EngineSettings settings);
 
   /// Finishes work in the background (bounded) and lets go of the containers, which go on running.
   io::Task<void> close();

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "engine/container_limits.h"
 #include "engine/plan_mounts.h"
+#include "engine/user_namespace.h"
 #include "launch/defaults.h"
 
 namespace berth::engine {
@@ -85,9 +86,11 @@ Result<void> plan_namespaces(const ContainerRecord& record, const JoinedNamespac
   TRY(NamespaceMode pid, parse_namespace_mode(host_config.pid_mode, "PID mode"));
   TRY(NamespaceMode uts, parse_namespace_mode(host_config.uts_mode, "UTS mode"));
   TRY(NamespaceMode cgroup, parse_namespace_mode(host_config.cgroupns_mode, "cgroup namespace mode"));
-  TRY(NamespaceMode users, parse_namespace_mode(host_config.userns_mode, "user namespace mode"));
-  if (users.kind != Mode::Default && users.kind != Mode::Host) {
-    return failure(Kind::InvalidArgument, "invalid user namespace mode: {}", host_config.userns_mode);
+  TRY(UserMaps users, user_maps(host_config));
+  if (users) {
+    set_namespace(spec, spec::NamespaceType::User, {});
+    spec.uid_mappings = std::move(users.uids);
+    spec.gid_mappings = std::move(users.gids);
   }
   if (network.kind == Mode::Host) share_with_host(spec, spec::NamespaceType::Network);
   if (!joined.network.empty()) set_namespace(spec, spec::NamespaceType::Network, joined.network);

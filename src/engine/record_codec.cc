@@ -183,12 +183,14 @@ Result<ContainerRecord> decode_container(std::string_view id, std::string_view n
 }
 
 std::string encode(const VolumeRecord& volume) {
-  return to_json({{"name", volume.name},
-                  {"driver", volume.driver},
-                  {"mountpoint", volume.mountpoint},
-                  {"created", to_unix_nanoseconds(volume.created)},
-                  {"labels", volume.labels},
-                  {"options", volume.options}});
+  Json document = {{"name", volume.name},
+                   {"driver", volume.driver},
+                   {"mountpoint", volume.mountpoint},
+                   {"created", to_unix_nanoseconds(volume.created)},
+                   {"labels", volume.labels},
+                   {"options", volume.options}};
+  if (!volume.renamed_from.empty()) document["renamed_from"] = volume.renamed_from;
+  return to_json(document);
 }
 
 Result<VolumeRecord> decode_volume(std::string_view text) {
@@ -202,6 +204,7 @@ Result<VolumeRecord> decode_volume(std::string_view text) {
     read_time(reader, "created", volume.created);
     reader.read("labels", volume.labels);
     reader.read("options", volume.options);
+    reader.read("renamed_from", volume.renamed_from);
     CHECK(std::move(reader).finish());
     return volume;
   }();

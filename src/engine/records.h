@@ -132,8 +132,9 @@ struct VolumeRecord {
   std::string driver = "local";
   std::string mountpoint;  ///< host path of its data
   Timestamp created{};
-  spec::StringMap labels;   ///< anonymous ones carry com.docker.volume.anonymous
-  spec::StringMap options;  ///< "type", "o", "device"
+  spec::StringMap labels;    ///< anonymous ones carry com.docker.volume.anonymous
+  spec::StringMap options;   ///< "type", "o", "device", "size"
+  std::string renamed_from;  ///< while a rename is under way: where its data may still lie
   bool anonymous() const { return labels.contains("com.docker.volume.anonymous"); }
 };
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/log_forwarding.h"
 #include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 
@@ -33,6 +34,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   watch_memory(core, container);
   run.settled.set();
   note_sandbox_ready(core, container->record.id);
+  forward_logs(core, container);
 }
 
 void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {

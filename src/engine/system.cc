@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/core.h"
+#include "engine/rootless.h"
 #include "sys/file.h"
 
 namespace berth::engine {
@@ -122,10 +123,12 @@ io::Task<SystemInfo> System::info() {
   if (core_.host.apparmor) info.security_options.push_back("name=apparmor");
   if (core_.host.seccomp_filter) info.security_options.push_back("name=seccomp,profile=builtin");
   info.security_options.push_back("name=cgroupns");
+  if (rootless_facts().rootless) info.security_options.push_back("name=rootless");
   info.warnings = missing_limits(info.cgroups);
-  info.log_drivers = {"json-file", "local", "none"};
+  for (const std::string& warning : rootless_facts().warnings) info.warnings.push_back("WARNING: " + warning);
+  info.log_drivers = {"fluentd", "gelf", "journald", "json-file", "local", "none", "syslog"};
   info.volume_drivers = {"local"};
-  info.network_drivers = {"bridge", "host", "null"};
+  info.network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
   info.runtimes = {"berth", "runc"};
   info.default_runtime = "runc";
   const std::string& log_driver = core_.options.default_log.type;
@@ -135,6 +138,11 @@ io::Task<SystemInfo> System::info() {
   info.open_files = open_descriptors();
   info.event_listeners = static_cast<int>(core_.events.subscribers());
   describe_registries(core_.registry_jobs->client().settings(), info);
+  info.events = core_.events.published();
+  info.health_checks = core_.health_checks;
+  info.failed_health_checks = core_.failed_health_checks;
+  info.labels = core_.options.labels;
+  info.authorization_plugins = core_.options.authorization_plugins;
   co_return info;
 }
 

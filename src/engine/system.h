@@ -56,6 +56,11 @@ struct SystemInfo {
   std::string no_proxy;
   int open_files = 0;  ///< NFd
   int event_listeners = 0;
+  uint64_t events = 0;  ///< published so far
+  uint64_t health_checks = 0;
+  uint64_t failed_health_checks = 0;
+  std::vector<std::string> labels;                 ///< of this engine (--label)
+  std::vector<std::string> authorization_plugins;  ///< names
 };
 
 struct DiskUsageReport {

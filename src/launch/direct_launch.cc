@@ -20,6 +20,7 @@
 #include "launch/failure_text.h"
 #include "launch/step_report.h"
 #include "sys/device_node.h"
+#include "sys/id_mapper.h"
 #include "sys/kernel_call.h"
 #include "sys/mapped_tree.h"
 #include "sys/packet_socket.h"
@@ -136,12 +137,6 @@ Result<void> proceed(const DirectProcess& process) {
   return Error::from_errno("speak to the process", {}, errno);
 }
 
-Result<void> map_users(const DirectProcess& process) {
-  std::string base = fmt::format("/proc/{}", process.pid);
-  CHECK(write_file(base + "/gid_map", process.gid_map));
-  return write_file(base + "/uid_map", process.uid_map);
-}
-
 }  // namespace
 
 void end_process(DirectProcess& process) {
@@ -210,7 +205,7 @@ Result<DirectPhase> follow(DirectProcess& process, const DirectCallbacks& callba
     Result<void> done;
     switch (message->report.kind) {
       case ProcessSays::MapUsers:
-        done = map_users(process);
+        done = sys::write_id_maps(process.pid, process.uid_map, process.gid_map);
         if (done) done = proceed(process);
         break;
       case ProcessSays::Hooks:

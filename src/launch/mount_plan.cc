@@ -65,6 +65,9 @@ Result<MountSlots> MountPlanner::run() {
   CHECK(open_sources());
   builder_.add(step::SetPropagation{MS_REC | MS_SLAVE});
   CHECK(make_root());
+  // So far the process has the host's user, who reaches sources in folders that are closed to others; what it
+  // mounts from here on is its own.
+  if (is_new(request_.spec.namespaces, spec::NamespaceType::User)) builder_.add(step::AwaitMapping{});
   for (const auto& mount : request_.spec.mounts) CHECK(add(mount));
   return slots_;
 }

@@ -64,7 +64,7 @@ class LaunchPlanner {
     CHECK(plan_groups());
     plan_every_cpu(builder_);
     CHECK(plan_namespaces());
-    CHECK(plan_oom_score(builder_, spec_.process, host_.oom_score_adj));
+    CHECK(plan_oom_score(builder_, spec_.process, host_, host_.oom_score_adj));
     CHECK(plan_filesystem());
     ProcessPlan process{.process = spec_.process,
                         .seccomp = spec_.seccomp,
@@ -169,7 +169,6 @@ class LaunchPlanner {
   }
 
   Result<void> plan_namespaces() {
-    if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.add(step::AwaitMapping{});
     CHECK(join(spec::NamespaceType::User));
     for (const auto& each : spec_.namespaces) {
       bool network_given = each.type == spec::NamespaceType::Network && request_.network_from_fd;
@@ -182,7 +181,9 @@ class LaunchPlanner {
         builder_.setup().clone_flags |= clone_flag(each.type);
     }
     if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.setup().clone_flags |= CLONE_NEWUSER;
-    if (request_.network_from_fd) builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
+    // With a user namespace of its own the process could not join: it is born into the network namespace.
+    if (request_.network_from_fd && !is_new(spec_.namespaces, spec::NamespaceType::User))
+      builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
     if (is_new(spec_.namespaces, spec::NamespaceType::Cgroup)) builder_.add(step::Unshare{CLONE_NEWCGROUP});
     if (!spec_.hostname.empty()) {
       TRY(Text name, builder_.text(spec_.hostname));
@@ -249,7 +250,8 @@ class LaunchPlanner {
   }
 
   bool in_user_namespace() const {
-    return find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
+    return !makes_device_nodes(host_) ||
+           find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
   }
 
   Result<void> plan_devices() {
@@ -412,7 +414,7 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.final_cpus));
   spec::Process scored;
   scored.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
-  CHECK(plan_oom_score(builder, scored, kKeeperOomScore));
+  CHECK(plan_oom_score(builder, scored, host, kKeeperOomScore));
   uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
   for (const auto& each : request.namespaces)
     // The pid namespace it is born into.

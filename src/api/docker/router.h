@@ -22,6 +22,9 @@ struct Route {
 
 std::span<const Route> container_routes();
 std::span<const Route> container_stream_routes();
+std::span<const Route> websocket_routes();
+std::span<const Route> checkpoint_routes();
+std::span<const Route> extension_routes();
 std::span<const Route> archive_routes();
 std::span<const Route> exec_routes();
 std::span<const Route> image_routes();

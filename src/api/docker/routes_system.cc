@@ -1,6 +1,7 @@
 // /_ping, /version, /info, /events, /system/df, /session, /grpc.
 #include <algorithm>
 
+#include "api/docker/metrics.h"
 #include "api/docker/object_json.h"
 #include "api/docker/router.h"
 #include "api/docker/system_json.h"
@@ -94,11 +95,21 @@ Outcome no_buildkit(Context&) {
   co_return Error(Kind::NotFound, "page not found");
 }
 
+Outcome metrics(Context& context) {
+  std::string text = co_await context.metrics().text(context.engine());
+  co_return co_await context.exchange().respond(200, "text/plain; version=0.0.4; charset=utf-8", text);
+}
+
 constexpr Route routes[] = {
-    {"GET", "/_ping", ping},           {"HEAD", "/_ping", ping},
-    {"GET", "/version", version},      {"GET", "/info", info},
-    {"GET", "/events", events},        {"GET", "/system/df", disk_usage},
-    {"POST", "/session", no_buildkit}, {"POST", "/grpc", no_buildkit},
+    {"GET", "/metrics", metrics},
+    {"GET", "/_ping", ping},
+    {"HEAD", "/_ping", ping},
+    {"GET", "/version", version},
+    {"GET", "/info", info},
+    {"GET", "/events", events},
+    {"GET", "/system/df", disk_usage},
+    {"POST", "/session", no_buildkit},
+    {"POST", "/grpc", no_buildkit},
 };
 
 }  // namespace

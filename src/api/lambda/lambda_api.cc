@@ -27,7 +27,6 @@ using aws::Reply;
 
 constexpr std::string_view code_prefix = "/_berth/code/";
 constexpr std::string_view own_prefix = "/_berth/";
-constexpr std::string_view internal_host = "functions.berth.internal";
 constexpr uint64_t document_bytes = 6 << 20;
 
 io::Task<void> send(io::Exchange& exchange, Reply reply) {
@@ -63,8 +62,8 @@ AwsError no_operation(const lambda::Match& match) {
 
 }  // namespace
 
-bool LambdaApi::is_for_functions(const io::Exchange& exchange) {
-  return lambda::is_dated_path(exchange.path()) || exchange.header("Host").value_or("") == internal_host;
+bool LambdaApi::is_for_functions(std::string_view path) {
+  return lambda::is_dated_path(path) || path.starts_with("/_berth/");
 }
 
 io::Task<void> LambdaApi::handle(io::Exchange& exchange) {

@@ -18,9 +18,10 @@ class LambdaApi {
   explicit LambdaApi(FunctionServices& services) : services_(services) {}
 
   io::Task<void> handle(io::Exchange& exchange);
-  /// Whether a request on another listener is meant for this API: a dated path, or the host
-  /// "functions.berth.internal".
-  static bool is_for_functions(const io::Exchange& exchange);
+  /// Whether a request on the engine's own socket is meant for this API: a dated path, or one below /_berth/
+  /// (POST
+  /// /_berth/aws with X-Amz-Target reaches CloudWatch Logs and the other services that are told apart by it).
+  static bool is_for_functions(std::string_view path);
 
  private:
   io::Task<void> handle_lambda(io::Exchange& exchange, AwsCaller caller);

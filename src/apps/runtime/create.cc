@@ -15,6 +15,7 @@
 #include <set>
 
 #include "apps/runtime/console.h"
+#include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
 #include "apps/runtime/net_devices.h"
@@ -83,7 +84,7 @@ Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Contai
 
 Result<launch::LaunchPlan> plan(const Container& container, const CreateOptions& options,
                                 spec::RuntimeSpec spec, const sys::Cgroup& group) {
-  TRY(auto host, launch::detect_host_facts());
+  TRY(auto host, facts_for(spec.namespaces));
   launch::LaunchRequest request;
   request.id = container.record().id.substr(0, 128);
   request.root = launch::DirectoryRoot{.path = container.record().rootfs,

@@ -9,6 +9,7 @@
 
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
+#include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -145,7 +146,7 @@ Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpe
     CHECK(choose_subgroups(subgroups, directories));
     for (const auto& [directory, controllers] : directories) request.cgroups.push_back({directory});
   }
-  TRY(auto host, launch::detect_host_facts());
+  TRY(auto host, facts_for(request.namespaces));
   TRY(auto plan, launch::plan_exec(request, host));
   plan.setup.fail_at = launch::failing_step();
   return plan;

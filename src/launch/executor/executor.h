@@ -116,6 +116,7 @@ class Executor {
 
   // credentials.cc
   long drop_bounding(uint64_t keep);
+  long change_groups();
   long set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable);
 
   // program.cc
