@@ -8,7 +8,6 @@ import zipfile
 from .api import Response
 
 ROLE = "arn:aws:iam::000000000000:role/test"
-UNSIGNED = {}
 
 
 def zip_of(files):

@@ -1,11 +1,16 @@
 """The functions' API on the wire: paths, statuses, shapes and AWS's words for what is wrong."""
 import base64
 import hashlib
+import io
 import json
+import os
+import shutil
+import tempfile
 import unittest
+import zipfile
 
-from harness.engine import AGAINST, Engine, eventually
-from harness.functions import ROLE, FunctionsApi, zip_of
+from harness.engine import AGAINST, IMAGE, Engine, eventually
+from harness.functions import FunctionsApi, zip_of
 
 
 def b64(data):
@@ -146,6 +151,13 @@ class Functions(LambdaCase):
         self.assertEqual(self.api.request("PATCH", "/2015-03-31/functions").status, 405)
         self.refused(self.api.request("GET", "/2025-12-01/durable-executions/x"), 400, "InvalidParameterValueException",
                      "not supported")
+
+    def test_web_pages_are_refused(self):
+        for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "rebound.evil.example:4566"}):
+            self.refused(self.api.request("GET", "/2015-03-31/functions", None, headers), 403, "AccessDeniedException",
+                         "web pages")
+        for headers in ({"Origin": "http://localhost:3000"}, {"Host": "localhost:4566"}, {"Host": "berth:4566"}):
+            self.assertEqual(self.api.request("GET", "/2015-03-31/functions", None, headers).status, 200)
 
     def test_kill_9_loses_nothing_that_was_answered(self):
         name, made = self.function(Tags={"a": "b"})
@@ -364,8 +376,6 @@ class Buckets(LambdaCase):
 class Keys(LambdaCase):
     @classmethod
     def setUpClass(cls):
-        import os
-        import tempfile
         folder = tempfile.mkdtemp(prefix="bt.", dir="/tmp")
         path = os.path.join(folder, "keys")
         with open(path, "w") as file:
@@ -375,7 +385,6 @@ class Keys(LambdaCase):
 
     @classmethod
     def tearDownClass(cls):
-        import shutil
         super().tearDownClass()
         shutil.rmtree(cls.keys)
 
@@ -399,3 +408,126 @@ class TakenPort(LambdaCase):
         eventually(lambda: "--functions-addr" in other.log(), "the log says what to do")
         answer = other.api.get("/2015-03-31/functions")
         self.assertEqual((answer.status, answer.json()), (200, {"Functions": []}))
+
+
+# A custom runtime of busybox alone: answers with the event; {"fail": true} with an error, {"exit": n} by ending.
+BOOTSTRAP = r"""#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+while true; do
+  event=$(wget -q -S -O - "$api/next" 2>/tmp/head) || exit 9
+  id=$(tr -d '\r' </tmp/head | awk 'tolower($1) == "lambda-runtime-aws-request-id:" {print $2}')
+  echo "event $event"
+  case $event in
+    *'"exit"'*) exit 7 ;;
+    *'"fail"'*) wget -q -O /dev/null --post-data '{"errorMessage":"as asked","errorType":"Asked"}' "$api/$id/error" ;;
+    *) wget -q -O /dev/null --post-data "$event" "$api/$id/response" ;;
+  esac
+done
+"""
+BASE = r"""FROM {image}
+RUN mkdir -p /var/task /opt /var/runtime /tmp && chmod 1777 /tmp && echo 'sbx_user1051:x:993:990::/tmp:/bin/sh' >>/etc/passwd
+"""
+
+
+class Invocations(LambdaCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            cls.engine.load_base_image()
+            cls.engine.ok("build", "-t", "berth/lambda-provided.al2023", "-", input=BASE.format(image=IMAGE))
+            answer = cls.api.create("echo", {"bootstrap": BOOTSTRAP})
+            assert answer.status == 201, str(answer)
+        except BaseException:
+            cls.engine.close()
+            raise
+
+    def test_sync(self):
+        answer = self.api.invoke("echo", {"a": 1})
+        self.assertEqual((answer.status, answer.json()), (200, {"a": 1}), str(answer))
+        self.assertEqual(answer.headers["X-Amz-Executed-Version"], "$LATEST")
+        self.assertNotIn("X-Amz-Function-Error", answer.headers)
+        self.assertRegex(answer.headers["x-amzn-RequestId"], r"^[0-9a-f-]{36}$")
+
+    def test_the_tail_of_the_log(self):
+        answer = self.api.invoke("echo", {"b": 2}, X_Amz_Log_Type="Tail")
+        log = base64.b64decode(answer.headers["X-Amz-Log-Result"]).decode()
+        request = answer.headers["x-amzn-RequestId"]
+        self.assertIn(f"START RequestId: {request} Version: $LATEST", log)
+        self.assertIn('event {"b": 2}', log)
+        self.assertRegex(log, rf"REPORT RequestId: {request}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB")
+
+    def test_what_a_function_does_wrong_is_its_answer(self):
+        failed = self.api.invoke("echo", {"fail": True})
+        self.assertEqual((failed.status, failed.headers["X-Amz-Function-Error"]), (200, "Unhandled"), str(failed))
+        self.assertEqual(failed.json(), {"errorMessage": "as asked", "errorType": "Asked"})
+        ended = self.api.invoke("echo", {"exit": 7})
+        self.assertEqual((ended.status, ended.headers["X-Amz-Function-Error"]), (200, "Unhandled"), str(ended))
+        self.assertEqual(ended.json()["errorType"], "Runtime.ExitError")
+        self.assertEqual(self.api.invoke("echo", {"next": 1}).json(), {"next": 1})
+
+    def test_logs_of_it_can_be_read(self):
+        answer = self.api.invoke("echo", {"mark": "in-the-log"})
+        self.assertEqual(answer.status, 200)
+
+        def logs(operation, **request):
+            found = self.api.request("POST", "/", request, {"X-Amz-Target": f"Logs_20140328.{operation}",
+                                                            "Content-Type": "application/x-amz-json-1.1"})
+            self.assertEqual(found.status, 200, str(found))
+            return found.json()
+
+        groups = logs("DescribeLogGroups", logGroupNamePrefix="/aws/lambda/ec")
+        self.assertEqual([group["logGroupName"] for group in groups["logGroups"]], ["/aws/lambda/echo"])
+        self.assertTrue(logs("DescribeLogStreams", logGroupName="/aws/lambda/echo")["logStreams"])
+        found = eventually(lambda: logs("FilterLogEvents", logGroupName="/aws/lambda/echo",
+                                        filterPattern='"in-the-log"')["events"], "the line is in the log")
+        self.assertIn("in-the-log", found[0]["message"])
+        lines = logs("GetLogEvents", logGroupName="/aws/lambda/echo", logStreamName=found[0]["logStreamName"],
+                     startFromHead=True)
+        self.assertTrue(any("START RequestId" in event["message"] for event in lines["events"]))
+
+    def test_a_stream_of_frames(self):
+        answer = self.api.request("POST", "/2021-11-15/functions/echo/response-streaming-invocations", b'{"s": 1}')
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "application/vnd.amazon.eventstream"), str(answer))
+        self.assertIn(b'{"s": 1}', answer.body)
+        self.assertIn(b"InvokeComplete", answer.body)
+
+    def test_a_function_url(self):
+        made = self.api.request("POST", "/2021-10-31/functions/echo/url", {"AuthType": "NONE"})
+        self.assertEqual(made.status, 201, str(made))
+        self.addCleanup(self.api.request, "DELETE", "/2021-10-31/functions/echo/url")
+        host = made.json()["FunctionUrl"][7:-1]
+        answer = self.api.request("POST", "/some/path?q=1", b"text", {"Host": host, "Content-Type": "text/plain", "Cookie": "a=b"})
+        event = answer.json()
+        self.assertEqual((answer.status, event["rawPath"], event["rawQueryString"], event["body"], event["cookies"]),
+                         (200, "/some/path", "q=1", "text", ["a=b"]), str(answer))
+        by_path = self.api.request("GET", f"/_berth/url/{host.split('.')[0]}/x?y=z")
+        self.assertEqual((by_path.json()["rawPath"], by_path.json()["rawQueryString"]), ("/x", "y=z"))
+        self.api.request("PUT", "/2021-10-31/functions/echo/url", {"AuthType": "AWS_IAM"})
+        self.assertEqual(self.api.request("GET", "/", None, {"Host": host}).status, 403)
+
+    def test_new_code_is_what_runs(self):
+        answer = self.api.create("changing", {"bootstrap": BOOTSTRAP})
+        self.addCleanup(self.api.request, "DELETE", "/2015-03-31/functions/changing")
+        self.assertEqual(answer.status, 201, str(answer))
+        self.assertEqual(self.api.invoke("changing", {"v": 1}).json(), {"v": 1})
+        other = BOOTSTRAP.replace('--post-data "$event"', "--post-data '{\"new\":true}'")
+        updated = self.api.request("PUT", "/2015-03-31/functions/changing/code",
+                                   {"ZipFile": b64(zip_of({"bootstrap": other})), "Publish": True})
+        self.assertEqual(updated.status, 200, str(updated))
+        self.assertEqual(self.api.invoke("changing", {"v": 2}).json(), {"new": True})
+        versioned = self.api.invoke("changing:1", {"v": 2})
+        self.assertEqual((versioned.json(), versioned.headers["X-Amz-Executed-Version"]), ({"new": True}, "1"))
+
+    def test_an_image_of_a_function_and_back(self):
+        made = self.api.request("POST", "/_berth/package/image", {"FunctionName": "echo", "Tag": "echo-image:1"})
+        self.assertEqual(made.status, 201, str(made))
+        inspected = self.engine.inspect("echo-image:1")
+        self.assertEqual(inspected["Config"]["Cmd"], ["handler"])
+        self.assertEqual(self.engine.ok("run", "--rm", "--entrypoint", "cat", "echo-image:1", "/var/task/bootstrap").out, BOOTSTRAP)
+        back = self.api.request("GET", "/_berth/package/zip?image=echo-image:1")
+        self.assertEqual((back.status, back.headers["X-Berth-Runtime"], back.headers["X-Berth-Handler"]),
+                         (200, "provided.al2023", "handler"), str(back)[:500])
+        with zipfile.ZipFile(io.BytesIO(back.body)) as archive:
+            self.assertEqual(archive.read("bootstrap").decode(), BOOTSTRAP)
+            self.assertEqual(archive.getinfo("bootstrap").external_attr >> 16 & 0o777, 0o755)

@@ -67,7 +67,8 @@ io::Task<void> serve_usage(FunctionServices& services, functions::MeteringStore&
                            io::Exchange& exchange) {
   auto body = co_await admit(services, exchange);
   if (!body) co_return;
-  auto reply = co_await events::answer_usage(services.catalog, metering, exchange.request());
+  auto reply =
+      co_await events::answer_usage(services.catalog, metering, services.buckets, exchange.request());
   co_await send(exchange, std::move(reply));
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "functions/buckets/bucket_store.h"
 #include "functions/catalog/catalog.h"
 #include "functions/metering/metering_store.h"
 
@@ -11,6 +12,7 @@ namespace {
 using functions::InvocationRecord;
 using functions::UsageRow;
 
+constexpr std::string_view kBuckets = "/_berth/buckets/";
 constexpr std::string_view kInvocations = "/_berth/invocations/";
 
 std::string_view name_of(functions::InvocationSource source) {
@@ -92,6 +94,14 @@ Json usage_json(const functions::Catalog& catalog, const UsageRow& row) {
   return json;
 }
 
+aws::Reply make_bucket(functions::BucketStore& buckets, const std::string& name) {
+  auto made = buckets.create(name, "us-east-1");
+  if (made) return aws::json_reply(200, Json::object());
+  bool taken = made.error().kind() == Kind::AlreadyExists;
+  return aws::json_error_reply(
+      {taken ? 409 : 400, taken ? "BucketAlreadyOwnedByYou" : "InvalidBucketName", made.error().message()});
+}
+
 /// "2026-11-28", or empty.
 bool is_day(std::string_view text) {
   if (text.empty()) return true;
@@ -102,7 +112,10 @@ bool is_day(std::string_view text) {
 }  // namespace
 
 io::Task<aws::Reply> answer_usage(const functions::Catalog& catalog, functions::MeteringStore& metering,
-                                  const io::HttpRequestHead& head) {
+                                  functions::BucketStore& buckets, const io::HttpRequestHead& head) {
+  if (head.path.starts_with(kBuckets) && head.method == "PUT") {
+    co_return make_bucket(buckets, head.path.substr(kBuckets.size()));
+  }
   if (head.path.starts_with(kInvocations)) {
     auto record = co_await metering.find(head.path.substr(kInvocations.size()));
     if (!record) {

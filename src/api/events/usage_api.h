@@ -1,5 +1,7 @@
-// What was used, for `berth bill` and `berth function why`: GET /_berth/usage?from=&until= and
-// GET /_berth/invocations/REQUEST_ID.
+// What the berth command asks beside AWS's operations: what was used, for `berth bill` and `berth function
+// why` (GET
+// /_berth/usage?from=&until= and GET /_berth/invocations/REQUEST_ID), and buckets of templates (PUT
+// /_berth/buckets/NAME).
 #pragma once
 
 #include "api/aws/reply.h"
@@ -7,6 +9,7 @@
 #include "io/task.h"
 
 namespace berth::functions {
+class BucketStore;
 class Catalog;
 class MeteringStore;
 }  // namespace berth::functions
@@ -14,6 +17,6 @@ class MeteringStore;
 namespace berth::api::events {
 
 io::Task<aws::Reply> answer_usage(const functions::Catalog& catalog, functions::MeteringStore& metering,
-                                  const io::HttpRequestHead& head);
+                                  functions::BucketStore& buckets, const io::HttpRequestHead& head);
 
 }  // namespace berth::api::events

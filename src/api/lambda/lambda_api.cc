@@ -27,6 +27,7 @@ using aws::Reply;
 
 constexpr std::string_view code_prefix = "/_berth/code/";
 constexpr std::string_view own_prefix = "/_berth/";
+constexpr std::string_view package_prefix = "/_berth/package/";
 constexpr uint64_t document_bytes = 6 << 20;
 
 io::Task<void> send(io::Exchange& exchange, Reply reply) {
@@ -54,6 +55,39 @@ AwsError body_error(const Error& error, const lambda::Operation& operation, uint
           fmt::format("Request must be smaller than {} bytes for the {} operation", limit, name)};
 }
 
+/// The host's name without port; brackets of IPv6 stay.
+std::string_view name_of_host(std::string_view host) {
+  size_t colon = host.rfind(':');
+  bool has_port = colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
+  return has_port ? host.substr(0, colon) : host;
+}
+
+/// A name that only this machine, its containers, or somebody who redirects AWS's names here can mean.
+bool is_local_name(std::string_view name) {
+  bool address = name.starts_with('[') || std::all_of(name.begin(), name.end(), [](char c) {
+                   return (c >= '0' && c <= '9') || c == '.';
+                 });
+  if (address || name.find('.') == std::string_view::npos) return true;
+  for (std::string_view end : {".localhost", ".internal", ".local", ".amazonaws.com", ".on.aws"}) {
+    if (name.ends_with(end)) return true;
+  }
+  return false;
+}
+
+/// Without keys the port trusts whoever reaches it. Web pages reach it too, through the browser of whoever
+/// looks at them: from another origin, or by a name of their own that they let point here.
+AwsResult<void> refuse_web_pages(const FunctionServices& services, const io::Exchange& exchange) {
+  if (!services.keys.empty()) return {};
+  std::string_view origin = exchange.header("Origin").value_or("");
+  if (size_t scheme = origin.find("://"); scheme != std::string_view::npos) origin.remove_prefix(scheme + 3);
+  bool foreign = !origin.empty() && (origin == "null" || !is_local_name(name_of_host(origin)));
+  if (!foreign && is_local_name(name_of_host(exchange.header("Host").value_or("")))) return {};
+  return AwsError{
+      403, "AccessDeniedException",
+      "Requests of web pages and for foreign host names are refused while no signing keys are configured "
+      "(berthd --functions-keys)"};
+}
+
 AwsError no_operation(const lambda::Match& match) {
   if (match.path_known)
     return {405, "MethodNotAllowedException", "HTTP method not allowed for this resource"};
@@ -73,6 +107,10 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
     co_await lambda::serve_function_url(services_, exchange, std::move(caller), std::move(*url_id));
     co_return;
   }
+  if (auto allowed = refuse_web_pages(services_, exchange); !allowed) {
+    co_await send(exchange, aws::lambda_error_reply(allowed.error()));
+    co_return;
+  }
   if (exchange.path().starts_with(code_prefix)) {
     co_await serve_code(exchange);
     co_return;
@@ -88,6 +126,7 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
   }
   std::string service = caller.service;
   if (exchange.path().starts_with(own_prefix)) service = "berth";
+  if (exchange.path().starts_with(package_prefix)) service = "package";
   if (target.starts_with("AWSEvents.")) service = "events";
   if (sqs::is_sqs(exchange.request())) service = "sqs";
   if (auto further = services_.further.find(service); further != services_.further.end()) {

@@ -6,8 +6,9 @@ namespace berth::cli::client {
 namespace {
 
 constexpr size_t kMaxReply = 256u << 20;
-/// By this host the engine's socket tells AWS's protocols from docker's.
 constexpr std::string_view kHost = "functions.berth.internal";
+/// Where the engine's socket takes what names its operation in a header.
+constexpr const char* kTargets = "/_berth/aws";
 
 std::string head_of(const FunctionRequest& request) {
   std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: berth/{}\r\n", request.method,
@@ -72,7 +73,7 @@ Outcome<Json> FunctionClient::json(const FunctionRequest& request) {
 
 Outcome<Json> FunctionClient::target(std::string_view operation, const Json& input) {
   return json({.method = "POST",
-               .path = "/",
+               .path = kTargets,
                .body = to_json(input),
                .headers = {{"X-Amz-Target", std::string(operation)}},
                .content_type = "application/x-amz-json-1.1"});
@@ -80,7 +81,7 @@ Outcome<Json> FunctionClient::target(std::string_view operation, const Json& inp
 
 Outcome<Json> FunctionClient::sqs(std::string_view operation, const Json& input) {
   return json({.method = "POST",
-               .path = "/",
+               .path = kTargets,
                .body = to_json(input),
                .headers = {{"X-Amz-Target", fmt::format("AmazonSQS.{}", operation)}},
                .content_type = "application/x-amz-json-1.0"});

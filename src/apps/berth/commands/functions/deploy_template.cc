@@ -139,7 +139,7 @@ class Deployment {
   Outcome<void> make_bucket(const Place& place) {
     std::string name = place.text("BucketName", place.resource().logical_id);
     for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    auto made = client_.call({.method = "PUT", .path = "/" + percent_encode(name)});
+    auto made = client_.call({.method = "PUT", .path = "/_berth/buckets/" + percent_encode(name)});
     if (!made && made.error().http_status != 409) return made.error();
     context_.out.print("bucket {}\n", name);
     return {};
