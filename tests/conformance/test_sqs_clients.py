@@ -4,7 +4,8 @@ import os
 import shutil
 import unittest
 
-from harness.engine import AGAINST, Engine, run
+from harness.engine import run
+from harness.functions import FunctionsCase
 
 try:
     import boto3
@@ -14,24 +15,8 @@ except ImportError:
     boto3 = None
 
 
-@unittest.skipIf(AGAINST == "docker", "dockerd has no queues")
-class QueueClients(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = Engine(cls.__name__)
-        try:
-            cls.engine.start()
-        except BaseException:
-            cls.engine.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.close()
-
-
 @unittest.skipIf(boto3 is None, "boto3 is not installed (python3-boto3)")
-class Boto3(QueueClients):
+class Boto3(FunctionsCase):
     def setUp(self):
         self.sqs = boto3.client("sqs", endpoint_url=f"http://{self.engine.functions_address}", region_name="us-east-1",
                                 aws_access_key_id="test", aws_secret_access_key="test",
@@ -105,7 +90,7 @@ class Boto3(QueueClients):
 
 
 @unittest.skipIf(shutil.which("aws") is None, "the aws command is not installed (awscli)")
-class AwsCommand(QueueClients):
+class AwsCommand(FunctionsCase):
     def aws(self, *arguments):
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
                        "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": ""}

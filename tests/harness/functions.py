@@ -3,9 +3,11 @@ import base64
 import http.client
 import io
 import json
+import unittest
 import zipfile
 
 from .api import Response
+from .engine import AGAINST, Engine
 
 ROLE = "arn:aws:iam::000000000000:role/test"
 
@@ -52,3 +54,36 @@ class FunctionsApi:
         body = b"" if event is None else json.dumps(event).encode()
         return self.request("POST", f"/2015-03-31/functions/{name}/invocations", body,
                             {key.replace("_", "-"): value for key, value in headers.items()})
+
+
+@unittest.skipIf(AGAINST == "docker", "dockerd has no functions")
+class FunctionsCase(unittest.TestCase):
+    """Tests that share an engine and speak to its functions' API."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.engine = Engine(cls.__name__)
+        try:
+            cls.engine.start()
+            cls.connect()
+        except BaseException:
+            cls.engine.close()
+            raise
+
+    @classmethod
+    def connect(cls):
+        """After a start: the port is another."""
+        cls.api = FunctionsApi(cls.engine.functions_address)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.engine.close()
+
+    def call(self, target, status=200, **members):
+        """An operation of a JSON service, "AmazonSQS.SendMessage"; its answer's JSON."""
+        self.answer = self.api.request("POST", "/", json.dumps(members).encode(), {"X-Amz-Target": target})
+        self.assertEqual(self.answer.status, status, str(self.answer))
+        return json.loads(self.answer.body) if self.answer.body else None
+
+    def sqs(self, operation, status=200, **members):
+        return self.call(f"AmazonSQS.{operation}", status, **members)

@@ -7,26 +7,11 @@ import subprocess
 import tempfile
 import unittest
 
-from harness.engine import AGAINST, Client, Engine, eventually
-from harness.functions import FunctionsApi
+from harness.engine import Client
+from harness.functions import FunctionsCase
 
 
-@unittest.skipIf(AGAINST == "docker", "docker has no functions")
-class FunctionCommands(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = Engine(cls.__name__)
-        try:
-            cls.engine.start()
-            cls.api = FunctionsApi(cls.engine.functions_address)
-        except BaseException:
-            cls.engine.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.close()
-
+class FunctionCommands(FunctionsCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="bt.", dir="/tmp")
         self.addCleanup(shutil.rmtree, self.folder)

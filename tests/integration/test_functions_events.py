@@ -4,37 +4,10 @@ import datetime
 import json
 import unittest
 
-from harness.engine import AGAINST, Engine, eventually
-from harness.functions import FunctionsApi
+from harness.engine import eventually
+from harness.functions import FunctionsCase
 
-@unittest.skipIf(AGAINST == "docker", "dockerd runs no functions")
-class EventsCase(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = Engine(cls.__name__)
-        try:
-            cls.engine.start()
-            cls.connect()
-        except BaseException:
-            cls.engine.close()
-            raise
-
-    @classmethod
-    def connect(cls):
-        cls.api = FunctionsApi(cls.engine.functions_address)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.close()
-
-    def call(self, target, status=200, **members):
-        answer = self.api.request("POST", "/", json.dumps(members).encode(), {"X-Amz-Target": target})
-        self.assertEqual(answer.status, status, str(answer))
-        return json.loads(answer.body) if answer.body else None
-
-    def sqs(self, operation, **members):
-        return self.call(f"AmazonSQS.{operation}", **members)
-
+class EventsCase(FunctionsCase):
     def queue(self, name, **attributes):
         url = self.sqs("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"]
         self.addCleanup(self.sqs, "DeleteQueue", QueueUrl=url)

@@ -7,36 +7,12 @@ import unittest
 import urllib.parse
 import xml.etree.ElementTree as xml
 
-from harness.engine import AGAINST, Engine
-from harness.functions import FunctionsApi
+from harness.functions import FunctionsApi, FunctionsCase
 
 NAMESPACE = "{http://queue.amazonaws.com/doc/2012-11-05/}"
 
 
-@unittest.skipIf(AGAINST == "docker", "dockerd has no queues")
-class SqsCase(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = Engine(cls.__name__)
-        try:
-            cls.engine.start()
-            cls.api = FunctionsApi(cls.engine.functions_address)
-        except BaseException:
-            cls.engine.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.close()
-
-    def sqs(self, operation, status=200, **members):
-        answer = self.api.request("POST", "/", json.dumps(members).encode(),
-                                  {"X-Amz-Target": f"AmazonSQS.{operation}",
-                                   "Content-Type": "application/x-amz-json-1.0"})
-        self.assertEqual(answer.status, status, str(answer))
-        self.answer = answer
-        return json.loads(answer.body) if answer.body else None
-
+class SqsCase(FunctionsCase):
     def queue(self, suffix="", **attributes):
         name = self._testMethodName[5:60] + suffix
         url = self.sqs("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"]
@@ -103,7 +79,7 @@ class JsonProtocol(SqsCase):
             self.sqs("SendMessage", QueueUrl=url, MessageBody=str(number))
         self.engine.kill()
         self.engine.start()
-        type(self).api = FunctionsApi(self.engine.functions_address)
+        self.connect()
         bodies = set()
         while len(bodies) < 20:
             got = self.sqs("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)

@@ -2,23 +2,12 @@
 #include "functions/events/event_queue.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <filesystem>
 
 #include "base/json.h"
-#include "functions/queues/queues.h"
-#include "storage/database.h"
-#include "storage/group_commit.h"
+#include "functions/testing.h"
 
 namespace berth::functions::events {
 namespace {
-
-class HandClock final : public Clock {
- public:
-  Timestamp now() const override { return from_unix_nanoseconds(ms * 1'000'000); }
-  int64_t ms = 1'700'000'000'000;
-};
 
 enum class Behave { Succeed, Fail, Throttle };
 
@@ -46,21 +35,20 @@ class FakeInvoker final : public Invoker {
   io::Condition called;
 };
 
-class EventQueueTest : public testing::Test {
+class EventQueueTest : public testing::Test, public QueueDatabase {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/berth-event-queue.XXXXXX";
-    folder = ::mkdtemp(name);
-    open();
-  }
-  void TearDown() override {
-    close();
-    std::filesystem::remove_all(folder);
-  }
+  EventQueueTest() { open_events(); }
+  ~EventQueueTest() override { events.reset(); }
   void open() {
-    database = *storage::Database::open(folder + "/queue.db");
-    commits = std::make_unique<storage::GroupCommit>(loop, *database);
-    queues = *queues::Queues::open(loop, *database, *commits, {}, clock);
+    QueueDatabase::open();
+    open_events();
+  }
+  /// As a killed daemon: what is in memory is lost.
+  void close() {
+    events.reset();
+    QueueDatabase::close();
+  }
+  void open_events() {
     auto find = [this](const Realm& realm, const std::string& function,
                        const std::string&) -> Result<Addressee> {
       if (function == "gone") return Error(Kind::NotFound, "Function not found");
@@ -71,13 +59,6 @@ class EventQueueTest : public testing::Test {
     };
     events = *EventQueue::open(loop, *database, *commits, find, invoker, *queues, options, clock);
     events->start();
-  }
-  /// As a killed daemon: what is in memory is lost.
-  void close() {
-    events.reset();
-    queues.reset();
-    commits.reset();
-    database.reset();
   }
   void make_queue(const std::string& name) {
     ASSERT_TRUE(loop.run_until_complete(queues->create({}, name, {}, {})));
@@ -90,31 +71,17 @@ class EventQueueTest : public testing::Test {
   void until_calls(size_t count) {
     loop.run_until_complete([](EventQueueTest& test, size_t wanted) -> io::Task<void> {
       while (test.invoker.calls.size() < wanted) co_await test.invoker.called.wait();
-      // What follows the call takes a transaction or two.
-      co_await test.commits->settled();
-      for (int i = 0; i < 10; ++i) {
-        co_await test.loop.yield();
-        co_await test.commits->settled();
-      }
     }(*this, count));
-  }
-  std::vector<queues::Message> take(const std::string& queue) {
-    return *loop.run_until_complete(queues->receive({{}, queue}, {.max_messages = 10, .wait_seconds = 5}));
+    settle();  // what follows the call takes a transaction or two
   }
   void advance(int64_t ms) {
     clock.ms += ms;
     events->look_again();
   }
 
-  io::EventLoop loop;
-  HandClock clock;
   FakeInvoker invoker;
   EventInvokeSettings settings;
   EventQueueOptions options;
-  std::string folder;
-  std::unique_ptr<storage::Database> database;
-  std::unique_ptr<storage::GroupCommit> commits;
-  std::unique_ptr<queues::Queues> queues;
   std::unique_ptr<EventQueue> events;
 };
 
@@ -139,12 +106,12 @@ TEST_F(EventQueueTest, ErrorsAreRetriedAndEndInTheDeadLetterQueueAndTheDestinati
   until_calls(2);
   advance(120'001);
   until_calls(3);
-  auto letters = take("dead");
+  auto letters = take("dead", 5);
   ASSERT_EQ(letters.size(), 1u);
   EXPECT_EQ(letters[0].body, R"({"n":1})");
   EXPECT_EQ(letters[0].attributes.at("ErrorMessage").value, "no");
   EXPECT_EQ(letters[0].attributes.at("ErrorCode").value, "200");
-  auto documents = take("failed");
+  auto documents = take("failed", 5);
   ASSERT_EQ(documents.size(), 1u);
   Json document = *parse_json(documents[0].body);
   EXPECT_EQ(document["requestContext"]["condition"], "RetriesExhausted");
@@ -158,7 +125,7 @@ TEST_F(EventQueueTest, SuccessReachesItsDestination) {
   make_queue("done");
   settings.on_success = "arn:aws:sqs:us-east-1:000000000000:done";
   ASSERT_TRUE(enqueue("{}"));
-  auto documents = take("done");
+  auto documents = take("done", 5);
   ASSERT_EQ(documents.size(), 1u);
   Json document = *parse_json(documents[0].body);
   EXPECT_EQ(document["requestContext"]["condition"], "Success");

@@ -3,25 +3,13 @@
 #include "functions/events/rules.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-
-#include "base/json.h"
 #include "functions/events/event_queue.h"
 #include "functions/events/event_sources.h"
-#include "functions/queues/queues.h"
-#include "storage/database.h"
-#include "storage/group_commit.h"
+#include "functions/testing.h"
 
 namespace berth::functions::events {
 namespace {
-
-class HandClock final : public Clock {
- public:
-  Timestamp now() const override { return from_unix_nanoseconds(ms * 1'000'000); }
-  int64_t ms = 1'700'000'000'000;
-};
 
 /// Rules whose targets are queues call no function.
 class NoInvoker final : public Invoker {
@@ -35,34 +23,31 @@ class NoInvoker final : public Invoker {
   Provisioned provisioned(const Realm&, const std::string&, const std::string&) const override { return {}; }
 };
 
-class RulesTest : public testing::Test {
+class RulesTest : public testing::Test, public QueueDatabase {
  public:
-  void SetUp() override {
-    char name[] = "/tmp/berth-rules.XXXXXX";
-    folder = ::mkdtemp(name);
-    open();
-    ASSERT_TRUE(loop.run_until_complete(queues->create({}, "q", {}, {})));
+  RulesTest() {
+    open_rules();
+    EXPECT_TRUE(loop.run_until_complete(queues->create({}, "q", {}, {})));
   }
-  void TearDown() override {
-    close();
-    std::filesystem::remove_all(folder);
+  ~RulesTest() override {
+    rules.reset();
+    events.reset();
   }
   void open() {
-    database = *storage::Database::open(folder + "/queue.db");
-    commits = std::make_unique<storage::GroupCommit>(loop, *database);
-    queues = *queues::Queues::open(loop, *database, *commits, {}, clock);
+    QueueDatabase::open();
+    open_rules();
+  }
+  void close() {
+    rules.reset();
+    events.reset();
+    QueueDatabase::close();
+  }
+  void open_rules() {
     auto find = [](const Realm&, const std::string&, const std::string&) -> Result<Addressee> {
       return Error(Kind::NotFound, "Function not found");
     };
     events = *EventQueue::open(loop, *database, *commits, find, invoker, *queues, {}, clock);
     rules = *Rules::open(loop, *database, *commits, *events, *queues, clock);
-  }
-  void close() {
-    rules.reset();
-    events.reset();
-    queues.reset();
-    commits.reset();
-    database.reset();
   }
   Result<void> put(Rule rule) {
     std::string name = rule.name;
@@ -73,27 +58,15 @@ class RulesTest : public testing::Test {
   }
   /// What has come within a moment.
   std::vector<queues::Message> take() {
-    auto settle = [](RulesTest& test) -> io::Task<void> {
-      for (int i = 0; i < 20; ++i) {
-        co_await test.loop.yield();
-        co_await test.commits->settled();
-      }
-    };
-    loop.run_until_complete(settle(*this));
-    return *loop.run_until_complete(queues->receive({{}, "q"}, {.max_messages = 10}));
+    settle();
+    return QueueDatabase::take("q");
   }
   void advance(int64_t ms) {
     clock.ms += ms;
     rules->look_again();
   }
 
-  io::EventLoop loop;
-  HandClock clock;
   NoInvoker invoker;
-  std::string folder;
-  std::unique_ptr<storage::Database> database;
-  std::unique_ptr<storage::GroupCommit> commits;
-  std::unique_ptr<queues::Queues> queues;
   std::unique_ptr<EventQueue> events;
   std::unique_ptr<Rules> rules;
 };

@@ -2,27 +2,18 @@
 #include "functions/metering/metering_store.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
+#include "functions/testing.h"
 
 namespace berth::functions {
 namespace {
 
 class MeteringTest : public testing::Test {
  public:
-  void SetUp() override {
-    char name[] = "/tmp/berth-metering.XXXXXX";
-    folder = ::mkdtemp(name);
-    open();
-  }
-  void TearDown() override {
-    store.reset();
-    std::filesystem::remove_all(folder);
-  }
+  MeteringTest() { open(); }
   void open(uint64_t kept = 100) {
     store.reset();
-    store = *MeteringStore::open(loop, folder + "/metering.db", {.kept_records = kept});
+    store = *MeteringStore::open(loop, folder.file("metering.db"), {.kept_records = kept});
   }
   void run(const std::string& id, const std::string& version, uint64_t billed_ms, InvocationStatus status) {
     InvocationRecord record{.function = "f", .version = version, .request_id = id, .started = now()};
@@ -37,7 +28,7 @@ class MeteringTest : public testing::Test {
   std::vector<UsageRow> usage() { return *loop.run_until_complete(store->usage({})); }
 
   io::EventLoop loop;
-  std::string folder;
+  TestFolder folder;
   std::unique_ptr<MeteringStore> store;
 };
 

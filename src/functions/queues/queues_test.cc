@@ -2,44 +2,15 @@
 #include "functions/queues/queues.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <filesystem>
 
 #include "functions/queues/attributes.h"
-#include "storage/database.h"
-#include "storage/group_commit.h"
+#include "functions/testing.h"
 
 namespace berth::functions::queues {
 namespace {
 
-class HandClock final : public Clock {
+class QueuesTest : public testing::Test, public QueueDatabase {
  public:
-  Timestamp now() const override { return from_unix_nanoseconds(ms * 1'000'000); }
-  int64_t ms = 1'700'000'000'000;
-};
-
-class QueuesTest : public testing::Test {
- public:
-  void SetUp() override {
-    char name[] = "/tmp/berth-queues.XXXXXX";
-    folder = ::mkdtemp(name);
-    open();
-  }
-  void TearDown() override {
-    close();
-    std::filesystem::remove_all(folder);
-  }
-  void open() {
-    database = *storage::Database::open(folder + "/queue.db");
-    commits = std::make_unique<storage::GroupCommit>(loop, *database);
-    queues = *Queues::open(loop, *database, *commits, limits, clock);
-  }
-  void close() {
-    queues.reset();
-    commits.reset();
-    database.reset();
-  }
   Result<std::string> create(const std::string& name, Queues::Attributes attributes = {}) {
     return loop.run_until_complete(queues->create({}, name, std::move(attributes), {}));
   }
@@ -64,14 +35,6 @@ class QueuesTest : public testing::Test {
   std::string attribute(const std::string& queue, const std::string& name) {
     return (*loop.run_until_complete(queues->attributes({{}, queue})))[name];
   }
-
-  io::EventLoop loop;
-  HandClock clock;
-  QueueLimits limits;
-  std::string folder;
-  std::unique_ptr<storage::Database> database;
-  std::unique_ptr<storage::GroupCommit> commits;
-  std::unique_ptr<Queues> queues;
 };
 
 TEST_F(QueuesTest, AMessageIsHiddenWhileInFlightAndComesBack) {

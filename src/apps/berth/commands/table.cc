@@ -82,6 +82,8 @@ constexpr std::array tree{
     Entry{"function logs", &function_logs_command},
     Entry{"function ls", &list_functions_command},
     Entry{"function list", &list_functions_command, Section::Alias},
+    Entry{"function package-image", &package_image_command},
+    Entry{"function package-zip", &package_zip_command},
     Entry{"function rm", &remove_function_command},
     Entry{"function remove", &remove_function_command, Section::Alias},
     Entry{"function watch", &watch_function_command},

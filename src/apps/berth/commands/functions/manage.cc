@@ -176,6 +176,27 @@ Outcome<int> why(Context& context, const Invocation& invocation) {
   return 0;
 }
 
+Outcome<int> package_image(Context& context, const Invocation& invocation) {
+  FunctionClient client(context);
+  Json body{{"FunctionName", invocation.argument(0)}, {"Tag", invocation.argument(1)}};
+  if (invocation.given("qualifier")) body["Qualifier"] = invocation.text("qualifier");
+  CHECK(client.json({.method = "POST", .path = "/_berth/package/image", .body = to_json(body)}));
+  context.out.line(invocation.argument(1));
+  return 0;
+}
+
+Outcome<int> package_zip(Context& context, const Invocation& invocation) {
+  FunctionClient client(context);
+  TRY(client::Reply reply,
+      client.call({.path = "/_berth/package/zip?image=" + percent_encode(invocation.argument(0))}));
+  CHECK(archive::write_text(invocation.argument(1), reply.body));
+  context.out.line(invocation.argument(1));
+  return 0;
+}
+
+constexpr std::array package_flags{
+    Flag{.name = "qualifier", .type = Type::String, .help = "Version or alias"},
+};
 constexpr std::array deploy_flags{
     Flag{.name = "dead-letter",
          .type = Type::String,
@@ -225,6 +246,15 @@ const Command remove_function_command{.usage = "FUNCTION [FUNCTION...]",
                                       .summary = "Remove functions",
                                       .arity = grammar::at_least(1),
                                       .action = remove};
+const Command package_image_command{.usage = "[OPTIONS] FUNCTION IMAGE",
+                                    .summary = "Make an image of a function's runtime, layers and code",
+                                    .flags = package_flags,
+                                    .arity = grammar::exactly(2),
+                                    .action = package_image};
+const Command package_zip_command{.usage = "IMAGE FILE",
+                                  .summary = "Write the code within such an image as a zip archive",
+                                  .arity = grammar::exactly(2),
+                                  .action = package_zip};
 const Command why_function_command{.usage = "REQUEST_ID",
                                    .summary = "Show where an invocation's milliseconds went",
                                    .arity = grammar::exactly(1),
