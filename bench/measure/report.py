@@ -37,6 +37,9 @@ PROMISES = (
     _ratio("logs read back 5 x faster than podman", ("logs-read-lines", "podman"), ("logs-read-lines", "berth"), 5),
     _ratio("cached build 3 x faster than docker", ("build-cached", "docker"), ("build-cached", "berth"), 3),
     _ratio("cold build 4 x faster than docker", ("build-cold", "docker"), ("build-cold", "berth"), 4),
+    _ratio("pull 3 x faster than docker", ("pull", "docker"), ("pull", "berth"), 3),
+    _ratio("pull 3 x faster than podman", ("pull", "podman"), ("pull", "berth"), 3),
+    _ratio("push of what was pulled within 1.3 x of skopeo", ("push", "skopeo"), ("push", "berth"), 1 / 1.3),
 )
 
 

@@ -383,7 +383,9 @@ Result<void> Push::upload(Repository& repository, const Digest& digest, uint64_t
   for (unsigned attempt = 0;; ++attempt) {
     TRY(sys::UniqueFd file, state_.images.content().open_blob(digest));
     storage::FileSource source(std::move(file), offset, size - offset);
-    CountedSource counted(source, offset, [&](uint64_t done) { tell(id, "Pushing", done, size); });
+    CountedSource counted(source, offset, [&](uint64_t done) {
+      if (!id.empty()) tell(id, "Pushing", done, size);
+    });
     auto sent = offset == size ? Result<std::string>(next)
                                : repository.send_chunk(next, counted, offset, size - offset);
     if (sent) {
@@ -414,7 +416,7 @@ Result<void> Push::send_config(Repository& repository, const Digest& id) {
   if (there) return {};
   TRY(uint64_t size, state_.images.content().size(id));
   TRY(Repository::UploadStart start, repository.start_upload(std::nullopt, ""));
-  return upload(repository, id, size, start.location, id.short_hex());
+  return upload(repository, id, size, start.location, "");
 }
 
 }  // namespace berth::registry
