@@ -102,6 +102,11 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   part->api_ = std::make_unique<api::LambdaApi>(*part->services_);
   part->invoker_->serve_endpoint(endpoint_port,
                                  [self](io::Exchange& exchange) { return self->api_->handle(exchange); });
+  part->package_api_ =
+      std::make_unique<api::PackageApi>(loop, *part->catalog_, *part->bases_, engine.image_store());
+  part->services_->further["package"] = [self](io::Exchange& exchange, api::AwsCaller caller) {
+    return self->package_api_->handle(exchange, std::move(caller));
+  };
   co_return part;
 }
 
