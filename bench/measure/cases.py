@@ -84,6 +84,12 @@ def run_none(bench):
     bench.interleaved("run-none", "ms", SHORT, bench.runtimes + bench.engines, measure)
 
 
+@case("runtime-run", "run of a prepared bundle by the OCI runtimes: all namespaces, cgroups, the same configuration")
+def runtime_run(bench):
+    runtimes = [runtime for runtime in bench.runtimes if isinstance(runtime, engines.Runtime)]
+    bench.interleaved("runtime-run", "ms", SHORT, runtimes, lambda runtime, _: runtime.run_true())
+
+
 @case("run-bridge", "run --rm on the default bridge")
 def run_bridge(bench):
     bench.interleaved("run-bridge", "ms", SHORT, bench.engines,
@@ -314,7 +320,7 @@ TITLES.update({
     "push": "push of the image that was pulled",
 })
 SHOWN_IN_ORDER = (
-    "run-none", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
+    "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",
