@@ -262,12 +262,15 @@ Result<void> place_mounts(Core& core, const ContainerRecord& record, const UserM
   CHECK(give_files(record, maps));
   if (mode.kind == UserMode::Kind::KeepId) {
     TRY(auto layers, copied_layers(core, record, maps, root));
-    CHECK(sys::place_overlay(layers, -1, root_place(exec_dir)));
+    CHECK(sys::place_overlay(layers, root_place(exec_dir)));
   } else {
     TRY(auto users, sys::make_user_namespace(launch::id_map_text(maps.uids), launch::id_map_text(maps.gids)));
     sys::OverlayLayers layers{
         .lower = root.lowers, .upper = root.upper, .work = root.work, .options = root.options};
-    CHECK(sys::place_overlay(layers, users.get(), root_place(exec_dir)));
+    sys::OwnerMapping mapping{.user_namespace = users.get(),
+                              .root_uid = outside_id(maps.uids, 0),
+                              .root_gid = outside_id(maps.gids, 0)};
+    CHECK(sys::place_mapped_overlay(layers, mapping, root_place(exec_dir)));
     size_t count = 0;
     for (spec::Mount& mount : request.spec.mounts) {
       bool is_volume = std::ranges::any_of(core.volumes, [&](const auto& entry) {
