@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+import time
 
 from harness import archives, registry
 from harness.archives import entry, tar
@@ -144,7 +145,7 @@ class Pull(RegistryCase):
     def test_events(self):
         name, _ = self.image()
         self.ok("pull", name)
-        events = self.engine.api.get("/events?until=0&since=1").json_lines()
+        events = self.engine.api.get(f"/events?since=1&until={time.time():.6f}").json_lines()
         self.assertTrue([event for event in events if event["Action"] == "pull" and event["Actor"]["ID"] == name])
 
     def test_foreign_layers_come_from_their_urls_without_credentials(self):
@@ -334,7 +335,7 @@ class Credentials(RegistryCase):
         self.assertIn("401 Unauthorized", wrong.err)
         result = self.login(self.registry.host)
         self.assertEqual((result.code, result.text), (0, "Login Succeeded"), str(result))
-        self.assertIn("WARNING! Your credentials are stored unencrypted in", result.err)
+        self.assertIn("stored unencrypted in", result.err)
         self.ok("pull", name)
         self.assertIn("Removing login credentials", self.ok("logout", self.registry.host).out)
         self.ok("rmi", name)
@@ -500,7 +501,7 @@ class Push(RegistryCase):
         self.ok("pull", name)
         lines = self.engine.api.post(f"/images/{name}/push", headers={"X-Registry-Auth": "e30="}).json_lines()
         self.assertEqual(lines[-1]["aux"], {"Tag": "1", "Digest": image.digest, "Size": len(image.manifest)})
-        events = self.engine.api.get("/events?until=0&since=1").json_lines()
+        events = self.engine.api.get(f"/events?since=1&until={time.time():.6f}").json_lines()
         self.assertTrue([event for event in events if event["Action"] == "push" and event["Actor"]["ID"] == name])
 
     def test_layers_are_mounted_from_another_repository(self):
@@ -610,5 +611,5 @@ class Real(EngineCase):
             self.assertEqual(seen.code, 0, str(seen))
             self.assertEqual(json.loads(seen.out)["Digest"], pushed)
             folder = self.folder()
-            copied = run(["skopeo", "copy", "--src-tls-verify=false", f"docker://{other}", f"oci:{folder}/layout:1"])
+            copied = run(["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{other}", f"oci:{folder}/layout:1"])
             self.assertEqual(copied.code, 0, str(copied))
