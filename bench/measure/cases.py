@@ -262,7 +262,7 @@ class Skopeo:
         self.layout = layout
 
     def push(self, goal):
-        return self.runner.timed(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{self.layout}:1",
+        return self.runner.timed(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"oci:{self.layout}:1",
                                   f"docker://{goal}"], {})
 
 
@@ -273,7 +273,7 @@ def pull(bench):
     layout = os.path.join(bench.scratch, "layout")
     try:
         for goal in (f"docker://{name}", f"oci:{layout}:1"):
-            bench.runner.timed(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"docker-archive:{bench.travel}", goal], {})
+            bench.runner.timed(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"docker-archive:{bench.travel}", goal], {})
 
         def fetch(engine, number):
             os.sync()

@@ -66,7 +66,7 @@ class Push {
   std::optional<Endpoint> endpoint_;
   std::map<Digest, std::set<std::string>> blob_repositories_;
   std::mutex mutex_;
-  std::set<Digest> sent_;  ///< layers (diff ids) that are there already, for further tags
+  std::set<Digest> sent_;  ///< layers that have been seen to for an earlier tag
 };
 
 }  // namespace berth::registry
