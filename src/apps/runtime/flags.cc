@@ -60,8 +60,7 @@ Result<CommandLine> CommandLine::parse(std::span<const std::string> words, std::
     }
     line.values_[std::string(flag->name)].push_back(std::move(value));
   }
-  line.arguments_.insert(line.arguments_.end(), words.begin() + static_cast<std::ptrdiff_t>(at),
-                         words.end());
+  line.arguments_.insert(line.arguments_.end(), words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
   return line;
 }
 
