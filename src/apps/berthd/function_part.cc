@@ -8,6 +8,7 @@
 #include "api/events/further_services.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/run_usage.h"
 #include "functions/events/event_services.h"
 #include "functions/log/file_log.h"
 #include "functions/metering/metering_store.h"
@@ -63,7 +64,9 @@ functions::ConcurrencySettings concurrency_of(const functions::Catalog& catalog,
 FunctionPart::FunctionPart(io::EventLoop& loop, engine::Engine& engine, FunctionOptions options)
     : loop_(loop), engine_(engine), options_(std::move(options)) {}
 
-FunctionPart::~FunctionPart() = default;
+FunctionPart::~FunctionPart() {
+  engine::set_run_observer({});
+}
 
 io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop& loop,
                                                                    engine::Engine& engine,
@@ -84,6 +87,18 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   CO_TRY(part->log_, functions::FileFunctionLog::open(loop, std::move(log_options)));
   part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
   CO_TRY(part->metering_, functions::MeteringStore::open(loop, root + "/metering.db", {}));
+  engine::set_run_observer([store = part->metering_.get()](const engine::RunUsage& run) {
+    functions::ContainerRunRecord record{.id = run.id,
+                                         .name = run.name,
+                                         .image = run.image,
+                                         .started = run.started,
+                                         .finished = run.finished,
+                                         .cpu_us = run.cpu_us,
+                                         .memory_peak_bytes = run.memory_peak_bytes,
+                                         .memory_limit_bytes = run.memory_limit_bytes,
+                                         .exit_code = run.exit_code};
+    store->record(record);
+  });
   functions::SandboxSettings settings{.limits = part->options_.profile};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
                                                                   *part->metering_, std::move(settings)));
