@@ -1,4 +1,5 @@
 // The end of a container's process: its state, who is told, what is given back, and whether it starts again.
+#include <algorithm>
 #include <utility>
 
 #include "base/format.h"
@@ -43,6 +44,7 @@ RunUsage usage_of(const ContainerRecord& record) {
 
 io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::shared_ptr<sys::Cgroup> cgroup,
                                std::string exec_dir, RunUsage usage) {
+  bool wanted = cgroup && run_observer() && usage.started != Timestamp{};
   bool measured = false;
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
     if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
@@ -54,15 +56,15 @@ io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::share
     if (!cgroup) return {};
     // With a shared pid namespace processes may have outlived the init.
     CHECK(cgroup->kill_all());
-    auto stats = run_observer() ? cgroup->stats() : Result<sys::CgroupStats>(Error(Kind::Unavailable, ""));
-    if (stats) {
+    if (auto stats = wanted ? cgroup->stats() : Result<sys::CgroupStats>(Error(Kind::Unavailable, ""));
+        stats) {
       usage.cpu_us = stats->cpu.total_ns / 1000;
       usage.memory_peak_bytes = stats->memory.max_usage;
       measured = true;
     }
     return cgroup->remove();
   });
-  if (measured) run_observer()(usage);
+  if (measured && run_observer()) run_observer()(usage);
   if (!removed) log::warn("container {}: {}", container->record.short_id(), removed.error().message());
   container->torn_down.set();
 }

@@ -11,6 +11,7 @@
 #include "engine/run_usage.h"
 #include "functions/events/event_services.h"
 #include "functions/log/file_log.h"
+#include "functions/metering/budgets.h"
 #include "functions/metering/metering_store.h"
 #include "functions/runtimes/runtime_bases.h"
 #include "functions/sandbox/sandbox_invoker.h"
@@ -99,9 +100,17 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
                                          .exit_code = run.exit_code};
     store->record(record);
   });
+  auto budget = [catalog = part->catalog_.get()](const functions::Realm& realm, const std::string& name) {
+    const auto* entry = catalog->find(realm, name);
+    return entry == nullptr ? std::nullopt : functions::budget_of(entry->settings.tags);
+  };
+  auto changed = [owner = part.get()](const functions::Realm& realm, const std::string& name) {
+    if (const auto* entry = owner->catalog_->find(realm, name)) owner->settings_changed(*entry);
+  };
+  part->budgets_ = std::make_unique<functions::Budgets>(loop, *part->metering_, budget, changed);
   functions::SandboxSettings settings{.limits = part->options_.profile};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
-                                                                  *part->metering_, std::move(settings)));
+                                                                  *part->budgets_, std::move(settings)));
   CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_));
   if (auto unused = part->packages_->set_aside(part->catalog_->code_directories()); unused) {
     auto remove = [&] { return functions::PackageStore::remove(*unused); };
@@ -186,7 +195,9 @@ void FunctionPart::version_removed(functions::FunctionVersionPtr version) {
 }
 
 void FunctionPart::settings_changed(const functions::FunctionEntry& entry) {
-  invoker_->set_concurrency(entry.realm(), entry.name(), concurrency_of(*catalog_, entry));
+  functions::ConcurrencySettings settings = concurrency_of(*catalog_, entry);
+  if (budgets_->stopped(entry.realm(), entry.name())) settings.reserved = 0;
+  invoker_->set_concurrency(entry.realm(), entry.name(), std::move(settings));
 }
 
 Result<api::FunctionImage> FunctionPart::find_image(std::string_view reference) const {

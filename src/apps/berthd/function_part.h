@@ -17,6 +17,7 @@
 #include "io/http_server.h"
 
 namespace berth::functions {
+class Budgets;
 class FileFunctionLog;
 class MeteringStore;
 class RuntimeBases;
@@ -63,6 +64,7 @@ class FunctionPart final : private functions::CatalogListener {
   std::unique_ptr<functions::FileFunctionLog> log_;
   std::unique_ptr<functions::RuntimeBases> bases_;
   std::unique_ptr<functions::MeteringStore> metering_;
+  std::unique_ptr<functions::Budgets> budgets_;
   std::unique_ptr<functions::SandboxInvoker> invoker_;
   std::unique_ptr<functions::events::EventServices> events_;
   std::unique_ptr<api::FunctionServices> services_;

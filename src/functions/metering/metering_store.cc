@@ -156,6 +156,7 @@ Result<void> MeteringStore::load_month() {
 }
 
 MeteringStore::MonthUse MeteringStore::this_month(const Realm& realm, const std::string& function) const {
+  if (to_rfc3339(now()).substr(0, 7) > month_) return {};  // nothing yet in a new month
   auto it = month_use_.find({realm, function});
   return it == month_use_.end() ? MonthUse{} : it->second;
 }

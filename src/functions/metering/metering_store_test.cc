@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "functions/metering/budgets.h"
 #include "functions/testing.h"
 
 namespace berth::functions {
@@ -82,6 +83,27 @@ TEST_F(MeteringTest, ContainersCountByTheirLimitOrTheirPeak) {
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].kind, "container");
   EXPECT_EQ(rows[0].mebibyte_ms, 1000u * (3 + 64));
+}
+
+TEST_F(MeteringTest, ABudgetThatIsUsedUpStopsTheFunctionOnce) {
+  std::map<std::string, std::string> tags{{"berth:budget", "0.000001"}, {"berth:budget-action", "stop"}};
+  int told = 0;
+  Budgets budgets(
+      loop, *store, [&](const Realm&, const std::string&) { return budget_of(tags); },
+      [&](const Realm&, const std::string&) { ++told; });
+  EXPECT_FALSE(budgets.stopped({}, "f"));
+  for (int i = 0; i < 3; ++i) {
+    InvocationRecord record{.function = "f", .version = "1", .request_id = "r", .started = now()};
+    record.billed_ms = 1000;
+    record.memory_mebibytes = 1024;
+    budgets.record(record);
+  }
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(budgets.stopped({}, "f"));
+  tags["berth:budget"] = "100";
+  EXPECT_FALSE(budgets.stopped({}, "f"));
+  EXPECT_FALSE(budget_of({{"berth:budget", "much"}}));
+  EXPECT_FALSE(budget_of({}));
 }
 
 }  // namespace
