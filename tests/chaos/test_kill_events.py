@@ -4,28 +4,13 @@ import http.client
 import json
 import os
 import random
-import tempfile
 import unittest
 
-from harness.engine import AGAINST, IMAGE, Engine, eventually
-from harness.functions import ROLE, FunctionsApi
+from harness.engine import AGAINST, Engine, eventually
+from harness.functions import ROLE, FunctionsApi, build_worker
 
 EVENTS = 400
 KILLS = 5
-
-# The Runtime API with busybox' means. An event with "fail" in it is answered with an error.
-BOOTSTRAP = r"""#!/bin/sh
-api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
-while true; do
-  wget -q -S -O /tmp/event "$api/next" 2>/tmp/head || exit 1
-  id=$(sed -n 's/.*[Rr]untime-[Aa]ws-[Rr]equest-[Ii]d: *//p' /tmp/head | tr -d '\r')
-  if grep -q fail /tmp/event; then
-    wget -q -O /dev/null --post-data '{"errorMessage":"no","errorType":"E"}' "$api/$id/error"
-  else
-    wget -q -O /dev/null --post-data ok "$api/$id/response"
-  fi
-done
-"""
 
 
 @unittest.skipIf(AGAINST == "docker", "dockerd runs no functions")
@@ -35,7 +20,7 @@ class KilledWhileEventsRun(unittest.TestCase):
         self.addCleanup(self.engine.close)
         self.engine.start()
         self.engine.load_base_image()
-        self.build_function()
+        build_worker(self.engine, "worker")
         self.make("dead")
         self.make("done")
         self.api = FunctionsApi(self.engine.functions_address)
@@ -49,15 +34,6 @@ class KilledWhileEventsRun(unittest.TestCase):
             "MaximumRetryAttempts": 0,
             "DestinationConfig": {"OnSuccess": {"Destination": "arn:aws:sqs:us-east-1:000000000000:done"}}})
         self.assertEqual(answer.status, 200, str(answer))
-
-    def build_function(self):
-        with tempfile.TemporaryDirectory(prefix="bt.", dir="/tmp") as folder:
-            with open(os.path.join(folder, "bootstrap"), "w") as file:
-                file.write(BOOTSTRAP)
-            os.chmod(file.name, 0o755)
-            with open(os.path.join(folder, "Dockerfile"), "w") as file:
-                file.write(f"FROM {IMAGE}\nCOPY bootstrap /bootstrap\nENTRYPOINT [\"/bootstrap\"]\n")
-            self.engine.ok("build", "-t", "worker", folder)
 
     def sqs(self, operation, **members):
         answer = FunctionsApi(self.engine.functions_address).request(

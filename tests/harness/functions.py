@@ -3,11 +3,13 @@ import base64
 import http.client
 import io
 import json
+import os
+import tempfile
 import unittest
 import zipfile
 
 from .api import Response
-from .engine import AGAINST, Engine
+from .engine import AGAINST, IMAGE, Engine, eventually
 
 ROLE = "arn:aws:iam::000000000000:role/test"
 
@@ -87,3 +89,33 @@ class FunctionsCase(unittest.TestCase):
 
     def sqs(self, operation, status=200, **members):
         return self.call(f"AmazonSQS.{operation}", status, **members)
+
+    def worker(self, name, **members):
+        """A function of build_worker()'s image, ready to be called."""
+        if not hasattr(type(self), "worker_built"):
+            self.engine.load_base_image()
+            build_worker(self.engine, "worker")
+            type(self).worker_built = True
+        answer = self.api.request("POST", "/2015-03-31/functions", {
+            "FunctionName": name, "Role": ROLE, "PackageType": "Image", "Code": {"ImageUri": "worker:latest"},
+            "Timeout": 30, **members})
+        self.assertEqual(answer.status, 201, str(answer))
+        self.addCleanup(self.api.request, "DELETE", f"/2015-03-31/functions/{name}")
+        target = f"/2015-03-31/functions/{name}/configuration"
+        eventually(lambda: self.api.request("GET", target).json()["State"] == "Active", f"{name} is active")
+
+    def queue(self, name, **attributes):
+        """URL and ARN."""
+        url = self.sqs("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"]
+        self.addCleanup(self.sqs, "DeleteQueue", QueueUrl=url)
+        return url, f"arn:aws:sqs:us-east-1:000000000000:{name}"
+
+    def receive(self, url):
+        """The next message; it waits for one."""
+        def look():
+            return self.sqs("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20,
+                            MessageAttributeNames=["All"]).get("Messages")
+
+        message, = eventually(look, f"a message in {url}", 60)
+        self.sqs("DeleteMessage", QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return message

@@ -91,10 +91,8 @@ Outcome<int> logs(Context& context, const Invocation& invocation) {
   while (true) {
     auto printed = tail.print_new(last);
     // A function that has never run has no group yet.
-    if (!printed && !printed.error().not_found() && printed.error().http_status != 400)
-      return printed.error();
-    if (!printed && printed.error().message.find("ResourceNotFoundException") == std::string::npos)
-      return printed.error();
+    bool missing = !printed && (printed.error().not_found() || printed.error().http_status == 400);
+    if (!printed && !missing) return printed.error();
     if (!follow || context.out.broken() != 0) return 0;
     last = 0;
     ::nanosleep(&kAskAgain, nullptr);
