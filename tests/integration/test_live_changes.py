@@ -2,6 +2,7 @@
 restarts of the unhealthy; snapshots of what a container has written."""
 import json
 import os
+import threading
 import urllib.parse
 
 from harness import host
@@ -165,11 +166,14 @@ class Events(LiveCase):
         self.made.append(identifier)
         query = urllib.parse.quote(json.dumps({"container": [identifier], "event": ["start", "die"]}))
         connection, stream = self.engine.api.stream("GET", f"/events?filters={query}")
+        actions = []
+        reader = threading.Thread(target=lambda: actions.extend(json.loads(stream.readline())["Action"] for _ in range(1000)))
+        reader.start()
         try:
             for _ in range(500):
                 self.assertEqual(self.engine.api.post(f"/containers/{identifier}/start").status, 204)
                 self.assertEqual(self.engine.api.post(f"/containers/{identifier}/wait").status, 200)
-            actions = [json.loads(stream.readline())["Action"] for _ in range(1000)]
+            reader.join(60)
         finally:
             stream.close()
             connection.close()
