@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/label_filters.h"
+#include "engine/lifecycle.h"
 #include "engine/validate.h"
 #include "sys/file.h"
 #include "sys/project_quota.h"
