@@ -91,6 +91,8 @@ struct Instance {
   server::Server serving;
   io::HttpServer http;
   std::string url;
+  enum class Life { OfARequest, OfTheEngine };
+  Life life = Life::OfARequest;
 };
 
 /// Lines for a client that may read slowly: the oldest are dropped.
@@ -186,6 +188,11 @@ io::Task<Result<std::list<Instance>::iterator>> RegistryApi::State::start(
     served = own->store.get();
   }
   bool encrypted = wanted.encrypted;
+  bool is_open = !wanted.users && !wanted.tokens && settings.client_ca.empty() && !settings.read_only;
+  if (is_open && !address.ip.starts_with("127.") && address.ip != "::1") {
+    log::warn("the registry on {} takes pushes from everyone who reaches it (--htpasswd, --readonly)",
+              settings.address);
+  }
   auto place = instances.emplace(instances.end(), services.loop, *served, std::move(wanted), std::move(own));
   io::TlsConfig tls{settings.certificate, settings.key, settings.client_ca};
   auto port = encrypted ? place->http.listen_tls(address.ip, address.port, tls)
@@ -328,13 +335,17 @@ io::Task<void> RegistryApi::handle(io::Exchange& exchange) {
 
 io::Task<Result<void>> RegistryApi::serve(RegistrySettings settings) {
   std::function<void(std::string)> access_log = [](std::string line) { log::debug("registry: {}", line); };
-  CO_CHECK(co_await state_->start(std::move(settings), std::move(access_log)));
+  CO_TRY(auto place, co_await state_->start(std::move(settings), std::move(access_log)));
+  place->life = Instance::Life::OfTheEngine;
   co_return Result<void>();
 }
 
 io::Task<void> RegistryApi::drain(io::SteadyTime deadline) {
   for (Instance& instance : state_->instances) instance.http.close_listeners();
-  for (Instance& instance : state_->instances) co_await instance.http.drain(deadline);
+  // Those of a request end with it, and may do so meanwhile.
+  for (Instance& instance : state_->instances) {
+    if (instance.life == Instance::Life::OfTheEngine) co_await instance.http.drain(deadline);
+  }
 }
 
 }  // namespace berth::api
