@@ -49,14 +49,14 @@ struct OwnStore {
   static Result<std::shared_ptr<OwnStore>> open(const std::string& root) {
     if (!root.starts_with('/'))
       return failure(Kind::InvalidArgument, "\"{}\": the data root must be absolute", root);
+    bool is_engines = ::access((root + "/state.db").c_str(), F_OK) == 0;
+    if (is_engines) return failure(Kind::InvalidArgument, "{} is the data root of an engine", root);
     auto own = std::make_shared<OwnStore>();
     CHECK(sys::make_dirs(root, 0700));
     TRY(own->lock, sys::open_file((root + "/registry.lock").c_str(), O_RDWR | O_CREAT, 0600));
     if (::flock(own->lock.get(), LOCK_EX | LOCK_NB) != 0) {
       return failure(Kind::WrongState, "another engine serves {}", root);
     }
-    bool is_engines = ::access((root + "/state.db").c_str(), F_OK) == 0;
-    if (is_engines) return failure(Kind::InvalidArgument, "{} is the data root of an engine", root);
     TRY(own->database, storage::Database::open(root + "/registry.db"));
     TRY(own->content, storage::ContentStore::open(root + "/content"));
     CHECK(storage::HeldBlobs::create(*own->database));
