@@ -27,12 +27,14 @@ io::Task<std::optional<std::string>> admit(FunctionServices& services, io::Excha
   if (!body) {
     if (body.error().kind() != Kind::Cancelled) {
       aws::AwsError error{413, "RequestEntityTooLarge", body.error().message()};
-      co_await send(exchange, aws::json_error_reply(error));
+      aws::Reply reply = aws::json_error_reply(error);
+      co_await send(exchange, std::move(reply));
     }
     co_return std::nullopt;
   }
   if (auto allowed = aws::check_caller(services, exchange, *body); !allowed) {
-    co_await send(exchange, aws::json_error_reply(allowed.error()));
+    aws::Reply reply = aws::json_error_reply(allowed.error());
+    co_await send(exchange, std::move(reply));
     co_return std::nullopt;
   }
   co_return std::move(*body);

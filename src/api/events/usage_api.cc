@@ -117,7 +117,8 @@ io::Task<aws::Reply> answer_usage(const functions::Catalog& catalog, functions::
     co_return make_bucket(buckets, head.path.substr(kBuckets.size()));
   }
   if (head.path.starts_with(kInvocations)) {
-    auto record = co_await metering.find(head.path.substr(kInvocations.size()));
+    std::string id = head.path.substr(kInvocations.size());
+    auto record = co_await metering.find(std::move(id));
     if (!record) {
       bool missing = record.error().kind() == Kind::NotFound;
       aws::AwsError error{missing ? 404 : 500, missing ? "ResourceNotFoundException" : "ServiceException",

@@ -105,14 +105,16 @@ io::Task<SqsResult<Json>> set_queue_attributes(SqsCall& call) {
 io::Task<SqsResult<Json>> tag_queue(SqsCall& call) {
   CO_TRY(QueueName queue, queue_of(call));
   CO_TRY(Attributes tags, string_map(call.input, "Tags"));
-  CO_CHECK(co_await call.queues.tag(std::move(queue), std::move(tags), {}));
+  std::vector<std::string> removed;
+  CO_CHECK(co_await call.queues.tag(std::move(queue), std::move(tags), std::move(removed)));
   co_return Json(nullptr);
 }
 
 io::Task<SqsResult<Json>> untag_queue(SqsCall& call) {
   CO_TRY(QueueName queue, queue_of(call));
   std::vector<std::string> keys = string_list(call.input, "TagKeys");
-  CO_CHECK(co_await call.queues.tag(std::move(queue), {}, std::move(keys)));
+  Attributes added;
+  CO_CHECK(co_await call.queues.tag(std::move(queue), std::move(added), std::move(keys)));
   co_return Json(nullptr);
 }
 
