@@ -73,8 +73,7 @@ Result<void> open_stores(Core& core) {
   core.content.emplace(std::move(content));
   TRY(core.snapshotter, storage::Snapshotter::open(*core.database, *core.content, root));
   TRY(core.image_store, storage::ImageStore::open(*core.database, *core.content, *core.snapshotter));
-  core.registry_jobs =
-      std::make_unique<RegistryJobs>(core.loop, core.options.registry, *core.image_store);
+  core.registry_jobs = std::make_unique<RegistryJobs>(core.loop, core.options.registry, *core.image_store);
   return {};
 }
 

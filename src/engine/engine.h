@@ -45,8 +45,8 @@ struct EngineOptions {
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
   spec::LogConfig default_log = {};               ///< of containers that name no log driver
   registry::Settings registry = {};
-  int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
-  std::vector<std::string> labels = {};           ///< of the engine, "key=value", shown by info
+  int shutdown_timeout = 15;             ///< seconds that close() waits for work in the background
+  std::vector<std::string> labels = {};  ///< of the engine, "key=value", shown by info
   std::vector<std::string> authorization_plugins = {};  ///< shown by info; asking them is api/'s
   uint64_t log_total_bytes = 0;  ///< all containers' logs together; 0: each has its own bound alone
 };

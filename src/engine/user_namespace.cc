@@ -11,6 +11,7 @@
 
 #include "base/format.h"
 #include "engine/core.h"
+#include "engine/plan_container.h"
 #include "engine/rootless.h"
 #include "launch/launch_request.h"
 #include "launch/namespaces.h"
@@ -208,6 +209,10 @@ Result<UserMode> parse_user_mode(std::string_view text) {
 }
 
 Result<void> settle_user_mode(Core& core, spec::ContainerConfig& config, spec::HostConfig& host) {
+  TRY(SecurityOptions security, parse_security_options(host.security_opt));
+  // An ordinary user's containers are in a user namespace already.
+  bool needs_own = security.profile == SecurityProfile::Hardened && sys::in_initial_user_namespace();
+  if (needs_own && host.userns_mode.empty()) host.userns_mode = "auto";
   TRY(UserMode mode, parse_user_mode(host.userns_mode));
   if (mode.kind == UserMode::Kind::Host) return {};
   CHECK(check_modes(host));

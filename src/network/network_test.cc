@@ -466,5 +466,31 @@ TEST(HostPorts, ARangeSkipsTakenPorts) {
   EXPECT_GT((*next)[0].port.host_port, number);
 }
 
+TEST(NetworkPlan, MacvlanHangsOnAnInterface) {
+  NetworkRequest request{.name = "lan", .driver = "macvlan"};
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  request.options = {{"parent", "eth0"}, {"macvlan_mode", "nope"}};
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  request.options["macvlan_mode"] = "private";
+  auto planned = plan_network(request, {});
+  ASSERT_TRUE(planned.has_value()) << planned.error().message();
+  EXPECT_EQ(planned->driver, NetworkDriver::Macvlan);
+  EXPECT_TRUE(planned->bridge.empty());
+  EXPECT_TRUE(planned->has_names());
+  auto again = decode_network(encode(*planned));
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->driver, NetworkDriver::Macvlan);
+}
+
+TEST(SubnetPools, AreReadAsDockerWritesThem) {
+  auto pool = parse_subnet_pool("base=10.10.0.0/16,size=24");
+  ASSERT_TRUE(pool.has_value());
+  EXPECT_EQ(pool->size, 24);
+  for (const char* bad : {"", "size=24", "base=10.0.0.1/8,size=24", "base=10.0.0.0/16,size=8",
+                          "base=10.0.0.0/16,size=31", "base=10.0.0.0/16,size=x", "base=10.0.0.0/16,nope=1"}) {
+    EXPECT_FALSE(parse_subnet_pool(bad).has_value()) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace berth::network

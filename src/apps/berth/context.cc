@@ -93,7 +93,7 @@ Result<client::Endpoint> Context::choose_endpoint() {
   TRY(client::Endpoint endpoint, client::parse_endpoint(host, tls ? tls_port : plain_port));
   if (endpoint.scheme == client::Endpoint::Scheme::Tcp) endpoint.tls = std::move(tls);
   bool own = ::geteuid() == 0 || endpoint.address != "/run/berth/berth.sock";
-  may_start_daemon_ = host.empty() || (own && endpoint == client::default_endpoint());
+  may_start_daemon_ = own && endpoint == client::default_endpoint();
   return endpoint;
 }
 

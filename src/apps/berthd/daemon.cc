@@ -13,6 +13,7 @@
 #include "api/docker/docker_api.h"
 #include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
+#include "apps/berthd/function_part.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/registry_options.h"
@@ -121,6 +122,13 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   TRY(result.network, network_options(options));
   TRY(result.registry, registry_settings(options));
   return result;
+}
+
+FunctionOptions function_options(const Options& options) {
+  return {
+      .address = options.functions_address,
+      .keys_file = options.functions_keys,
+      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open};
 }
 
 /// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.
@@ -236,8 +244,10 @@ io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
   std::_Exit(1);
 }
 
-io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine) {
+io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
+                         engine::Engine& engine) {
   server.close_listeners();
+  co_await functions.close();
   co_await engine.close();
   co_await registries.drain(std::chrono::steady_clock::now() + drain_time);
   co_await server.drain(std::chrono::steady_clock::now() + drain_time);
@@ -267,14 +277,14 @@ Result<void> settle_roots(Options& options) {
 }
 
 /// Serving, from an engine that is open to one that is closed.
-void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, engine::Engine& engine,
-           Signals& signals, std::function<Result<void>()> on_reload) {
+void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
+           engine::Engine& engine, Signals& signals, std::function<Result<void>()> on_reload) {
   loop.run_until_complete(wait_for_stop(loop, signals, std::move(on_reload)));
   log::info("stopping; containers go on running");
   announce_stopping();
   io::TaskGroup impatience;
   impatience.spawn(leave_at_second_signal(loop, signals));
-  loop.run_until_complete(shut_down(server, registries, engine));
+  loop.run_until_complete(shut_down(server, registries, functions, engine));
 }
 
 /// What stands beside the API's routes: who did what, who may, and how much.
@@ -298,8 +308,17 @@ Result<void> listen_for_metrics(const Options& options, io::HttpServer& server) 
   return {};
 }
 
+/// What is wrong with certificates is said before the engine touches anything.
+Result<void> check_tls(const Options& options) {
+  if (options.tls == Options::Tls::Off) return {};
+  TRY(io::TlsConfig config, read_tls_files(options));
+  CHECK(io::TlsContext::create(config));
+  return {};
+}
+
 Result<void> run_in_place(const Options& options, std::span<const char* const> arguments,
                           rootless::Entered* rootless) {
+  CHECK(check_tls(options));
   TRY(auto lock, lock_instance(options.exec_root));
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
   TRY(auto settings, engine_options(options));
@@ -319,14 +338,24 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
   TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
   api::DockerApi api(*loop, *engine, building->builder());
   api::RegistryApi registries(registry_services(*loop, *engine));
-  api.set_neighbour(
-      {.serves = [](const std::string& path) { return api::RegistryApi::is_route(path); },
-       .handle = [&registries](io::Exchange& exchange) { return registries.handle(exchange); }});
+  TRY(auto functions,
+      loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options))));
+  api.set_neighbour({.serves =
+                         [](const std::string& path) {
+                           return api::RegistryApi::is_route(path) || api::LambdaApi::is_for_functions(path);
+                         },
+                     .handle =
+                         [&registries, &functions](io::Exchange& exchange) {
+                           return api::LambdaApi::is_for_functions(exchange.path())
+                                      ? functions->api().handle(exchange)
+                                      : registries.handle(exchange);
+                         }});
   io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
   CHECK(set_up_api(options, *loop, api));
   io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });
   CHECK(listen_for_metrics(options, metrics));
   CHECK(Listening(server, options, rootless != nullptr).open_all());
+  functions->listen();
   if (options.registry) {
     TRY(auto registry, read_registry_files(*options.registry));
     CHECK(loop->run_until_complete(registries.serve(std::move(registry))));
@@ -335,7 +364,7 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
   std::function<Result<void>()> on_reload = [&] { return reload(arguments, *engine, api); };
-  serve(*loop, server, registries, *engine, signals, std::move(on_reload));
+  serve(*loop, server, registries, *functions, *engine, signals, std::move(on_reload));
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
   auto running = engine->containers().list({});
   if (rootless != nullptr && running && running->empty()) rootless->host->end();

@@ -139,6 +139,20 @@ constexpr Flag flags[] = {
      "Where sockets and other runtime state are kept (default \"/run/berth\", for ordinary users "
      "\"$XDG_RUNTIME_DIR/berth\")",
      set_text<&Options::exec_root>},
+    {"functions-addr", 0, "string",
+     "Where the functions' API (AWS Lambda's and its neighbours') listens, or \"none\" (default "
+     "\"127.0.0.1:4566\")",
+     set_text<&Options::functions_address>},
+    {"functions-keys", 0, "string", "File of \"ACCESS_KEY_ID SECRET\" lines that signatures are checked with",
+     set_text<&Options::functions_keys>},
+    {"functions-limits", 0, "string", "open, or strict for AWS's limits (default \"open\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       if (value != "open" && value != "strict") {
+         return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected open or strict", value);
+       }
+       options.functions_strict = value == "strict";
+       return {};
+     }},
     {"group", 'G', "string", "Group that may use the unix socket (default \"berth\" where it exists)",
      set_text<&Options::group>},
     {"help", 'h', "", "Print this and exit",

@@ -111,7 +111,8 @@ Outcome<std::vector<GivenSecret>> read_secrets(const Invocation& invocation) {
 }
 
 /// Each goes beside the container's configuration, so that no inspect shows it.
-Outcome<void> hand_over_secrets(Context& context, const std::vector<GivenSecret>& secrets, const std::string& id) {
+Outcome<void> hand_over_secrets(Context& context, const std::vector<GivenSecret>& secrets,
+                                const std::string& id) {
   for (const auto& [secret, content] : secrets) {
     client::Query query;
     query.add("uid", std::to_string(secret.uid)).add("gid", std::to_string(secret.gid));
