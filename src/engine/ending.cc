@@ -33,7 +33,7 @@ io::Task<void> remove_links(Core& core, network::LinkRemoval removal) {
 /// What is known before the control group is read; a restarted container's record is already that of the next
 /// run.
 RunUsage usage_of(const ContainerRecord& record) {
-  auto memory = static_cast<uint64_t>(std::max<int64_t>(record.host_config.memory, 0));
+  auto memory = static_cast<uint64_t>(std::max<int64_t>(record.host_config.resources.memory, 0));
   return {.id = record.id,
           .name = record.name,
           .image = record.config.image,

@@ -7,6 +7,7 @@
 #include "apps/berth/client/function_client.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/grammar/invocation.h"
+#include "base/clock.h"
 #include "base/json.h"
 
 namespace berth::cli::commands {
