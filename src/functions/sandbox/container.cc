@@ -108,6 +108,7 @@ Result<void> FunctionSandbox::open_sockets(const sys::NetworkNamespace& netns) {
 
 io::Task<Result<void>> FunctionSandbox::prepare() {
   CO_TRY(auto request, plan_sandbox(plan_));
+  extensions_.expect(external_extensions());
   CO_TRY(request.wiring, wire());
   engine::Sandboxes sandboxes(services_.engine);
   io::Task<Result<std::unique_ptr<engine::Sandbox>>> start = sandboxes.start(std::move(request));
@@ -121,6 +122,7 @@ io::Task<Result<void>> FunctionSandbox::prepare() {
     phase_ = Phase::Prepared;
   }
   tasks_.spawn(watch_end());
+  if (plan_.memory_follows_tmp) tasks_.spawn(guard_memory());
   co_return Result<void>();
 }
 
@@ -147,6 +149,11 @@ io::Task<void> FunctionSandbox::watch_start() {
   io::Task<Result<void>> start = container_->started();
   auto started = co_await std::move(start);
   program_started_ = std::chrono::steady_clock::now();
+  if (started) {
+    for (const Extension& extension : extensions_.all()) {
+      if (extension.external) tasks_.spawn(launch_extension(extension.name));
+    }
+  }
   if (started || phase_ != Phase::Init) co_return;
   const launch::LaunchFailure* failure = container_->failure();
   if (failure == nullptr) co_return;
@@ -188,7 +195,7 @@ void FunctionSandbox::container_ended(const launch::ExitRecord& record) {
   } else if (phase_ == Phase::Init && could_not_start) {
     init_fail(launch_failure(*container_->failure()));
   } else if (phase_ == Phase::Busy && event_) {
-    fail_event("Runtime.ExitError", exit_text(code), ReportStatus::Error);
+    fail_event("Runtime.ExitError", exit_text(code), ReportStatus::Failure);
   }
   phase_ = Phase::Ended;
   deadline_.cancel();
@@ -198,6 +205,7 @@ void FunctionSandbox::container_ended(const launch::ExitRecord& record) {
   api_.reset();
   endpoint_.reset();
   output_.reset();
+  extension_outputs_.clear();
   services_.log.flush();
   services_.owner.sandbox_ended(*this);
 }
@@ -207,13 +215,15 @@ void FunctionSandbox::freeze() {
   frozen_ = container_->freeze().has_value();
 }
 
-void FunctionSandbox::end() {
+void FunctionSandbox::end(std::string_view reason) {
   if (phase_ == Phase::Ending || phase_ == Phase::Ended) return;
   bool prepared = container_ != nullptr;
+  bool ran = phase_ != Phase::Prepared && phase_ != Phase::Starting;
   phase_ = Phase::Ending;
   deadline_.cancel();
   freeze_alarm.cancel();
   idle_alarm.cancel();
+  if (prepared && ran && begin_shutdown(reason)) return;
   if (prepared) container_->kill();
 }
 
