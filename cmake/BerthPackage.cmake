@@ -27,8 +27,10 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# What `berth bootstrap` makes base images from; the engine itself calls no program.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "busybox-static, mmdebstrap, ca-certificates, libcurl4")
+# What `berth bootstrap` makes base images from, and what an ordinary user's engine needs for ids and network; the
+# system's engine calls no program.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS
+    "busybox-static, mmdebstrap, ca-certificates, libcurl4, uidmap, passt | slirp4netns")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     ${CMAKE_SOURCE_DIR}/packaging/postinst ${CMAKE_SOURCE_DIR}/packaging/prerm ${CMAKE_SOURCE_DIR}/packaging/postrm)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

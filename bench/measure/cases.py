@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections import namedtuple
 
-from . import images
+from . import engines, images
 from .process import CommandFailed
 
 Sample = namedtuple("Sample", "case contestant value unit")
@@ -83,6 +83,26 @@ def run_none(bench):
 def run_bridge(bench):
     bench.interleaved("run-bridge", "ms", SHORT, bench.engines,
                       lambda engine, _: engine.timed("run", "--rm", images.SMALL, "/true"))
+
+
+@case("run-rootless", "run --rm of the same, by an ordinary user's engine and by root's")
+def run_rootless(bench):
+    berth = next((engine for engine in bench.engines if engine.name == "berth"), None)
+    if berth is None:
+        return
+    scratch = os.path.dirname(berth.scratch)
+    rootless = engines.RootlessBerth(bench.runner, scratch, berth.programs)
+    try:
+        rootless.start()
+        archive = os.path.join(scratch, "small.tar")
+        rootless.timed("load", "-i", archive)
+    except CommandFailed as error:
+        bench.report.failed("run-rootless", rootless.name, str(error))
+        rootless.stop()
+        return
+    bench.interleaved("run-rootless", "ms", SHORT, [berth, rootless],
+                      lambda engine, _: engine.timed("run", "--rm", "--network", "none", images.SMALL, "/true"))
+    rootless.stop()
 
 
 @case("exec", "exec of a program that does nothing")
@@ -234,7 +254,7 @@ TITLES.update({
     "build-changed": "build with one of 200 files changed",
 })
 SHOWN_IN_ORDER = (
-    "run-none", "run-bridge", "exec", "start-1", "start-8", "remove-1", "remove-8",
+    "run-none", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",

@@ -5,7 +5,7 @@ import statistics
 import sys
 from collections import OrderedDict, namedtuple
 
-ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "podman", "docker")
+ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-rootless", "podman", "docker")
 
 # A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit in KiB.
 Promise = namedtuple("Promise", "text left right at_least limit")
@@ -24,6 +24,7 @@ PROMISES = (
     _ratio("run --network none within 1.5 x of the floor (aim)", ("run-none", "floor"), ("run-none", "berth"), 1 / 1.5),
     _ratio("run on the bridge 25 x faster than docker", ("run-bridge", "docker"), ("run-bridge", "berth"), 25),
     _ratio("run on the bridge within 2 x of the run without network", ("run-none", "berth"), ("run-bridge", "berth"), 0.5),
+    _ratio("run without root within 2 x of root's", ("run-rootless", "berth"), ("run-rootless", "berth-rootless"), 0.5),
     _ratio("exec 12 x faster than docker", ("exec", "docker"), ("exec", "berth"), 12),
     _ratio("detached starts in a row 15 x faster than docker", ("start-1", "docker"), ("start-1", "berth"), 15),
     _limit("berthd idle at most 20 MiB", ("idle-memory", "berth"), 20 * 1024),

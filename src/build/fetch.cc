@@ -5,10 +5,12 @@
 
 #include "base/format.h"
 #include "base/sha256.h"
-#include "build/curl_library.h"
+#include "io/curl_library.h"
 
 namespace berth::build {
 namespace {
+
+using io::CurlLibrary;
 
 struct CurlDeleter {
   const CurlLibrary* library;

@@ -81,8 +81,8 @@ io::Task<Result<Digest>> Containers::commit(std::string reference, CommitOptions
   config.created = now();
 
   // Files of a running container may change under the copy: frozen while it is made, unless asked otherwise.
-  bool freeze = options.pause && container->run != nullptr && record.state.status == Status::Running &&
-                container->run->cgroup != nullptr;
+  bool freeze = options.pause && core_.cgroups->features().freezer && container->run != nullptr &&
+                record.state.status == Status::Running && container->run->cgroup != nullptr;
   if (freeze) CO_CHECK(container->run->cgroup->freeze());
   storage::ImageStore* store = core_.image_store.get();
   storage::Lease lease = store->lease();

@@ -39,6 +39,20 @@ std::string free_interface(const Core& core, const ContainerRecord& record) {
   }
 }
 
+/// An interface without an end on the host (macvlan, ipvlan) is deleted where it is.
+void remove_inner_link(const ContainerRecord& record, const std::string& interface) {
+  auto netns = sys::NetworkNamespace::open(fmt::format("/proc/{}/ns/net", record.state.pid).c_str());
+  Result<void> removed;
+  if (netns) {
+    sys::RouteBatch batch;
+    batch.delete_link(interface);
+    removed = netns->routes().run(batch);
+  } else {
+    removed = std::move(netns).error();
+  }
+  if (!removed) log::warn("container {}: {}", record.short_id(), removed.error().message());
+}
+
 io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
   auto work = [removal] { return removal.run(); };
   auto removed = co_await core.loop.on_worker(work);
@@ -53,7 +67,7 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
   CO_TRY(const network::NetworkRecord* found, core_.network->find(network));
   std::string name = found->name;
   settings.network_id = found->id;
-  if (found->driver != network::NetworkDriver::Bridge) {
+  if (!found->has_links()) {
     co_return failure(Kind::Forbidden, "container cannot be connected to host or none networks: \"{}\"",
                       name);
   }
@@ -100,7 +114,7 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
   if (endpoint == record.endpoints.end()) {
     co_return failure(Kind::Forbidden, "container {} is not connected to network {}", record.id, name);
   }
-  if (found->driver != network::NetworkDriver::Bridge) {
+  if (!found->has_links()) {
     co_return failure(Kind::Forbidden,
                       "container cannot be disconnected from host network or none network: \"{}\"", name);
   }
@@ -110,6 +124,10 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
     bool published = false;
     for (const network::EndpointRecord* other : core_.network->endpoints_of_container(record.id)) {
       if (other->id == id) published = other->is_default_gateway;
+    }
+    for (const network::EndpointRecord* other : core_.network->endpoints_of_container(record.id)) {
+      bool inside_only = other->id == id && other->host_link.empty();
+      if (inside_only) remove_inner_link(record, other->interface);
     }
     network::LinkRemoval removal = detach_networks(core_, record, {id});
     if (!published) record.ports = std::move(ports);  // those of another endpoint stay

@@ -70,8 +70,11 @@ class Container {
   /// A user has asked for the end that is to come: no restart follows it.
   bool stop_requested = false;
   std::vector<std::shared_ptr<Exec>> execs;
+  /// Its health check has failed and it is being ended for a restart (on-unhealthy).
+  bool unhealthy = false;
   /// Wakes the health checks' sleep when the run ends.
   std::shared_ptr<io::Event> health_stop;
+  bool forwarding = false;  ///< its output is being sent by its log driver
 
   /// The record as handed out to clients, sharing ownership of this.
   static ContainerPtr share(const std::shared_ptr<Container>& container) {

@@ -70,6 +70,19 @@ spec::StringMap options_for(const ContainerRecord& record, const MountPoint& mou
 
 }  // namespace
 
+void publish_volumes(Core& core, const ContainerRecord& record, std::string_view action) {
+  for (const MountPoint& mount : record.mounts) {
+    if (mount.type != spec::MountType::Volume) continue;
+    std::map<std::string, std::string> attributes = {{"container", record.id}, {"driver", mount.driver}};
+    if (action == "mount") {
+      attributes["destination"] = mount.destination;
+      attributes["read/write"] = mount.read_write ? "true" : "false";
+      attributes["propagation"] = mount.propagation;
+    }
+    core.events.publish("volume", std::string(action), mount.name, std::move(attributes));
+  }
+}
+
 io::Task<Result<void>> make_volumes(Core& core, ContainerRecord& record) {
   for (MountPoint& mount : record.mounts) {
     if (mount.type != spec::MountType::Volume) continue;

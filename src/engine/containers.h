@@ -57,6 +57,31 @@ struct StopOptions {
       {};  ///< seconds until SIGKILL; negative: never; none: the container's, else 10
 };
 
+/// Changes of a container that need no restart (live_update.cc).
+struct LiveUpdate {
+  spec::PortMap publish = {};    ///< as HostConfig.PortBindings
+  spec::PortMap unpublish = {};  ///< bindings to end; without any listed: all of that port
+  std::vector<spec::MountRequest> mounts = {};
+  std::vector<std::string> unmount = {};  ///< destinations
+  std::vector<std::string> env = {};      ///< "NAME=value", "NAME" removes; from the next start on
+};
+
+/// A file of /run/secrets, never shown by inspect (secrets.cc).
+struct Secret {
+  std::string id;       ///< its file's name
+  std::string content;  ///< at most 512 KiB
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t mode = 0400;
+};
+
+/// A saved state of what a container has written (container_snapshots.cc).
+struct ContainerSnapshot {
+  std::string name;
+  Timestamp created{};
+  uint64_t bytes = 0;
+};
+
 enum class RemoveVolumes { No, Yes };
 enum class Force { No, Yes };
 struct RemoveContainer {
@@ -117,6 +142,20 @@ class Containers {
   io::Task<Result<void>> rename(std::string reference, std::string new_name);
   /// Returns warnings.
   io::Task<Result<std::vector<std::string>>> update(std::string reference, spec::UpdateRequest request);
+  /// At once on a running container, and kept for its next starts. All or nothing within each kind. Returns
+  /// sentences for the user.
+  io::Task<Result<std::vector<std::string>>> update_live(std::string reference, LiveUpdate change);
+  /// For the next start: kept until the container is removed. WrongState while it runs.
+  io::Task<Result<void>> set_secret(std::string reference, Secret secret);
+  io::Task<Result<ContainerSnapshot>> snapshot(std::string reference, std::string name);
+  io::Task<Result<std::vector<ContainerSnapshot>>> snapshots(std::string reference);
+  io::Task<Result<void>> remove_snapshot(std::string reference, std::string name);
+  /// What the container had written when the snapshot was made becomes its present again. WrongState while it
+  /// runs.
+  io::Task<Result<void>> rollback(std::string reference, std::string name);
+  /// A new container of the same configuration with a copy of what this one has written; host ports that are
+  /// fixed, addresses and volumes without a name are its own.
+  io::Task<Result<CreatedContainer>> clone(std::string reference, std::string name);
   io::Task<Result<PruneContainersReport>> prune(Filters filters);
   /// Registered when this returns: an exit that follows is not missed.
   Result<std::unique_ptr<ExitWaiter>> wait(std::string_view reference, WaitCondition condition);

@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/recent_outcomes.h"
 #include "engine/record_store.h"
+#include "engine/registry_jobs.h"
 #include "io/event_loop.h"
 #include "io/sync.h"
 #include "io/task_group.h"
@@ -67,6 +68,7 @@ class Core {
   std::optional<storage::ContentStore> content;
   std::unique_ptr<storage::Snapshotter> snapshotter;
   std::unique_ptr<storage::ImageStore> image_store;
+  std::unique_ptr<RegistryJobs> registry_jobs;
   std::unique_ptr<network::Networks> network;
   std::unique_ptr<sys::NetnsPool> namespaces;
   std::optional<sys::CgroupHost> cgroups;
@@ -82,6 +84,8 @@ class Core {
   io::Mutex image_removal;
   /// Further holders of layers (the build cache), asked before images are removed.
   std::vector<std::function<void(storage::InUse&)>> layer_holders;
+  uint64_t health_checks = 0;  ///< probes run, and of them those that failed
+  uint64_t failed_health_checks = 0;
   uint64_t next_attachment = 1;
   bool collecting_trash = false;  ///< a worker empties the trash
   bool trash_waiting = false;     ///< ... and there is more
@@ -93,6 +97,7 @@ class Core {
   Volumes volumes_facade{*this};
   Networks networks_facade{*this};
   System system_facade{*this};
+  Registries registries_facade{*this};
 
   // Last, so that they are destroyed first: their frames refer to everything above.
   io::TaskGroup background;

@@ -14,6 +14,7 @@
 #include "engine/merge.h"
 #include "engine/mount_points.h"
 #include "engine/plan_container.h"
+#include "engine/user_namespace.h"
 #include "engine/validate.h"
 
 namespace berth::engine {
@@ -196,6 +197,7 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
                     image.config->platform.str(), spec::Platform::host().str()));
   }
   set_defaults(core, wanted);
+  CHECK(settle_user_mode(core, wanted.config, wanted.host_config));
   CHECK(merge_image(wanted.config, image.config->config));
   CHECK(validate_config(wanted.config));
   TRY(auto more, check_host(core, wanted));

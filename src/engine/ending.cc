@@ -1,10 +1,15 @@
 // The end of a container's process: its state, who is told, what is given back, and whether it starts again.
+#include <utility>
+
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/log_quota.h"
 #include "engine/sandbox_table.h"
+#include "engine/secrets.h"
 #include "engine/transitions.h"
+#include "engine/user_namespace.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
 
@@ -26,6 +31,9 @@ io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::share
                                std::string exec_dir) {
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
     if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
+      log::warn("{}", gone.error().message());
+    remove_placed_mounts(exec_dir);
+    if (auto gone = sys::unmount_shared_memory(secrets_mount(exec_dir)); !gone)
       log::warn("{}", gone.error().message());
     if (auto gone = sys::remove_tree(exec_dir); !gone) log::warn("{}", gone.error().message());
     if (!cgroup) return {};
@@ -71,6 +79,7 @@ void tear_down(Core& core, ContainerHandle container, std::shared_ptr<Run> run) 
   execs_ended(core, *container, *run);
   stop_health_checks(*container);
   core.in_background(remove_links(core, detach_networks(core, record, run->endpoints)));
+  if (run->keeper) publish_volumes(core, record, "unmount");
   std::shared_ptr<sys::Cgroup> cgroup(std::move(run->cgroup));
   core.in_background(finish_teardown(core, container, std::move(cgroup), core.exec_dir(record.id)));
 }
@@ -86,7 +95,8 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
 
   Ending ending{.exit_code = ended.exit_code,
                 .ran_for = ran_for,
-                .stopped_by_user = container->stop_requested || core.closing};
+                .stopped_by_user = container->stop_requested || core.closing,
+                .was_unhealthy = std::exchange(container->unhealthy, false)};
   auto delay = next_restart(record.host_config.restart_policy, ending, container->restarts);
   if (auto moved = transition(state, delay ? Action::AwaitRestart : Action::Exit); !moved) {
     log::error("container {}: {}", record.short_id(), moved.error().message());
@@ -103,6 +113,7 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
                {{"exitCode", std::to_string(ended.exit_code)},
                 {"execDuration", std::to_string(std::max<int64_t>(0, whole_seconds(ran_for).count()))}});
   tear_down(core, container, run);
+  check_log_quota(core);
   bool forget = record.host_config.auto_remove && !delay;
   if (!forget) core.save_state(record);
   settle_waits(*container, WaitCondition::NextExit, {.status_code = ended.exit_code});

@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/lifecycle.h"
+#include "engine/log_quota.h"
 #include "engine/recovery.h"
 #include "engine/sandbox_table.h"
 #include "engine/ulimits.h"
+#include "engine/validate.h"
 #include "io/cancel.h"
 #include "sys/file.h"
 
@@ -71,6 +73,7 @@ Result<void> open_stores(Core& core) {
   core.content.emplace(std::move(content));
   TRY(core.snapshotter, storage::Snapshotter::open(*core.database, *core.content, root));
   TRY(core.image_store, storage::ImageStore::open(*core.database, *core.content, *core.snapshotter));
+  core.registry_jobs = std::make_unique<RegistryJobs>(core.loop, core.options.registry, *core.image_store);
   return {};
 }
 
@@ -121,6 +124,7 @@ io::Task<Result<std::unique_ptr<Engine>>> Engine::open(io::EventLoop& loop, Engi
   io::Task<Result<void>> recovery = recover(*core);
   CO_CHECK(co_await std::move(recovery));
   core->database->release_memory();
+  core->tasks.spawn(watch_log_quota(*core));
   co_return std::unique_ptr<Engine>(new Engine(std::move(core)));
 }
 
@@ -139,13 +143,40 @@ Networks& Engine::networks() {
 System& Engine::system() {
   return core_->system_facade;
 }
+Registries& Engine::registries() {
+  return core_->registries_facade;
+}
 EventLog& Engine::events() {
   return core_->events;
+}
+
+Result<void> Engine::reload(EngineSettings settings) {
+  Core& core = *core_;
+  std::vector<spec::Ulimit> ulimits;
+  for (const std::string& text : settings.default_ulimits) {
+    TRY(auto limit, parse_ulimit(text));
+    ulimits.push_back(std::move(limit));
+  }
+  CHECK(validate_log_config(settings.default_log));
+  core.default_ulimits = std::move(ulimits);
+  core.options.shutdown_timeout = settings.shutdown_timeout;
+  core.options.default_log = std::move(settings.default_log);
+  core.options.labels = std::move(settings.labels);
+  core.options.log_total_bytes = settings.log_total_bytes;
+  std::string labels;
+  for (const std::string& label : core.options.labels) labels += (labels.empty() ? "" : ",") + label;
+  core.events.publish("daemon", "reload", core.id,
+                      {{"name", core.host_name},
+                       {"labels", labels},
+                       {"shutdown-timeout", std::to_string(core.options.shutdown_timeout)},
+                       {"log-driver", core.options.default_log.type}});
+  return {};
 }
 
 io::Task<void> Engine::close() {
   Core& core = *core_;
   core.closing = true;
+  core.registry_jobs->stop_all();
   io::Task<Result<bool>> finished = until_empty(core.background);
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(core.options.shutdown_timeout);
   auto done = co_await io::with_deadline(std::move(finished), deadline);

@@ -15,6 +15,7 @@
 #include "engine/events.h"
 #include "engine/images.h"
 #include "engine/networks.h"
+#include "engine/registries.h"
 #include "engine/system.h"
 #include "engine/volumes.h"
 #include "io/event_loop.h"
@@ -43,7 +44,20 @@ struct EngineOptions {
   size_t ready_namespaces = 4;                    ///< stock of network namespaces
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
   spec::LogConfig default_log = {};               ///< of containers that name no log driver
-  int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
+  registry::Settings registry = {};
+  int shutdown_timeout = 15;             ///< seconds that close() waits for work in the background
+  std::vector<std::string> labels = {};  ///< of the engine, "key=value", shown by info
+  std::vector<std::string> authorization_plugins = {};  ///< shown by info; asking them is api/'s
+  uint64_t log_total_bytes = 0;  ///< all containers' logs together; 0: each has its own bound alone
+};
+
+/// What a running engine can be told anew (SIGHUP).
+struct EngineSettings {
+  int shutdown_timeout = 15;
+  std::vector<std::string> default_ulimits = {};
+  spec::LogConfig default_log = {};
+  std::vector<std::string> labels = {};
+  uint64_t log_total_bytes = 0;
 };
 
 class Engine {
@@ -58,7 +72,12 @@ class Engine {
   Volumes& volumes();
   Networks& networks();
   System& system();
+  Registries& registries();
   EventLog& events();
+
+  /// Takes over settings for what comes from now on, and publishes the event daemon/reload. InvalidArgument:
+  /// nothing has changed.
+  Result<void> reload(EngineSettings settings);
 
   /// Finishes work in the background (bounded) and lets go of the containers, which go on running.
   io::Task<void> close();

@@ -136,6 +136,10 @@ size_t EventLog::subscribers() const {
   return state_->subscribers;
 }
 
+uint64_t EventLog::published() const {
+  return state_->next_sequence - 1;
+}
+
 EventSubscription::EventSubscription(std::shared_ptr<State> state) : state_(std::move(state)) {}
 EventSubscription::EventSubscription(EventSubscription&&) noexcept = default;
 EventSubscription::~EventSubscription() {

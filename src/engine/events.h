@@ -69,6 +69,8 @@ class EventLog {
   /// Registered when this returns.
   EventSubscription subscribe(Query query);
   size_t subscribers() const;
+  /// How many there have been.
+  uint64_t published() const;
 
   struct State;
 

@@ -6,6 +6,7 @@
 #include "engine/lifecycle.h"
 #include "engine/plan_container.h"
 #include "engine/transitions.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 
 namespace berth::engine {
@@ -51,8 +52,12 @@ Result<launch::ExecPlan> plan(Core& core, const Container& container, const Exec
   request.stdin_mode = exec.record.config.attach_stdin ? launch::StdinMode::Open : launch::StdinMode::Closed;
   if (container.run->cgroup) request.cgroups = group_directories(*container.run->cgroup);
   request.namespaces = std::move(own.spec.namespaces);
+  request.container_id = container.record.id;
+  request.explains_denials = own.explains_denials;
   request.network_from_fd = network_place(container.record.host_config) == NetworkPlace::Own;
-  return launch::plan_exec(request, core.host);
+  TRY(auto exec_plan, launch::plan_exec(request, core.host));
+  exec_plan.setup.fail_at = launch::failing_step();
+  return exec_plan;
 }
 
 Result<std::vector<launch::Attachment>> attachments(Core& core, const Exec& exec,
@@ -99,6 +104,10 @@ Result<std::shared_ptr<Exec>> make_exec(const ContainerHandle& container, spec::
   return exec;
 }
 
+void publish_exec_create(Core& core, const ContainerRecord& record, const Exec& exec) {
+  core.publish(record, "exec_create: " + command_text(exec.record.config), {{"execID", exec.record.id}});
+}
+
 io::Task<Result<void>> run_exec(Core& core, ContainerHandle container, std::shared_ptr<Exec> exec,
                                 std::vector<launch::Attachment> clients) {
   CO_CHECK(may_exec(container->record));
@@ -130,9 +139,9 @@ void exec_started(Core& core, const ContainerHandle& container, const launch::ev
   exec.started_at = now();
   if (!exec.internal) {
     if (auto saved = core.records->save_exec(exec.record); !saved) log::warn("{}", saved.error().message());
-    core.publish(container->record, "exec_start: " + command_text(exec.record.config),
-                 {{"execID", exec.record.id}});
   }
+  core.publish(container->record, "exec_start: " + command_text(exec.record.config),
+               {{"execID", exec.record.id}});
   exec.settled.set();
 }
 
@@ -159,9 +168,10 @@ void exec_exited(Core& core, const ContainerHandle& container, const launch::eve
   std::erase(container->record.exec_ids, exec->record.id);
   exec->settled.set();
   exec->exited.set();
-  if (exec->internal) return;
-  if (auto removed = core.records->remove_exec(exec->record.id); !removed)
-    log::warn("{}", removed.error().message());
+  if (!exec->internal) {
+    if (auto removed = core.records->remove_exec(exec->record.id); !removed)
+      log::warn("{}", removed.error().message());
+  }
   core.publish(container->record, "exec_die",
                {{"execID", exec->record.id}, {"exitCode", std::to_string(event.exit_code)}});
 }
@@ -191,8 +201,7 @@ io::Task<Result<std::string>> Containers::exec_create(std::string reference, spe
   core_.execs[exec->record.id] = exec;
   container->execs.push_back(exec);
   container->record.exec_ids.push_back(exec->record.id);
-  core_.publish(container->record, "exec_create: " + command_text(exec->record.config),
-                {{"execID", exec->record.id}});
+  publish_exec_create(core_, container->record, *exec);
   co_return exec->record.id;
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "engine/health.h"
 #include "engine/lifecycle.h"
+#include "engine/signals.h"
 #include "io/cancel.h"
 
 namespace berth::engine {
@@ -72,6 +73,7 @@ io::Task<HealthProbe> probe(Core& core, ContainerHandle container, const HealthP
     co_return result;
   }
   (*exec)->internal = true;
+  publish_exec_create(core, container->record, **exec);
   std::string output;
   io::Task<Result<int>> run = run_probe(core, container, *exec, output);
   auto deadline = std::chrono::steady_clock::now() + plan.timeout;
@@ -96,6 +98,29 @@ io::Task<HealthProbe> probe(Core& core, ContainerHandle container, const HealthP
   co_return result;
 }
 
+bool wants_end(const ContainerRecord& record) {
+  return record.state.health.status == HealthStatus::Unhealthy &&
+         record.host_config.restart_policy.name == "on-unhealthy";
+}
+
+/// --restart on-unhealthy: ended as `stop` does it, and then the policy starts it again.
+io::Task<void> end_unhealthy(Core& core, ContainerHandle container) {
+  std::shared_ptr<Run> run = container->run;
+  if (!run || run->exited.is_set()) co_return;
+  container->unhealthy = true;
+  log::info("container {}: unhealthy, ended for a restart", container->record.short_id());
+  int signal = SIGTERM;
+  if (auto own = parse_signal(container->record.config.stop_signal)) signal = *own;
+  if (auto sent = signal_container(core, container, signal); !sent) co_return;
+  core.publish(container->record, "kill", {{"signal", std::to_string(signal)}});
+  auto grace = std::chrono::seconds(container->record.config.stop_timeout.value_or(10));
+  io::Task<bool> waiting = await_exit(core, run, grace);
+  bool ended = co_await std::move(waiting);
+  if (ended || run->exited.is_set()) co_return;
+  if (auto sent = signal_container(core, container, SIGKILL); !sent) log::warn("{}", sent.error().message());
+  core.publish(container->record, "kill", {{"signal", std::to_string(SIGKILL)}});
+}
+
 io::Task<void> check_health(Core& core, ContainerHandle container, HealthPlan plan,
                             std::shared_ptr<io::Event> stop) {
   ContainerRecord& record = container->record;
@@ -108,9 +133,12 @@ io::Task<void> check_health(Core& core, ContainerHandle container, HealthPlan pl
     io::Task<HealthProbe> probing = probe(core, container, plan);
     HealthProbe result = co_await std::move(probing);
     if (stop->is_set()) co_return;
+    ++core.health_checks;
+    if (result.exit_code != 0) ++core.failed_health_checks;
     if (apply_probe(plan, record.state.started, std::move(result), record.state.health)) {
       core.save_state(record);
       core.publish(record, "health_status: " + std::string(to_string(record.state.health.status)));
+      if (wants_end(record)) core.tasks.spawn(end_unhealthy(core, container));
     }
   }
 }

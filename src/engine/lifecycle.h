@@ -57,6 +57,7 @@ void stop_health_checks(Container& container);
 
 /// A new exec that is in no table yet. WrongState when the container cannot take one.
 Result<std::shared_ptr<Exec>> make_exec(const ContainerHandle& container, spec::ExecConfig config);
+void publish_exec_create(Core& core, const ContainerRecord& record, const Exec& exec);
 /// Returns when it runs, or could not be started.
 io::Task<Result<void>> run_exec(Core& core, ContainerHandle container, std::shared_ptr<Exec> exec,
                                 std::vector<launch::Attachment> clients);
@@ -70,6 +71,16 @@ void execs_ended(Core& core, Container& container, Run& run);
 /// Whether a connection that waits for a start has gone.
 bool has_hung_up(int socket);
 
+/// Where a volume's data lies (below it, "_data").
+std::string volume_dir(const Core& core, std::string_view name);
+/// InvalidArgument in docker's words, AlreadyExists.
+Result<void> check_new_volume_name(const Core& core, const std::string& name);
+void publish_volume(Core& core, const VolumeRecord& volume, std::string action,
+                    std::map<std::string, std::string> more = {});
+/// Ends renames that a kill has interrupted.
+void finish_renames(Core& core);
+/// Tells that a container's volumes are in use ("mount") or no longer ("unmount").
+void publish_volumes(Core& core, const ContainerRecord& record, std::string_view action);
 /// Volumes: makes those that a container names, and initialises new ones from its image.
 io::Task<Result<void>> make_volumes(Core& core, ContainerRecord& record);
 /// Anonymous volumes that only this container used.

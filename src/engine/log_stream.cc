@@ -5,25 +5,14 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <set>
 
 #include "base/format.h"
 #include "engine/core.h"
 #include "engine/log_cursor.h"
+#include "engine/log_drivers.h"
 
 namespace berth::engine {
 namespace {
-
-std::vector<std::string> split_list(std::string_view text) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    size_t comma = text.find(',');
-    if (comma != 0) parts.emplace_back(text.substr(0, comma));
-    if (comma == std::string_view::npos) break;
-    text.remove_prefix(comma + 1);
-  }
-  return parts;
-}
 
 /// Go's url.QueryEscape.
 std::string query_escape(std::string_view text) {
@@ -44,26 +33,10 @@ std::string query_escape(std::string_view text) {
 
 /// What --details puts before each line: the labels and variables that --log-opt labels= and env= name.
 std::string details_of(const ContainerRecord& record) {
-  const spec::StringMap& options = record.host_config.log_config.config;
-  std::set<std::string> attributes;
-  if (auto labels = options.find("labels"); labels != options.end()) {
-    for (const std::string& name : split_list(labels->second)) {
-      auto label = record.config.labels.find(name);
-      if (label != record.config.labels.end())
-        attributes.insert(query_escape(name) + "=" + query_escape(label->second));
-    }
-  }
-  if (auto names = options.find("env"); names != options.end()) {
-    for (const std::string& name : split_list(names->second)) {
-      for (const std::string& entry : record.config.env) {
-        if (entry.starts_with(name + "=")) {
-          attributes.insert(query_escape(name) + "=" + query_escape(entry.substr(name.size() + 1)));
-        }
-      }
-    }
-  }
   std::string text;
-  for (const std::string& attribute : attributes) text += (text.empty() ? "" : ",") + attribute;
+  for (const auto& [name, value] : log_attributes(record)) {
+    text += (text.empty() ? "" : ",") + query_escape(name) + "=" + query_escape(value);
+  }
   return text + " ";
 }
 

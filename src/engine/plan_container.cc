@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "engine/container_limits.h"
 #include "engine/plan_mounts.h"
+#include "engine/user_namespace.h"
 #include "launch/defaults.h"
 
 namespace berth::engine {
@@ -85,9 +86,11 @@ Result<void> plan_namespaces(const ContainerRecord& record, const JoinedNamespac
   TRY(NamespaceMode pid, parse_namespace_mode(host_config.pid_mode, "PID mode"));
   TRY(NamespaceMode uts, parse_namespace_mode(host_config.uts_mode, "UTS mode"));
   TRY(NamespaceMode cgroup, parse_namespace_mode(host_config.cgroupns_mode, "cgroup namespace mode"));
-  TRY(NamespaceMode users, parse_namespace_mode(host_config.userns_mode, "user namespace mode"));
-  if (users.kind != Mode::Default && users.kind != Mode::Host) {
-    return failure(Kind::InvalidArgument, "invalid user namespace mode: {}", host_config.userns_mode);
+  TRY(UserMaps users, user_maps(host_config));
+  if (users) {
+    set_namespace(spec, spec::NamespaceType::User, {});
+    spec.uid_mappings = std::move(users.uids);
+    spec.gid_mappings = std::move(users.gids);
   }
   if (network.kind == Mode::Host) share_with_host(spec, spec::NamespaceType::Network);
   if (!joined.network.empty()) set_namespace(spec, spec::NamespaceType::Network, joined.network);
@@ -155,15 +158,55 @@ Result<void> plan_devices(const ContainerRecord& record, spec::RuntimeSpec& spec
   return {};
 }
 
+/// Of docker's set, a hardened container lacks those that ordinary services never use, unless they are asked
+/// for by name.
+Result<spec::StringList> dropped_capabilities(const spec::HostConfig& host, SecurityProfile profile) {
+  spec::StringList dropped = host.cap_drop;
+  if (profile == SecurityProfile::Default) return dropped;
+  for (const char* name : {"AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP", "SETPCAP", "SYS_CHROOT", "FSETID"}) {
+    bool wanted = std::ranges::any_of(host.cap_add, [&](const std::string& added) {
+      std::string upper = added;
+      for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+      return upper == name || upper == std::string("CAP_") + name;
+    });
+    if (!wanted) dropped.emplace_back(name);
+  }
+  return dropped;
+}
+
+/// The root is read-only, and what programs cannot do without is memory, unless something is mounted there.
+void harden_root(const ContainerRecord& record, spec::RuntimeSpec& spec) {
+  spec.root.readonly = true;
+  auto taken = [&](const std::string& path) {
+    auto at_path = [&](const MountPoint& mount) { return mount.destination == path; };
+    return std::ranges::any_of(record.mounts, at_path) || record.host_config.tmpfs.contains(path);
+  };
+  for (const auto& [path, mode] :
+       {std::pair{"/tmp", "mode=1777"}, std::pair{"/var/tmp", "mode=1777"}, std::pair{"/run", "mode=755"}}) {
+    if (taken(path)) continue;
+    spec.mounts.push_back({.destination = path,
+                           .type = "tmpfs",
+                           .source = "tmpfs",
+                           .options = {"nosuid", "nodev", "noexec", "size=64m", mode}});
+  }
+}
+
 Result<void> plan_security(const ContainerRecord& record, const launch::HostFacts& host,
                            ContainerPlan& plan) {
   const spec::HostConfig& host_config = record.host_config;
   spec::RuntimeSpec& spec = plan.spec;
   TRY(SecurityOptions options, parse_security_options(host_config.security_opt));
+  bool hardened = options.profile == SecurityProfile::Hardened;
+  if (hardened && host_config.privileged)
+    return Error(Kind::InvalidArgument,
+                 "conflicting options: a container cannot be both hardened and privileged");
+  TRY(auto dropped, dropped_capabilities(host_config, options.profile));
   TRY(auto capabilities,
-      launch::resolve_capabilities(host_config.cap_add, host_config.cap_drop, host_config.privileged, host));
+      launch::resolve_capabilities(host_config.cap_add, dropped, host_config.privileged, host));
   launch::set_capabilities(spec.process, capabilities);
-  spec.process.no_new_privileges = options.no_new_privileges;
+  spec.process.no_new_privileges = options.no_new_privileges.value_or(hardened);
+  plan.explains_denials = options.explain_denials;
+  if (hardened) harden_root(record, spec);
   if (options.unconfined_system_paths || host_config.masked_paths)
     spec.masked_paths = host_config.masked_paths.value_or(spec::StringList{});
   if (options.unconfined_system_paths || host_config.readonly_paths)
@@ -171,7 +214,8 @@ Result<void> plan_security(const ContainerRecord& record, const launch::HostFact
   if (host_config.privileged) {
     spec.seccomp.reset();
   } else if (!options.seccomp || *options.seccomp == "builtin" || options.seccomp->empty()) {
-    spec.seccomp = launch::default_seccomp(capabilities, host);
+    spec.seccomp =
+        hardened ? launch::hardened_seccomp(capabilities, host) : launch::default_seccomp(capabilities, host);
   } else if (*options.seccomp == "unconfined") {
     spec.seccomp.reset();
   } else {
@@ -258,6 +302,10 @@ Result<SecurityOptions> parse_security_options(const std::vector<std::string>& o
       parsed.apparmor = std::move(value);
     } else if (name == "label") {
       parsed.labels.push_back(std::move(value));
+    } else if (name == "security" && (value == "hardened" || value == "default")) {
+      parsed.profile = value == "hardened" ? SecurityProfile::Hardened : SecurityProfile::Default;
+    } else if (name == "explain-denials" && is_boolean) {
+      parsed.explain_denials = truth;
     } else if (name == "systempaths" && value == "unconfined") {
       parsed.unconfined_system_paths = true;
     } else if (name == "writable-cgroups" && is_boolean) {

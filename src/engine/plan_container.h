@@ -24,6 +24,7 @@ struct JoinedNamespaces {
 struct ContainerPlan {
   spec::RuntimeSpec spec;
   launch::InitMode init = launch::InitMode::None;
+  bool explains_denials = false;
   std::vector<std::string> warnings;  ///< for the create answer
 };
 
@@ -36,12 +37,17 @@ struct NamespaceMode {
 Result<NamespaceMode> parse_namespace_mode(std::string_view text, std::string_view what);
 
 /// Security options (`--security-opt`) taken apart. Unknown ones: InvalidArgument as docker words it.
+/// How far a container is confined where no other option says: docker's way, or as far as most programs bear.
+enum class SecurityProfile { Default, Hardened };
+
 struct SecurityOptions {
-  bool no_new_privileges = false;
+  std::optional<bool> no_new_privileges;
   bool unconfined_system_paths = false;
   bool writable_cgroups = false;
   std::optional<std::string> seccomp;  ///< "unconfined", "builtin" or a JSON profile
   std::string apparmor;
+  SecurityProfile profile = SecurityProfile::Default;
+  bool explain_denials = false;
   std::vector<std::string> labels;
 };
 Result<SecurityOptions> parse_security_options(const std::vector<std::string>& options);

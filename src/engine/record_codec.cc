@@ -118,6 +118,7 @@ Result<void> read_state(std::string_view text, ContainerRecord& record) {
   reader.read("exit_code", state.exit_code);
   reader.read("oom", state.oom_killed);
   reader.read("error", state.error);
+  reader.read("denied", state.denied_calls);
   read_time(reader, "started", state.started);
   read_time(reader, "finished", state.finished);
   if (reader.find("health") != nullptr) reader.read("health", health);
@@ -165,6 +166,7 @@ std::string encode_state(const ContainerRecord& record) {
                    {"manual", record.manually_stopped},
                    {"endpoints", spec::to_json_value(record.endpoints)},
                    {"ports", spec::to_json_value(record.ports)}};
+  if (!state.denied_calls.empty()) document["denied"] = state.denied_calls;
   if (state.health.status != HealthStatus::None) document["health"] = to_string(state.health.status);
   return to_json(document);
 }
@@ -181,12 +183,14 @@ Result<ContainerRecord> decode_container(std::string_view id, std::string_view n
 }
 
 std::string encode(const VolumeRecord& volume) {
-  return to_json({{"name", volume.name},
-                  {"driver", volume.driver},
-                  {"mountpoint", volume.mountpoint},
-                  {"created", to_unix_nanoseconds(volume.created)},
-                  {"labels", volume.labels},
-                  {"options", volume.options}});
+  Json document = {{"name", volume.name},
+                   {"driver", volume.driver},
+                   {"mountpoint", volume.mountpoint},
+                   {"created", to_unix_nanoseconds(volume.created)},
+                   {"labels", volume.labels},
+                   {"options", volume.options}};
+  if (!volume.renamed_from.empty()) document["renamed_from"] = volume.renamed_from;
+  return to_json(document);
 }
 
 Result<VolumeRecord> decode_volume(std::string_view text) {
@@ -200,6 +204,7 @@ Result<VolumeRecord> decode_volume(std::string_view text) {
     read_time(reader, "created", volume.created);
     reader.read("labels", volume.labels);
     reader.read("options", volume.options);
+    reader.read("renamed_from", volume.renamed_from);
     CHECK(std::move(reader).finish());
     return volume;
   }();

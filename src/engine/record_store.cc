@@ -161,6 +161,13 @@ Result<void> RecordStore::remove_volume(std::string_view name) {
   return erase("DELETE FROM volumes WHERE name = ?", name);
 }
 
+Result<void> RecordStore::replace_volume(std::string_view name, const VolumeRecord& by) {
+  TRY(auto transaction, database_->begin());
+  CHECK(remove_volume(name));
+  CHECK(save_volume(by));
+  return transaction.commit();
+}
+
 Result<std::vector<VolumeRecord>> RecordStore::load_volumes() {
   return load<VolumeRecord>(*database_, "SELECT record FROM volumes", decode_volume);
 }

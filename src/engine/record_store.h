@@ -43,6 +43,8 @@ class RecordStore {
 
   Result<void> save_volume(const VolumeRecord& volume);
   Result<void> remove_volume(std::string_view name);
+  /// Both in one transaction.
+  Result<void> replace_volume(std::string_view name, const VolumeRecord& by);
   Result<std::vector<VolumeRecord>> load_volumes();
 
   /// Execs that run, so that the next daemon knows what they are.

@@ -46,7 +46,8 @@ struct ContainerState {
   int pid = 0;  ///< of the init in berthd's pid namespace; 0 when not running
   int exit_code = 0;
   bool oom_killed = false;
-  std::string error;  ///< why the last start failed
+  std::string error;                      ///< why the last start failed
+  std::vector<std::string> denied_calls;  ///< by the filter, with --explain-denials; each once
   Timestamp started{};
   Timestamp finished{};
   Health health;  ///< status None: no health check
@@ -131,8 +132,9 @@ struct VolumeRecord {
   std::string driver = "local";
   std::string mountpoint;  ///< host path of its data
   Timestamp created{};
-  spec::StringMap labels;   ///< anonymous ones carry com.docker.volume.anonymous
-  spec::StringMap options;  ///< "type", "o", "device"
+  spec::StringMap labels;    ///< anonymous ones carry com.docker.volume.anonymous
+  spec::StringMap options;   ///< "type", "o", "device", "size"
+  std::string renamed_from;  ///< while a rename is under way: where its data may still lie
   bool anonymous() const { return labels.contains("com.docker.volume.anonymous"); }
 };
 

@@ -9,9 +9,12 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/log_forwarding.h"
 #include "engine/recovery_plan.h"
 #include "engine/sandbox_table.h"
+#include "engine/secrets.h"
 #include "engine/transitions.h"
+#include "engine/user_namespace.h"
 #include "sys/file.h"
 #include "sys/shared_memory.h"
 
@@ -171,6 +174,7 @@ struct Repairer {
         container()->record.state.health.status = health;
       }
       watch_memory(core, container());
+      forward_logs(core, container());
       core.save_state(container()->record);
     }
     watch_run(core, container());
@@ -262,6 +266,10 @@ void remove_leftovers(Core& core, const std::set<std::string>& known) {
     if (auto gone = sys::unmount_shared_memory(exec_root + "/" + id + "/shm"); !gone) {
       log::warn("{}", gone.error().message());
     }
+    remove_placed_mounts(exec_root + "/" + id);
+    if (auto gone = sys::unmount_shared_memory(secrets_mount(exec_root + "/" + id)); !gone) {
+      log::warn("{}", gone.error().message());
+    }
     if (auto removed = sys::remove_tree(exec_root + "/" + id); !removed)
       log::warn("{}", removed.error().message());
   }
@@ -288,6 +296,7 @@ io::Task<Result<void>> recover(Core& core) {
   // A damaged record names no container, so what is left over cannot be told from what it owns.
   if (loaded.damaged.empty()) remove_leftovers(core, known);
   for (Found& found : all) core.containers.insert(found.container);
+  finish_renames(core);
   for (Found& found : all) {
     auto repair = plan_repair(found.container->record, found.sighting);
     if (repair) std::visit(Repairer{core, found, execs}, *repair);

@@ -13,7 +13,9 @@ constexpr std::chrono::seconds kStableAfter{10};
 bool wants_restart(const spec::RestartPolicy& policy, const Ending& ending, int restarts) {
   if (ending.stopped_by_user) return false;
   if (policy.name == "always" || policy.name == "unless-stopped") return true;
-  if (policy.name != "on-failure" || ending.exit_code == 0) return false;
+  bool failed = (policy.name == "on-failure" && ending.exit_code != 0) ||
+                (policy.name == "on-unhealthy" && (ending.exit_code != 0 || ending.was_unhealthy));
+  if (!failed) return false;
   return policy.maximum_retry_count == 0 || restarts < policy.maximum_retry_count;
 }
 
@@ -32,7 +34,7 @@ bool restarts_with_daemon(const spec::RestartPolicy& policy, bool stopped_by_use
                           int exit_code) {
   if (policy.name == "always") return true;
   if (policy.name == "unless-stopped") return !stopped_by_user;
-  if (policy.name == "on-failure") return was_running && exit_code != 0;
+  if (policy.name == "on-failure" || policy.name == "on-unhealthy") return was_running && exit_code != 0;
   return false;
 }
 

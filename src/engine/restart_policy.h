@@ -1,5 +1,6 @@
 // When a container that has ended is started again. Pure; docker's policies and back-off: 100 ms, doubled
-// each time up to a minute, and back to 100 ms when the container ran for ten seconds.
+// each time up to a minute, and back to 100 ms when the container ran for ten seconds. Beyond docker's,
+// "on-unhealthy[:n]": as on-failure, and a container whose health check fails is ended and started again.
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,7 @@ struct Ending {
   int exit_code = 0;
   std::chrono::nanoseconds ran_for{0};
   bool stopped_by_user = false;  ///< stop, or kill with a signal that ends it
+  bool was_unhealthy = false;    ///< berth ended it, as its health check asked for that (on-unhealthy)
 };
 
 /// The delay until the restart, which `history` then counts; nothing: it stays down.

@@ -51,5 +51,17 @@ TEST(RestartPolicy, WhatADaemonStarts) {
   EXPECT_FALSE(restarts_with_daemon({.name = "no"}, false, true, 1));
 }
 
+TEST(RestartPolicy, RestartsTheUnhealthy) {
+  const spec::RestartPolicy policy{.name = "on-unhealthy", .maximum_retry_count = 1};
+  RestartHistory history;
+  EXPECT_FALSE(next_restart(policy, {.exit_code = 0}, history).has_value());
+  EXPECT_TRUE(next_restart(policy, {.exit_code = 0, .was_unhealthy = true}, history).has_value());
+  EXPECT_FALSE(next_restart(policy, {.exit_code = 0, .was_unhealthy = true}, history).has_value());
+  RestartHistory fresh;
+  EXPECT_FALSE(next_restart(policy, {.exit_code = 1, .stopped_by_user = true, .was_unhealthy = true}, fresh)
+                   .has_value());
+  EXPECT_TRUE(next_restart(policy, {.exit_code = 1}, fresh).has_value());
+}
+
 }  // namespace
 }  // namespace berth::engine

@@ -1,8 +1,11 @@
 // Listening to keepers: what they say of a container's process becomes its state.
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/log_forwarding.h"
 #include "engine/sandbox_table.h"
 #include "engine/transitions.h"
 
@@ -31,6 +34,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   watch_memory(core, container);
   run.settled.set();
   note_sandbox_ready(core, container->record.id);
+  forward_logs(core, container);
 }
 
 void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {
@@ -44,6 +48,15 @@ void attach_ended(Core& core, const ContainerHandle& container, const launch::ev
   } else {
     core.publish(container->record, "exec_detach", {{"execID", exec}});
   }
+}
+
+void call_denied(Core& core, const ContainerHandle& container, const launch::event::Denied& event) {
+  auto& known = container->record.state.denied_calls;
+  constexpr size_t kMost = 64;
+  if (known.size() == kMost || std::ranges::find(known, event.call) != known.end()) return;
+  known.push_back(event.call);
+  core.save_state(container->record);
+  core.publish(container->record, "denied", {{"call", event.call}});
 }
 
 struct EventHandler {
@@ -61,6 +74,7 @@ struct EventHandler {
   void operator()(const launch::event::ExecFailed& event) const { exec_failed(core, container, event); }
   void operator()(const launch::event::ExecExited& event) const { exec_exited(core, container, event); }
   void operator()(const launch::event::AttachEnded& event) const { attach_ended(core, container, event); }
+  void operator()(const launch::event::Denied& event) const { call_denied(core, container, event); }
   void operator()(const launch::event::CommandFailed& event) const {
     log::debug("container {}: {} {}: errno {}", container->record.short_id(), event.command, event.token,
                event.errno_value);

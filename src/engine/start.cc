@@ -14,8 +14,11 @@
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
 #include "engine/sandbox_table.h"
+#include "engine/secrets.h"
 #include "engine/transitions.h"
+#include "engine/user_namespace.h"
 #include "engine/validate.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 #include "sys/shared_memory.h"
 
@@ -132,6 +135,7 @@ Result<launch::LaunchRequest> launch_request(Core& core, const ContainerRecord& 
   request.cgroups = group_directories(cgroup);
   request.oom_path = oom_path(core, cgroup);
   request.init = plan.init;
+  request.explains_denials = plan.explains_denials;
   return request;
 }
 
@@ -186,22 +190,38 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
 /// down by the caller.
 Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
   ContainerRecord& record = container.record;
+  record.state.denied_calls.clear();
   Run& run = *container.run;
   CHECK(make_exec_dir(core.exec_dir(record.id)));
+  CHECK(launch::failpoint("start.directory"));
   TRY(auto netns, join_networks(core, record, run));
+  CHECK(launch::failpoint("start.networks"));
 
   ContainerRecord planned = record;
   TRY(planned.shm_path, shared_memory(core, record));
+  CHECK(launch::failpoint("start.shared-memory"));
   planned.mounts = std::move(mounts.mounts);
+  if (has_secrets(core, record.id)) {
+    TRY(std::string folder, prepare_secrets(core, record.id));
+    planned.mounts.push_back({.type = spec::MountType::Bind,
+                              .source = std::move(folder),
+                              .destination = "/run/secrets",
+                              .read_write = false});
+  }
   TRY(auto links, link_environment(core, record));
   planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
   TRY(auto plan, plan_of(core, planned));
   TRY(run.cgroup, make_cgroup(core, record, plan.spec));
+  CHECK(launch::failpoint("start.cgroup"));
   TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
   request.network_from_fd = static_cast<bool>(netns);
   CHECK(wire_sandbox(core, record, netns, request));
+  TRY(auto maps, user_maps(record.host_config));
+  if (maps) CHECK(place_mounts(core, record, maps, netns, request));
   ::unlink(request.exit_path.c_str());
   TRY(auto launch_plan, launch::plan_launch(request, core.host));
+  CHECK(launch::failpoint("start.plan"));
+  launch_plan.setup.fail_at = launch::failing_step();
 
   launch::LaunchFds fds;
   if (netns) {
@@ -214,6 +234,7 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
   run.keeper.emplace(std::move(keeper));
+  CHECK(launch::failpoint("start.keeper"));
   return {};
 }
 
@@ -252,13 +273,18 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   }
   Result<void> launched =
       mounts ? launch_run(core, *container, *mounts) : Result<void>(std::move(mounts).error());
+  bool placed = !record.host_config.userns_mode.empty();
   if (!launched) {
+    if (placed) remove_placed_mounts(core.exec_dir(record.id));
     run_failed(core, container, {.exit_code = 128, .message = launched.error().message()});
     co_return std::move(launched).error();
   }
+  publish_volumes(core, record, "mount");
   watch_run(core, container);
   io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
   co_await settled.wait();
+  // The container has taken its copies.
+  if (placed) remove_placed_mounts(core.exec_dir(record.id));
   if (!run->failure) co_return Result<void>();
   // docker answers 400 when the program is to blame.
   Kind kind = run->failure->exit_code == 126 || run->failure->exit_code == 127 ? Kind::InvalidArgument

@@ -8,6 +8,7 @@
 
 #include "engine/core.h"
 #include "sys/file.h"
+#include "sys/namespace_members.h"
 
 namespace berth::engine {
 namespace {
@@ -37,6 +38,17 @@ InterfaceStats interface_stats(const sys::LinkStatistics& link) {
   stats.tx_errors = link.tx_errors;
   stats.tx_dropped = link.tx_dropped;
   return stats;
+}
+
+/// Without control groups the kernel keeps no account of a container: its processes are added up.
+void add_up_processes(pid_t init, sys::CgroupStats& stats) {
+  auto usage = sys::usage_of_processes(sys::pid_namespace_members(init));
+  stats.cpu.user_ns = usage.user_ns;
+  stats.cpu.kernel_ns = usage.kernel_ns;
+  stats.cpu.total_ns = usage.user_ns + usage.kernel_ns;
+  stats.memory.usage = usage.resident_bytes;
+  stats.memory.limit = UINT64_MAX;
+  stats.pids = usage.processes;
 }
 
 class ContainerStatsStream : public StatsStream {
@@ -69,6 +81,7 @@ class ContainerStatsStream : public StatsStream {
       return std::move(stats).error();
     }
     sample.cgroup = std::move(*stats);
+    if (core_.cgroups->version() == sys::CgroupVersion::None) add_up_processes(run->pid, sample.cgroup);
     sample.read = now();
     sample.system_cpu_ns = system_cpu_time();
     sample.online_cpus = core_.cgroups->features().cpu_count;
@@ -110,6 +123,7 @@ io::Task<Result<ProcessTable>> Containers::top(std::string reference, std::strin
     CO_TRY(auto members, container->run->cgroup->pids());
     pids.assign(members.begin(), members.end());
   }
+  if (pids.empty()) pids = sys::pid_namespace_members(container->run->pid);
   if (pids.empty()) pids.push_back(container->run->pid);
   CO_TRY(ProcessTable table, process_table(pids, ps_arguments));
   core_.publish(container->record, "top");

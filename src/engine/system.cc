@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/core.h"
+#include "engine/rootless.h"
 #include "sys/file.h"
 
 namespace berth::engine {
@@ -88,6 +89,24 @@ int open_descriptors() {
   return entries ? static_cast<int>(entries->size()) : 0;
 }
 
+/// A proxy's address without the password that it may hold.
+std::string without_password(const std::string& url) {
+  size_t at = url.rfind('@');
+  size_t scheme = url.find("://");
+  if (at == std::string::npos) return url;
+  return (scheme == std::string::npos ? "" : url.substr(0, scheme + 3)) + "xxxxx:xxxxx" + url.substr(at);
+}
+
+void describe_registries(const registry::Settings& settings, SystemInfo& info) {
+  info.insecure_registries = settings.insecure;
+  for (const registry::Mirror& mirror : settings.mirrors) {
+    if (mirror.registry == "docker.io") info.registry_mirrors.push_back(mirror.url.str());
+  }
+  info.http_proxy = without_password(settings.http_proxy);
+  info.https_proxy = without_password(settings.https_proxy);
+  info.no_proxy = settings.no_proxy;
+}
+
 }  // namespace
 
 io::Task<SystemInfo> System::info() {
@@ -104,10 +123,12 @@ io::Task<SystemInfo> System::info() {
   if (core_.host.apparmor) info.security_options.push_back("name=apparmor");
   if (core_.host.seccomp_filter) info.security_options.push_back("name=seccomp,profile=builtin");
   info.security_options.push_back("name=cgroupns");
+  if (rootless_facts().rootless) info.security_options.push_back("name=rootless");
   info.warnings = missing_limits(info.cgroups);
-  info.log_drivers = {"json-file", "local", "none"};
+  for (const std::string& warning : rootless_facts().warnings) info.warnings.push_back("WARNING: " + warning);
+  info.log_drivers = {"fluentd", "gelf", "journald", "json-file", "local", "none", "syslog"};
   info.volume_drivers = {"local"};
-  info.network_drivers = {"bridge", "host", "null"};
+  info.network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
   info.runtimes = {"berth", "runc"};
   info.default_runtime = "runc";
   const std::string& log_driver = core_.options.default_log.type;
@@ -116,6 +137,12 @@ io::Task<SystemInfo> System::info() {
   info.now = now();
   info.open_files = open_descriptors();
   info.event_listeners = static_cast<int>(core_.events.subscribers());
+  describe_registries(core_.registry_jobs->client().settings(), info);
+  info.events = core_.events.published();
+  info.health_checks = core_.health_checks;
+  info.failed_health_checks = core_.failed_health_checks;
+  info.labels = core_.options.labels;
+  info.authorization_plugins = core_.options.authorization_plugins;
   co_return info;
 }
 

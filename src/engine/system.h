@@ -49,8 +49,18 @@ struct SystemInfo {
   std::string logging_driver;
   std::string init_binary;
   Timestamp now{};
+  std::vector<std::string> insecure_registries;  ///< as the daemon was given them
+  std::vector<std::string> registry_mirrors;     ///< of docker.io
+  std::string http_proxy;
+  std::string https_proxy;
+  std::string no_proxy;
   int open_files = 0;  ///< NFd
   int event_listeners = 0;
+  uint64_t events = 0;  ///< published so far
+  uint64_t health_checks = 0;
+  uint64_t failed_health_checks = 0;
+  std::vector<std::string> labels;                 ///< of this engine (--label)
+  std::vector<std::string> authorization_plugins;  ///< names
 };
 
 struct DiskUsageReport {

@@ -9,9 +9,11 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "engine/container_ports.h"
+#include "engine/log_drivers.h"
 #include "engine/paths.h"
 #include "engine/plan_container.h"
 #include "engine/signals.h"
+#include "engine/user_namespace.h"
 #include "sys/ip_address.h"
 
 namespace berth::engine {
@@ -72,7 +74,7 @@ Result<void> check_modes(const spec::HostConfig& host) {
   CHECK(parse_namespace_mode(host.pid_mode, "PID mode"));
   CHECK(parse_namespace_mode(host.uts_mode, "UTS mode"));
   CHECK(parse_namespace_mode(host.cgroupns_mode, "cgroup namespace mode"));
-  CHECK(parse_namespace_mode(host.userns_mode, "user namespace mode"));
+  CHECK(parse_user_mode(host.userns_mode));
   constexpr std::array<std::string_view, 5> runtimes = {"", "berth", "runc", "crun", "io.containerd.runc.v2"};
   if (std::find(runtimes.begin(), runtimes.end(), host.runtime) == runtimes.end()) {
     return failure(Kind::InvalidArgument, "unknown or invalid runtime name: {}", host.runtime);
@@ -128,7 +130,7 @@ Result<void> validate_healthcheck(const spec::Healthcheck& check) {
 
 Result<void> validate_restart_policy(const spec::RestartPolicy& policy) {
   if (policy.name.empty()) return {};
-  if (policy.name == "on-failure") {
+  if (policy.name == "on-failure" || policy.name == "on-unhealthy") {
     if (policy.maximum_retry_count >= 0) return {};
     return invalid("invalid restart policy: maximum retry count cannot be negative");
   }
@@ -184,26 +186,15 @@ Result<void> validate_name(std::string_view name) {
 }
 
 Result<void> validate_log_config(const spec::LogConfig& config) {
-  constexpr std::array<std::string_view, 4> drivers = {"", "json-file", "local", "none"};
-  if (std::find(drivers.begin(), drivers.end(), config.type) == drivers.end()) {
-    return failure(Kind::InvalidArgument, "logger: no log driver named '{}' is registered", config.type);
-  }
-  constexpr std::array<std::string_view, 9> options = {
-      "max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"};
-  for (const auto& [name, value] : config.config) {
-    bool known =
-        std::find(options.begin(), options.end(), name) != options.end() || name == "max-buffer-size";
-    if (!known || config.type == "none") {
-      return failure(Kind::InvalidArgument, "unknown log opt '{}' for {} log driver", name, config.type);
-    }
-  }
+  CHECK(parse_log_driver(config));
   CHECK(log_limits(config));
   return {};
 }
 
 Result<LogLimits> log_limits(const spec::LogConfig& config) {
   LogLimits limits;
-  if (auto size = config.config.find("max-size"); size != config.config.end()) {
+  bool is_copy = config.type != "json-file" && config.type != "local" && !config.type.empty();
+  if (auto size = config.config.find(is_copy ? "cache-max-size" : "max-size"); size != config.config.end()) {
     if (size->second == "-1") {
       limits.max_size = -1;
     } else {
@@ -213,7 +204,8 @@ Result<LogLimits> log_limits(const spec::LogConfig& config) {
       limits.max_size = *bytes;
     }
   }
-  if (auto files = config.config.find("max-file"); files != config.config.end()) {
+  if (auto files = config.config.find(is_copy ? "cache-max-file" : "max-file");
+      files != config.config.end()) {
     int64_t count = 0;
     if (!is_number(files->second, count)) {
       return failure(Kind::InvalidArgument, "invalid value for max-file: {}", files->second);

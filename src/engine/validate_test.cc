@@ -84,7 +84,13 @@ TEST(ValidateLog, LimitsAndDrivers) {
   EXPECT_EQ(log_limits({.config = {{"max-size", "-1"}}})->max_size, -1);
   EXPECT_FALSE(log_limits({.config = {{"max-size", "big"}}}));
   EXPECT_FALSE(log_limits({.config = {{"max-file", "0"}}}));
-  EXPECT_FALSE(validate_log_config({.type = "syslog"}));
+  EXPECT_TRUE(validate_log_config({.type = "syslog"}));
+  EXPECT_FALSE(validate_log_config({.type = "splunk"}));
+  EXPECT_FALSE(validate_log_config({.type = "syslog", .config = {{"syslog-address", "http://x"}}}));
+  EXPECT_FALSE(validate_log_config({.type = "syslog", .config = {{"max-size", "1m"}}}));
+  EXPECT_FALSE(validate_log_config({.type = "none", .config = {{"tag", "x"}}}));
+  EXPECT_FALSE(validate_log_config({.type = "json-file", .config = {{"tag", "{{.Nope}}"}}}));
+  EXPECT_FALSE(validate_log_config({.type = "gelf"}));
   EXPECT_FALSE(validate_log_config({.type = "json-file", .config = {{"nope", "1"}}}));
   EXPECT_TRUE(validate_log_config({.type = "local", .config = {{"max-size", "5m"}, {"compress", "true"}}}));
 }

@@ -14,10 +14,6 @@
 namespace berth::engine {
 namespace {
 
-std::string volume_dir(const Core& core, std::string_view name) {
-  return core.options.data_root + "/volumes/" + std::string(name);
-}
-
 Result<void> validate_volume_name(const std::string& name) {
   auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
   bool legal = name.size() >= 2 && name.size() <= 255 && plain(name[0]) &&
@@ -33,6 +29,26 @@ Result<void> validate_volume_name(const std::string& name) {
                  "absolute path",
                  name.substr(0, 100), name.substr(0, 100));
 }
+
+}  // namespace
+
+std::string volume_dir(const Core& core, std::string_view name) {
+  return core.options.data_root + "/volumes/" + std::string(name);
+}
+
+Result<void> check_new_volume_name(const Core& core, const std::string& name) {
+  CHECK(validate_volume_name(name));
+  if (!core.volumes.contains(name)) return {};
+  return failure(Kind::AlreadyExists, "a volume named {} exists already", name);
+}
+
+void publish_volume(Core& core, const VolumeRecord& volume, std::string action,
+                    std::map<std::string, std::string> more) {
+  more["driver"] = volume.driver;
+  core.events.publish("volume", std::move(action), volume.name, std::move(more));
+}
+
+namespace {
 
 /// docker's local driver: a mount described by type, o and device; nothing else.
 Result<void> validate_options(const spec::StringMap& options) {
@@ -69,10 +85,6 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-void publish(Core& core, const VolumeRecord& volume, std::string action) {
-  core.events.publish("volume", std::move(action), volume.name, {{"driver", volume.driver}});
-}
-
 /// Takes the volume out of use; its data goes in the background.
 io::Task<Result<void>> erase(Core& core, std::string name) {
   VolumeRecord volume = core.volumes.find(name)->second;
@@ -81,7 +93,7 @@ io::Task<Result<void>> erase(Core& core, std::string name) {
   core.volumes.erase(name);
   auto work = [directory] { return sys::remove_tree(directory); };
   auto removed = co_await core.loop.on_worker(work);
-  publish(core, volume, "destroy");
+  publish_volume(core, volume, "destroy");
   if (!removed) co_return std::move(removed).error().in("remove volume", name);
   co_return Result<void>();
 }
@@ -120,7 +132,7 @@ io::Task<Result<VolumeRecord>> Volumes::create(CreateVolume request) {
   }
   CO_CHECK(core_.records->save_volume(volume));
   core_.volumes.emplace(volume.name, volume);
-  publish(core_, volume, "create");
+  publish_volume(core_, volume, "create");
   co_return volume;
 }
 

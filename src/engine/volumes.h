@@ -11,6 +11,7 @@
 #include "engine/containers.h"
 #include "engine/records.h"
 #include "io/task.h"
+#include "storage/byte_stream.h"
 
 namespace berth::engine {
 
@@ -48,6 +49,18 @@ class Volumes {
   /// Unused ones: anonymous only, unless filter all=true. Other filters: label, label!.
   io::Task<Result<PruneVolumesReport>> prune(Filters filters);
   io::Task<Result<VolumeUsage>> usage(std::string name);
+
+  // What docker does not have (volume_verbs.cc).
+  /// Containers that use it, running or not, know it by its new name from then on. AlreadyExists.
+  io::Task<Result<VolumeRecord>> rename(std::string name, std::string new_name);
+  /// A new volume with a copy of the data (reflinked where the filesystem can). AlreadyExists.
+  io::Task<Result<VolumeRecord>> clone(std::string name, std::string new_name);
+  /// Its content as a tar, entries beginning with "./". `out` is written on a worker and must live until this
+  /// returns.
+  io::Task<Result<void>> export_content(std::string name, storage::ByteSink& out);
+  /// Unpacks a tar, plain or compressed, into a volume that is there or is made. What is there already is
+  /// merged.
+  io::Task<Result<VolumeRecord>> import_content(std::string name, storage::ByteSource& archive);
 
  private:
   Core& core_;

@@ -10,12 +10,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/format.h"
 #include "io/http_connection.h"
 #include "io/task_group.h"
+#include "io/tls.h"
 
 namespace berth::io {
 namespace {
@@ -23,6 +25,7 @@ namespace {
 constexpr int kBacklog = 1024;
 constexpr std::chrono::milliseconds kDescriptorsExhaustedPause{50};
 constexpr std::chrono::seconds kAfterDisconnect{1};
+constexpr std::chrono::milliseconds kFlushPause{1};
 
 struct Listener {
   sys::UniqueFd socket;
@@ -30,6 +33,12 @@ struct Listener {
   std::string path;  // of a unix socket that this process bound
   dev_t device = 0;
   ino_t inode = 0;
+  std::shared_ptr<TlsContext> tls = {};
+};
+
+struct TcpListener {
+  sys::UniqueFd socket;
+  uint16_t port = 0;
 };
 
 /// Removes the path if it is still the socket that was bound.
@@ -73,6 +82,40 @@ Result<void> bind_unix(int socket, const sockaddr_un& address, const std::string
   return {};
 }
 
+Result<TcpListener> bind_tcp(const std::string& address, uint16_t port) {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
+  if (::inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    size = sizeof *v4;
+  } else if (::inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    size = sizeof *v6;
+  } else {
+    return failure(Kind::InvalidArgument, "\"{}\" is not an IP address", address);
+  }
+  std::string subject = fmt::format("{}:{}", address, port);
+  sys::UniqueFd socket(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return Error::from_errno("create socket for", subject, errno);
+  // Accepted sockets inherit these.
+  int one = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (storage.ss_family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 ||
+      ::listen(socket.get(), kBacklog) != 0) {
+    return Error::from_errno("listen on", subject, errno);
+  }
+  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&storage), &size);
+  uint16_t bound = ntohs(storage.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
+  return TcpListener{std::move(socket), bound};
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -83,8 +126,14 @@ struct HttpServer::Impl {
   TaskGroup accepting;
   TaskGroup sweeper;
   TaskGroup serving;
+  std::list<TlsSession*> tls_sessions;
+  TaskGroup encrypting;
 
   Task<void> accept_all(Listener* listener);
+  void serve(sys::UniqueFd socket, detail::Transport transport);
+  Task<void> serve_encrypted(std::shared_ptr<TlsContext> context, sys::UniqueFd socket);
+  bool is_full() const;
+  bool all_flushed() const;
   Task<void> sweep();
   void start(Listener listener);
   Task<bool> until_none_busy(SteadyTime deadline);
@@ -103,15 +152,44 @@ Task<Result<void>> wait_for(Condition* condition) {
 
 }  // namespace
 
+void HttpServer::Impl::serve(sys::UniqueFd socket, detail::Transport transport) {
+  auto connection = std::make_unique<detail::HttpConnection>(service, std::move(socket), transport);
+  if (connection->open()) serving.spawn(serve_connection(std::move(connection)));
+}
+
+Task<void> HttpServer::Impl::serve_encrypted(std::shared_ptr<TlsContext> context, sys::UniqueFd socket) {
+  TlsSession session(service.loop, std::move(context), std::move(socket));
+  auto plain = co_await session.open(service.limits.handshake_timeout);
+  if (plain && !service.closing) {
+    auto place = tls_sessions.insert(tls_sessions.end(), &session);
+    serve(std::move(*plain), detail::Transport::Tcp);
+    co_await session.relay();
+    tls_sessions.erase(place);
+  }
+  service.connection_changed.notify_all();
+}
+
+/// Sessions whose handshake is under way, or that were hijacked, count as well.
+bool HttpServer::Impl::is_full() const {
+  return service.connections.size() >= service.limits.max_connections ||
+         encrypting.size() >= service.limits.max_connections;
+}
+
+bool HttpServer::Impl::all_flushed() const {
+  return std::all_of(tls_sessions.begin(), tls_sessions.end(),
+                     [](const TlsSession* session) { return session->is_flushed(); });
+}
+
 Task<void> HttpServer::Impl::accept_all(Listener* listener) {
   while (true) {
-    while (service.connections.size() >= service.limits.max_connections)
-      co_await service.connection_changed.wait();
+    while (is_full()) co_await service.connection_changed.wait();
     sys::UniqueFd socket(::accept4(listener->socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
-      auto connection =
-          std::make_unique<detail::HttpConnection>(service, std::move(socket), listener->transport);
-      if (connection->open()) serving.spawn(serve_connection(std::move(connection)));
+      if (listener->tls) {
+        encrypting.spawn(serve_encrypted(listener->tls, std::move(socket)));
+      } else {
+        serve(std::move(socket), listener->transport);
+      }
       continue;
     }
     if (errno == EAGAIN) {
@@ -154,6 +232,7 @@ HttpServer::HttpServer(EventLoop& loop, Handler handler, HttpLimits limits)
 
 HttpServer::~HttpServer() {
   close_listeners();
+  impl_->encrypting.destroy_all();
   impl_->serving.destroy_all();
 }
 
@@ -184,38 +263,17 @@ Result<void> HttpServer::listen_unix(const std::string& path, UnixOptions option
 }
 
 Result<uint16_t> HttpServer::listen_tcp(const std::string& address, uint16_t port) {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
-  if (::inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    size = sizeof *v4;
-  } else if (::inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(port);
-    size = sizeof *v6;
-  } else {
-    return failure(Kind::InvalidArgument, "\"{}\" is not an IP address", address);
-  }
-  std::string subject = fmt::format("{}:{}", address, port);
-  sys::UniqueFd socket(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return Error::from_errno("create socket for", subject, errno);
-  // Accepted sockets inherit these.
-  int one = 1;
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (storage.ss_family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 ||
-      ::listen(socket.get(), kBacklog) != 0) {
-    return Error::from_errno("listen on", subject, errno);
-  }
-  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&storage), &size);
-  uint16_t bound = ntohs(storage.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
-  impl_->start(Listener{.socket = std::move(socket), .transport = detail::Transport::Tcp});
-  return bound;
+  TRY(TcpListener bound, bind_tcp(address, port));
+  impl_->start(Listener{.socket = std::move(bound.socket), .transport = detail::Transport::Tcp});
+  return bound.port;
+}
+
+Result<uint16_t> HttpServer::listen_tls(const std::string& address, uint16_t port, const TlsConfig& config) {
+  TRY(auto context, TlsContext::create(config));
+  TRY(TcpListener bound, bind_tcp(address, port));
+  impl_->start(Listener{
+      .socket = std::move(bound.socket), .transport = detail::Transport::Tcp, .tls = std::move(context)});
+  return bound.port;
 }
 
 Result<void> HttpServer::adopt(sys::UniqueFd listening) {
@@ -262,6 +320,10 @@ Task<bool> HttpServer::Impl::until_none_busy(SteadyTime deadline) {
 Task<void> HttpServer::drain(SteadyTime deadline) {
   close_listeners();
   bool drained = co_await impl_->until_none_busy(deadline);
+  // Nothing announces that a session has sent everything on.
+  while (!impl_->all_flushed() && std::chrono::steady_clock::now() < deadline) {
+    co_await impl_->service.loop.sleep_for(kFlushPause);
+  }
   if (drained) co_return;
   for (auto* connection : impl_->service.connections) connection->disconnect();
   [[maybe_unused]] bool ended =

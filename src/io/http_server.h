@@ -22,12 +22,15 @@
 
 namespace berth::io {
 
+struct TlsConfig;
+
 struct HttpLimits {
   size_t max_head_bytes = 256 << 10;  ///< request line and headers (X-Registry-Config can be long)
   size_t max_connections = 4096;      ///< further clients wait in the listen queue
   std::chrono::milliseconds head_timeout{30'000};   ///< from a request's first byte to the end of its head
   std::chrono::milliseconds body_timeout{120'000};  ///< without a single byte of an awaited body
   std::chrono::milliseconds idle_timeout{300'000};  ///< of a kept connection without a request
+  std::chrono::milliseconds handshake_timeout{10'000};  ///< of TLS
 };
 
 /// The socket of a connection that has left HTTP, non-blocking, and the bytes that the client sent behind its
@@ -102,6 +105,8 @@ class HttpServer {
   Result<void> listen_unix(const std::string& path, UnixOptions options);
   /// "127.0.0.1", "::1", "0.0.0.0"; port 0 picks one. Returns the port.
   Result<uint16_t> listen_tcp(const std::string& address, uint16_t port);
+  /// The same over TLS (io/tls.h). What is malformed in `config` is InvalidArgument.
+  Result<uint16_t> listen_tls(const std::string& address, uint16_t port, const TlsConfig& config);
   /// Serves a socket that listens already (socket activation).
   Result<void> adopt(sys::UniqueFd listening);
 

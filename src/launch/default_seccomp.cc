@@ -173,4 +173,36 @@ spec::Seccomp default_seccomp(std::span<const std::string> capabilities, const H
   return profile;
 }
 
+namespace {
+
+/// Allowed by default, but not to hardened containers.
+constexpr std::string_view kNotHardened =
+    "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise "
+    "name_to_handle_at open_by_handle_at mknod mknodat memfd_secret modify_ldt remap_file_pages "
+    "io_setup io_submit io_destroy io_cancel io_getevents io_pgetevents io_pgetevents_time64 "
+    "fanotify_mark vmsplice uretprobe adjtimex clock_adjtime clock_adjtime64 "
+    "mount umount umount2 fsopen fsconfig fsmount fspick move_mount open_tree mount_setattr "
+    "unshare setns bpf perf_event_open clone3";
+constexpr uint64_t kFamilies[] = {1, 2, 10, 16};  // unix, inet, inet6, netlink
+
+}  // namespace
+
+spec::Seccomp hardened_seccomp(std::span<const std::string> capabilities, const HostFacts& host) {
+  spec::Seccomp profile = default_seccomp(capabilities, host);
+  profile.architectures.resize(1);
+  auto denied = words(kNotHardened);
+  std::erase_if(profile.syscalls, [](const spec::SeccompRule& rule) {
+    return rule.names.front() == "socket" || rule.names.front() == "clone" || rule.names.front() == "clone3";
+  });
+  for (auto& rule : profile.syscalls)
+    std::erase_if(rule.names, [&](const std::string& name) {
+      return name == "clone" || std::ranges::find(denied, name) != denied.end();
+    });
+  std::erase_if(profile.syscalls, [](const spec::SeccompRule& rule) { return rule.names.empty(); });
+  for (uint64_t family : kFamilies) profile.syscalls.push_back(allow_if("socket", 0, "SCMP_CMP_EQ", family));
+  profile.syscalls.push_back(allow_if("clone", 0, "SCMP_CMP_MASKED_EQ", kNamespaceFlags, 0));
+  profile.syscalls.push_back({.names = {"clone3"}, .action = "SCMP_ACT_ERRNO", .errno_ret = ENOSYS});
+  return profile;
+}
+
 }  // namespace berth::launch

@@ -43,6 +43,10 @@ std::vector<spec::DeviceRule> default_device_rules();
 
 /// The default filter for a process with these capabilities (SYS_ADMIN, SYS_PTRACE, ... open further calls).
 spec::Seccomp default_seccomp(std::span<const std::string> capabilities, const HostFacts& host);
+/// The filter of hardened containers: of the default, what makes namespaces, looks into other processes or is
+/// seldom used and often broken is denied as well; sockets are unix, inet, inet6 and netlink; the machine's
+/// own calling convention alone.
+spec::Seccomp hardened_seccomp(std::span<const std::string> capabilities, const HostFacts& host);
 /// A profile in docker's JSON form (archMap, includes/excludes by caps, arches and minKernel) or in plain OCI
 /// form, resolved for these capabilities and this host. InvalidArgument names what is wrong.
 Result<spec::Seccomp> parse_seccomp_profile(std::string_view json, std::span<const std::string> capabilities,

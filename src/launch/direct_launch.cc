@@ -2,6 +2,7 @@
 #include "launch/direct_launch.h"
 
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -18,6 +19,8 @@
 #include "launch/executor/executor.h"
 #include "launch/failure_text.h"
 #include "launch/step_report.h"
+#include "sys/device_node.h"
+#include "sys/id_mapper.h"
 #include "sys/kernel_call.h"
 #include "sys/mapped_tree.h"
 #include "sys/packet_socket.h"
@@ -52,6 +55,13 @@ Result<void> enter_birthplace(const KeeperSetup& setup, int container_init) {
 Result<std::vector<sys::UniqueFd>> map_mounts(const LaunchPlan& plan) {
   std::vector<sys::UniqueFd> mounts;
   for (const MappedMount& mount : plan.mapped_mounts) {
+    if (mount.uid_map.empty()) {
+      unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (mount.recursive ? AT_RECURSIVE : 0);
+      long plain = call::open_tree(AT_FDCWD, mount.source.c_str(), flags);
+      if (plain < 0) return Error::from_errno("open mount source", mount.source, static_cast<int>(-plain));
+      mounts.emplace_back(static_cast<int>(plain));
+      continue;
+    }
     TRY(auto users, sys::make_user_namespace(mount.uid_map, mount.gid_map));
     auto depth = [](bool recursive) {
       return recursive ? sys::TreeDepth::WithMountsBelow : sys::TreeDepth::MountAlone;
@@ -63,13 +73,21 @@ Result<std::vector<sys::UniqueFd>> map_mounts(const LaunchPlan& plan) {
   return mounts;
 }
 
-/// Kills it and waits until it has gone.
-void end_process(DirectProcess& process) {
-  call::send_signal(process.pidfd.get(), SIGKILL);
-  siginfo_t info{};
-  ::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), &info, WEXITED);
-  pollfd ended{process.pidfd.get(), POLLIN, 0};
-  ::poll(&ended, 1, -1);  // where it is not our child (start)
+/// Where the creator may make no nodes either: the host's own, bound.
+Result<void> make_nodes(const LaunchPlan& plan, std::vector<sys::UniqueFd>& mounts,
+                        std::vector<Executor::Descriptors::Filled>& filled) {
+  for (const NodeMount& node : plan.node_mounts) {
+    auto mount = sys::make_node_mount(
+        {.mode = node.mode, .major = node.major, .minor = node.minor, .uid = node.uid, .gid = node.gid});
+    if (!mount) {
+      long tree = call::open_tree(AT_FDCWD, node.path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+      if (tree < 0) return std::move(mount).error();
+      mount = sys::UniqueFd(static_cast<int>(tree));
+    }
+    filled.push_back({node.slot, mount->get()});
+    mounts.push_back(std::move(*mount));
+  }
+  return {};
 }
 
 struct Message {
@@ -119,19 +137,22 @@ Result<void> proceed(const DirectProcess& process) {
   return Error::from_errno("speak to the process", {}, errno);
 }
 
-Result<void> map_users(const DirectProcess& process) {
-  std::string base = fmt::format("/proc/{}", process.pid);
-  CHECK(write_file(base + "/gid_map", process.gid_map));
-  return write_file(base + "/uid_map", process.uid_map);
-}
-
 }  // namespace
+
+void end_process(DirectProcess& process) {
+  call::send_signal(process.pidfd.get(), SIGKILL);
+  siginfo_t info{};
+  ::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), &info, WEXITED);
+  pollfd ended{process.pidfd.get(), POLLIN, 0};
+  ::poll(&ended, 1, -1);  // where it is not our child (start)
+}
 
 Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest request) {
   TRY(std::string encoded, encode_plan(plan));
   TRY(auto mounts, map_mounts(plan));
   std::vector<Executor::Descriptors::Filled> filled;
   for (size_t i = 0; i < mounts.size(); ++i) filled.push_back({plan.mapped_mounts[i].slot, mounts[i].get()});
+  CHECK(make_nodes(plan, mounts, filled));
   TRY(auto pair, sys::make_packet_pair());
   CHECK(enter_birthplace(plan.setup, request.container_init));
 
@@ -184,7 +205,7 @@ Result<DirectPhase> follow(DirectProcess& process, const DirectCallbacks& callba
     Result<void> done;
     switch (message->report.kind) {
       case ProcessSays::MapUsers:
-        done = map_users(process);
+        done = sys::write_id_maps(process.pid, process.uid_map, process.gid_map);
         if (done) done = proceed(process);
         break;
       case ProcessSays::Hooks:

@@ -50,6 +50,9 @@ struct DirectProcess {
 /// Clones. For programs of one thread. On failure nothing stays.
 Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest request);
 
+/// Kills it and waits until it has gone. Once more is harmless.
+void end_process(DirectProcess& process);
+
 /// Listens until the process is Ready or Running. A failure is the process's own words (`failure`, if given,
 /// says more), and the process is gone.
 Result<DirectPhase> follow(DirectProcess& process, const DirectCallbacks& callbacks,

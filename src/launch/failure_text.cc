@@ -65,12 +65,14 @@ std::string words_of(Reason reason, const std::string& step, const notice::Faile
     case Reason::TargetInProc:
       return fmt::format("\"{}\" cannot be mounted because it is inside /proc", subject);
     case Reason::TargetIsLink:
-      return fmt::format("mount destination \"{}\" must be an ordinary directory, not a symbolic link",
-                         subject);
+      return fmt::format(
+          "mount destination \"{}\" must be mounted on ordinary directory, not on a symbolic link", subject);
     case Reason::NotADevice:
       return fmt::format("{} is not the null device", subject);
     case Reason::BadPlan:
       return "the launch plan is damaged";
+    case Reason::Failpoint:
+      return fmt::format("{}: failpoint", step);
     case Reason::FilesystemMessage:
     case Reason::None:
       break;

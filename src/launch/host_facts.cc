@@ -1,6 +1,7 @@
 // Asking the host what it can do.
 #include "launch/host_facts.h"
 
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -16,6 +17,7 @@
 
 #include "base/format.h"
 #include "launch/capability_names.h"
+#include "sys/sub_ids.h"
 
 namespace berth::launch {
 namespace {
@@ -53,7 +55,10 @@ uint64_t own_capabilities() {
     size_t digits = line.find_last_of("\t ") + 1;
     std::from_chars(line.data() + digits, line.data() + line.size(), *set, 16);
   }
-  return permitted & bounding;
+  uint64_t own = permitted & bounding;
+  // Held in another than the initial user namespace it is a word without a meaning.
+  if (!sys::in_initial_user_namespace()) own &= ~(uint64_t{1} << CAP_MKNOD);
+  return own;
 }
 
 /// From /proc/self/mountinfo: fields after " - " are type, source, superblock options.

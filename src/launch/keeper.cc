@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "launch/failure_text.h"
 #include "launch/plan_codec.h"
+#include "launch/seccomp_filter.h"
 #include "sys/memory_file.h"
 #include "sys/packet_socket.h"
 #include "sys/process.h"
@@ -87,6 +88,9 @@ struct ToEvent {
   std::optional<KeeperEvent> operator()(const notice::AttachEnded& n) const {
     return event::AttachEnded{n.id, static_cast<AttachEnd>(n.reason)};
   }
+  std::optional<KeeperEvent> operator()(const notice::Denied& n) const {
+    return event::Denied{n.pid, call_name(n.architecture, n.number)};
+  }
   std::optional<KeeperEvent> operator()(const notice::CommandFailed& n) const {
     const char* name = n.command < std::size(kCommandNames) ? kCommandNames[n.command] : "?";
     return event::CommandFailed{name, std::string(n.token.view()), n.error};
@@ -114,7 +118,7 @@ Result<KeeperProgram> KeeperProgram::load(const std::string& path) {
 }
 
 Result<Keeper> Keeper::spawn(const KeeperProgram& program, const LaunchPlan& plan, LaunchFds fds) {
-  if (!plan.mapped_mounts.empty())
+  if (!plan.mapped_mounts.empty() || !plan.node_mounts.empty())
     return Error(Kind::Unsupported, "idmapped mounts are not supported for this container");
   TRY(auto plan_file, make_plan_file(plan));
   TRY(auto pair, sys::make_packet_pair());

@@ -118,6 +118,11 @@ struct AttachEnded {
   uint64_t id;
   Reason reason;
 };
+/// The filter has denied a system call (LaunchRequest::explains_denials); once for each call.
+struct Denied {
+  pid_t pid;
+  std::string call;
+};
 /// A command could not be carried out (no such exec, no terminal, ...).
 struct CommandFailed {
   std::string command;
@@ -128,7 +133,7 @@ struct CommandFailed {
 
 using KeeperEvent = std::variant<event::Created, event::Ready, event::Started, event::Failed, event::Exited,
                                  event::ExecStarted, event::ExecFailed, event::ExecExited, event::AttachEnded,
-                                 event::CommandFailed>;
+                                 event::CommandFailed, event::Denied>;
 
 /// What a keeper says of itself when a daemon connects.
 struct KeeperState {

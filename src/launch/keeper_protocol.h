@@ -234,6 +234,17 @@ struct AttachEnded {
   }
 };
 
+/// The filter has denied a call; told once for each call.
+struct Denied {
+  int32_t pid = 0;
+  uint32_t architecture = 0;  ///< AUDIT_ARCH_*
+  uint32_t number = 0;
+  template <class A>
+  void fields(A& a) {
+    a(pid, architecture, number);
+  }
+};
+
 struct CommandFailed {
   uint8_t command = 0;  ///< alternative of Command
   Text token;
@@ -248,7 +259,7 @@ struct CommandFailed {
 
 using Notice = std::variant<notice::Hello, notice::HelloExec, notice::HelloEnd, notice::Created,
                             notice::Ready, notice::Started, notice::Failed, notice::Exited,
-                            notice::ExecExited, notice::AttachEnded, notice::CommandFailed>;
+                            notice::ExecExited, notice::AttachEnded, notice::CommandFailed, notice::Denied>;
 
 /// The exit record on disk (exit_record.h).
 struct ExitRecordLayout {

@@ -30,12 +30,14 @@ struct KeeperSetup {
   uint32_t log_max_files = 1;
   Text uid_map;  ///< lines for /proc/<pid>/uid_map; empty: no new user namespace
   Text gid_map;
+  uint16_t denial_error = 0;  ///< errno for calls that the filter notifies of; 0: it does not
+  uint16_t fail_at = 0;       ///< tests: the n-th step (from 1) fails instead of being performed
   Text time_offsets;  ///< lines for /proc/self/timens_offsets: the creator unshares a time namespace first
   template <class A>
   void fields(A& a) {
     a(id, clone_flags, cgroup, pid_namespace, slots, terminal, stdin_mode, wait_for_release, join_container,
       uses_init, rows, columns, exec_directory, exit_path, oom_path, log_path, log_max_size, log_max_files,
-      uid_map, gid_map, time_offsets);
+      uid_map, gid_map, denial_error, fail_at, time_offsets);
   }
 };
 

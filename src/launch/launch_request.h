@@ -26,6 +26,8 @@ struct OverlayRoot {
 /// The root is a directory (an OCI bundle); it is bound recursively, mounts below it are seen.
 struct DirectoryRoot {
   std::string path;
+  /// Hooks that run before the pivot see the container's mounts below `path`.
+  bool seen_at_path = false;
 };
 
 using Root = std::variant<OverlayRoot, DirectoryRoot>;
@@ -73,6 +75,14 @@ struct LaunchRequest {
   bool inherits_stdio = false;
   /// The creator is asked before the root is pivoted to (OCI hooks, network devices).
   bool awaits_hooks = false;
+  /// Why not: OCI callers' --no-pivot and --no-new-keyring.
+  bool moves_root = false;
+  bool keeps_keyring = false;
+  /// For a container in a user namespace of its own the creator opens mount sources and makes device nodes
+  /// (direct launch only).
+  bool creator_prepares = false;
+  /// Calls that the filter denies are told, and answered as before (event::Denied).
+  bool explains_denials = false;
   InitMode init = InitMode::None;
   StartMode start = StartMode::Immediate;
 };
@@ -88,6 +98,10 @@ struct ExecRequest {
   /// The namespaces of the container's spec: those it does not share with the host are joined.
   std::vector<spec::Namespace> namespaces;
   bool network_from_fd = false;  ///< as in the LaunchRequest
+  bool explains_denials = false;
+  std::optional<spec::MemoryPolicy> memory_policy;
+  std::string personality;
+  std::string container_id;  ///< whose session keyring it joins; empty: none
 };
 
 }  // namespace berth::launch

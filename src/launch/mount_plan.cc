@@ -65,6 +65,9 @@ Result<MountSlots> MountPlanner::run() {
   CHECK(open_sources());
   builder_.add(step::SetPropagation{MS_REC | MS_SLAVE});
   CHECK(make_root());
+  // So far the process has the host's user, who reaches sources in folders that are closed to others; what it
+  // mounts from here on is its own.
+  if (is_new(request_.spec.namespaces, spec::NamespaceType::User)) builder_.add(step::AwaitMapping{});
   for (const auto& mount : request_.spec.mounts) CHECK(add(mount));
   return slots_;
 }
@@ -88,10 +91,18 @@ Result<void> MountPlanner::open_sources() {
       sources_.push_back({&mount, slot});
       continue;
     }
-    builder_.add(step::OpenTree{slot, source, recursive});
+    if (creator_opens())
+      builder_.add_mapped({.slot = slot, .source = mount.source, .recursive = recursive != 0});
+    else
+      builder_.add(step::OpenTree{slot, source, recursive});
     sources_.push_back({&mount, slot});
   }
   return {};
+}
+
+/// The root of a new user namespace may not see what its creator sees.
+bool MountPlanner::creator_opens() const {
+  return request_.creator_prepares && is_new(request_.spec.namespaces, spec::NamespaceType::User);
 }
 
 bool MountPlanner::is_mapped(const spec::Mount& mount, const MountOptions& options) const {
@@ -114,14 +125,22 @@ Result<MappedMount> MountPlanner::mapped_mount(const spec::Mount& mount, const M
 
 Result<void> MountPlanner::make_root() {
   TRY(slots_.root, builder_.slot());
+  TRY(Text at, builder_.text("/"));
   if (const auto* directory = std::get_if<DirectoryRoot>(&request_.root)) {
     TRY(Text path, builder_.text(directory->path));
-    builder_.add(step::OpenTree{slots_.root, path, 1});
-    builder_.add(step::SetAttributes{.slot = slots_.root, .propagation = MS_PRIVATE, .recursive = 1});
+    if (creator_opens())
+      builder_.add_mapped({.slot = slots_.root, .source = directory->path, .recursive = true});
+    else
+      builder_.add(step::OpenTree{slots_.root, path, 1});
+    bool slave = request_.spec.rootfs_propagation == "slave" || request_.spec.rootfs_propagation == "rslave";
+    builder_.add(step::SetAttributes{.slot = slots_.root,
+                                     .propagation = slave ? uint32_t{MS_SLAVE} : uint32_t{MS_PRIVATE},
+                                     .recursive = 1});
+    if (directory->seen_at_path) at = path;
   } else {
     CHECK(make_overlay(std::get<OverlayRoot>(request_.root)));
   }
-  builder_.add(step::AttachRoot{slots_.root});
+  builder_.add(step::AttachRoot{slots_.root, at});
   return {};
 }
 
@@ -194,6 +213,13 @@ Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
   TRY(step.type, builder_.text(mount.type));
   TRY(step.source, builder_.text(mount.source));
   TRY(step.parameters, builder_.list(options.parameters));
+  bool is_tmpfs = mount.type == "tmpfs";
+  auto names_mode = [](const std::string& parameter) { return parameter.starts_with("mode="); };
+  bool inherits_mode = is_tmpfs && std::ranges::none_of(options.parameters, names_mode);
+  if (is_tmpfs && (options.set & MOUNT_ATTR_RDONLY) != 0 && !options.copy_up) {
+    step.attributes &= ~uint32_t{MOUNT_ATTR_RDONLY};
+    slots_.readonly_last.push_back(slot);
+  }
   builder_.add(step);
   if (options.copy_up) {
     TRY(Text path, builder_.text(destination));
@@ -206,6 +232,7 @@ Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
   bool is_proc = mount.type == "proc", is_sysfs = mount.type == "sysfs";
   CHECK(
       attach(slot, destination, is_proc || is_sysfs ? TargetRule::OrdinaryDirectory : TargetRule::Ordinary));
+  if (inherits_mode) std::get<step::Attach>(builder_.last()).inherits_mode = 1;
   if (options.propagation != 0)
     builder_.add(
         step::SetAttributes{.slot = slot,

@@ -15,6 +15,7 @@ struct MountSlots {
   bool dev_bound = false;  ///< /dev is somebody else's: nothing is made in it
   Slot devpts = kNoSlot;
   Slot proc = kNoSlot;
+  std::vector<Slot> readonly_last;  ///< filesystems that become read-only when everything is in them
 };
 
 class MountPlanner {
@@ -31,6 +32,7 @@ class MountPlanner {
     Slot slot;
   };
   Result<void> open_sources();
+  bool creator_opens() const;
   bool is_mapped(const spec::Mount& mount, const MountOptions& options) const;
   Result<MappedMount> mapped_mount(const spec::Mount& mount, const MountOptions& options) const;
   Result<void> make_root();

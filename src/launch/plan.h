@@ -28,8 +28,8 @@ class Arena {
   std::deque<std::string> strings_;
 };
 
-/// A mount whose file owners are mapped: made by the creator, where the filesystem's own user namespace is
-/// at hand, and given to the process in a slot.
+/// A mount that the creator makes and gives to the process in a slot: one whose file owners are mapped (where
+/// the filesystem's own user namespace is at hand), or without maps, one that the process may not see.
 struct MappedMount {
   Slot slot = kNoSlot;
   std::string source;
@@ -39,8 +39,20 @@ struct MappedMount {
   std::string gid_map;
 };
 
+/// A device node that the creator makes: a process in a user namespace cannot.
+struct NodeMount {
+  Slot slot = kNoSlot;
+  std::string path;   ///< inside; where the creator cannot make it either, the host's own at this path
+  uint32_t mode = 0;  ///< with its type
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uint32_t uid = 0;  ///< as the host sees them
+  uint32_t gid = 0;
+};
+
 struct LaunchPlan {
   KeeperSetup setup;
+  std::vector<NodeMount> node_mounts;      ///< not part of the encoded plan
   std::vector<MappedMount> mapped_mounts;  ///< not part of the encoded plan
   std::vector<Step> steps;
   Arena arena;

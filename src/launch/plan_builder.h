@@ -23,6 +23,8 @@ class PlanBuilder {
 
   void add_mapped(MappedMount mount) { plan_.mapped_mounts.push_back(std::move(mount)); }
 
+  void add_node(NodeMount node) { plan_.node_mounts.push_back(std::move(node)); }
+
   /// A fresh slot. Exhausted when there are too many mounts.
   Result<Slot> slot();
   LaunchPlan finish() && { return std::move(plan_); }

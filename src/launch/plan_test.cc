@@ -188,6 +188,38 @@ TEST(PlanTest, BadRequests) {
   expect([](auto& r) { r.root = OverlayRoot{}; }, "the container's root has no layers");
 }
 
+TEST(PlanTest, KeyringsRootsAndHooks) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  auto plan = planned(request, host);
+  ASSERT_EQ(steps_of<step::JoinKeyring>(plan).size(), 1u);
+  EXPECT_EQ(steps_of<step::JoinKeyring>(plan)[0].name.view(), "_ses.c1");
+  EXPECT_EQ(steps_of<step::AttachRoot>(plan)[0].at.view(), "/");
+  EXPECT_EQ(steps_of<step::PivotRoot>(plan)[0].moves, 0);
+  request.keeps_keyring = request.moves_root = true;
+  request.root = DirectoryRoot{.path = "/bundle/rootfs", .seen_at_path = true};
+  plan = planned(request, host);
+  EXPECT_TRUE(steps_of<step::JoinKeyring>(plan).empty());
+  EXPECT_EQ(steps_of<step::AttachRoot>(plan)[0].at.view(), "/bundle/rootfs");
+  EXPECT_EQ(steps_of<step::PivotRoot>(plan)[0].moves, 1);
+}
+
+TEST(PlanTest, DevicesInAUserNamespaceAreMadeByTheCreator) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  request.spec.namespaces.push_back({spec::NamespaceType::User, {}});
+  request.spec.uid_mappings = request.spec.gid_mappings = {{0, 100000, 65536}};
+  request.spec.devices = {{.path = "/dev/foo", .type = 'b', .major = 7, .minor = 9, .uid = 10, .gid = 70000}};
+  EXPECT_TRUE(planned(request, host).node_mounts.empty());
+  request.creator_prepares = true;
+  auto nodes = planned(request, host).node_mounts;
+  ASSERT_FALSE(nodes.empty());
+  EXPECT_EQ(nodes.back().path, "/dev/foo");
+  EXPECT_EQ(nodes.back().major, 7u);
+  EXPECT_EQ(nodes.back().uid, 100010u);
+  EXPECT_EQ(nodes.back().gid, 0u);  // not mapped
+}
+
 TEST(PlanTest, TooManyMounts) {
   auto host = modern_host();
   auto request = basic_request(host);

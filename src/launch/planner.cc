@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/format.h"
 #include "launch/mount_plan.h"
@@ -38,6 +39,20 @@ constexpr std::pair<const char*, const char*> kDeviceLinks[] = {
     {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
     {"stderr", "/proc/self/fd/2"}, {"core", "/proc/kcore"},      {"ptmx", "pts/ptmx"}};
 
+/// 0, the host's root, for what is not mapped: nobody inside owns it then.
+uint32_t host_id(const std::vector<spec::IdMapping>& mappings, uint32_t id) {
+  for (const auto& mapping : mappings)
+    if (id >= mapping.container_id && id - mapping.container_id < mapping.size)
+      return mapping.host_id + (id - mapping.container_id);
+  return 0;
+}
+
+Result<void> plan_keyring(PlanBuilder& builder, const std::string& id) {
+  TRY(Text name, builder.text("_ses." + id));
+  builder.add(step::JoinKeyring{name});
+  return {};
+}
+
 class LaunchPlanner {
  public:
   LaunchPlanner(const LaunchRequest& request, const HostFacts& host)
@@ -47,15 +62,18 @@ class LaunchPlanner {
     CHECK(check());
     CHECK(plan_setup());
     CHECK(plan_groups());
+    plan_every_cpu(builder_);
     CHECK(plan_namespaces());
-    CHECK(plan_oom_score(builder_, spec_.process, host_.oom_score_adj));
+    CHECK(plan_oom_score(builder_, spec_.process, host_, host_.oom_score_adj));
     CHECK(plan_filesystem());
     ProcessPlan process{.process = spec_.process,
                         .seccomp = spec_.seccomp,
                         .through_init = request_.init == InitMode::Berth,
                         .await_release = request_.start == StartMode::WhenReleased,
-                        .personality = spec_.personality};
+                        .personality = spec_.personality,
+                        .explains_denials = request_.explains_denials};
     if (spec_.memory_policy) process.memory_policy = &*spec_.memory_policy;
+    if (!request_.keeps_keyring) CHECK(plan_keyring(builder_, request_.id));
     CHECK(plan_process(builder_, process, host_));
     return std::move(builder_).finish();
   }
@@ -80,7 +98,20 @@ class LaunchPlanner {
     if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is not supported");
     if (user && !host_.user_namespaces)
       return Error(Kind::Unsupported, "this kernel has no user namespaces (CONFIG_USER_NS)");
+    CHECK(check_sysctl_names());
     return check_names();
+  }
+
+  /// What two fields say of one name must agree.
+  Result<void> check_sysctl_names() {
+    for (const auto& [key, name] :
+         {std::pair{"kernel.domainname", &spec_.domainname}, std::pair{"kernel.hostname", &spec_.hostname}}) {
+      auto found = spec_.sysctl.find(key);
+      if (found != spec_.sysctl.end() && !name->empty() && found->second != *name)
+        return failure(Kind::InvalidArgument, "sysctl {} is \"{}\", but the configuration says \"{}\"", key,
+                       found->second, *name);
+    }
+    return {};
   }
 
   Result<void> check_names() {
@@ -138,7 +169,6 @@ class LaunchPlanner {
   }
 
   Result<void> plan_namespaces() {
-    if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.add(step::AwaitMapping{});
     CHECK(join(spec::NamespaceType::User));
     for (const auto& each : spec_.namespaces) {
       bool network_given = each.type == spec::NamespaceType::Network && request_.network_from_fd;
@@ -151,7 +181,9 @@ class LaunchPlanner {
         builder_.setup().clone_flags |= clone_flag(each.type);
     }
     if (is_new(spec_.namespaces, spec::NamespaceType::User)) builder_.setup().clone_flags |= CLONE_NEWUSER;
-    if (request_.network_from_fd) builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
+    // With a user namespace of its own the process could not join: it is born into the network namespace.
+    if (request_.network_from_fd && !is_new(spec_.namespaces, spec::NamespaceType::User))
+      builder_.add(step::JoinNamespace{CLONE_NEWNET, kSlotNetwork, {}});
     if (is_new(spec_.namespaces, spec::NamespaceType::Cgroup)) builder_.add(step::Unshare{CLONE_NEWCGROUP});
     if (!spec_.hostname.empty()) {
       TRY(Text name, builder_.text(spec_.hostname));
@@ -203,18 +235,23 @@ class LaunchPlanner {
       TRY(Text text, builder_.text(path));
       builder_.add(step::ReadonlyPath{text});
     }
+    for (Slot slot : slots_.readonly_last)
+      builder_.add(step::SetAttributes{.slot = slot, .set = MOUNT_ATTR_RDONLY});
+    std::set<std::string> masked;
     for (const auto& path : spec_.masked_paths) {
+      if (!masked.insert(clean_path(path)).second) continue;
       TRY(Text text, builder_.text(path));
       builder_.add(step::MaskPath{text, slots_.dev});
     }
     if (spec_.root.readonly) builder_.add(step::SetAttributes{.slot = slots_.root, .set = MOUNT_ATTR_RDONLY});
     if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
-    builder_.add(step::PivotRoot{slots_.root});
+    builder_.add(step::PivotRoot{slots_.root, static_cast<uint8_t>(request_.moves_root ? 1 : 0)});
     return plan_root_propagation();
   }
 
   bool in_user_namespace() const {
-    return find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
+    return !makes_device_nodes(host_) ||
+           find_namespace(spec_.namespaces, spec::NamespaceType::User) != nullptr;
   }
 
   Result<void> plan_devices() {
@@ -241,7 +278,17 @@ class LaunchPlanner {
       // Nodes cannot be made there; the host's own is bound instead.
       TRY(Slot slot, builder_.slot());
       TRY(Text source, builder_.text(path));
-      builder_.add(step::OpenTree{slot, source, 0});
+      if (request_.creator_prepares)
+        builder_.add_node({.slot = slot,
+                           .path = path,
+                           .mode = (device.type == 'b' ? S_IFBLK : S_IFCHR) |
+                                   (device.file_mode.value_or(kDeviceMode) & 07777),
+                           .major = static_cast<uint32_t>(device.major),
+                           .minor = static_cast<uint32_t>(device.minor),
+                           .uid = host_id(spec_.uid_mappings, device.uid.value_or(0)),
+                           .gid = host_id(spec_.gid_mappings, device.gid.value_or(0))});
+      else
+        builder_.add(step::OpenTree{slot, source, 0});
       builder_.add(step::SetAttributes{.slot = slot, .propagation = MS_PRIVATE});
       builder_.add(step::Attach{slot, source, static_cast<uint8_t>(TargetRule::Ordinary)});
       return {};
@@ -361,10 +408,13 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     TRY(Text path, builder.text(group.path));
     builder.add(step::EnterCgroup{path});
   }
-  CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.final_cpus));
+  if (request.process.exec_cpu_affinity.final_cpus.empty())
+    plan_every_cpu(builder);
+  else
+    CHECK(plan_affinity(builder, request.process.exec_cpu_affinity.final_cpus));
   spec::Process scored;
   scored.oom_score_adj = request.process.oom_score_adj.value_or(host.oom_score_adj);
-  CHECK(plan_oom_score(builder, scored, kKeeperOomScore));
+  CHECK(plan_oom_score(builder, scored, host, kKeeperOomScore));
   uint32_t types = request.network_from_fd ? uint32_t{CLONE_NEWNET} : 0;
   for (const auto& each : request.namespaces)
     // The pid namespace it is born into.
@@ -380,8 +430,13 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     builder.add(step::OpenConsole{kNoSlot, {}});
   else if (request.stdin_mode == StdinMode::Closed)
     builder.add(step::UseNull{kNoSlot});
+  if (!request.container_id.empty()) CHECK(plan_keyring(builder, request.container_id));
   std::optional<spec::Seccomp> seccomp = request.seccomp;
-  CHECK(plan_process(builder, {.process = request.process, .seccomp = seccomp}, host));
+  ProcessPlan process{
+      .process = request.process, .seccomp = seccomp, .explains_denials = request.explains_denials};
+  process.personality = request.personality;
+  if (request.memory_policy) process.memory_policy = &*request.memory_policy;
+  CHECK(plan_process(builder, process, host));
   return std::move(builder).finish();
 }
 

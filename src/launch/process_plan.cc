@@ -1,8 +1,10 @@
 // Planning a process.
 #include "launch/process_plan.h"
 
+#include <linux/capability.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/format.h"
@@ -118,9 +120,20 @@ Result<void> check_process(const spec::Process& process) {
   return {};
 }
 
-Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, int oom_score_now) {
-  if (process.oom_score_adj.value_or(oom_score_now) != oom_score_now)
-    builder.add(step::SetOomScore{*process.oom_score_adj});
+bool makes_device_nodes(const HostFacts& host) {
+  return (host.capabilities >> CAP_MKNOD & 1) != 0;
+}
+
+Result<void> plan_oom_score(PlanBuilder& builder, const spec::Process& process, const HostFacts& host,
+                            int oom_score_now) {
+  int wanted = process.oom_score_adj.value_or(oom_score_now);
+  if (!makes_device_nodes(host)) {
+    // Nobody there may lower a score, a keeper's included: as docker does without root, what cannot be had
+    // is raised to what is there.
+    oom_score_now = host.oom_score_adj;
+    wanted = std::max(wanted, host.oom_score_adj);
+  }
+  if (wanted != oom_score_now) builder.add(step::SetOomScore{wanted});
   return {};
 }
 
@@ -168,7 +181,9 @@ Result<void> plan_process(PlanBuilder& builder, const ProcessPlan& plan, const H
   if (plan.seccomp) {
     if (!host.seccomp_filter)
       return Error(Kind::Unsupported, "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
-    TRY(auto filter, compile_seccomp(*plan.seccomp, host.architecture));
+    TRY(auto filter, compile_seccomp(*plan.seccomp, host.architecture,
+                                     plan.explains_denials ? Denials::Notify : Denials::Answer));
+    builder.setup().denial_error = filter->denial_error;
     builder.add(step::ApplySeccomp{builder.blob(filter->program), filter->flags,
                                    static_cast<uint8_t>(filter->listens ? 1 : 0)});
   }

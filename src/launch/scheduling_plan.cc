@@ -117,6 +117,11 @@ Result<void> plan_affinity(PlanBuilder& builder, std::string_view cpus) {
   return {};
 }
 
+void plan_every_cpu(PlanBuilder& builder) {
+  constexpr size_t kMostCpus = 8192;
+  builder.add(step::SetAffinity{builder.blob(std::string(kMostCpus / 8, '\xff'))});
+}
+
 Result<void> plan_memory_policy(PlanBuilder& builder, const spec::MemoryPolicy& policy) {
   TRY(uint64_t mode, value_of(kMemoryModes, policy.mode, "memory policy mode"));
   for (const auto& flag : policy.flags) {

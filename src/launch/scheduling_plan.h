@@ -17,6 +17,8 @@ Result<std::string> parse_number_set(std::string_view list);
 Result<void> plan_scheduling(PlanBuilder& builder, const spec::Process& process);
 /// Empty: nothing.
 Result<void> plan_affinity(PlanBuilder& builder, std::string_view cpus);
+/// All cpus that the process's groups allow: it does not inherit what its creator was bound to.
+void plan_every_cpu(PlanBuilder& builder);
 Result<void> plan_memory_policy(PlanBuilder& builder, const spec::MemoryPolicy& policy);
 /// "LINUX", "LINUX32"; empty: nothing.
 Result<void> plan_personality(PlanBuilder& builder, std::string_view domain);

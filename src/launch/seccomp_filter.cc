@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -79,8 +80,7 @@ Result<uint32_t> action_value(std::string_view name, std::optional<uint32_t> err
   if (name == "SCMP_ACT_TRAP") return SECCOMP_RET_TRAP;
   if (name == "SCMP_ACT_TRACE") return SECCOMP_RET_TRACE | data;
   if (name == "SCMP_ACT_LOG") return SECCOMP_RET_LOG;
-  if (name == "SCMP_ACT_NOTIFY")
-    return Error(Kind::Unsupported, "seccomp: action SCMP_ACT_NOTIFY is not supported");
+  if (name == "SCMP_ACT_NOTIFY") return SECCOMP_RET_USER_NOTIF;
   return failure(Kind::InvalidArgument, "seccomp: unknown action \"{}\"", name);
 }
 
@@ -276,11 +276,17 @@ Emitter::Label emit_search(Emitter& emitter, const std::vector<Range>& ranges, s
 
 class Compiler {
  public:
-  Compiler(const spec::Seccomp& profile, Architecture host) : profile_(profile), host_(host) {}
+  Compiler(const spec::Seccomp& profile, Architecture host, Denials denials)
+      : profile_(profile), host_(host), denials_(denials) {}
 
   Result<SeccompFilter> run() {
     CHECK(check_notify());
     TRY(default_.otherwise, action_value(profile_.default_action, profile_.default_errno_ret));
+    uint16_t denial_error = 0;
+    if (denials_ == Denials::Notify && (default_.otherwise & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
+      denial_error = static_cast<uint16_t>(default_.otherwise & SECCOMP_RET_DATA);
+      default_.otherwise = SECCOMP_RET_USER_NOTIF;
+    }
     CHECK(choose_targets());
     Emitter emitter;
     Emitter::Label foreign = emitter.ret(SECCOMP_RET_KILL_PROCESS);
@@ -300,7 +306,8 @@ class Compiler {
     SeccompFilter filter;
     filter.program.assign(reinterpret_cast<const char*>(code.data()), code.size() * sizeof(sock_filter));
     TRY(filter.flags, flags());
-    filter.listens = listens();
+    filter.listens = listens() || denial_error != 0;
+    filter.denial_error = denial_error;
     if (filter.listens) filter.flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
     return filter;
   }
@@ -414,15 +421,16 @@ class Compiler {
 
   const spec::Seccomp& profile_;
   Architecture host_;
+  Denials denials_;
   std::vector<const Target*> targets_;
   Decision default_;
   Decision unknown_{{}, SECCOMP_RET_ERRNO | ENOSYS};
 };
 
 /// Everything of a profile that the filter depends on, as a key.
-std::string key_of(const spec::Seccomp& profile, Architecture host) {
-  std::string key = fmt::format("{} {} {};", static_cast<int>(host), profile.default_action,
-                                profile.default_errno_ret.value_or(EPERM));
+std::string key_of(const spec::Seccomp& profile, Architecture host, Denials denials) {
+  std::string key = fmt::format("{} {} {} {};", static_cast<int>(host), static_cast<int>(denials),
+                                profile.default_action, profile.default_errno_ret.value_or(EPERM));
   for (const auto& name : profile.architectures) key.append(name).append(" ");
   key += ';';
   for (const auto& name : profile.flags) key.append(name).append(" ");
@@ -445,14 +453,29 @@ struct Cache {
 
 }  // namespace
 
-Result<std::shared_ptr<const SeccompFilter>> compile_seccomp(const spec::Seccomp& profile,
-                                                             Architecture host) {
+std::string call_name(uint32_t audit, uint32_t number) {
+  for (const Target& target : kTargets) {
+    bool is_x32 = (number & kX32Bit) != 0 && audit == AUDIT_ARCH_X86_64;
+    if (target.audit != audit || is_x32 != (target.seccomp == SCMP_ARCH_X32)) continue;
+    if (char* name = seccomp_syscall_resolve_num_arch(target.seccomp, static_cast<int>(number))) {
+      std::string text = name;
+      std::free(name);
+      return text;
+    }
+    for (const auto& [name, value] : kNewerCalls)
+      if (static_cast<uint32_t>(value) == (number & ~kX32Bit)) return std::string(name);
+  }
+  return fmt::format("system call {}", number);
+}
+
+Result<std::shared_ptr<const SeccompFilter>> compile_seccomp(const spec::Seccomp& profile, Architecture host,
+                                                             Denials denials) {
   static Cache cache;
-  std::string key = key_of(profile, host);
+  std::string key = key_of(profile, host, denials);
   std::lock_guard lock(cache.mutex);
   for (const auto& [known, filter] : cache.entries)
     if (known == key) return filter;
-  TRY(auto filter, Compiler(profile, host).run());
+  TRY(auto filter, Compiler(profile, host, denials).run());
   auto shared = std::make_shared<const SeccompFilter>(std::move(filter));
   if (cache.entries.size() == Cache::kSize) cache.entries.erase(cache.entries.begin());
   cache.entries.emplace_back(std::move(key), shared);

@@ -228,6 +228,53 @@ TEST(SeccompTest, BadProfiles) {
             "seccomp: ioctl: unknown operator \"<\"");
 }
 
+TEST(SeccompTest, NotifiedCallsAskTheListener) {
+  spec::Seccomp profile{.default_action = "SCMP_ACT_ALLOW"};
+  profile.syscalls.push_back({.names = {"mkdir"}, .action = "SCMP_ACT_NOTIFY"});
+  auto filter = compile_seccomp(profile, Architecture::X86_64);
+  ASSERT_TRUE(filter) << filter.error().message();
+  EXPECT_TRUE((*filter)->listens);
+  EXPECT_EQ(judge(**filter, AUDIT_ARCH_X86_64, number_of(SCMP_ARCH_X86_64, "mkdir"), {}),
+            uint32_t{SECCOMP_RET_USER_NOTIF});
+  profile.syscalls.push_back({.names = {"sendmsg"}, .action = "SCMP_ACT_NOTIFY"});
+  EXPECT_FALSE(compile_seccomp(profile, Architecture::X86_64));
+}
+
+TEST(SeccompTest, ExplainedDenialsAskAndKnowTheirError) {
+  auto profile = default_seccomp(default_capabilities(), host());
+  auto filter = compile_seccomp(profile, Architecture::X86_64, Denials::Notify);
+  ASSERT_TRUE(filter) << filter.error().message();
+  EXPECT_TRUE((*filter)->listens);
+  EXPECT_EQ((*filter)->denial_error, EPERM);
+  auto native = [&](const char* name, std::vector<uint64_t> arguments = {}) {
+    return judge(**filter, AUDIT_ARCH_X86_64, number_of(SCMP_ARCH_X86_64, name), std::move(arguments));
+  };
+  EXPECT_EQ(native("unshare"), uint32_t{SECCOMP_RET_USER_NOTIF});
+  EXPECT_EQ(native("socket", {38}), uint32_t{SECCOMP_RET_USER_NOTIF});
+  EXPECT_EQ(native("clone3"), kMissing);
+  EXPECT_EQ(native("sendmsg"), kAllowed);
+  EXPECT_EQ(call_name(AUDIT_ARCH_X86_64, number_of(SCMP_ARCH_X86_64, "unshare")), "unshare");
+  EXPECT_EQ(call_name(AUDIT_ARCH_X86_64, 9999), "system call 9999");
+}
+
+TEST(SeccompTest, HardenedTakesAwayAndAddsNothing) {
+  auto capabilities = all_capabilities(host());
+  auto hardened = compile_seccomp(hardened_seccomp(capabilities, host()), Architecture::X86_64);
+  auto ordinary = compile_seccomp(default_seccomp(capabilities, host()), Architecture::X86_64);
+  ASSERT_TRUE(hardened && ordinary);
+  for (uint32_t number = 0; number < 480; ++number) {
+    uint32_t strict = judge(**hardened, AUDIT_ARCH_X86_64, number, {});
+    if (strict == kAllowed) EXPECT_EQ(judge(**ordinary, AUDIT_ARCH_X86_64, number, {}), kAllowed) << number;
+  }
+  for (const char* name : {"ptrace", "unshare", "setns", "mount", "bpf", "name_to_handle_at", "mknodat"})
+    EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, number_of(SCMP_ARCH_X86_64, name), {}), kDenied) << name;
+  uint32_t socket = number_of(SCMP_ARCH_X86_64, "socket"), clone = number_of(SCMP_ARCH_X86_64, "clone");
+  EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, socket, {2}), kAllowed);
+  EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, socket, {17}), kDenied);
+  EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, clone, {0x10000000}), kDenied);
+  EXPECT_EQ(judge(**hardened, AUDIT_ARCH_I386, 20, {}), uint32_t{SECCOMP_RET_KILL_PROCESS});
+}
+
 TEST(SeccompProfileTest, DockersForm) {
   constexpr std::string_view kProfile = R"({
     "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1,

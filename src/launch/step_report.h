@@ -35,6 +35,7 @@ enum class Reason : uint32_t {
   TargetIsLink,         ///< the mount point must not be a symbolic link
   NotADevice,           ///< what should be the null device is something else
   BadPlan,
+  Failpoint,          ///< a test wants this step to fail (failpoint.h)
   FilesystemMessage,  ///< subject ends in the filesystem's own words
 };
 

@@ -158,12 +158,14 @@ struct SetAttributes {
   }
 };
 
-/// Puts the root's mount over "/" of the mount namespace; from here on `slot` is the container's root.
+/// Puts the root's mount over `at` ("/": the root of the mount namespace); from here on `slot` is the
+/// container's root.
 struct AttachRoot {
   Slot slot = kNoSlot;
+  Text at;
   template <class A>
   void fields(A& a) {
-    a(slot);
+    a(slot, at);
   }
 };
 
@@ -171,10 +173,11 @@ struct AttachRoot {
 struct Attach {
   Slot slot = kNoSlot;
   Text target;
-  uint8_t rule = 0;  ///< TargetRule
+  uint8_t rule = 0;           ///< TargetRule
+  uint8_t inherits_mode = 0;  ///< the mount's root takes the mode of a directory that is there already
   template <class A>
   void fields(A& a) {
-    a(slot, target, rule);
+    a(slot, target, rule, inherits_mode);
   }
 };
 
@@ -275,11 +278,23 @@ struct WriteProc {
 };
 
 /// Makes `root` the root of the mount namespace and lets go of the host's tree.
+/// The root becomes "/". `moves`: by moving the mount and chroot, where "/" cannot be pivoted (a ramdisk).
 struct PivotRoot {
   Slot root = kNoSlot;
+  uint8_t moves = 0;
   template <class A>
   void fields(A& a) {
-    a(root);
+    a(root, moves);
+  }
+};
+
+/// A session keyring of the container's own in place of the caller's, which it could read; execs join it by
+/// its name.
+struct JoinKeyring {
+  Text name;
+  template <class A>
+  void fields(A& a) {
+    a(name);
   }
 };
 
@@ -461,8 +476,8 @@ using Step = std::variant<
     step::MakeDirectory, step::MakeNode, step::MakeSymlink, step::CopyUp, step::OpenConsole, step::UseNull,
     step::MaskPath, step::ReadonlyPath, step::WriteProc, step::PivotRoot, step::SetRlimit, step::SetOomScore,
     step::StartSession, step::ResolveUser, step::EnterDirectory, step::SetCredentials, step::FindProgram,
-    step::AwaitHooks, step::SetScheduler, step::SetIoPriority, step::SetAffinity, step::SetPersonality,
-    step::SetMemoryPolicy, step::AwaitRelease, step::ApplySeccomp, step::Execute>;
+    step::AwaitHooks, step::JoinKeyring, step::SetScheduler, step::SetIoPriority, step::SetAffinity,
+    step::SetPersonality, step::SetMemoryPolicy, step::AwaitRelease, step::ApplySeccomp, step::Execute>;
 
 /// What the step does, as messages show it; in the order of the variant.
 constexpr const char* kStepNames[] = {"enter cgroup",
@@ -498,6 +513,7 @@ constexpr const char* kStepNames[] = {"enter cgroup",
                                       "set credentials",
                                       "find program",
                                       "await hooks",
+                                      "join session keyring",
                                       "set scheduler",
                                       "set I/O priority",
                                       "set cpu affinity",

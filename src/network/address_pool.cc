@@ -14,6 +14,18 @@ namespace {
 /// A /64 has more addresses than anybody counts: berth gives out of its first 2^32.
 constexpr uint64_t kMostAddresses = uint64_t{1} << 32;
 
+/// The pool's subnet of that number: its digits stand between the base's and the subnet's length.
+IpPrefix nth_subnet(const SubnetPool& pool, uint64_t index) {
+  std::array<uint8_t, 16> bytes{};
+  auto base = pool.base.address.bytes();
+  std::copy(base.begin(), base.end(), bytes.begin());
+  for (unsigned bit = pool.size; bit > pool.base.length && index > 0; --bit, index >>= 1) {
+    if ((index & 1) != 0) bytes[(bit - 1) / 8] |= static_cast<uint8_t>(0x80 >> ((bit - 1) % 8));
+  }
+  if (pool.base.address.is_v6()) return {IpAddress::v6(bytes), pool.size};
+  return {IpAddress::v4(bytes[0], bytes[1], bytes[2], bytes[3]), pool.size};
+}
+
 }  // namespace
 
 AddressPool::AddressPool(const IpamPool& pool) : subnet_(pool.subnet.network()) {
@@ -60,20 +72,34 @@ void AddressPool::release(const IpAddress& address) {
   taken_.erase(address);
 }
 
-Result<IpPrefix> choose_ipv4_subnet(const std::vector<IpPrefix>& used) {
+const std::vector<SubnetPool>& default_subnet_pools() {
+  static const std::vector<SubnetPool> pools = [] {
+    std::vector<SubnetPool> list;
+    for (uint8_t second = 17; second <= 31; ++second) {
+      list.push_back({{IpAddress::v4(172, second, 0, 0), 16}, 16});
+    }
+    list.push_back({{IpAddress::v4(192, 168, 0, 0), 16}, 20});
+    list.push_back({{IpAddress::v4(10, 128, 0, 0), 9}, 24});
+    return list;
+  }();
+  return pools;
+}
+
+Result<IpPrefix> choose_subnet(const std::vector<SubnetPool>& pools, IpFamily family,
+                               const std::vector<IpPrefix>& used) {
   auto is_free = [&](const IpPrefix& candidate) {
     return std::none_of(used.begin(), used.end(), [&](const IpPrefix& other) {
       // The default route overlaps everything and takes nothing.
       return other.length > 0 && other.overlaps(candidate);
     });
   };
-  for (uint8_t second = 17; second <= 31; ++second) {
-    IpPrefix candidate{IpAddress::v4(172, second, 0, 0), 16};
-    if (is_free(candidate)) return candidate;
-  }
-  for (unsigned third = 0; third < 256; third += 16) {
-    IpPrefix candidate{IpAddress::v4(192, 168, static_cast<uint8_t>(third), 0), 20};
-    if (is_free(candidate)) return candidate;
+  for (const SubnetPool& pool : pools) {
+    if (pool.base.family() != family) continue;
+    uint64_t count = uint64_t{1} << std::min(pool.size - pool.base.length, 20);
+    for (uint64_t index = 0; index < count; ++index) {
+      IpPrefix candidate = nth_subnet(pool, index);
+      if (is_free(candidate)) return candidate;
+    }
   }
   return failure(Kind::Exhausted, "all predefined address pools have been fully subnetted");
 }

@@ -36,10 +36,13 @@ class AddressPool {
   std::set<IpAddress> taken_;
 };
 
-/// The first of docker's default pools (172.17.0.0/16 to 172.31.0.0/16, 192.168.0.0/20 to 192.168.240.0/20)
-/// that overlaps none of `used`. Exhausted: docker's "all predefined address pools have been fully
-/// subnetted".
-Result<IpPrefix> choose_ipv4_subnet(const std::vector<IpPrefix>& used);
+/// Docker's default pools (172.17.0.0/16 to 172.31.0.0/16, 192.168.0.0/20 to 192.168.240.0/20), and behind
+/// them 32,768 networks of 10.128.0.0/9, so that they do not run out after thirty.
+const std::vector<SubnetPool>& default_subnet_pools();
+/// The first subnet of the pools that overlaps none of `used`. Exhausted: docker's "all predefined address
+/// pools have been fully subnetted".
+Result<IpPrefix> choose_subnet(const std::vector<SubnetPool>& pools, IpFamily family,
+                               const std::vector<IpPrefix>& used);
 /// A random /64 below fd00::/8 (RFC 4193).
 IpPrefix random_ula_subnet();
 

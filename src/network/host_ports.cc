@@ -21,16 +21,29 @@ std::string bracketed(const IpAddress& address) {
   return address.is_v6() ? fmt::format("[{}]", address.to_string()) : address.to_string();
 }
 
-/// An errno value when the port cannot be had.
-struct BindOutcome {
-  sys::UniqueFd socket;
-  int errno_value = 0;
-};
+/// SCTP may be missing from the kernel, and so may IPv6: nothing can take such a port either.
+bool is_missing_protocol(int errno_value) {
+  return errno_value == EPROTONOSUPPORT || errno_value == ESOCKTNOSUPPORT || errno_value == EAFNOSUPPORT;
+}
 
-BindOutcome bind_port(Protocol protocol, const IpAddress& host_ip, uint16_t port) {
+std::string go_errno_text(int errno_value) {
+  // Scripts match on the words of docker's log: lower case, as Go prints them.
+  std::string text = std::strerror(errno_value);
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
+}
+
+Error already_allocated(const IpAddress& host_ip, uint16_t port) {
+  return failure(Kind::AlreadyExists, "Bind for {}:{} failed: port is already allocated", bracketed(host_ip),
+                 port);
+}
+
+}  // namespace
+
+BoundPort bind_host_port(Protocol protocol, const IpAddress& host_ip, uint16_t port) {
   bool stream = protocol != Protocol::Udp;
   int type = (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  BindOutcome outcome;
+  BoundPort outcome;
   outcome.socket.reset(::socket(host_ip.address_family(), type, static_cast<int>(protocol)));
   if (!outcome.socket) {
     outcome.errno_value = errno;
@@ -51,24 +64,16 @@ BindOutcome bind_port(Protocol protocol, const IpAddress& host_ip, uint16_t port
   return outcome;
 }
 
-/// SCTP may be missing from the kernel, and so may IPv6: nothing can take such a port either.
-bool is_missing_protocol(int errno_value) {
-  return errno_value == EPROTONOSUPPORT || errno_value == ESOCKTNOSUPPORT || errno_value == EAFNOSUPPORT;
-}
-
-std::string go_errno_text(int errno_value) {
-  // Scripts match on the words of docker's log: lower case, as Go prints them.
-  std::string text = std::strerror(errno_value);
-  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
-  return text;
-}
-
-Error already_allocated(const IpAddress& host_ip, uint16_t port) {
-  return failure(Kind::AlreadyExists, "Bind for {}:{} failed: port is already allocated", bracketed(host_ip),
-                 port);
-}
-
+namespace {
+PortBinder* binder_of_process = nullptr;
 }  // namespace
+
+void set_port_binder(PortBinder* binder) {
+  binder_of_process = binder;
+}
+PortBinder* port_binder() {
+  return binder_of_process;
+}
 
 PortRange read_local_port_range() {
   PortRange range;
@@ -93,6 +98,31 @@ bool HostPorts::is_taken(Protocol protocol, const IpAddress& host_ip, uint16_t p
   return false;
 }
 
+BoundPort HostPorts::bind(Protocol protocol, const IpAddress& host_ip, uint16_t port) const {
+  return binder_ != nullptr ? binder_->bind(protocol, host_ip, port)
+                            : bind_host_port(protocol, host_ip, port);
+}
+
+Error HostPorts::bind_failed(const PortRequest& request, const IpAddress& host_ip, uint16_t number,
+                             const IpAddress& container, int errno_value) const {
+  // The words of docker's rootless mode.
+  if (binder_ != nullptr && errno_value == EACCES) {
+    return failure(
+        Kind::Forbidden,
+        "cannot expose privileged port {}, you can add 'net.ipv4.ip_unprivileged_port_start={}' to "
+        "/etc/sysctl.conf, or choose a larger port number (>= 1024)",
+        number, number);
+  }
+  return failure(kind_of_errno(errno_value), "failed to bind host port for {}:{}:{}:{}/{}: {}",
+                 bracketed(host_ip), number, bracketed(container), request.container_port,
+                 to_string(request.protocol), go_errno_text(errno_value));
+}
+
+void HostPorts::release_outside(const std::vector<HeldPort>& held) const {
+  if (binder_ == nullptr) return;
+  for (const auto& port : held) binder_->release(port.port);
+}
+
 Result<std::vector<HeldPort>> HostPorts::hold_number(const PortRequest& request,
                                                      const std::vector<IpAddress>& addresses, uint16_t number,
                                                      const IpAddress& container) {
@@ -101,11 +131,10 @@ Result<std::vector<HeldPort>> HostPorts::hold_number(const PortRequest& request,
   }
   std::vector<HeldPort> held;
   for (const auto& host_ip : addresses) {
-    auto outcome = bind_port(request.protocol, host_ip, number);
+    auto outcome = bind(request.protocol, host_ip, number);
     if (outcome.errno_value != 0 && !is_missing_protocol(outcome.errno_value)) {
-      return failure(kind_of_errno(outcome.errno_value), "failed to bind host port for {}:{}:{}:{}/{}: {}",
-                     bracketed(host_ip), number, bracketed(container), request.container_port,
-                     to_string(request.protocol), go_errno_text(outcome.errno_value));
+      release_outside(held);
+      return bind_failed(request, host_ip, number, container, outcome.errno_value);
     }
     // A host without IPv6 has no [::] to publish on.
     if (outcome.errno_value == EAFNOSUPPORT) continue;
@@ -159,6 +188,7 @@ void HostPorts::release(const PublishedPort& port) {
   for (auto entry = begin; entry != end; ++entry) {
     if (entry->second != port.host_ip) continue;
     taken_.erase(entry);
+    if (binder_ != nullptr) binder_->release(port);
     return;
   }
 }

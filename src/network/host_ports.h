@@ -19,6 +19,30 @@ struct HeldPort {
   sys::UniqueFd socket;
 };
 
+/// A socket that holds a port, or the errno value that stood in its way.
+struct BoundPort {
+  sys::UniqueFd socket;
+  int errno_value = 0;
+};
+/// Binds (tcp: and listens) in the calling process's network namespace.
+BoundPort bind_host_port(Protocol protocol, const IpAddress& host_ip, uint16_t port);
+
+/// Takes ports where this process cannot: an ordinary user's daemon lives in a network namespace of its own,
+/// and somebody outside binds for it.
+class PortBinder {
+ public:
+  virtual ~PortBinder() = default;
+  virtual BoundPort bind(Protocol protocol, const IpAddress& host_ip, uint16_t port) = 0;
+  virtual void release(const PublishedPort& port) = 0;
+  /// Ports that an earlier daemon has had and this one has not taken again are released.
+  virtual void settle() = 0;
+};
+
+/// Said once, before networks are opened; not owned.
+void set_port_binder(PortBinder* binder);
+/// nullptr: this process binds.
+PortBinder* port_binder();
+
 /// Where random ports come from: [first, last], from ip_local_port_range.
 struct PortRange {
   uint16_t first = 32768;
@@ -49,6 +73,13 @@ class HostPorts {
                                             const std::vector<IpAddress>& addresses,
                                             const IpAddress& container);
 
+  BoundPort bind(Protocol protocol, const IpAddress& host_ip, uint16_t port) const;
+  Error bind_failed(const PortRequest& request, const IpAddress& host_ip, uint16_t number,
+                    const IpAddress& container, int errno_value) const;
+  /// Lets go of what another holds for us; sockets of our own are closed by who has them.
+  void release_outside(const std::vector<HeldPort>& held) const;
+
+  PortBinder* binder_ = port_binder();
   PortRange random_;
   uint16_t next_;
   std::multimap<std::pair<Protocol, uint16_t>, IpAddress> taken_;

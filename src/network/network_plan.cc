@@ -1,6 +1,8 @@
 // Network requests.
 #include "network/network_plan.h"
 
+#include <linux/if_link.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -37,6 +39,19 @@ std::vector<IpPrefix> used_prefixes(const Surroundings& surroundings) {
     for (const auto& pool : network->pools) used.push_back(pool.subnet);
   }
   return used;
+}
+
+const std::vector<SubnetPool>& pools_of(const Surroundings& surroundings) {
+  return surroundings.address_pools.empty() ? default_subnet_pools() : surroundings.address_pools;
+}
+
+/// A subnet of the IPv6 pools if there are such; else random, as RFC 4193 has it.
+Result<IpPrefix> choose_ipv6_subnet(const Surroundings& surroundings) {
+  const auto& pools = pools_of(surroundings);
+  bool given = std::any_of(pools.begin(), pools.end(),
+                           [](const SubnetPool& pool) { return pool.base.family() == IpFamily::V6; });
+  if (!given) return random_ula_subnet();
+  return choose_subnet(pools, IpFamily::V6, used_prefixes(surroundings));
 }
 
 Result<void> check_overlap(const IpPrefix& subnet, const Surroundings& surroundings) {
@@ -114,7 +129,7 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
     record.pools.insert(record.pools.begin(), std::move(pool));
   }
   if (request.enable_ipv6 && record.pool(IpFamily::V6) == nullptr) {
-    IpPrefix subnet = random_ula_subnet();
+    TRY(IpPrefix subnet, choose_ipv6_subnet(surroundings));
     record.pools.push_back({subnet, {}, subnet.address.plus(1), {}});
   }
   return {};
@@ -139,6 +154,22 @@ Result<void> check_options(const NetworkRecord& record) {
     if (!address) return std::move(address).error();
   }
   return {};
+}
+
+/// macvlan and ipvlan hang on an interface of the host, in one of the kernel's modes.
+Result<void> check_parent(const NetworkRecord& record) {
+  bool macvlan = record.driver == NetworkDriver::Macvlan;
+  auto parent = record.options.find(std::string(kOptionParent));
+  if (parent == record.options.end() || !is_link_name(parent->second)) {
+    return invalid(fmt::format("a {} network needs an interface of the host: give -o parent=INTERFACE",
+                               to_string(record.driver)));
+  }
+  auto mode = record.options.find(std::string(macvlan ? kOptionMacvlanMode : kOptionIpvlanMode));
+  if (mode == record.options.end()) return {};
+  if (macvlan ? macvlan_mode(mode->second).has_value() : ipvlan_mode(mode->second).has_value()) return {};
+  return invalid(fmt::format(
+      "requested {} mode '{}' is not valid, {}", to_string(record.driver), mode->second.substr(0, 32),
+      macvlan ? "'bridge' mode is the macvlan driver default" : "'l2' mode is the ipvlan driver default"));
 }
 
 Result<std::string> plan_bridge_name(const NetworkRecord& record, const Surroundings& surroundings) {
@@ -175,7 +206,10 @@ Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surround
   if (request.driver == "host" || request.driver == "null") {
     return failure(Kind::Forbidden, "only one instance of \"{}\" network is allowed", request.driver);
   }
-  if (!request.driver.empty() && request.driver != "bridge") {
+  NetworkDriver driver = NetworkDriver::Bridge;
+  if (request.driver == "macvlan") driver = NetworkDriver::Macvlan;
+  if (request.driver == "ipvlan") driver = NetworkDriver::Ipvlan;
+  if (!request.driver.empty() && request.driver != to_string(driver)) {
     return failure(Kind::NotFound, "could not find plugin {} in v1 plugin registry: plugin not found",
                    request.driver.substr(0, 64));
   }
@@ -189,6 +223,7 @@ Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surround
   record.id = random_id();
   record.name = request.name;
   record.created = now();
+  record.driver = driver;
   record.internal = request.internal;
   record.attachable = request.attachable;
   record.enable_ipv4 = request.enable_ipv4;
@@ -198,7 +233,11 @@ Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surround
   record.labels = request.labels;
   CHECK(check_options(record));
   CHECK(plan_pools(request, surroundings, record));
-  TRY(record.bridge, plan_bridge_name(record, surroundings));
+  if (driver == NetworkDriver::Bridge) {
+    TRY(record.bridge, plan_bridge_name(record, surroundings));
+  } else {
+    CHECK(check_parent(record));
+  }
   return record;
 }
 
@@ -235,7 +274,7 @@ Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const 
 }
 
 Result<IpamPool> plan_automatic_pool(const Surroundings& surroundings) {
-  TRY(IpPrefix subnet, choose_ipv4_subnet(used_prefixes(surroundings)));
+  TRY(IpPrefix subnet, choose_subnet(pools_of(surroundings), IpFamily::V4, used_prefixes(surroundings)));
   return IpamPool{subnet, {}, subnet.address.plus(1), {}, true};
 }
 
@@ -255,6 +294,21 @@ std::string table_name(const NetworkOptions& options) {
 
 std::string default_bridge_name(const NetworkOptions& options) {
   return options.instance.empty() ? "berth0" : fmt::format("berth-{}", options.instance);
+}
+
+std::optional<uint32_t> macvlan_mode(std::string_view name) {
+  if (name.empty() || name == "bridge") return MACVLAN_MODE_BRIDGE;
+  if (name == "private") return MACVLAN_MODE_PRIVATE;
+  if (name == "vepa") return MACVLAN_MODE_VEPA;
+  if (name == "passthru") return MACVLAN_MODE_PASSTHRU;
+  return std::nullopt;
+}
+
+std::optional<uint32_t> ipvlan_mode(std::string_view name) {
+  if (name.empty() || name == "l2") return IPVLAN_MODE_L2;
+  if (name == "l3") return IPVLAN_MODE_L3;
+  if (name == "l3s") return IPVLAN_MODE_L3S;
+  return std::nullopt;
 }
 
 bool option_is_on(const NetworkRecord& network, std::string_view option, bool fallback) {

@@ -17,6 +17,9 @@ inline constexpr std::string_view kOptionBridgeName = "com.docker.network.bridge
 inline constexpr std::string_view kOptionInterContainer = "com.docker.network.bridge.enable_icc";
 inline constexpr std::string_view kOptionMasquerade = "com.docker.network.bridge.enable_ip_masquerade";
 inline constexpr std::string_view kOptionHostBinding = "com.docker.network.bridge.host_binding_ipv4";
+inline constexpr std::string_view kOptionParent = "parent";  ///< of macvlan and ipvlan: the host's interface
+inline constexpr std::string_view kOptionMacvlanMode = "macvlan_mode";
+inline constexpr std::string_view kOptionIpvlanMode = "ipvlan_mode";
 inline constexpr std::string_view kOptionMtu = "com.docker.network.driver.mtu";
 
 /// What exists already.
@@ -24,13 +27,14 @@ struct Surroundings {
   std::vector<const NetworkRecord*> networks;
   std::vector<IpPrefix> routes;  ///< the host's, and its nameservers'
   bool host_has_ipv6 = true;
+  std::vector<SubnetPool> address_pools = {};  ///< empty: the defaults
 };
 
 /// A record for POST /networks/create, with id, subnets and gateways filled in.
 Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings);
 /// The network "bridge".
 Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
-/// A free IPv4 subnet.
+/// A free IPv4 subnet of the pools.
 Result<IpamPool> plan_automatic_pool(const Surroundings& surroundings);
 /// "host" and "none".
 NetworkRecord plan_predefined(NetworkDriver driver);
@@ -39,6 +43,9 @@ NetworkRecord plan_predefined(NetworkDriver driver);
 std::string table_name(const NetworkOptions& options);
 /// "berth0", or "berth-<instance>".
 std::string default_bridge_name(const NetworkOptions& options);
+/// The kernel's number of a mode (linux/if_link.h); nothing for a name that is none. Empty: the default.
+std::optional<uint32_t> macvlan_mode(std::string_view name);
+std::optional<uint32_t> ipvlan_mode(std::string_view name);
 /// true for absent, "true", "1"; false for "false", "0".
 bool option_is_on(const NetworkRecord& network, std::string_view option, bool fallback);
 /// The MTU option; 0 when not given.

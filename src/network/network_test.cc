@@ -122,10 +122,23 @@ TEST(AddressPool, Ipv6) {
 }
 
 TEST(Subnets, FirstFreeDefaultPool) {
+  auto choose_ipv4_subnet = [](const std::vector<IpPrefix>& used) {
+    return choose_subnet(default_subnet_pools(), IpFamily::V4, used);
+  };
   EXPECT_EQ(*choose_ipv4_subnet({}), prefix("172.17.0.0/16"));
   EXPECT_EQ(*choose_ipv4_subnet({prefix("0.0.0.0/0"), prefix("172.17.5.0/24")}), prefix("172.18.0.0/16"));
   EXPECT_EQ(*choose_ipv4_subnet({prefix("172.16.0.0/12")}), prefix("192.168.0.0/20"));
-  EXPECT_EQ(choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/16")}).error().kind(),
+  EXPECT_EQ(*choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/17")}),
+            prefix("192.168.128.0/20"));
+  EXPECT_EQ(*choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/16"), prefix("10.128.0.0/23")}),
+            prefix("10.128.2.0/24"));
+  const std::vector<SubnetPool> own = {{prefix("10.9.0.0/23"), 24}, {prefix("fd00:9::/48"), 64}};
+  EXPECT_EQ(*choose_subnet(own, IpFamily::V4, {prefix("10.9.0.0/24")}), prefix("10.9.1.0/24"));
+  EXPECT_EQ(*choose_subnet(own, IpFamily::V6, {prefix("fd00:9::/64")}), prefix("fd00:9:0:1::/64"));
+  EXPECT_FALSE(choose_subnet(own, IpFamily::V4, {prefix("10.9.0.0/23")}).has_value());
+  EXPECT_EQ(choose_ipv4_subnet({prefix("172.16.0.0/12"), prefix("192.168.0.0/16"), prefix("10.0.0.0/8")})
+                .error()
+                .kind(),
             Kind::Exhausted);
 }
 
@@ -451,6 +464,32 @@ TEST(HostPorts, ARangeSkipsTakenPorts) {
                          false, ip("10.0.0.2"));
   ASSERT_TRUE(next.has_value()) << next.error().message();
   EXPECT_GT((*next)[0].port.host_port, number);
+}
+
+TEST(NetworkPlan, MacvlanHangsOnAnInterface) {
+  NetworkRequest request{.name = "lan", .driver = "macvlan"};
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  request.options = {{"parent", "eth0"}, {"macvlan_mode", "nope"}};
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  request.options["macvlan_mode"] = "private";
+  auto planned = plan_network(request, {});
+  ASSERT_TRUE(planned.has_value()) << planned.error().message();
+  EXPECT_EQ(planned->driver, NetworkDriver::Macvlan);
+  EXPECT_TRUE(planned->bridge.empty());
+  EXPECT_TRUE(planned->has_names());
+  auto again = decode_network(encode(*planned));
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->driver, NetworkDriver::Macvlan);
+}
+
+TEST(SubnetPools, AreReadAsDockerWritesThem) {
+  auto pool = parse_subnet_pool("base=10.10.0.0/16,size=24");
+  ASSERT_TRUE(pool.has_value());
+  EXPECT_EQ(pool->size, 24);
+  for (const char* bad : {"", "size=24", "base=10.0.0.1/8,size=24", "base=10.0.0.0/16,size=8",
+                          "base=10.0.0.0/16,size=31", "base=10.0.0.0/16,size=x", "base=10.0.0.0/16,nope=1"}) {
+    EXPECT_FALSE(parse_subnet_pool(bad).has_value()) << bad;
+  }
 }
 
 }  // namespace

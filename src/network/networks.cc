@@ -110,6 +110,7 @@ std::vector<const EndpointRecord*> Networks::endpoints_of_container(std::string_
 Result<const NetworkRecord*> Networks::create(const NetworkRequest& request) {
   TRY(Surroundings surroundings, state_->surroundings());
   TRY(NetworkRecord record, plan_network(request, surroundings));
+  if (record.bridge.empty()) return &state_->add_network(std::move(record));
   auto link = state_->routes.link(record.bridge);
   if (link) {
     return failure(Kind::AlreadyExists, "a link named {} exists already: choose another bridge name",
@@ -131,7 +132,8 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
                    network->name, attached.front()->container_name, attached.front()->id.substr(0, 12));
   }
   LinkRemoval removal;
-  if (state_->bridges.is_ready(network->bridge) || state_->routes.link(network->bridge)) {
+  bool has_bridge = !network->bridge.empty();
+  if (has_bridge && (state_->bridges.is_ready(network->bridge) || state_->routes.link(network->bridge))) {
     removal.host_links.push_back(network->bridge);
   }
   bool was_ready = state_->bridges.is_ready(network->bridge);
@@ -155,11 +157,12 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
   endpoint.container_id = request.container_id;
   endpoint.container_name = request.container_name;
   endpoint.aliases = request.aliases;
-  if (network->driver != NetworkDriver::Bridge) {
+  if (!network->has_links()) {
     return &state_->endpoints.emplace(endpoint.id, std::move(endpoint)).first->second;
   }
   endpoint.interface = request.interface;
-  endpoint.host_link = fmt::format("{}{}", kHostLinkPrefix, endpoint.id.substr(0, 12));
+  bool bridged = network->driver == NetworkDriver::Bridge;
+  if (bridged) endpoint.host_link = fmt::format("{}{}", kHostLinkPrefix, endpoint.id.substr(0, 12));
   endpoint.is_default_gateway = request.default_gateway;
 
   CHECK(state_->settle_subnet(state_->networks.at(network->id)));
@@ -183,7 +186,11 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
       state_->host_ports.release(port);
     }
   });
-  CHECK(state_->make_links(*network, endpoint, netns));
+  if (bridged) {
+    CHECK(state_->make_links(*network, endpoint, netns));
+  } else {
+    CHECK(state_->make_sublink(*network, endpoint, netns));
+  }
   const EndpointRecord* record = &state_->endpoints.emplace(endpoint.id, endpoint).first->second;
   rollback.add([&] { state_->endpoints.erase(endpoint.id); });
   if (!endpoint.ports.empty()) {
@@ -216,6 +223,47 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   LinkRemoval removal;
   if (!endpoint.host_link.empty()) removal.host_links.push_back(endpoint.host_link);
   return removal;
+}
+
+Result<std::vector<PublishedPort>> Networks::publish_ports(std::string_view endpoint_id,
+                                                           const std::vector<PortRequest>& ports) {
+  auto found = state_->endpoints.find(std::string(endpoint_id));
+  if (found == state_->endpoints.end()) return failure(Kind::NotFound, "endpoint {} not found", endpoint_id);
+  EndpointRecord& endpoint = found->second;
+  const NetworkRecord& network = state_->networks.at(endpoint.network_id);
+  if (network.driver != NetworkDriver::Bridge || !endpoint.is_default_gateway) {
+    return failure(Kind::WrongState,
+                   "ports are published on a bridge network that carries the default route: "
+                   "network {} does not",
+                   network.name);
+  }
+  AttachRequest request;
+  request.ports = ports;
+  TRY(auto held, state_->hold_ports(network, request, endpoint));
+  EndpointRecord added = endpoint;
+  added.ports.clear();
+  for (const HeldPort& port : held) added.ports.push_back(port.port);
+  size_t before = endpoint.ports.size();
+  endpoint.ports.insert(endpoint.ports.end(), added.ports.begin(), added.ports.end());
+  if (auto published = state_->publish(added, std::move(held)); !published) {
+    endpoint.ports.resize(before);
+    state_->unpublish(added);
+    return std::move(published).error();
+  }
+  return added.ports;
+}
+
+Result<void> Networks::unpublish_ports(std::string_view endpoint_id,
+                                       const std::vector<PublishedPort>& ports) {
+  auto found = state_->endpoints.find(std::string(endpoint_id));
+  if (found == state_->endpoints.end()) return failure(Kind::NotFound, "endpoint {} not found", endpoint_id);
+  EndpointRecord removed = found->second;
+  removed.ports = ports;
+  std::erase_if(found->second.ports, [&](const PublishedPort& port) {
+    return std::find(ports.begin(), ports.end(), port) != ports.end();
+  });
+  state_->unpublish(removed);
+  return {};
 }
 
 void Networks::rename_container(std::string_view container_id, std::string_view new_name) {

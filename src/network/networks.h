@@ -32,6 +32,8 @@ struct NetworkOptions {
   uint32_t mtu = 0;  ///< 0: that of the interface with the default route
   /// docker's icc=true: containers of the default network reach each other.
   bool inter_container = true;
+  /// Where subnets come from that nobody asked for; empty: docker's pools and more (address_pool.h).
+  std::vector<SubnetPool> address_pools;
   /// Published ports that name no address are bound to this one (docker's --ip).
   std::optional<IpAddress> default_host_ip;
 };
@@ -127,6 +129,13 @@ class Networks {
   /// Releases ports and addresses at once; the link goes with the returned work (or with the namespace).
   /// NotFound when there is no such endpoint.
   Result<LinkRemoval> detach(std::string_view endpoint_id);
+  /// Publishes further ports of an endpoint that is attached, or all of them not at all; what there is goes
+  /// on undisturbed. Store the endpoint's record again. WrongState for an endpoint without the default route.
+  Result<std::vector<PublishedPort>> publish_ports(std::string_view endpoint_id,
+                                                   const std::vector<PortRequest>& ports);
+  /// Ends bindings that are in force: no new connection comes in; those that are under way go on. Store the
+  /// record again.
+  Result<void> unpublish_ports(std::string_view endpoint_id, const std::vector<PublishedPort>& ports);
   /// docker's rename: the name that the embedded DNS answers. Store the container's endpoints again.
   void rename_container(std::string_view container_id, std::string_view new_name);
 

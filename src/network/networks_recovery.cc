@@ -147,6 +147,7 @@ class NetworkRecovery {
         CHECK(state_.proxy.serve(*std::move(held), target_of(endpoint, port)));
       }
     }
+    if (PortBinder* binder = port_binder()) binder->settle();
     return {};
   }
 

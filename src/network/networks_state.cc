@@ -3,6 +3,7 @@
 #include "network/networks_state.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/format.h"
 #include "base/rollback.h"
@@ -43,6 +44,7 @@ IpAddress target_of(const EndpointRecord& endpoint, const PublishedPort& port) {
 Result<Surroundings> Networks::State::surroundings() {
   Surroundings found;
   found.host_has_ipv6 = ipv6;
+  found.address_pools = options.address_pools;
   std::set<uint32_t> own_links;
   TRY(auto links, routes.links());
   for (const auto& [id, network] : networks) {
@@ -86,6 +88,7 @@ uint32_t Networks::State::wanted_mtu(const NetworkRecord& network) {
 }
 
 Result<void> Networks::State::settle_subnet(NetworkRecord& network) {
+  if (network.driver != NetworkDriver::Bridge) return {};
   if (bridges.is_ready(network.bridge) || network.pools.empty() || !network.pools.front().automatic)
     return {};
   bool used = std::any_of(endpoints.begin(), endpoints.end(),
@@ -280,10 +283,44 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
   return {};
 }
 
+Result<void> Networks::State::make_sublink(const NetworkRecord& network, const EndpointRecord& endpoint,
+                                           sys::NetworkNamespace& netns) {
+  auto option = [&](std::string_view name) {
+    auto found = network.options.find(std::string(name));
+    return found == network.options.end() ? std::string() : found->second;
+  };
+  std::string parent = option(kOptionParent);
+  auto link = routes.link(parent);
+  if (!link) return std::move(link).error().in(fmt::format("network {}: parent interface", network.name));
+  bool macvlan = network.driver == NetworkDriver::Macvlan;
+  sys::NewSublink sublink{.name = endpoint.interface,
+                          .parent = link->index,
+                          .kind = macvlan ? sys::SublinkKind::Macvlan : sys::SublinkKind::Ipvlan,
+                          .mode = macvlan ? macvlan_mode(option(kOptionMacvlanMode)).value_or(0)
+                                          : ipvlan_mode(option(kOptionIpvlanMode)).value_or(0),
+                          .mtu = mtu_of(network),
+                          .netns = netns.fd()};
+  if (macvlan) sublink.mac = endpoint.mac;  // ipvlan's interfaces all have their parent's
+  sys::RouteBatch batch;
+  batch.create_sublink(sublink);
+  netns.count_link(false);
+  if (auto made = routes.run(batch); !made) {
+    bool unknown = made.error().errno_value() == EOPNOTSUPP;
+    if (!unknown) return std::move(made).error().in("network", network.name);
+    return failure(Kind::Unsupported, "network {}: this kernel has no {}", network.name,
+                   to_string(network.driver));
+  }
+  TRY(auto inner, netns.routes().link(endpoint.interface));
+  sys::RouteBatch inside = plan_inside(inner.index, endpoint);
+  return netns.routes().run(inside);
+}
+
 Result<std::vector<HeldPort>> Networks::State::hold_ports(const NetworkRecord& network,
                                                           const AttachRequest& request,
                                                           const EndpointRecord& endpoint) {
   std::vector<HeldPort> held;
+  // What is on the parent's network is reached there, as it is with docker.
+  if (network.driver != NetworkDriver::Bridge) return held;
   IpAddress shown = endpoint.ipv4   ? endpoint.ipv4->address
                     : endpoint.ipv6 ? endpoint.ipv6->address
                                     : IpAddress();
@@ -356,7 +393,7 @@ void Networks::State::update_names(const std::string& network_id) {
 std::vector<std::string> Networks::State::networks_of(std::string_view container_id) const {
   std::vector<std::string> ids;
   for (const auto& [id, endpoint] : endpoints) {
-    if (endpoint.container_id == container_id && !endpoint.host_link.empty())
+    if (endpoint.container_id == container_id && !endpoint.interface.empty())
       ids.push_back(endpoint.network_id);
   }
   return ids;

@@ -66,6 +66,9 @@ struct Networks::State {
   void release_addresses(const EndpointRecord& endpoint);
   Result<void> make_links(const NetworkRecord& network, EndpointRecord& endpoint,
                           sys::NetworkNamespace& netns);
+  /// An interface of a macvlan or ipvlan network, made in the container's namespace.
+  Result<void> make_sublink(const NetworkRecord& network, const EndpointRecord& endpoint,
+                            sys::NetworkNamespace& netns);
   Result<std::vector<HeldPort>> hold_ports(const NetworkRecord& network, const AttachRequest& request,
                                            const EndpointRecord& endpoint);
   /// Ports of an endpoint that is in `endpoints` already.

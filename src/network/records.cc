@@ -1,6 +1,9 @@
 // Records as JSON text.
 #include "network/records.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/format.h"
 #include "base/json.h"
 
@@ -38,7 +41,8 @@ Result<IpamPool> parse_pool(const Json& json) {
 }
 
 Result<NetworkDriver> parse_driver(std::string_view text) {
-  for (NetworkDriver driver : {NetworkDriver::Bridge, NetworkDriver::Host, NetworkDriver::Null}) {
+  for (NetworkDriver driver : {NetworkDriver::Bridge, NetworkDriver::Host, NetworkDriver::Null,
+                               NetworkDriver::Macvlan, NetworkDriver::Ipvlan}) {
     if (to_string(driver) == text) return driver;
   }
   return failure(Kind::Corrupt, "unknown network driver \"{}\"", text);
@@ -135,6 +139,36 @@ Result<EndpointRecord> parse_endpoint(const Json& json) {
 
 }  // namespace
 
+Result<SubnetPool> parse_subnet_pool(std::string_view text) {
+  auto invalid = [&](std::string_view why) {
+    return failure(Kind::InvalidArgument, "invalid address pool \"{}\": {}", text.substr(0, 128), why);
+  };
+  SubnetPool pool;
+  bool has_base = false;
+  while (!text.empty()) {
+    std::string_view field = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), field.size() + 1));
+    std::string_view value = field.substr(std::min(field.size(), field.find('=') + 1));
+    if (field.starts_with("base=")) {
+      auto base = IpPrefix::parse(value);
+      if (!base || base->network() != *base) return invalid("base must be a subnet such as 10.10.0.0/16");
+      pool.base = *base;
+      has_base = true;
+    } else if (field.starts_with("size=")) {
+      auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), pool.size);
+      if (error != std::errc() || end != value.data() + value.size()) return invalid("size must be a number");
+    } else {
+      return invalid("it has base and size alone");
+    }
+  }
+  if (!has_base) return invalid("base is missing");
+  unsigned room = pool.base.address.width() - 2u;  // for a gateway and containers
+  if (pool.size < pool.base.length || pool.size > room) {
+    return invalid(fmt::format("size must be from {} to {}", pool.base.length, room));
+  }
+  return pool;
+}
+
 std::string_view to_string(NetworkDriver driver) {
   switch (driver) {
     case NetworkDriver::Bridge:
@@ -143,6 +177,10 @@ std::string_view to_string(NetworkDriver driver) {
       return "host";
     case NetworkDriver::Null:
       return "null";
+    case NetworkDriver::Macvlan:
+      return "macvlan";
+    case NetworkDriver::Ipvlan:
+      return "ipvlan";
   }
   return "null";
 }

@@ -29,8 +29,16 @@ struct IpamPool {
   bool automatic = false;  ///< berth chose the subnet, and may choose another while unused
 };
 
-enum class NetworkDriver { Bridge, Host, Null };
-/// "bridge", "host", "null"
+/// Where subnets of networks that ask for none come from: the parts of `base` that are `size` bits long.
+struct SubnetPool {
+  IpPrefix base;
+  uint8_t size = 0;
+};
+/// "base=10.10.0.0/16,size=24" (--default-address-pool). InvalidArgument.
+Result<SubnetPool> parse_subnet_pool(std::string_view text);
+
+enum class NetworkDriver { Bridge, Host, Null, Macvlan, Ipvlan };
+/// "bridge", "host", "null", "macvlan", "ipvlan"
 std::string_view to_string(NetworkDriver driver);
 
 struct NetworkRecord {
@@ -50,7 +58,9 @@ struct NetworkRecord {
   std::string bridge;  ///< link name; empty for host and none
 
   /// Whether its containers find each other by name: user-defined networks have the embedded DNS.
-  bool has_names() const { return driver == NetworkDriver::Bridge && !predefined; }
+  bool has_names() const { return has_links() && !predefined; }
+  /// Whether its containers get an interface of their own on it; host and none only have a record.
+  bool has_links() const { return driver != NetworkDriver::Host && driver != NetworkDriver::Null; }
   /// The pool of a family, or nullptr.
   const IpamPool* pool(IpFamily family) const;
 };

@@ -158,7 +158,16 @@ struct Resources {
   std::optional<int64_t> pids_limit;  ///< -1 or 0: unlimited
   std::vector<DeviceRule> devices;
   std::map<std::string, uint64_t> hugepage_limits;  ///< "2MB" -> bytes
-  std::map<std::string, std::string> unified;       ///< raw cgroup v2 keys
+  struct Network {
+    std::optional<uint32_t> class_id;
+    std::map<std::string, uint32_t> priorities;  ///< interface -> priority
+  } network;
+  struct Rdma {
+    std::optional<uint32_t> handles;
+    std::optional<uint32_t> objects;
+  };
+  std::map<std::string, Rdma> rdma;            ///< device -> limits
+  std::map<std::string, std::string> unified;  ///< raw cgroup v2 keys
 };
 
 enum class NamespaceType { Pid, Network, Mount, Ipc, Uts, User, Cgroup, Time };
@@ -194,10 +203,10 @@ struct Seccomp {
 
 /// A program that the runtime runs at a point of the container's life, with its state on stdin.
 struct Hook {
-  std::string path;               ///< absolute
-  std::vector<std::string> args;  ///< with argv[0]; empty: the path
-  std::vector<std::string> env;
-  std::optional<int64_t> timeout;  ///< seconds
+  std::string path;                             ///< absolute
+  std::vector<std::string> args;                ///< with argv[0]; empty: the path
+  std::optional<std::vector<std::string>> env;  ///< none given: what the one who runs it has
+  std::optional<int64_t> timeout;               ///< seconds
 };
 
 struct Hooks {

@@ -432,6 +432,41 @@ Result<Process> parse_runtime_process(const Json& object) {
   return process;
 }
 
+namespace {
+
+Result<Resources::Network> parse_network(const Json& object) {
+  Resources::Network network;
+  ObjectReader reader(object, "network");
+  read_unsigned(reader, "classID", network.class_id);
+  std::vector<std::pair<std::string, uint32_t>> priorities;
+  reader.read_list("priorities", priorities, [](const Json& one) -> Result<std::pair<std::string, uint32_t>> {
+    std::pair<std::string, uint32_t> priority;
+    ObjectReader inner(one, "a network priority");
+    inner.read("name", priority.first);
+    read_unsigned(inner, "priority", priority.second);
+    CHECK(std::move(inner).finish());
+    return priority;
+  });
+  network.priorities.insert(priorities.begin(), priorities.end());
+  CHECK(std::move(reader).finish());
+  return network;
+}
+
+Result<std::map<std::string, Resources::Rdma>> parse_rdma(const Json& object) {
+  std::map<std::string, Resources::Rdma> devices;
+  if (!object.is_object()) return Error(Kind::InvalidArgument, "resources.rdma is not an object");
+  for (const auto& [name, limits] : object.items()) {
+    ObjectReader reader(limits, "an RDMA device");
+    auto& device = devices[name];
+    read_unsigned(reader, "hcaHandles", device.handles);
+    read_unsigned(reader, "hcaObjects", device.objects);
+    CHECK(std::move(reader).finish());
+  }
+  return devices;
+}
+
+}  // namespace
+
 Result<Resources> parse_runtime_resources(const Json& object) {
   Resources resources;
   ObjectReader reader(object, "resources");
@@ -457,6 +492,10 @@ Result<Resources> parse_runtime_resources(const Json& object) {
   });
   resources.hugepage_limits.insert(pages.begin(), pages.end());
   reader.read("unified", resources.unified);
+  reader.read_with("network", resources.network, parse_network);
+  if (const Json* rdma = reader.find("rdma")) {
+    TRY(resources.rdma, parse_rdma(*rdma));
+  }
   CHECK(std::move(reader).finish());
   return resources;
 }

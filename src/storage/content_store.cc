@@ -1,17 +1,49 @@
-// Blobs on disk: <root>/blobs/sha256/<hex>, written in <root>/ingest/<random> first.
+// Blobs on disk: <root>/blobs/sha256/<hex>, written in <root>/ingest/<random> first, or in
+// <root>/ingest/partial-<hex> when the writing may be resumed.
 #include "storage/content_store.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 
 #include "base/format.h"
 #include "base/id.h"
 
 namespace berth::storage {
+namespace {
+
+constexpr std::string_view partial_prefix = "partial-";
+/// An interrupted download that nobody has gone on with for so long is not coming back.
+constexpr time_t partial_age = time_t{7} * 24 * 3600;
+
+enum class Partials { KeepYoung, RemoveAll };
+
+/// Empties the folder of ingests. With RemoveAll those that are locked, being written now, stay.
+Result<void> clean(const std::string& folder, Partials which) {
+  TRY(std::vector<sys::DirEntry> entries, sys::list_dir(folder));
+  for (const sys::DirEntry& entry : entries) {
+    std::string path = folder + "/" + entry.name;
+    if (entry.name.starts_with(partial_prefix)) {
+      auto file = sys::open_file(path.c_str(), O_RDONLY | O_NOFOLLOW);
+      struct stat status {};
+      if (!file || ::fstat(file->get(), &status) != 0) continue;
+      bool young = status.st_mtime > ::time(nullptr) - partial_age;
+      if (which == Partials::KeepYoung && young) continue;
+      if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0) continue;
+      (void)::unlink(path.c_str());
+    } else if (which == Partials::KeepYoung) {
+      CHECK(sys::remove_tree(path));
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 Ingest::Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected, Hashing hashing)
     : blobs_(std::move(blobs)),
@@ -21,7 +53,20 @@ Ingest::Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBl
       hashing_(hashing) {}
 
 Ingest::~Ingest() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (!path_.empty() && leftover_ == Leftover::Remove) ::unlink(path_.c_str());
+}
+
+void Ingest::discard() {
+  leftover_ = Leftover::Remove;
+}
+
+Result<void> Ingest::restart() {
+  if (::ftruncate(fd_.get(), 0) != 0 || ::lseek(fd_.get(), 0, SEEK_SET) != 0)
+    return Error::from_errno("truncate", path_, errno);
+  hash_ = Sha256();
+  size_ = 0;
+  digest_.reset();
+  return {};
 }
 
 Result<void> Ingest::write(std::string_view bytes) {
@@ -71,8 +116,7 @@ Result<BlobInfo> Ingest::commit(sys::Durability durability) {
 Result<ContentStore> ContentStore::open(const std::string& root) {
   CHECK(sys::make_dirs(root + "/blobs/sha256", 0700));
   CHECK(sys::make_dirs(root + "/ingest", 0700));
-  TRY(sys::UniqueFd ingest, sys::open_file((root + "/ingest").c_str(), O_RDONLY | O_DIRECTORY));
-  CHECK(sys::remove_contents(ingest.get()));
+  CHECK(clean(root + "/ingest", Partials::KeepYoung));
   return ContentStore(root);
 }
 
@@ -81,6 +125,39 @@ Result<std::unique_ptr<Ingest>> ContentStore::begin(ExpectedBlob expected, Hashi
   TRY(sys::UniqueFd file, sys::open_file(path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
   return std::unique_ptr<Ingest>(
       new Ingest(root_ + "/blobs/sha256", std::move(path), std::move(file), std::move(expected), hashing));
+}
+
+Result<std::unique_ptr<Ingest>> ContentStore::resume(ExpectedBlob expected) const {
+  std::string path = root_ + "/ingest/" + std::string(partial_prefix) + expected.digest->hex();
+  TRY(sys::UniqueFd file, sys::open_file(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  struct stat status {};
+  struct stat named {};
+  // The lock is worth something only on the file that still has the name.
+  bool ours = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(file.get(), &status) == 0 &&
+              ::lstat(path.c_str(), &named) == 0 && named.st_ino == status.st_ino;
+  if (!ours) return failure(Kind::Unavailable, "blob {} is being written", expected.digest->str());
+  std::unique_ptr<Ingest> ingest(new Ingest(root_ + "/blobs/sha256", std::move(path), std::move(file),
+                                            std::move(expected), Hashing::WhileWriting));
+  ingest->leftover_ = Ingest::Leftover::Keep;
+  auto left = static_cast<uint64_t>(status.st_size);
+  if (ingest->expected_.size && left > *ingest->expected_.size) {
+    CHECK(ingest->restart());
+    return ingest;
+  }
+  FileSource source(ingest->fd_.get(), 0, left);
+  std::vector<char> buffer(size_t{1} << 18);
+  while (true) {
+    TRY(size_t count, source.read(buffer));
+    if (count == 0) break;
+    ingest->hash_.update({buffer.data(), count});
+  }
+  if (::lseek(ingest->fd_.get(), 0, SEEK_END) < 0) return Error::from_errno("seek", ingest->path_, errno);
+  ingest->size_ = left;
+  return ingest;
+}
+
+Result<void> ContentStore::remove_partials() const {
+  return clean(root_ + "/ingest", Partials::RemoveAll);
 }
 
 Result<BlobInfo> ContentStore::put(std::string_view bytes, sys::Durability durability) const {

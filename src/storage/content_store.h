@@ -1,5 +1,7 @@
 // ContentStore: immutable blobs named by their SHA-256 below <root>/blobs/sha256/. A blob becomes visible by
-// rename after its bytes are verified and on the disk; unfinished ingests vanish when the store is opened.
+// rename after its bytes are verified and on the disk. Unfinished ingests vanish when the store is opened;
+// only partial downloads are kept for a while, so that they go on where a broken line or a crash has left
+// them.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +35,7 @@ struct ExpectedBlob {
   std::optional<uint64_t> size = {};  ///< exceeding it ends the ingest at once
 };
 
-/// A blob that is being written. Destroyed without commit() it leaves nothing.
+/// A blob that is being written. Destroyed without commit() it leaves nothing, unless it is resumable.
 class Ingest : public ByteSink {
  public:
   ~Ingest() override;
@@ -48,9 +50,14 @@ class Ingest : public ByteSink {
   Result<Digest> finish();
   /// Verifies against what was expected (Corrupt), makes durable, publishes. A blob that exists already wins.
   Result<BlobInfo> commit(sys::Durability durability = sys::Durability::Fsync);
+  /// Forgets what has been written, to begin anew.
+  Result<void> restart();
+  /// Leaves nothing after all (of a resumable ingest whose bytes are of no use).
+  void discard();
 
  private:
   friend class ContentStore;
+  enum class Leftover { Remove, Keep };
   Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBlob expected, Hashing hashing);
   std::string blobs_;
   std::string path_;
@@ -58,6 +65,7 @@ class Ingest : public ByteSink {
   ExpectedBlob expected_;
   Sha256 hash_;
   Hashing hashing_;
+  Leftover leftover_ = Leftover::Remove;
   std::optional<Digest> digest_;
   uint64_t size_ = 0;
 };
@@ -69,6 +77,11 @@ class ContentStore {
 
   Result<std::unique_ptr<Ingest>> begin(ExpectedBlob expected = {},
                                         Hashing hashing = Hashing::WhileWriting) const;
+  /// A download: goes on with the bytes that an earlier one has left (size() tells how many), and leaves its
+  /// own when destroyed. `expected` names digest and size. In use by another ingest: Unavailable.
+  Result<std::unique_ptr<Ingest>> resume(ExpectedBlob expected) const;
+  /// Removes what interrupted downloads have left and nobody goes on with.
+  Result<void> remove_partials() const;
   /// Small documents: writes and publishes.
   Result<BlobInfo> put(std::string_view bytes, sys::Durability durability = sys::Durability::Fsync) const;
   Result<sys::UniqueFd> open_blob(const Digest& digest) const;

@@ -193,13 +193,14 @@ Result<std::vector<RemovedName>> ImageStore::remove(std::string_view reference, 
 
 Result<PruneReport> ImageStore::prune(const PruneOptions& options, const InUse& in_use) {
   PruneReport report;
+  if (options.all) CHECK(content_.remove_partials());
   TRY(std::vector<Image> images, list(false));
   std::lock_guard lock(state_->references);
   Removal removal(*state_, in_use);
   for (const Image& image : images) {
     bool is_used = std::any_of(in_use.images.begin(), in_use.images.end(),
                                [&](const ImageUse& use) { return use.image == image.id; });
-    bool is_named = !image.repo_tags.empty() || !image.repo_digests.empty();
+    bool is_named = !image.repo_tags.empty();
     if (is_used || (is_named && !options.all)) continue;
     Timestamp created = image.config->created.value_or(Timestamp{});
     if (options.created_before && created >= *options.created_before) continue;

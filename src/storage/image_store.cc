@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "storage/held_blobs.h"
 #include "storage/image_state.h"
 
 namespace berth::storage {
@@ -77,6 +78,7 @@ Result<std::unique_ptr<ImageStore>> ImageStore::open(Database& database, Content
                                                      Snapshotter& snapshotter) {
   std::unique_ptr<ImageStore> store(new ImageStore(database, content, snapshotter));
   CHECK(store->state_->table.create());
+  CHECK(HeldBlobs::create(database));
   CHECK(store->state_->drop_broken_images());
   return store;
 }
@@ -183,7 +185,7 @@ Result<std::vector<Digest>> ImageStore::children(const Digest& id) const {
 }
 
 bool ImageStore::is_dangling(const Image& image) const {
-  if (!image.repo_tags.empty() || !image.repo_digests.empty()) return false;
+  if (!image.repo_tags.empty()) return false;
   auto below = children(image.id);
   return below && below->empty();
 }
@@ -284,8 +286,12 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
     if (layer) swept.bytes += layer->size;
     swept.layers.push_back(chain);
   }
+  if (plan.blobs.empty()) return swept;
+  // One transaction from the look to the last removal: nobody comes to hold a blob in between.
+  TRY(Transaction transaction, database.begin());
+  TRY(std::set<Digest> held, HeldBlobs::all(database));
   for (const Digest& blob : plan.blobs) {
-    if (scope.blobs && !scope.blobs->contains(blob)) continue;
+    if ((scope.blobs && !scope.blobs->contains(blob)) || held.contains(blob)) continue;
     CHECK(content.remove(blob));
     swept.bytes += blob_sizes[blob];
   }
@@ -293,6 +299,7 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
 }
 
 Result<uint64_t> ImageStore::collect(const InUse& in_use) {
+  CHECK(content_.remove_partials());
   std::lock_guard lock(state_->references);
   TRY(Swept swept, state_->sweep(in_use, {}));
   return swept.bytes;

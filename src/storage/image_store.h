@@ -159,7 +159,7 @@ class ImageStore {
   /// Newest first. Intermediate images of builds (untagged, with children) only when asked for.
   Result<std::vector<Image>> list(bool include_intermediate) const;
   Result<std::vector<Digest>> children(const Digest& id) const;
-  /// No name and no child.
+  /// No tag (a digest alone does not count, as with docker) and no child.
   bool is_dangling(const Image& image) const;
   Result<std::vector<HistoryItem>> history(const Digest& id) const;
 

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "storage/snapshotter.h"
+#include "sys/sub_ids.h"
 
 namespace berth::storage {
 namespace {
@@ -53,6 +54,7 @@ Result<OverlaySpec> Snapshotter::spec_for(const std::string& container_id,
   // Layers are shared and packed as they are: nothing may refer from one to another by redirect, metacopy or
   // index.
   spec.options = {"index=off", "metacopy=off", "redirect_dir=off"};
+  if (!sys::in_initial_user_namespace()) spec.options.push_back("userxattr");
   if (durability == UpperDurability::Disposable) spec.options.push_back("volatile");
   return spec;
 }

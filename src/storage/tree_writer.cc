@@ -13,6 +13,7 @@
 #include "base/format.h"
 #include "storage/layer_names.h"
 #include "sys/file.h"
+#include "sys/sub_ids.h"
 
 namespace berth::storage {
 namespace {
@@ -99,6 +100,19 @@ mode_t node_type(TarType type) {
   if (type == TarType::CharDevice) return S_IFCHR;
   if (type == TarType::BlockDevice) return S_IFBLK;
   return S_IFIFO;
+}
+
+/// An id without a mapping is EINVAL: an ordinary user's engine has only so many.
+Error owner_refused(const std::string& path, uint32_t uid, uint32_t gid, int error) {
+  if (error == EINVAL && !sys::in_initial_user_namespace()) {
+    return failure(
+        Kind::InvalidArgument,
+        "{} belongs to {}:{}, and no such id is mapped for you: ask for more subordinate ids in "
+        "/etc/subuid and /etc/subgid (usermod --add-subuids, --add-subgids), then stop your engine "
+        "and start it again",
+        path, uid, gid);
+  }
+  return Error::from_errno("chown", path, error);
 }
 
 }  // namespace
@@ -307,7 +321,7 @@ Result<void> TreeWriter::make_file(const TarEntry& entry, const Place& place, Ta
   CHECK(write_content(fd, entry, place, reader));
   Owner owner = owner_of(entry);
   if (owner.change && ::fchown(fd, owner.uid, owner.gid) != 0)
-    return Error::from_errno("chown", place.path, errno);
+    return owner_refused(place.path, owner.uid, owner.gid, errno);
   if (needs_chmod(entry.mode, owner.change) && ::fchmod(fd, entry.mode) != 0) {
     return Error::from_errno("chmod", place.path, errno);
   }
@@ -362,7 +376,7 @@ Result<void> TreeWriter::make_symlink(const TarEntry& entry, const Place& place)
   Owner owner = owner_of(entry);
   if (owner.change &&
       ::fchownat(place.parent, place.name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    return Error::from_errno("chown", place.path, errno);
+    return owner_refused(place.path, owner.uid, owner.gid, errno);
   }
   CHECK(set_xattrs_at(place.parent, place.name, entry));
   return set_time(place, entry.mtime);
@@ -432,8 +446,12 @@ Result<void> TreeWriter::make_node(const TarEntry& entry, const Place& place) {
   }
   mode_t mode = node_type(entry.type) | (entry.mode & 0777);
   dev_t device = is_device ? makedev(entry.major, entry.minor) : 0;
-  CHECK(make_in_place(place, "make node",
-                      [&] { return ::mknodat(place.parent, place.name.c_str(), mode, device); }));
+  auto made = make_in_place(place, "make node",
+                            [&] { return ::mknodat(place.parent, place.name.c_str(), mode, device); });
+  // Outside the initial user namespace nobody makes devices, and containers get theirs from the host.
+  if (!made && is_device && made.error().errno_value() == EPERM && !sys::in_initial_user_namespace())
+    return {};
+  CHECK(made);
   CHECK(set_metadata(place, entry));
   return set_time(place, entry.mtime);
 }
@@ -442,7 +460,7 @@ Result<void> TreeWriter::set_metadata(const Place& place, const TarEntry& entry)
   Owner owner = owner_of(entry);
   if (owner.change &&
       ::fchownat(place.parent, place.name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    return Error::from_errno("chown", place.path, errno);
+    return owner_refused(place.path, owner.uid, owner.gid, errno);
   }
   // A running container may swap the name for a link at any moment (CVE-2018-15664): no call here follows
   // one.

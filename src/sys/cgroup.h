@@ -57,20 +57,26 @@ struct CgroupLimits {
   std::optional<uint64_t> cpu_shares;  ///< 2..262144, 1024 is one part
   std::optional<int64_t> cpu_quota;    ///< microseconds per period; -1: unlimited
   std::optional<uint64_t> cpu_period;  ///< microseconds
+  std::optional<uint64_t> cpu_burst;   ///< microseconds
+  std::optional<int64_t> cpu_idle;     ///< 0 or 1: SCHED_IDLE for the whole group
   std::optional<int64_t> cpu_realtime_runtime;
   std::optional<uint64_t> cpu_realtime_period;
   std::string cpuset_cpus;  ///< "0-2,7"
   std::string cpuset_mems;
   std::optional<int64_t> pids;  ///< -1 or 0: unlimited
   std::optional<uint16_t> blkio_weight;
+  std::optional<uint16_t> blkio_leaf_weight;
   std::vector<DeviceWeight> blkio_weight_device;
   std::vector<DeviceThrottle> read_bps;
   std::vector<DeviceThrottle> write_bps;
   std::vector<DeviceThrottle> read_iops;
   std::vector<DeviceThrottle> write_iops;
-  std::vector<DeviceAccessRule> devices;       ///< empty: access is not restricted
-  std::map<std::string, uint64_t> hugepages;   ///< "2MB" -> bytes
-  std::map<std::string, std::string> unified;  ///< raw v2 files: "memory.high" -> "1000000"
+  std::vector<DeviceAccessRule> devices;               ///< empty: access is not restricted
+  std::map<std::string, uint64_t> hugepages;           ///< "2MB" -> bytes
+  std::optional<uint32_t> network_class;               ///< net_cls
+  std::map<std::string, uint32_t> network_priorities;  ///< net_prio: interface -> priority
+  std::map<std::string, std::string> rdma;             ///< device -> "hca_handle=2 hca_object=2000"
+  std::map<std::string, std::string> unified;          ///< raw v2 files: "memory.high" -> "1000000"
 
   /// Turns docker's NanoCpus into quota and period (100 ms).
   void set_nano_cpus(int64_t nano_cpus);
@@ -95,6 +101,9 @@ struct CgroupFeatures {
   bool devices = false;
   bool freezer = false;
   bool hugepages = false;
+  bool network_class = false;
+  bool network_priorities = false;
+  bool rdma = false;
   std::string available_cpus;  ///< "0-1"
   std::string available_mems;
   unsigned cpu_count = 1;

@@ -167,6 +167,12 @@ void fill_v1_features(const std::vector<CgroupHierarchy>& hierarchies, CgroupFea
         features.freezer = true;
       } else if (controller == "hugetlb") {
         features.hugepages = true;
+      } else if (controller == "net_cls") {
+        features.network_class = true;
+      } else if (controller == "net_prio") {
+        features.network_priorities = true;
+      } else if (controller == "rdma") {
+        features.rdma = true;
       }
     }
   }
@@ -189,6 +195,7 @@ void fill_v2_features(const CgroupHierarchy& hierarchy, const std::string& own, 
     features.blkio_weight_device |= controller == "io";
     features.blkio_throttle |= controller == "io";
     features.hugepages |= controller == "hugetlb";
+    features.rdma |= controller == "rdma";
   }
   features.devices = true;
   features.freezer = true;

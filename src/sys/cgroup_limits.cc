@@ -194,6 +194,25 @@ Result<void> check_devices(const CgroupFeatures& features, CgroupLimits& limits,
   return {};
 }
 
+/// What docker has no words for: an OCI configuration asks for it, and gets it or a refusal.
+Result<void> check_network_and_rdma(const CgroupFeatures& features, const CgroupLimits& limits) {
+  auto missing = [](std::string_view what, std::string_view controller) {
+    return failure(Kind::Unsupported, "{} needs the cgroup controller {}, which this host has not mounted",
+                   what, controller);
+  };
+  if (limits.network_class && !features.network_class) return missing("network.classID", "net_cls");
+  if (!limits.network_priorities.empty() && !features.network_priorities)
+    return missing("network.priorities", "net_prio");
+  if (!limits.rdma.empty() && !features.rdma) return missing("rdma", "rdma");
+  for (const auto& [interface, priority] : limits.network_priorities)
+    if (interface.empty() || interface.find_first_of(" \n") != interface.npos)
+      return invalid(fmt::format("invalid interface name \"{}\" in network.priorities", interface));
+  for (const auto& [device, values] : limits.rdma)
+    if (device.empty() || device.find_first_of(" \n") != device.npos)
+      return invalid(fmt::format("invalid device name \"{}\" in rdma", device));
+  return {};
+}
+
 Result<void> check_rest(const CgroupFeatures& features, CgroupLimits& limits, Warnings& warnings) {
   if (limits.pids && *limits.pids != 0 && !features.pids) {
     // Unlimited is what an absent controller gives.
@@ -210,9 +229,11 @@ Result<void> check_rest(const CgroupFeatures& features, CgroupLimits& limits, Wa
     });
     if (!plain) return invalid(fmt::format("invalid huge page size: {}", size));
   }
+  CHECK(check_network_and_rdma(features, limits));
   if (limits.unified.empty()) return {};
   if (features.version != CgroupVersion::V2) {
-    return Error(Kind::Unsupported, "cgroup \"unified\" settings need a host with cgroup v2 alone");
+    return Error(Kind::Unsupported,
+                 "invalid configuration: cgroup \"unified\" settings need a host with cgroup v2 alone");
   }
   for (const auto& [file, value] : limits.unified) {
     if (file.find('/') != file.npos || file.find('.') == file.npos || file.starts_with("cgroup.")) {

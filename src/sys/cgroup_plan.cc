@@ -20,6 +20,9 @@ constexpr char kNoWeightDeviceWarning[] =
     "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device "
     "discarded.";
 
+constexpr char kNoReservationWarning[] =
+    "Your kernel does not account huge page reservations. Their use is limited, their reservation is not.";
+
 uint64_t as_limit(int64_t value) {
   return value < 0 ? UINT64_MAX : static_cast<uint64_t>(value);
 }
@@ -70,9 +73,11 @@ void plan_v1_memory(const CgroupLimits& limits, const MemoryInForce& in_force, W
 }
 
 void plan_v1_cpu(const CgroupLimits& limits, Writes& writes) {
+  if (limits.cpu_idle) writes.add("cpu", "cpu.idle", fmt::to_string(*limits.cpu_idle));
   if (limits.cpu_shares) writes.add("cpu", "cpu.shares", fmt::to_string(*limits.cpu_shares));
   if (limits.cpu_period) writes.add("cpu", "cpu.cfs_period_us", fmt::to_string(*limits.cpu_period));
   if (limits.cpu_quota) writes.add("cpu", "cpu.cfs_quota_us", fmt::to_string(*limits.cpu_quota));
+  if (limits.cpu_burst) writes.add("cpu", "cpu.cfs_burst_us", fmt::to_string(*limits.cpu_burst));
   if (limits.cpu_realtime_period) {
     writes.add("cpu", "cpu.rt_period_us", fmt::to_string(*limits.cpu_realtime_period));
   }
@@ -92,6 +97,9 @@ void plan_v1_block_io(const CgroupLimits& limits, Writes& writes) {
     writes.add_with_alternative(
         {"blkio", "blkio.weight", weight, "blkio.bfq.weight", weight, kNoWeightWarning});
   }
+  if (limits.blkio_leaf_weight)
+    writes.add("blkio", "blkio.leaf_weight", fmt::to_string(*limits.blkio_leaf_weight),
+               "Your kernel does not support Block I/O leaf weight. Leaf weight discarded.");
   for (const auto& device : limits.blkio_weight_device) {
     std::string value = device_value(device.major, device.minor, device.weight);
     writes.add_with_alternative(
@@ -134,6 +142,8 @@ void plan_v2_cpu(const CgroupLimits& limits, Writes& writes) {
   if (limits.cpu_shares && *limits.cpu_shares != 0) {
     writes.add("", "cpu.weight", fmt::to_string(cpu_weight_of_shares(*limits.cpu_shares)));
   }
+  if (limits.cpu_idle) writes.add("", "cpu.idle", fmt::to_string(*limits.cpu_idle));
+  if (limits.cpu_burst) writes.add("", "cpu.max.burst", fmt::to_string(*limits.cpu_burst));
   if (!limits.cpu_quota && !limits.cpu_period) return;
   std::string value = limits.cpu_quota && *limits.cpu_quota > 0 ? fmt::to_string(*limits.cpu_quota) : "max";
   if (limits.cpu_period) value += fmt::format(" {}", *limits.cpu_period);
@@ -176,7 +186,14 @@ std::vector<CgroupWrite> plan_v1_limits(const CgroupLimits& limits, const Memory
   plan_v1_devices(limits, writes);
   for (const auto& [size, bytes] : limits.hugepages) {
     writes.add("hugetlb", fmt::format("hugetlb.{}.limit_in_bytes", size), fmt::to_string(bytes));
+    writes.add("hugetlb", fmt::format("hugetlb.{}.rsvd.limit_in_bytes", size), fmt::to_string(bytes),
+               kNoReservationWarning);
   }
+  if (limits.network_class) writes.add("net_cls", "net_cls.classid", fmt::to_string(*limits.network_class));
+  for (const auto& [interface, priority] : limits.network_priorities)
+    writes.add("net_prio", "net_prio.ifpriomap", fmt::format("{} {}", interface, priority));
+  for (const auto& [device, values] : limits.rdma)
+    writes.add("rdma", "rdma.max", fmt::format("{} {}", device, values));
   return writes.take();
 }
 
@@ -189,7 +206,10 @@ std::vector<CgroupWrite> plan_v2_limits(const CgroupLimits& limits) {
   plan_v2_block_io(limits, writes);
   for (const auto& [size, bytes] : limits.hugepages) {
     writes.add("", fmt::format("hugetlb.{}.max", size), fmt::to_string(bytes));
+    writes.add("", fmt::format("hugetlb.{}.rsvd.max", size), fmt::to_string(bytes), kNoReservationWarning);
   }
+  for (const auto& [device, values] : limits.rdma)
+    writes.add("", "rdma.max", fmt::format("{} {}", device, values));
   for (const auto& [file, value] : limits.unified) writes.add("", file, value);
   return writes.take();
 }

@@ -115,6 +115,42 @@ TEST(CgroupPlan, V1DeviceRulesInOrder) {
               ElementsAre("devices.deny=a", "devices.allow=c *:* m", "devices.allow=c 1:3 rwm"));
 }
 
+TEST(CgroupPlan, NetworkRdmaBurstAndReservations) {
+  CgroupLimits limits{.cpu_burst = 1000, .cpu_idle = 1, .network_class = 0x100001};
+  limits.hugepages = {{"2MB", 4096}};
+  limits.network_priorities = {{"eth0", 5}};
+  limits.rdma = {{"mlx5_1", "hca_handle=3 hca_object=10000"}};
+  auto written = [](const std::vector<CgroupWrite>& writes, std::string_view file) -> std::string {
+    for (const auto& write : writes)
+      if (write.file == file) return std::string(write.controller) + "=" + write.value;
+    return {};
+  };
+  auto v1 = plan_v1_limits(limits, {});
+  EXPECT_EQ(written(v1, "net_cls.classid"), "net_cls=1048577");
+  EXPECT_EQ(written(v1, "net_prio.ifpriomap"), "net_prio=eth0 5");
+  EXPECT_EQ(written(v1, "rdma.max"), "rdma=mlx5_1 hca_handle=3 hca_object=10000");
+  EXPECT_EQ(written(v1, "cpu.cfs_burst_us"), "cpu=1000");
+  EXPECT_EQ(written(v1, "cpu.idle"), "cpu=1");
+  EXPECT_EQ(written(v1, "hugetlb.2MB.rsvd.limit_in_bytes"), "hugetlb=4096");
+  auto v2 = plan_v2_limits(limits);
+  EXPECT_EQ(written(v2, "rdma.max"), "=mlx5_1 hca_handle=3 hca_object=10000");
+  EXPECT_EQ(written(v2, "cpu.max.burst"), "=1000");
+  EXPECT_EQ(written(v2, "hugetlb.2MB.rsvd.max"), "=4096");
+}
+
+TEST(CgroupLimits, WhatDockerHasNoWordsForIsRefused) {
+  CgroupFeatures features;
+  CgroupLimits classed{.network_class = 1}, prioritised, rdma;
+  prioritised.network_priorities = {{"eth0", 1}};
+  rdma.rdma = {{"mlx5_1", "hca_handle=1"}};
+  for (CgroupLimits* limits : {&classed, &prioritised, &rdma}) {
+    auto checked = check_limits(features, *limits);
+    ASSERT_FALSE(checked);
+    EXPECT_EQ(checked.error().kind(), Kind::Unsupported);
+    EXPECT_THAT(checked.error().message(), HasSubstr("which this host has not mounted"));
+  }
+}
+
 TEST(CgroupPlan, CpuLists) {
   EXPECT_THAT(*parse_cpu_list("0-2,7"), ElementsAre(0, 1, 2, 7));
   EXPECT_THAT(*parse_cpu_list(""), IsEmpty());

@@ -93,7 +93,7 @@ Result<void> CgroupV1::make_directory(const Directory& directory) {
     } else if (errno == EEXIST) {
       // An empty leftover has limits of its own: make it anew.
       if (::rmdir(path) != 0 && errno != ENOENT) {
-        return failure(Kind::AlreadyExists, "cgroup {} is in use", directory.path);
+        return failure(Kind::AlreadyExists, "container's cgroup is not empty: {}", directory.path);
       }
     } else {
       break;

@@ -18,7 +18,7 @@ namespace {
 
 namespace files = cgroup_files;
 
-constexpr std::string_view kWanted[] = {"cpuset", "cpu", "io", "memory", "pids", "hugetlb"};
+constexpr std::string_view kWanted[] = {"cpuset", "cpu", "io", "memory", "pids", "hugetlb", "rdma"};
 
 bool has_word(std::string_view text, std::string_view word) {
   while (!text.empty()) {
@@ -94,7 +94,7 @@ Result<void> CgroupV2::make(const CgroupLimits& limits, std::vector<std::string>
   if (made != 0 && errno == EEXIST) {
     // An empty leftover has limits of its own: make it anew.
     if (::rmdir(directory_.c_str()) != 0 && errno != ENOENT) {
-      return failure(Kind::AlreadyExists, "cgroup {} is in use", directory_);
+      return failure(Kind::AlreadyExists, "container's cgroup is not empty: {}", directory_);
     }
     made = ::mkdir(directory_.c_str(), 0755);
   }

@@ -88,7 +88,8 @@ class CgroupV2 final : public Cgroup {
   cgroup_files::UnifiedCore core_;
 };
 
-/// A host without groups: nothing is limited, listed or counted; freezing is Unsupported.
+/// A host without groups: nothing is limited, listed, counted or killed; freezing is Unsupported. Who needs a
+/// container's processes asks its pid namespace (namespace_members.h), whose init takes all others with it.
 class CgroupNone final : public Cgroup {
  public:
   CgroupNone(const CgroupHost& host, std::string path) : Cgroup(std::move(path), host.features()) {}
@@ -99,8 +100,8 @@ class CgroupNone final : public Cgroup {
   Result<void> freeze(std::chrono::milliseconds) override { return unsupported("pause"); }
   Result<void> thaw() override { return unsupported("unpause"); }
   Result<FreezeState> freeze_state() const override { return FreezeState::Thawed; }
-  Result<void> kill_all() override { return unsupported("kill all processes of"); }
-  Result<std::vector<pid_t>> pids() const override { return unsupported("list processes of"); }
+  Result<void> kill_all() override { return {}; }
+  Result<std::vector<pid_t>> pids() const override { return std::vector<pid_t>(); }
   Result<CgroupStats> stats() const override { return CgroupStats{}; }
   Result<uint64_t> oom_kills() const override { return uint64_t{0}; }
   Result<UniqueFd> watch_oom() const override { return UniqueFd(); }

@@ -6,10 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
 #include "base/format.h"
+#include "sys/sub_ids.h"
 
 namespace berth::sys {
 namespace {
@@ -100,6 +102,9 @@ Result<RootDir> open_detached_overlay(const OverlayLayers& layers) {
     CHECK(set_path(context.get(), "workdir", layers.work));
   }
   for (const std::string& option : layers.options) CHECK(set_option(context.get(), option));
+  // Marks of overlayfs lie in attributes that only the initial user namespace may touch, unless told so.
+  if (!in_initial_user_namespace() && std::ranges::find(layers.options, "userxattr") == layers.options.end())
+    CHECK(set_option(context.get(), "userxattr"));
   if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return overlay_error(context.get(), "create");
   }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,27 +18,17 @@
 namespace berth::sys {
 namespace {
 
-/// A child that sits in a new user namespace until it is killed.
+/// A child that sits in a new user namespace until it is killed. It makes nothing but system calls, so that a
+/// program with threads may have one.
 class NamespaceHolder {
  public:
   static Result<NamespaceHolder> start() {
-    int ready[2];
-    if (::pipe2(ready, O_CLOEXEC) != 0) return Error::from_errno("pipe", {}, errno);
-    UniqueFd read_end(ready[0]), write_end(ready[1]);
-    pid_t pid = ::fork();
-    if (pid < 0) return Error::from_errno("fork", {}, errno);
+    long pid = ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+    if (pid < 0) return Error::from_errno("create a user namespace", {}, errno);
     if (pid == 0) {
-      char status = ::unshare(CLONE_NEWUSER) == 0 ? 0 : static_cast<char>(errno);
-      if (::write(write_end.get(), &status, 1) == 1)
-        while (true) ::pause();
-      ::_exit(1);
+      while (true) ::syscall(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0);
     }
-    write_end.reset();
-    NamespaceHolder holder(pid);
-    char status = static_cast<char>(EIO);
-    if (::read(read_end.get(), &status, 1) != 1 || status != 0)
-      return Error::from_errno("unshare", "user namespace", status);
-    return holder;
+    return NamespaceHolder(static_cast<pid_t>(pid));
   }
 
   NamespaceHolder(NamespaceHolder&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}

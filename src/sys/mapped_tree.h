@@ -8,8 +8,8 @@
 
 namespace berth::sys {
 
-/// A user namespace with these maps (lines of uid_map and gid_map) and no process in it. Forks for a moment:
-/// for programs of one thread.
+/// A user namespace with these maps (lines of uid_map and gid_map) and no process in it. A child lives for a
+/// moment.
 Result<UniqueFd> make_user_namespace(const std::string& uid_map, const std::string& gid_map);
 
 enum class TreeDepth { MountAlone, WithMountsBelow };

@@ -189,6 +189,28 @@ RouteBatch& RouteBatch::create_veth(const NewVeth& veth) {
   return *this;
 }
 
+RouteBatch& RouteBatch::create_sublink(const NewSublink& link) {
+  bool macvlan = link.kind == SublinkKind::Macvlan;
+  NetlinkMessage message(begin(macvlan ? "create macvlan" : "create ipvlan", link.name), RTM_NEWLINK, kCreate,
+                         link_header(0));
+  message.text(IFLA_IFNAME, link.name);
+  message.u32(IFLA_LINK, link.parent);
+  if (link.mtu != 0) message.u32(IFLA_MTU, link.mtu);
+  if (!link.mac.is_zero()) message.attribute(IFLA_ADDRESS, link.mac.bytes);
+  if (link.netns >= 0) message.u32(IFLA_NET_NS_FD, static_cast<uint32_t>(link.netns));
+  message.nest(IFLA_LINKINFO, [&](NetlinkMessage& info) {
+    info.text(IFLA_INFO_KIND, macvlan ? "macvlan" : "ipvlan");
+    info.nest(IFLA_INFO_DATA, [&](NetlinkMessage& data) {
+      if (macvlan) {
+        data.u32(IFLA_MACVLAN_MODE, link.mode);
+      } else {
+        data.u16(IFLA_IPVLAN_MODE, static_cast<uint16_t>(link.mode));
+      }
+    });
+  });
+  return *this;
+}
+
 RouteBatch& RouteBatch::change_link(const LinkChange& change) {
   unsigned flags = change.up.value_or(false) ? unsigned{IFF_UP} : 0u;
   unsigned mask = change.up ? unsigned{IFF_UP} : 0u;

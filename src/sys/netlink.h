@@ -38,6 +38,18 @@ struct NewVeth {
   MacAddress peer_mac;
 };
 
+/// A further interface on a link of the host, made in another namespace.
+enum class SublinkKind { Macvlan, Ipvlan };
+struct NewSublink {
+  std::string name;
+  uint32_t parent = 0;  ///< link index here
+  SublinkKind kind = SublinkKind::Macvlan;
+  uint32_t mode = 0;  ///< MACVLAN_MODE_* or IPVLAN_MODE_* of linux/if_link.h
+  MacAddress mac;     ///< zero: kernel's choice
+  uint32_t mtu = 0;   ///< 0: the parent's
+  int netns = -1;     ///< descriptor
+};
+
 struct LinkChange {
   uint32_t index = 0;  ///< or by name when 0
   std::string name;
@@ -82,6 +94,7 @@ class RouteBatch {
  public:
   RouteBatch& create_bridge(const NewBridge& bridge);
   RouteBatch& create_veth(const NewVeth& veth);
+  RouteBatch& create_sublink(const NewSublink& link);
   RouteBatch& change_link(const LinkChange& change);
   RouteBatch& change_bridge_port(const BridgePortChange& change);
   RouteBatch& delete_link(std::string_view name);

@@ -11,6 +11,7 @@
 #include <chrono>
 
 #include "base/format.h"
+#include "sys/sub_ids.h"
 
 namespace berth::sys {
 namespace {
@@ -50,9 +51,13 @@ Result<Prepared> unshare_and_prepare(const std::vector<NamespaceSysctl>& sysctls
 }  // namespace
 
 std::vector<NamespaceSysctl> default_network_sysctls() {
+  // All groups; only those that the user namespace knows can be named.
+  uint32_t groups = std::min<uint32_t>(mapped_ids("/proc/self/gid_map"), 0x80000000);
   return {
-      {"net/ipv4/ip_unprivileged_port_start", "0"}, {"net/ipv4/ping_group_range", "0 2147483647"},
-      {"net/ipv6/conf/all/accept_ra", "0"},         {"net/ipv6/conf/default/accept_ra", "0"},
+      {"net/ipv4/ip_unprivileged_port_start", "0"},
+      {"net/ipv4/ping_group_range", fmt::format("0 {}", groups - 1)},
+      {"net/ipv6/conf/all/accept_ra", "0"},
+      {"net/ipv6/conf/default/accept_ra", "0"},
       {"net/ipv6/conf/default/accept_dad", "0"},
   };
 }

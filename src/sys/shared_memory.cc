@@ -33,6 +33,17 @@ Result<void> mount_shared_memory(const std::string& path, int64_t bytes) {
   return {};
 }
 
+Result<void> mount_private_memory(const std::string& path, int64_t bytes) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Error::from_errno("mkdir", path, errno);
+  if (is_mounted(path)) return {};
+  std::string options = "mode=0755,size=" + std::to_string(bytes);
+  constexpr unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  std::string unswapped = options + ",noswap";
+  if (::mount("secrets", path.c_str(), "tmpfs", flags, unswapped.c_str()) == 0) return {};
+  if (errno == EINVAL && ::mount("secrets", path.c_str(), "tmpfs", flags, options.c_str()) == 0) return {};
+  return Error::from_errno("mount memory on", path, errno);
+}
+
 Result<void> unmount_shared_memory(const std::string& path) {
   if (!is_mounted(path)) return {};
   if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {

@@ -12,6 +12,9 @@ namespace berth::sys {
 /// Makes the directory and mounts a tmpfs of `bytes` (mode 1777, nosuid, nodev, noexec) on it; one that is
 /// mounted there already is used as it is. Needs CAP_SYS_ADMIN.
 Result<void> mount_shared_memory(const std::string& path, int64_t bytes);
+/// The same for files that berth itself writes there (secrets): mode 0755, never swapped out where the kernel
+/// can promise that (6.4).
+Result<void> mount_private_memory(const std::string& path, int64_t bytes);
 /// Not mounted, or no such directory: no error.
 Result<void> unmount_shared_memory(const std::string& path);
 

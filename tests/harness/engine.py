@@ -114,7 +114,8 @@ class Engine:
         if AGAINST == "docker":
             self.program = ["dockerd", "--pidfile", os.path.join(self.folder, "pid")]
         else:
-            self.program = [os.path.join(PROGRAMS, "berthd")]
+            # A port of its own: engines of tests run side by side.
+            self.program = [os.path.join(PROGRAMS, "berthd"), "--functions-addr", "127.0.0.1:0"]
         command = docker_client() if CLIENT == "docker" else os.path.join(PROGRAMS, "berth")
         if command is None:
             raise AssertionError("no docker command: \"scripts/install-packages test\" provides one")
@@ -220,6 +221,12 @@ class Engine:
         result = self.load(archives.busybox_archive(IMAGE))
         if result.code != 0:
             raise AssertionError(f"cannot load the test image: {result}\n{self.log()[-3000:]}")
+
+    @property
+    def functions_address(self):
+        """IP:PORT of the functions' API."""
+        with open(os.path.join(self.exec, "functions.addr")) as file:
+            return file.read().strip()
 
     def wait_for_status(self, name, status, within=20.0):
         eventually(lambda: self.inspect(name)["State"]["Status"] == status, f"{name} is {status}", within)

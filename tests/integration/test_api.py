@@ -609,3 +609,108 @@ class Hostile(ApiCase):
         identifier = self.create("true")
         answer = self.api.get(f"/containers/{identifier}/archive?path=/../../../../../../etc/shadow")
         self.assertNotEqual(answer.status, 200)
+
+
+class WebSocketAttach(ApiCase):
+    def handshake(self, identifier, query="stream=1&stdin=1&stdout=1", key="dGhlIHNhbXBsZSBub25jZQ=="):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(20)
+        connection.connect(self.engine.socket)
+        self.addCleanup(connection.close)
+        lines = [f"GET /containers/{identifier}/attach/ws?{query} HTTP/1.1", "Host: x", "Connection: Upgrade",
+                 "Upgrade: websocket", "Sec-WebSocket-Version: 13", *([f"Sec-WebSocket-Key: {key}"] if key else [])]
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
+        stream = connection.makefile("rb")
+        head = []
+        while line := stream.readline().strip():
+            head.append(line.decode())
+        return connection, stream, head
+
+    @staticmethod
+    def masked(payload, opcode=2):
+        mask = b"\x01\x02\x03\x04"
+        body = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+        return bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + body
+
+    @staticmethod
+    def frame(stream):
+        first, length = stream.read(2)
+        if length == 126:
+            length = int.from_bytes(stream.read(2), "big")
+        return first & 15, stream.read(length)
+
+    def test_both_ways(self):
+        identifier = self.started("sh", "-c", "read line; echo got $line; echo and >&2; read end", OpenStdin=True)
+        connection, stream, head = self.handshake(identifier, "stream=1&stdin=1&stdout=1&stderr=1")
+        self.assertTrue(head[0].startswith("HTTP/1.1 101"), head)
+        self.assertIn("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", head)
+        connection.sendall(self.masked(b"hello\n"))
+        seen = b""
+        while b"and\n" not in seen:
+            opcode, payload = self.frame(stream)
+            self.assertEqual(opcode, 2)  # binary, and no frames of docker's within
+            seen += payload
+        self.assertEqual(sorted(seen.split()), [b"and", b"got", b"hello"])
+        connection.sendall(self.masked(b"are you there", opcode=9))
+        self.assertEqual(self.frame(stream), (10, b"are you there"))
+        connection.sendall(self.masked(b"\n"))
+        self.assertEqual(self.frame(stream)[0], 8)  # the container's end closes it
+
+    def test_refusals(self):
+        identifier = self.started()
+        self.is_error(self.api.get(f"/containers/{identifier}/attach/ws?stream=1"), 400)
+        self.is_error(self.api.get("/containers/nobody/attach/ws?stream=1"), 404)
+        _, _, head = self.handshake(identifier, key="")
+        self.assertIn(" 400 ", head[0])
+        connection, stream, _ = self.handshake(identifier)
+        connection.sendall(b"\x82\x01x")  # not masked
+        self.assertEqual(self.frame(stream), (8, b"\x03\xea"))
+
+
+class Absent(ApiCase):
+    """What berth does not have answers as docker does where that is switched off."""
+
+    def test_checkpoints(self):
+        identifier = self.create()
+        for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/x")):
+            answer = self.api.request(method, f"/containers/{identifier}/checkpoints{path}")
+            if self.against_docker and answer.status == 404:
+                continue  # its router does not even know them
+            self.is_error(answer, 501)
+            self.assertIn("experimental", answer.message)
+        self.only_berth("20.10 has other words")
+        self.is_error(self.api.post(f"/containers/{identifier}/start?checkpoint=x"), 400)
+
+    def test_swarm(self):
+        for method, path in (("GET", "/swarm"), ("GET", "/nodes"), ("GET", "/services"), ("GET", "/tasks"), ("GET", "/secrets"),
+                             ("GET", "/configs"), ("POST", "/secrets/create"), ("POST", "/swarm/leave"),
+                             ("GET", "/swarm/unlockkey"), ("DELETE", "/services/x")):
+            body = {} if method == "POST" else None
+            self.is_error(self.api.request(method, path, body), 503)
+
+    def test_plugins(self):
+        self.assertEqual(self.api.get("/plugins").json(), [])
+        self.is_error(self.api.get("/plugins/nope/json"), 404)
+        self.only_berth("20.10 ignores unknown filters")
+        self.is_error(self.api.get("/plugins?filters=" + urllib.parse.quote('{"nope":["x"]}')), 400)
+
+
+class EventsOfProbes(ApiCase):
+    def test_health_probes_are_execs(self):
+        since = f"{time.time():.9f}"
+        identifier = self.started(Healthcheck={"Test": ["CMD", "true"], "Interval": 100_000_000})
+        eventually(lambda: self.api.get(f"/containers/{identifier}/json").json()["State"]["Health"]["Status"] == "healthy",
+                   "it is healthy")
+        answer = self.api.get(f"/events?since={since}&until={time.time():.9f}&" +
+                              "filters=" + urllib.parse.quote(json.dumps({"container": [identifier]})))
+        actions = [event["Action"] for event in answer.json_lines()]
+        for wanted in ("create", "start", "exec_create: true", "exec_start: true", "exec_die", "health_status: healthy"):
+            self.assertIn(wanted, actions)
+
+    def test_build_prune_filters(self):
+        self.only_berth("20.10 has no such filters")
+        for query in ({"nope": ["x"]},):
+            self.is_error(self.api.post("/build/prune?filters=" + urllib.parse.quote(json.dumps(query))), 400)
+        for query in ({"inuse": ["true"]}, {"parent": ["x"]}, {"description": ["nothing"]}, {"id": ["ffff"]}):
+            answer = self.api.post("/build/prune?filters=" + urllib.parse.quote(json.dumps(query)))
+            self.assertEqual((answer.status, answer.json()["CachesDeleted"]), (200, None), str(query))

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import fcntl
 
 from harness.engine import IMAGE, EngineCase, eventually, fetch
@@ -378,3 +379,55 @@ class UserDefined(NetworkCase):
         self.ok("network", "rm", "two words")
         for bad in ("", " "):
             self.assertNotEqual(self.engine("network", "create", bad).code, 0, bad)
+
+
+class Macvlan(NetworkCase):
+    """Containers on the network of one of the host's interfaces."""
+
+    def setUp(self):
+        super().setUp()
+        self.parent = f"bmv{os.getpid() % 100000}"
+        made = subprocess.run(["ip", "link", "add", self.parent, "type", "bridge"], capture_output=True, text=True)
+        if made.returncode != 0:
+            self.skipTest(f"no interface can be made here: {made.stderr}")
+        self.addCleanup(subprocess.run, ["ip", "link", "del", self.parent])
+        subprocess.run(["ip", "link", "set", self.parent, "up"], check=True)
+
+    def network(self, *flags, driver="macvlan"):
+        name = f"{driver}-{os.getpid()}"
+        result = self.engine("network", "create", "-d", driver, "-o", f"parent={self.parent}", *flags, name)
+        self.addCleanup(self.engine, "network", "rm", name)
+        return name, result
+
+    def test_two_containers_and_their_names(self):
+        name, made = self.network("--subnet", "10.244.7.0/24", "--gateway", "10.244.7.1")
+        self.assertEqual(made.code, 0, str(made))
+        other = self.start("sleep", "600", flags=("--network", name))
+        one = self.start("sleep", "600", flags=("--network", name, "--ip", "10.244.7.40", "--mac-address", "02:42:0a:f4:07:28"))
+        self.assertIn("10.244.7.40", self.ok("exec", one, "ip", "-4", "addr", "show", "eth0").out)
+        self.assertIn("02:42:0a:f4:07:28", self.ok("exec", one, "ip", "link", "show", "eth0").out)
+        self.assertIn("default via 10.244.7.1", self.ok("exec", one, "ip", "route").out)
+        self.ok("exec", one, "ping", "-c", "1", "-W", "5", other)
+        self.assertEqual(self.engine.inspect(one)["NetworkSettings"]["Networks"][name]["IPAddress"], "10.244.7.40")
+        self.ok("network", "disconnect", name, one)
+        self.assertNotEqual(self.engine("exec", one, "ip", "link", "show", "eth0").code, 0)
+        self.ok("network", "connect", name, one)
+        self.ok("exec", one, "ping", "-c", "1", "-W", "5", other)
+
+    def test_bad_requests(self):
+        self.only_berth("docker makes a dummy parent")
+        self.fails(1, "network", "create", "-d", "macvlan", "m1", says="parent")
+        self.fails(1, "network", "create", "-d", "macvlan", "-o", f"parent={self.parent}", "-o", "macvlan_mode=nope", "m1",
+                   says="mode 'nope' is not valid")
+        self.ok("network", "create", "-d", "macvlan", "-o", "parent=nothere0", "m2")
+        self.addCleanup(self.engine, "network", "rm", "m2")
+        self.fails(125, "run", "--rm", "--network", "m2", IMAGE, "true", says="nothere0")
+
+    def test_ipvlan(self):
+        name, made = self.network("--subnet", "10.244.8.0/24", driver="ipvlan")
+        self.assertEqual(made.code, 0, str(made))
+        result = self.engine("run", "--rm", "--network", name, IMAGE, "ip", "-4", "addr", "show", "eth0")
+        if result.code != 0:
+            self.assertIn("this kernel has no ipvlan", result.err)
+        else:
+            self.assertIn("10.244.8.", result.out)

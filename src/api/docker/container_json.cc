@@ -41,6 +41,7 @@ Json state_json(const engine::ContainerState& state) {
                  {"Error", state.error},
                  {"StartedAt", to_rfc3339(state.started)},
                  {"FinishedAt", to_rfc3339(state.finished)}};
+  if (!state.denied_calls.empty()) object["DeniedCalls"] = state.denied_calls;
   if (state.health.status != engine::HealthStatus::None) object["Health"] = health_json(state.health);
   return object;
 }

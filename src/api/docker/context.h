@@ -24,6 +24,7 @@ class Context {
   engine::Engine& engine() { return api_.engine(); }
   build::Builder& builder() { return api_.builder(); }
   io::EventLoop& loop() { return api_.loop(); }
+  const Metrics& metrics() const { return api_.metrics(); }
   io::Exchange& exchange() { return exchange_; }
   ApiVersion version() const { return version_; }
   bool since(int major, int minor) const { return version_ >= ApiVersion{major, minor}; }

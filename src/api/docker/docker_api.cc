@@ -1,7 +1,11 @@
 // From request to handler to answer.
 #include "api/docker/docker_api.h"
 
+#include "api/docker/audit_log.h"
+#include "api/docker/authorization.h"
 #include "api/docker/context.h"
+#include "api/docker/metrics.h"
+#include "api/docker/observed_exchange.h"
 #include "api/docker/router.h"
 #include "api/docker/system_json.h"
 #include "base/format.h"
@@ -47,8 +51,54 @@ io::Task<void> answer_error(io::Exchange& exchange, Error error) {
 
 }  // namespace
 
+DockerApi::DockerApi(io::EventLoop& loop, engine::Engine& engine, build::Builder& builder)
+    : loop_(loop), engine_(engine), builder_(builder), metrics_(std::make_unique<Metrics>()) {}
+DockerApi::~DockerApi() = default;
+
+void DockerApi::set_audit_log(std::unique_ptr<AuditLog> log) {
+  audit_log_ = std::move(log);
+}
+void DockerApi::set_authorizer(std::unique_ptr<Authorizer> authorizer) {
+  authorizer_ = std::move(authorizer);
+}
+
 io::Task<void> DockerApi::handle(io::Exchange& exchange) {
-  set_common_headers(exchange);
+  Timestamp began = now();
+  ObservedExchange observed(exchange);
+  set_common_headers(observed);
+  Result<void> allowed;
+  if (authorizer_) {
+    Authorizer* authorizer = authorizer_.get();
+    allowed = co_await authorizer->check_request(observed);
+    observed.set_gate([authorizer, &observed](ObservedExchange::Answer answer) {
+      return authorizer->check_answer(observed, answer);
+    });
+  }
+  bool is_neighbours = neighbour_.handle && neighbour_.serves(exchange.path());
+  if (allowed && is_neighbours) {
+    co_await neighbour_.handle(observed);
+  } else if (allowed) {
+    co_await answer(observed);
+  } else {
+    observed.set_gate(nullptr);
+    co_await answer_error(observed, std::move(allowed).error());
+  }
+  metrics_->count(exchange.method(), observed.status());
+  if (audit_log_) audit_log_->record(exchange, observed.status(), began);
+}
+
+io::Task<void> DockerApi::handle_metrics(io::Exchange& exchange) {
+  bool asks = exchange.method() == "GET" && exchange.path() == "/metrics";
+  if (!asks) {
+    co_await answer_error(exchange, Error(Kind::NotFound, "page not found: only GET /metrics is here"));
+    co_return;
+  }
+  std::string text = co_await metrics_->text(engine_);
+  [[maybe_unused]] auto sent =
+      co_await exchange.respond(200, "text/plain; version=0.0.4; charset=utf-8", text);
+}
+
+io::Task<void> DockerApi::answer(ObservedExchange& exchange) {
   VersionedPath target = split_version(exchange.path());
   if (auto supported = check_version(target); !supported) {
     co_await answer_error(exchange, std::move(supported).error());

@@ -22,9 +22,13 @@ struct Route {
 
 std::span<const Route> container_routes();
 std::span<const Route> container_stream_routes();
+std::span<const Route> websocket_routes();
+std::span<const Route> checkpoint_routes();
+std::span<const Route> extension_routes();
 std::span<const Route> archive_routes();
 std::span<const Route> exec_routes();
 std::span<const Route> image_routes();
+std::span<const Route> registry_routes();
 std::span<const Route> build_routes();
 std::span<const Route> volume_routes();
 std::span<const Route> network_routes();

@@ -1,4 +1,6 @@
 // /build: the classic builder.
+#include <algorithm>
+
 #include "api/docker/build_request.h"
 #include "api/docker/router.h"
 #include "base/format.h"
@@ -52,6 +54,42 @@ storage::InUse nothing_in_use() {
   return {};
 }
 
+/// Filters that choose records by what they are: none of them is `parent`'s, as berth's records have none.
+bool is_chosen(const build::CacheRecordInfo& record, const engine::Filters& filters) {
+  return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
+    const auto& [name, values] = filter;
+    auto any = [&](auto fits) { return std::any_of(values.begin(), values.end(), fits); };
+    auto is = [&](bool state) {
+      return any([&](const std::string& value) { return (value != "0" && value != "false") == state; });
+    };
+    if (name == "parent") return false;
+    if (name == "inuse") return is(record.in_use);
+    if (name == "shared") return is(record.shared);
+    if (name == "private") return is(!record.shared);
+    if (name == "description")
+      return any(
+          [&](const std::string& value) { return record.description.find(value) != std::string::npos; });
+    return true;
+  });
+}
+
+bool chooses_records(const engine::Filters& filters) {
+  return std::any_of(filters.begin(), filters.end(), [](const auto& filter) {
+    const std::string& name = filter.first;
+    return name == "parent" || name == "inuse" || name == "shared" || name == "private" ||
+           name == "description";
+  });
+}
+
+Outcome answer_pruned(Context& context, const build::PruneResult& report) {
+  Json ids = Json(nullptr);
+  for (const std::string& id : report.ids) ids.push_back(id);
+  Json answer = {{"CachesDeleted", std::move(ids)}, {"SpaceReclaimed", report.reclaimed_bytes}};
+  context.engine().events().publish("builder", "prune", "",
+                                    {{"reclaimed", std::to_string(report.reclaimed_bytes)}});
+  co_return co_await context.json(200, std::move(answer));
+}
+
 Outcome prune(Context& context) {
   CO_TRY(auto filters, context.filters());
   build::PruneRequest request;
@@ -74,11 +112,21 @@ Outcome prune(Context& context) {
       co_return failure(Kind::InvalidArgument, "invalid filter '{}'", name);
     }
   }
+  if (chooses_records(filters)) {
+    CO_TRY(auto records, context.builder().disk_usage());
+    std::vector<std::string> chosen;
+    for (const build::CacheRecordInfo& record : records) {
+      bool named = request.ids.empty() ||
+                   std::any_of(request.ids.begin(), request.ids.end(),
+                               [&](const std::string& id) { return record.id.starts_with(id); });
+      if (named && is_chosen(record, filters)) chosen.push_back(record.id);
+    }
+    if (chosen.empty()) co_return co_await answer_pruned(context, {});
+    request.ids = std::move(chosen);
+    if (filters.contains("shared") || filters.contains("inuse")) request.all = true;
+  }
   CO_TRY(auto report, co_await context.builder().prune(std::move(request), nothing_in_use()));
-  Json ids = Json(nullptr);
-  for (const std::string& id : report.ids) ids.push_back(id);
-  Json answer = {{"CachesDeleted", std::move(ids)}, {"SpaceReclaimed", report.reclaimed_bytes}};
-  co_return co_await context.json(200, std::move(answer));
+  co_return co_await answer_pruned(context, report);
 }
 
 constexpr Route routes[] = {

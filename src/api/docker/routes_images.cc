@@ -3,6 +3,7 @@
 #include "api/docker/json_lines.h"
 #include "api/docker/object_json.h"
 #include "api/docker/router.h"
+#include "api/docker/routes_registry.h"
 #include "base/format.h"
 #include "base/json.h"
 
@@ -143,14 +144,8 @@ Outcome create(Context& context) {
   std::string image = context.text("fromImage");
   std::string source_name = context.text("fromSrc");
   if (!image.empty()) {
-    std::string tag = context.text("tag");
-    bool by_digest = tag.starts_with("sha256:");
-    if (!tag.empty()) image += (by_digest ? "@" : ":") + tag;
-    co_return failure(
-        Kind::NotFound,
-        "image \"{}\" is not here, and this version of berth cannot pull from a registry: make it with "
-        "\"berth bootstrap\", \"berth load\", \"berth import\" or \"berth build\"",
-        image.substr(0, 300));
+    CO_TRY(auto platform, platform_parameter(context));
+    co_return co_await pull_image(context, std::move(platform));
   }
   if (source_name.empty())
     co_return Error(Kind::InvalidArgument, "bad parameter: one of fromImage and fromSrc is needed");
@@ -169,20 +164,6 @@ Outcome create(Context& context) {
   BodySource source(context.loop(), context.exchange());
   JsonLines lines(context.exchange());
   co_return co_await lines.run(import_into(context, lines, source, std::move(options)));
-}
-
-Outcome push(Context& context) {
-  std::string name = context.capture();
-  if (std::string tag = context.text("tag"); !tag.empty()) name += ":" + tag;
-  CO_TRY(auto image, context.engine().images().find(name));
-  co_return failure(
-      Kind::Unsupported,
-      "image \"{}\" cannot be pushed: this version of berth has no registry client; use \"berth save\"",
-      name);
-}
-
-Outcome search(Context&) {
-  co_return Error(Kind::Unsupported, "this version of berth has no registry client: search is not available");
 }
 
 Outcome commit(Context& context) {
@@ -228,7 +209,6 @@ Outcome bootstrap(Context& context) {
 
 constexpr Route routes[] = {
     {"GET", "/images/json", list},
-    {"GET", "/images/search", search},
     {"GET", "/images/get", save_many},
     {"POST", "/images/create", create},
     {"POST", "/images/load", load},
@@ -237,7 +217,6 @@ constexpr Route routes[] = {
     {"GET", "/images/{name*}/history", history},
     {"GET", "/images/{name*}/get", save_one},
     {"POST", "/images/{name*}/tag", tag},
-    {"POST", "/images/{name*}/push", push},
     {"DELETE", "/images/{name*}", remove},
     {"POST", "/commit", commit},
     {"POST", "/berth/bootstrap", bootstrap},

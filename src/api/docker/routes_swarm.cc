@@ -20,11 +20,16 @@ Outcome not_in_swarm(Context&) {
 }
 
 Outcome no_swarm(Context&) {
-  co_return Error(Kind::Unsupported,
+  co_return Error(Kind::Unavailable,
                   "berth runs one machine and has no swarm: use Kubernetes or Nomad for several");
 }
 
 Outcome plugins(Context& context) {
+  CO_TRY(auto filters, context.filters());
+  for (const auto& [name, values] : filters) {
+    if (name != "capability" && name != "enabled" && name != "enable")
+      co_return failure(Kind::InvalidArgument, "invalid filter '{}'", name.substr(0, 64));
+  }
   co_return co_await context.json(200, Json::array());
 }
 

@@ -1,6 +1,7 @@
-// /_ping, /version, /info, /events, /system/df, /auth, /distribution, /session, /grpc.
+// /_ping, /version, /info, /events, /system/df, /session, /grpc.
 #include <algorithm>
 
+#include "api/docker/metrics.h"
 #include "api/docker/object_json.h"
 #include "api/docker/router.h"
 #include "api/docker/system_json.h"
@@ -89,27 +90,26 @@ Outcome disk_usage(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
-Outcome auth(Context&) {
-  co_return Error(Kind::Unsupported,
-                  "this version of berth has no registry client: there is nothing to log in to");
-}
-
-Outcome distribution(Context& context) {
-  co_return failure(Kind::NotFound, "this version of berth has no registry client: {} cannot be looked up",
-                    context.capture().substr(0, 300));
-}
-
 /// docker's CLI falls back to the classic builder when these are missing.
 Outcome no_buildkit(Context&) {
   co_return Error(Kind::NotFound, "page not found");
 }
 
+Outcome metrics(Context& context) {
+  std::string text = co_await context.metrics().text(context.engine());
+  co_return co_await context.exchange().respond(200, "text/plain; version=0.0.4; charset=utf-8", text);
+}
+
 constexpr Route routes[] = {
-    {"GET", "/_ping", ping},           {"HEAD", "/_ping", ping},
-    {"GET", "/version", version},      {"GET", "/info", info},
-    {"GET", "/events", events},        {"GET", "/system/df", disk_usage},
-    {"POST", "/auth", auth},           {"GET", "/distribution/{name*}/json", distribution},
-    {"POST", "/session", no_buildkit}, {"POST", "/grpc", no_buildkit},
+    {"GET", "/metrics", metrics},
+    {"GET", "/_ping", ping},
+    {"HEAD", "/_ping", ping},
+    {"GET", "/version", version},
+    {"GET", "/info", info},
+    {"GET", "/events", events},
+    {"GET", "/system/df", disk_usage},
+    {"POST", "/session", no_buildkit},
+    {"POST", "/grpc", no_buildkit},
 };
 
 }  // namespace

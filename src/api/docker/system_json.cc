@@ -81,6 +81,24 @@ Json networks_json(const engine::StatsSample& sample) {
   return object;
 }
 
+Json registry_config_json(const engine::SystemInfo& info) {
+  Json mirrors = string_list(info.registry_mirrors);
+  Json networks = Json::array({"::1/128", "127.0.0.0/8"});
+  Json indexes = {
+      {"docker.io", {{"Name", "docker.io"}, {"Mirrors", mirrors}, {"Secure", true}, {"Official", true}}}};
+  for (const std::string& registry : info.insecure_registries) {
+    if (registry.find('/') != std::string::npos) {
+      networks.push_back(registry);
+    } else {
+      indexes[registry] = {
+          {"Name", registry}, {"Mirrors", Json::array()}, {"Secure", false}, {"Official", false}};
+    }
+  }
+  return {{"InsecureRegistryCIDRs", std::move(networks)},
+          {"IndexConfigs", std::move(indexes)},
+          {"Mirrors", info.registry_mirrors.empty() ? Json(nullptr) : mirrors}};
+}
+
 }  // namespace
 
 std::string to_string(ApiVersion version) {
@@ -129,7 +147,8 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"Plugins",
        {{"Volume", string_list(info.volume_drivers)},
         {"Network", string_list(info.network_drivers)},
-        {"Authorization", nullptr},
+        {"Authorization",
+         info.authorization_plugins.empty() ? Json(nullptr) : string_list(info.authorization_plugins)},
         {"Log", string_list(info.log_drivers)}}},
       {"MemoryLimit", cgroups.memory},
       {"SwapLimit", cgroups.swap},
@@ -156,19 +175,14 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"NCPU", info.cpus},
       {"MemTotal", info.memory},
       {"IndexServerAddress", "https://index.docker.io/v1/"},
-      {"RegistryConfig",
-       {{"InsecureRegistryCIDRs", Json::array({"::1/128", "127.0.0.0/8"})},
-        {"IndexConfigs",
-         {{"docker.io",
-           {{"Name", "docker.io"}, {"Mirrors", Json::array()}, {"Secure", true}, {"Official", true}}}}},
-        {"Mirrors", nullptr}}},
+      {"RegistryConfig", registry_config_json(info)},
       {"GenericResources", nullptr},
       {"DockerRootDir", info.data_root},
-      {"HttpProxy", ""},
-      {"HttpsProxy", ""},
-      {"NoProxy", ""},
+      {"HttpProxy", info.http_proxy},
+      {"HttpsProxy", info.https_proxy},
+      {"NoProxy", info.no_proxy},
       {"Name", info.name},
-      {"Labels", Json::array()},
+      {"Labels", string_list(info.labels)},
       {"ExperimentalBuild", false},
       {"ServerVersion", BERTH_VERSION},
       {"Runtimes", runtimes_json(info)},

@@ -2,9 +2,11 @@
 #include "apps/berth/context.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
+#include "apps/berth/client/context_store.h"
 #include "apps/berth/client/daemon_start.h"
 
 namespace berth::cli {
@@ -28,23 +30,80 @@ Failure cannot_connect(const client::Endpoint& endpoint, const Error& error) {
 
 }  // namespace
 
+namespace {
+
+constexpr uint16_t plain_port = 2375;
+constexpr uint16_t tls_port = 2376;
+
+/// As docker has it: the flag, else the file of that name in $DOCKER_CERT_PATH or the configuration's folder.
+std::string tls_file(const std::string& given, const GlobalOptions& options, const char* name) {
+  if (!given.empty()) return given;
+  std::string folder = environment("BERTH_CERT_PATH");
+  if (folder.empty()) folder = environment("DOCKER_CERT_PATH");
+  if (folder.empty()) folder = configuration_folder(options.config_folder);
+  return folder + "/" + name;
+}
+
+/// The TLS that flags and environment ask for.
+std::optional<client::TlsFiles> wanted_tls(const GlobalOptions& options) {
+  bool by_environment = !environment("BERTH_TLS_VERIFY").empty() || !environment("DOCKER_TLS_VERIFY").empty();
+  if (!options.tls && !by_environment) return std::nullopt;
+  client::TlsFiles files = options.tls.value_or(client::TlsFiles{});
+  if (by_environment) files.server = client::TlsFiles::Server::Verified;
+  files.ca = tls_file(options.tls_ca, options, "ca.pem");
+  // A client certificate that nobody named need not be there.
+  auto optional_file = [&](const std::string& given, const char* name) {
+    std::string path = tls_file(given, options, name);
+    return given.empty() && ::access(path.c_str(), F_OK) != 0 ? std::string() : path;
+  };
+  files.certificate = optional_file(options.tls_certificate, "cert.pem");
+  files.key = optional_file(options.tls_key, "key.pem");
+  return files;
+}
+
+}  // namespace
+
 Context::Context(GlobalOptions options, grammar::Tree tree) : options_(std::move(options)), tree_(tree) {
-  std::string host = options_.host.empty() ? environment("BERTH_HOST") : options_.host;
-  may_start_daemon_ = host.empty();
-  auto endpoint = client::parse_endpoint(host);
+  auto endpoint = choose_endpoint();
   if (endpoint) {
-    endpoint_ = *endpoint;
-    may_start_daemon_ = endpoint_ == client::Endpoint{.address = "/run/berth/berth.sock"};
+    endpoint_ = std::move(*endpoint);
   } else {
     endpoint_error_ = endpoint.error();
+    may_start_daemon_ = false;
   }
 }
 
-client::Client& Context::engine() {
-  if (engine_ == nullptr) {
-    engine_ = std::make_unique<client::Client>([this] { return connect(); }, configuration().http_headers);
+/// -H, --context, $BERTH_HOST, $BERTH_CONTEXT, $DOCKER_HOST, what `context use` chose, berth's own socket: the
+/// first that is given.
+Result<client::Endpoint> Context::choose_endpoint() {
+  std::string host = options_.host;
+  std::string context = host.empty() ? options_.context : std::string();
+  if (host.empty() && context.empty()) host = environment("BERTH_HOST");
+  if (host.empty() && context.empty()) context = environment("BERTH_CONTEXT");
+  if (host.empty() && context.empty()) host = environment("DOCKER_HOST");
+  std::string folder = configuration_folder(options_.config_folder);
+  if (host.empty() && context.empty()) context = client::current_context(folder);
+  if (host.empty() && context == "default") host = environment("BERTH_HOST");
+  if (host.empty() && !context.empty() && context != "default") {
+    context_name_ = context;
+    TRY(client::StoredContext stored, client::load_context(folder, context));
+    return client::endpoint_of(stored);
   }
+  auto tls = host.empty() ? std::nullopt : wanted_tls(options_);
+  TRY(client::Endpoint endpoint, client::parse_endpoint(host, tls ? tls_port : plain_port));
+  if (endpoint.scheme == client::Endpoint::Scheme::Tcp) endpoint.tls = std::move(tls);
+  bool own = ::geteuid() == 0 || endpoint.address != "/run/berth/berth.sock";
+  may_start_daemon_ = own && endpoint == client::default_endpoint();
+  return endpoint;
+}
+
+client::Client& Context::engine() {
+  if (engine_ == nullptr) engine_ = another_client();
   return *engine_;
+}
+
+std::unique_ptr<client::Client> Context::another_client() {
+  return std::make_unique<client::Client>([this] { return connect(); }, configuration().http_headers);
 }
 
 Outcome<client::Connection> Context::connect() {

@@ -16,7 +16,12 @@ namespace berth::cli {
 /// What the global flags said.
 struct GlobalOptions {
   std::string host;           ///< -H; empty: $BERTH_HOST, then berth's own socket
+  std::string context;        ///< --context; empty: $BERTH_CONTEXT, then what `context use` chose
   std::string config_folder;  ///< --config
+  /// What --tls, --tlsverify and the files' flags said; nothing: $BERTH_TLS_VERIFY, $DOCKER_TLS_VERIFY
+  /// decide.
+  std::optional<client::TlsFiles> tls = {};
+  std::string tls_ca, tls_certificate, tls_key;
   bool debug = false;
 };
 
@@ -31,7 +36,12 @@ class Context {
   grammar::Tree tree() const { return tree_; }
   /// The engine's client; connects with the first request.
   client::Client& engine();
+  /// One more client of the same engine, for another thread. Call it on the main thread once before.
+  std::unique_ptr<client::Client> another_client();
   const client::Endpoint& endpoint() const { return endpoint_; }
+  /// The context that the endpoint comes from; "default" when -H or $BERTH_HOST named the engine, or nothing
+  /// did.
+  const std::string& context_name() const { return context_name_; }
   /// Set when -H or BERTH_HOST is malformed; every request fails with it.
   const std::optional<Error>& endpoint_error() const { return endpoint_error_; }
   /// The user's config.json, read when first asked for.
@@ -45,10 +55,12 @@ class Context {
 
  private:
   Outcome<client::Connection> connect();
+  Result<client::Endpoint> choose_endpoint();
 
   GlobalOptions options_;
   grammar::Tree tree_;
   client::Endpoint endpoint_;
+  std::string context_name_{"default"};
   std::optional<Error> endpoint_error_;
   bool may_start_daemon_ = false;
   std::unique_ptr<client::Client> engine_;

@@ -132,16 +132,8 @@ int dispatch(Context& context, Words words) {
 
 /// What of the global flags cannot be honoured.
 std::optional<std::string> refusal(const Invocation& invocation) {
-  for (std::string_view name : {"tls", "tlscacert", "tlscert", "tlskey", "tlsverify"}) {
-    if (invocation.given(name)) {
-      return fmt::format("--{}: TLS is not supported; reach a remote engine with -H ssh://[USER@]HOST", name);
-    }
-  }
-  std::string context = invocation.text("context");
-  if (!context.empty() && context != "default") {
-    return fmt::format(
-        "context \"{}\": context not found: berth has only \"default\"; name an engine with -H", context);
-  }
+  if (invocation.given("context") && invocation.given("host"))
+    return std::string("conflicting options: cannot specify both --host and --context");
   if (invocation.list("host").size() > 1) return std::string("specify only one -H");
   std::string level = invocation.text("log-level");
   for (std::string_view known : {"debug", "info", "warn", "error", "fatal"}) {
@@ -159,8 +151,17 @@ int run_program(Words words) {
 
   GlobalOptions options;
   if (auto hosts = global.list("host"); !hosts.empty()) options.host = hosts.back();
+  options.context = global.text("context");
   options.config_folder = global.text("config");
   options.debug = global.on("debug");
+  if (global.on("tls") || global.on("tlsverify")) {
+    auto server =
+        global.on("tlsverify") ? client::TlsFiles::Server::Verified : client::TlsFiles::Server::Unverified;
+    options.tls = client::TlsFiles{.server = server};
+  }
+  options.tls_ca = global.text("tlscacert");
+  options.tls_certificate = global.text("tlscert");
+  options.tls_key = global.text("tlskey");
   Context context(std::move(options), commands::command_tree());
   int exit_code = 0;
   if (!verdict) {

@@ -1,6 +1,9 @@
 // The builder's surroundings.
 #include "apps/berthd/build_services.h"
 
+#include "base/format.h"
+#include "io/cancel.h"
+
 namespace berth::berthd {
 namespace {
 
@@ -19,7 +22,31 @@ build::SandboxServices sandbox_services(io::EventLoop& loop, engine::Engine& eng
 }  // namespace
 
 BuildServices::BuildServices(io::EventLoop& loop, engine::Engine& engine)
-    : base_images_(engine.image_store()), runner_(sandbox_services(loop, engine)) {}
+    : base_images_(engine), runner_(sandbox_services(loop, engine)) {}
+
+io::Task<Result<storage::Image>> PulledImages::resolve(Request request, build::ProgressSink& progress,
+                                                       io::CancelToken cancel) {
+  auto local = engine_.images().find(request.reference);
+  bool missing = !local && local.error().kind() == Kind::NotFound;
+  bool fits = local && spec::matches(request.platform, local->config->platform);
+  auto reference = spec::Reference::parse(request.reference);
+  // What is given by its id alone no registry knows.
+  if (!reference || (!missing && fits && request.pull == build::PullPolicy::Missing)) co_return local;
+  registry::PullRequest wanted{.reference = reference->with_default_tag()};
+  wanted.platform = request.platform;
+  wanted.credentials = registry::credentials_from_config(request.registry_config, reference->domain());
+  build::ProgressSink* sink = &progress;
+  registry::MessageCallback tell = [sink](const registry::Message& message) {
+    std::string what = message.id.empty() ? message.status : message.id + ": " + message.status;
+    sink->report(
+        build::StepTransfer{.what = std::move(what), .current = message.current, .total = message.total});
+  };
+  auto pulling = engine_.registries().pull(std::move(wanted), std::move(tell));
+  auto waited = io::unless_cancelled(std::move(pulling), cancel);
+  auto pulled = co_await std::move(waited);
+  if (!pulled) co_return std::move(pulled).error();
+  co_return engine_.images().find(pulled->front().image.str());
+}
 
 io::Task<Result<std::unique_ptr<BuildServices>>> BuildServices::open(io::EventLoop& loop,
                                                                      engine::Engine& engine) {

@@ -12,6 +12,17 @@
 
 namespace berth::berthd {
 
+/// Base images from the store, pulled when they are missing or a build wants the newest.
+class PulledImages : public build::ImageSource {
+ public:
+  explicit PulledImages(engine::Engine& engine) : engine_(engine) {}
+  io::Task<Result<storage::Image>> resolve(Request request, build::ProgressSink& progress,
+                                           io::CancelToken cancel) override;
+
+ private:
+  engine::Engine& engine_;
+};
+
 class BuildServices {
  public:
   /// Removes what an earlier daemon's builds have left. Engine and loop must outlive it.
@@ -23,7 +34,7 @@ class BuildServices {
 
  private:
   BuildServices(io::EventLoop& loop, engine::Engine& engine);
-  build::LocalImageSource base_images_;
+  PulledImages base_images_;
   build::SandboxRunner runner_;
   std::unique_ptr<build::Builder> builder_;
 };

@@ -3,24 +3,35 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <variant>
 
+#include "api/docker/audit_log.h"
+#include "api/docker/authorization.h"
 #include "api/docker/docker_api.h"
+#include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
+#include "apps/berthd/function_part.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
+#include "apps/berthd/registry_options.h"
+#include "apps/berthd/rootless/enter.h"
 #include "apps/berthd/signals.h"
+#include "apps/berthd/tls_files.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "build/builder.h"
 #include "engine/engine.h"
+#include "engine/rootless.h"
 #include "engine/validate.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
+#include "io/tls.h"
 #include "sys/ip_address.h"
+#include "sys/user_directories.h"
 
 namespace berth::berthd {
 namespace {
@@ -28,6 +39,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view default_group = "berth";
+// docker's ports.
+constexpr uint16_t plain_port = 2375;
+constexpr uint16_t tls_port = 2376;
 // Answers that are under way when the engine has closed are given this long.
 constexpr auto drain_time = 250ms;
 
@@ -38,6 +52,61 @@ Result<std::optional<sys::IpPrefix>> prefix_option(const std::string& text, std:
   return std::optional<sys::IpPrefix>(*prefix);
 }
 
+Result<registry::Settings> registry_settings(const Options& options) {
+  registry::Settings settings{.insecure = options.insecure_registries,
+                              .token_servers = options.token_servers,
+                              .http_proxy = options.http_proxy,
+                              .https_proxy = options.https_proxy,
+                              .no_proxy = options.no_proxy,
+                              .max_downloads = options.max_downloads,
+                              .max_uploads = options.max_uploads};
+  for (const std::string& text : options.insecure_registries) {
+    if (auto valid = registry::check_insecure(text); !valid)
+      return std::move(valid).error().in("--insecure-registry");
+  }
+  for (const std::string& text : options.registry_mirrors) {
+    auto mirror = registry::parse_mirror(text);
+    if (!mirror) return std::move(mirror).error().in("--registry-mirror");
+    settings.mirrors.push_back(std::move(*mirror));
+  }
+  return settings;
+}
+
+Result<uint64_t> total_log_bytes(const Options& options) {
+  if (options.log_total_size.empty()) return uint64_t{0};
+  auto bytes = engine::parse_size(options.log_total_size);
+  if (!bytes) return std::move(bytes).error().in("--log-total-size");
+  return static_cast<uint64_t>(*bytes);
+}
+
+Result<spec::LogConfig> default_log(const Options& options) {
+  spec::LogConfig log = {.type = options.log_driver.empty() ? "json-file" : options.log_driver,
+                         .config = options.log_options};
+  if (auto valid = engine::validate_log_config(log); !valid) {
+    return std::move(valid).error().in("--log-driver, --log-opt");
+  }
+  return log;
+}
+
+Result<network::NetworkOptions> network_options(const Options& options) {
+  network::NetworkOptions result;
+  TRY(result.bridge_subnet4, prefix_option(options.bip, "--bip"));
+  TRY(result.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
+  result.enable_ipv6 = options.ipv6;
+  result.inter_container = options.inter_container;
+  result.mtu = options.mtu;
+  for (const std::string& text : options.address_pools) {
+    auto pool = network::parse_subnet_pool(text);
+    if (!pool) return std::move(pool).error().in("--default-address-pool");
+    result.address_pools.push_back(*pool);
+  }
+  if (options.default_address.empty()) return result;
+  auto address = sys::IpAddress::parse(options.default_address);
+  if (!address) return std::move(address).error().in("--ip");
+  result.default_host_ip = *address;
+  return result;
+}
+
 Result<engine::EngineOptions> engine_options(const Options& options) {
   engine::EngineOptions result;
   result.data_root = options.data_root;
@@ -46,29 +115,25 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   result.default_ulimits = options.default_ulimits;
   result.shutdown_timeout = options.shutdown_timeout;
   result.keeper_program = options.keeper;
-  if (options.keeper.empty()) {
-    TRY(result.keeper_program, find_keeper());
-  }
-  result.default_log = {.type = options.log_driver.empty() ? "json-file" : options.log_driver,
-                        .config = options.log_options};
-  if (auto valid = engine::validate_log_config(result.default_log); !valid) {
-    return std::move(valid).error().in("--log-driver, --log-opt");
-  }
-  TRY(result.network.bridge_subnet4, prefix_option(options.bip, "--bip"));
-  TRY(result.network.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
-  result.network.enable_ipv6 = options.ipv6;
-  result.network.inter_container = options.inter_container;
-  result.network.mtu = options.mtu;
-  if (!options.default_address.empty()) {
-    auto address = sys::IpAddress::parse(options.default_address);
-    if (!address) return std::move(address).error().in("--ip");
-    result.network.default_host_ip = *address;
-  }
+  result.labels = options.labels;
+  result.authorization_plugins = options.authorization_plugins;
+  TRY(result.log_total_bytes, total_log_bytes(options));
+  TRY(result.default_log, default_log(options));
+  TRY(result.network, network_options(options));
+  TRY(result.registry, registry_settings(options));
   return result;
 }
 
-/// The group that owns the sockets; none: root's.
-Result<std::optional<gid_t>> socket_group(const Options& options) {
+FunctionOptions function_options(const Options& options) {
+  return {
+      .address = options.functions_address,
+      .keys_file = options.functions_keys,
+      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open};
+}
+
+/// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.
+Result<std::optional<gid_t>> socket_group(const Options& options, bool rootless) {
+  if (rootless && options.group.empty()) return std::optional<gid_t>();
   if (!options.group.empty()) {
     TRY(gid_t group, find_group(options.group));
     return std::optional<gid_t>(group);
@@ -85,10 +150,11 @@ std::vector<std::string> hosts_of(const Options& options) {
 /// Opens the sockets of the -H flags.
 class Listening {
  public:
-  Listening(io::HttpServer& server, const Options& options) : server_(server), options_(options) {}
+  Listening(io::HttpServer& server, const Options& options, bool rootless)
+      : server_(server), options_(options), rootless_(rootless) {}
 
   Result<void> open_all() {
-    TRY(group_, socket_group(options_));
+    TRY(group_, socket_group(options_, rootless_));
     for (const std::string& host : hosts_of(options_)) {
       TRY(auto address, parse_listen_address(host));
       CHECK(std::visit([this](const auto& where) { return open(where); }, address));
@@ -100,19 +166,33 @@ class Listening {
  private:
   Result<void> open(const UnixAddress& address) {
     CHECK(make_directory(address.path.substr(0, std::max<size_t>(address.path.rfind('/'), 1)), 0755));
-    return server_.listen_unix(address.path, {.mode = 0660, .group = group_});
+    return server_.listen_unix(address.path,
+                               {.mode = rootless_ ? mode_t{0600} : mode_t{0660}, .group = group_});
   }
   Result<void> open(const TcpAddress& address) {
+    if (options_.tls != Options::Tls::Off) return open_encrypted(address);
+    uint16_t port = address.port == 0 ? plain_port : address.port;
     if (!address.loopback && !options_.open_tcp) {
-      return failure(
-          Kind::Forbidden,
-          "tcp://{}:{}: whoever reaches this port would be root on this machine: use 127.0.0.1 or a unix "
-          "socket, or say --tls=false if that is what you want",
-          address.ip, address.port);
+      return failure(Kind::Forbidden,
+                     "tcp://{}:{}: whoever reaches this port would be root on this machine: use --tlsverify, "
+                     "127.0.0.1 or a unix socket, or say --tls=false if that is what you want",
+                     address.ip, port);
     }
     log::warn("the API on tcp://{}:{} is open to everyone who reaches it, and gives root on this machine",
-              address.ip, address.port);
-    TRY([[maybe_unused]] auto port, server_.listen_tcp(address.ip, address.port));
+              address.ip, port);
+    TRY([[maybe_unused]] auto bound, server_.listen_tcp(address.ip, port));
+    return {};
+  }
+  Result<void> open_encrypted(const TcpAddress& address) {
+    uint16_t port = address.port == 0 ? tls_port : address.port;
+    TRY(io::TlsConfig config, read_tls_files(options_));
+    if (config.client_ca.empty()) {
+      log::warn(
+          "the API on tcp://{}:{} asks no client for a certificate (--tlsverify): whoever reaches it is root "
+          "on this machine",
+          address.ip, port);
+    }
+    TRY([[maybe_unused]] auto bound, server_.listen_tls(address.ip, port, config));
     return {};
   }
   Result<void> open(const ActivatedSockets&) {
@@ -124,27 +204,52 @@ class Listening {
 
   io::HttpServer& server_;
   const Options& options_;
+  bool rootless_;
   std::optional<gid_t> group_;
 };
 
-io::Task<void> wait_for_stop(io::EventLoop& loop, Signals& signals) {
+/// Reads the configuration again and takes over what can change while berthd runs: log level, shutdown
+/// timeout, default ulimits, log driver and options, labels, the bound on logs. The audit log's file is
+/// opened anew.
+Result<void> reload(std::span<const char* const> arguments, engine::Engine& engine, api::DockerApi& api) {
+  TRY(Options options, load_options(arguments));
+  engine::EngineSettings settings{.shutdown_timeout = options.shutdown_timeout,
+                                  .default_ulimits = options.default_ulimits,
+                                  .labels = options.labels};
+  TRY(settings.default_log, default_log(options));
+  TRY(settings.log_total_bytes, total_log_bytes(options));
+  CHECK(engine.reload(std::move(settings)));
+  log::set_level(options.log_level);
+  if (api.audit_log() != nullptr) CHECK(api.audit_log()->reopen());
+  return {};
+}
+
+io::Task<void> wait_for_stop(io::EventLoop& loop, Signals& signals, std::function<Result<void>()> on_reload) {
   while (true) {
     auto signal = co_await signals.next(loop);
     if (!signal || *signal == Signal::Stop) co_return;
-    log::info("nothing to reload");
+    if (auto reloaded = on_reload(); reloaded) {
+      log::info("configuration reloaded");
+    } else {
+      log::error("configuration not reloaded: {}", reloaded.error().message());
+    }
   }
 }
 
 /// A second signal while stopping: at once. Containers are safe, they do not depend on the daemon.
 io::Task<void> leave_at_second_signal(io::EventLoop& loop, Signals& signals) {
-  co_await wait_for_stop(loop, signals);
+  std::function<Result<void>()> nothing = [] { return Result<void>(); };
+  co_await wait_for_stop(loop, signals, nothing);
   log::warn("second signal: leaving at once");
   std::_Exit(1);
 }
 
-io::Task<void> shut_down(io::HttpServer& server, engine::Engine& engine) {
+io::Task<void> shut_down(io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
+                         engine::Engine& engine) {
   server.close_listeners();
+  co_await functions.close();
   co_await engine.close();
+  co_await registries.drain(std::chrono::steady_clock::now() + drain_time);
   co_await server.drain(std::chrono::steady_clock::now() + drain_time);
 }
 
@@ -153,35 +258,130 @@ Result<void> prepare_directories(const Options& options) {
   return make_directory(options.exec_root, 0711);
 }
 
-}  // namespace
+/// Roots that were not given: the system's, or the user's own.
+Result<void> settle_roots(Options& options) {
+  uid_t uid = ::geteuid();
+  if (options.data_root.empty()) {
+    options.data_root = "/var/lib/berth";
+    if (uid != 0) {
+      TRY(options.data_root, sys::user_data_directory(uid));
+    }
+  }
+  if (options.exec_root.empty()) {
+    options.exec_root = "/run/berth";
+    if (uid != 0) {
+      TRY(options.exec_root, sys::user_runtime_directory(uid));
+    }
+  }
+  return {};
+}
 
-Result<void> run_daemon(const Options& options) {
-  CHECK(check_root());
-  tune_process();
-  CHECK(prepare_directories(options));
+/// Serving, from an engine that is open to one that is closed.
+void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
+           engine::Engine& engine, Signals& signals, std::function<Result<void>()> on_reload) {
+  loop.run_until_complete(wait_for_stop(loop, signals, std::move(on_reload)));
+  log::info("stopping; containers go on running");
+  announce_stopping();
+  io::TaskGroup impatience;
+  impatience.spawn(leave_at_second_signal(loop, signals));
+  loop.run_until_complete(shut_down(server, registries, functions, engine));
+}
+
+/// What stands beside the API's routes: who did what, who may, and how much.
+Result<void> set_up_api(const Options& options, io::EventLoop& loop, api::DockerApi& api) {
+  if (!options.audit_log.empty()) {
+    TRY(auto log, api::AuditLog::open(options.audit_log));
+    api.set_audit_log(std::move(log));
+  }
+  if (!options.authorization_plugins.empty()) {
+    api.set_authorizer(std::make_unique<api::Authorizer>(loop, options.authorization_plugins));
+  }
+  return {};
+}
+
+Result<void> listen_for_metrics(const Options& options, io::HttpServer& server) {
+  if (options.metrics_address.empty()) return {};
+  TRY(auto address, parse_listen_address("tcp://" + options.metrics_address));
+  const auto& tcp = std::get<TcpAddress>(address);
+  TRY([[maybe_unused]] auto port, server.listen_tcp(tcp.ip, tcp.port));
+  log::info("metrics on http://{}/metrics", options.metrics_address);
+  return {};
+}
+
+Result<void> run_in_place(const Options& options, std::span<const char* const> arguments,
+                          rootless::Entered* rootless) {
   TRY(auto lock, lock_instance(options.exec_root));
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
   TRY(auto settings, engine_options(options));
+  if (settings.keeper_program.empty()) {
+    TRY(settings.keeper_program, find_keeper());
+  }
+  if (rootless != nullptr) {
+    network::set_port_binder(rootless->host.get());
+    engine::RootlessFacts facts{.rootless = true, .warnings = {}};
+    if (!rootless->warning.empty()) facts.warnings.push_back(rootless->warning);
+    engine::set_rootless_facts(std::move(facts));
+  }
   TRY(auto signals, Signals::install());
 
   TRY(auto loop, io::EventLoop::create());
   TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
   TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
   api::DockerApi api(*loop, *engine, building->builder());
+  api::RegistryApi registries(registry_services(*loop, *engine));
+  TRY(auto functions,
+      loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options))));
+  api.set_neighbour({.serves =
+                         [](const std::string& path) {
+                           return api::RegistryApi::is_route(path) || api::LambdaApi::is_for_functions(path);
+                         },
+                     .handle =
+                         [&registries, &functions](io::Exchange& exchange) {
+                           return api::LambdaApi::is_for_functions(exchange.path())
+                                      ? functions->api().handle(exchange)
+                                      : registries.handle(exchange);
+                         }});
   io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
-  CHECK(Listening(server, options).open_all());
+  CHECK(set_up_api(options, *loop, api));
+  io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });
+  CHECK(listen_for_metrics(options, metrics));
+  CHECK(Listening(server, options, rootless != nullptr).open_all());
+  functions->listen();
+  if (options.registry) {
+    TRY(auto registry, read_registry_files(*options.registry));
+    CHECK(loop->run_until_complete(registries.serve(std::move(registry))));
+  }
   announce_ready();
   release_unused_memory();
   log::info("berthd {} serves, data root {}", BERTH_VERSION, options.data_root);
-
-  loop->run_until_complete(wait_for_stop(*loop, signals));
-  log::info("stopping; containers go on running");
-  announce_stopping();
-  io::TaskGroup impatience;
-  impatience.spawn(leave_at_second_signal(*loop, signals));
-  loop->run_until_complete(shut_down(server, *engine));
+  std::function<Result<void>()> on_reload = [&] { return reload(arguments, *engine, api); };
+  serve(*loop, server, registries, *functions, *engine, signals, std::move(on_reload));
   if (!options.pid_file.empty()) ::unlink(options.pid_file.c_str());
+  auto running = engine->containers().list({});
+  if (rootless != nullptr && running && running->empty()) rootless->host->end();
   return {};
+}
+
+}  // namespace
+
+Result<void> check_options(const Options& options) {
+  TRY([[maybe_unused]] auto settings, engine_options(options));
+  if (options.metrics_address.empty()) return {};
+  TRY([[maybe_unused]] auto address, parse_listen_address("tcp://" + options.metrics_address));
+  return {};
+}
+
+Result<void> run_daemon(Options options, std::span<const char* const> arguments) {
+  CHECK(settle_roots(options));
+  bool rootless = ::geteuid() != 0;
+  rootless::Entered entered;
+  if (rootless) {
+    TRY(entered, rootless::enter_namespaces(options.exec_root, options.rootless_network));
+    if (!entered.warning.empty()) log::warn("{}", entered.warning);
+  }
+  tune_process();
+  CHECK(prepare_directories(options));
+  return run_in_place(options, arguments, rootless ? &entered : nullptr);
 }
 
 }  // namespace berth::berthd

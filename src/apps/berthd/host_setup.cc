@@ -81,12 +81,6 @@ void notify_systemd(std::string_view message) {
 
 }  // namespace
 
-Result<void> check_root() {
-  if (::geteuid() == 0) return {};
-  return Error(Kind::Forbidden,
-               "berthd needs to be started with root privileges: run it with sudo or as a service");
-}
-
 void tune_process() {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -13,9 +13,6 @@
 
 namespace berth::berthd {
 
-/// Forbidden, in one line, when not root.
-Result<void> check_root();
-
 /// Raises RLIMIT_NOFILE, keeps malloc from holding on to memory, sets umask, and marks inherited descriptors
 /// so that no program started later gets them.
 void tune_process();

@@ -9,8 +9,6 @@
 namespace berth::berthd {
 namespace {
 
-constexpr uint16_t default_port = 2375;
-
 Error invalid(std::string_view text, std::string_view why) {
   return failure(Kind::InvalidArgument, "invalid bind address ({}): {}", text, why);
 }
@@ -27,11 +25,11 @@ Result<ListenAddress> parse_tcp(std::string_view whole, std::string_view text) {
   }
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   if (host.empty() || host == "localhost") host = "127.0.0.1";
-  TcpAddress address{.ip = std::string(host), .port = default_port};
+  TcpAddress address{.ip = std::string(host)};
   if (!port.empty()) {
     auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-    if (error != std::errc{} || end != port.data() + port.size())
-      return invalid(whole, "the port must be a number");
+    if (error != std::errc{} || end != port.data() + port.size() || address.port == 0)
+      return invalid(whole, "the port must be a number from 1 to 65535");
   }
   auto ip = sys::IpAddress::parse(host);
   if (!ip) return invalid(whole, "the host must be an IP address");

@@ -15,8 +15,8 @@ struct UnixAddress {
   bool operator==(const UnixAddress&) const = default;
 };
 struct TcpAddress {
-  std::string ip;  ///< numeric
-  uint16_t port = 0;
+  std::string ip;     ///< numeric
+  uint16_t port = 0;  ///< 0: not given, so 2375, or 2376 with TLS
   bool loopback = false;
   bool operator==(const TcpAddress&) const = default;
 };

@@ -4,6 +4,7 @@
 
 #include "apps/berthd/daemon.h"
 #include "apps/berthd/options.h"
+#include "apps/berthd/rootless/host_process.h"
 #include "base/format.h"
 #include "base/log.h"
 
@@ -18,7 +19,10 @@ int fail(const berth::Error& error, int code) {
 
 int main(int argc, char** argv) {
   using namespace berth;
-  auto options = berthd::parse_options({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+  if (argc == 4 && std::string_view(argv[1]) == berthd::rootless::kHostVerb)
+    return berthd::rootless::run_host_process(argv[2], argv[3]);
+  std::span<const char* const> arguments{argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)};
+  auto options = berthd::load_options(arguments);
   if (!options) {
     fail(options.error(), 125);
     fmt::print(stderr, "See 'berthd --help'.\n");
@@ -31,10 +35,14 @@ int main(int argc, char** argv) {
     case berthd::Options::Action::ShowVersion:
       fmt::print("berthd version {}\n", BERTH_VERSION);
       return 0;
+    case berthd::Options::Action::Validate:
+      if (auto valid = berthd::check_options(*options); !valid) return fail(valid.error(), 1);
+      fmt::print("configuration OK\n");
+      return 0;
     case berthd::Options::Action::Serve:
       break;
   }
   log::set_level(options->log_level);
-  auto served = berthd::run_daemon(*options);
+  auto served = berthd::run_daemon(*std::move(options), arguments);
   return served ? 0 : fail(served.error(), 1);
 }

@@ -5,8 +5,11 @@
 #include <charconv>
 #include <functional>
 
+#include "apps/berthd/config_file.h"
 #include "apps/berthd/listen_address.h"
+#include "apps/berthd/rootless/uplink.h"
 #include "base/format.h"
+#include "sys/file.h"
 
 namespace berth::berthd {
 namespace {
@@ -65,6 +68,21 @@ Result<void> append(Options& options, std::string_view value) {
   return {};
 }
 
+RegistryOptions& registry_of(Options& options) {
+  if (!options.registry) options.registry.emplace();
+  return *options.registry;
+}
+template <std::string RegistryOptions::*Member>
+Result<void> set_registry(Options& options, std::string_view value) {
+  registry_of(options).*Member = value;
+  return {};
+}
+template <bool RegistryOptions::*Member>
+Result<void> switch_registry(Options& options, std::string_view value) {
+  TRY(registry_of(options).*Member, boolean(value));
+  return {};
+}
+
 Result<void> set_log_option(Options& options, std::string_view value) {
   size_t equals = value.find('=');
   if (equals == std::string_view::npos || equals == 0) {
@@ -80,16 +98,32 @@ Result<void> only_true(Options&, std::string_view value) {
   if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
   return {};
 }
+/// How many layers at a time.
+template <unsigned Options::*Member>
+Result<void> set_count(Options& options, std::string_view value) {
+  TRY(options.*Member, number<unsigned>(value));
+  if (options.*Member >= 1 && options.*Member <= 64) return {};
+  return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected 1 to 64", value);
+}
 Result<void> ignore(Options&, std::string_view) {
   return {};
 }
 
 constexpr Flag flags[] = {
+    {"audit-log", 0, "file", "Write who did what to this file, one JSON object a line",
+     set_text<&Options::audit_log>},
+    {"authorization-plugin", 0, "list", "Ask this authorization plugin about each request",
+     append<&Options::authorization_plugins>},
     {"bip", 0, "string", "IPv4 address and prefix length of the default bridge", set_text<&Options::bip>},
     {"bip6", 0, "string", "IPv6 address and prefix length of the default bridge", set_text<&Options::bip6>},
     {"cgroup-parent", 0, "string", "Parent cgroup of all containers (default \"/berth\")",
      set_text<&Options::cgroup_parent>},
-    {"data-root", 0, "string", "Where state, images and volumes are kept (default \"/var/lib/berth\")",
+    {"config-file", 0, "string",
+     "Daemon configuration as JSON, with dockerd's keys (default \"/etc/berth/daemon.json\")",
+     set_text<&Options::config_file>},
+    {"data-root", 0, "string",
+     "Where state, images and volumes are kept (default \"/var/lib/berth\", for ordinary users "
+     "\"~/.local/share/berth\")",
      set_text<&Options::data_root>},
     {"debug", 'D', "", "Log at level debug",
      [](Options& options, std::string_view value) -> Result<void> {
@@ -97,10 +131,28 @@ constexpr Flag flags[] = {
        if (on) options.log_level = log::Level::Debug;
        return {};
      }},
+    {"default-address-pool", 0, "pool", "Subnets of networks that ask for none: base=10.10.0.0/16,size=24",
+     append<&Options::address_pools>},
     {"default-ulimit", 0, "ulimit", "Limit of containers without their own, as name=soft:hard",
      append<&Options::default_ulimits>},
-    {"exec-root", 0, "string", "Where sockets and other runtime state are kept (default \"/run/berth\")",
+    {"exec-root", 0, "string",
+     "Where sockets and other runtime state are kept (default \"/run/berth\", for ordinary users "
+     "\"$XDG_RUNTIME_DIR/berth\")",
      set_text<&Options::exec_root>},
+    {"functions-addr", 0, "string",
+     "Where the functions' API (AWS Lambda's and its neighbours') listens, or \"none\" (default "
+     "\"127.0.0.1:4566\")",
+     set_text<&Options::functions_address>},
+    {"functions-keys", 0, "string", "File of \"ACCESS_KEY_ID SECRET\" lines that signatures are checked with",
+     set_text<&Options::functions_keys>},
+    {"functions-limits", 0, "string", "open, or strict for AWS's limits (default \"open\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       if (value != "open" && value != "strict") {
+         return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected open or strict", value);
+       }
+       options.functions_strict = value == "strict";
+       return {};
+     }},
     {"group", 'G', "string", "Group that may use the unix socket (default \"berth\" where it exists)",
      set_text<&Options::group>},
     {"help", 'h', "", "Print this and exit",
@@ -111,14 +163,22 @@ constexpr Flag flags[] = {
     {"host", 'H', "list",
      "Where to listen: unix://PATH, tcp://IP:PORT or fd:// (default unix://<exec-root>/berth.sock)",
      append<&Options::hosts>},
+    {"http-proxy", 0, "string", "Proxy for plain HTTP to registries (default: of the environment)",
+     set_text<&Options::http_proxy>},
+    {"https-proxy", 0, "string", "Proxy for HTTPS to registries (default: of the environment)",
+     set_text<&Options::https_proxy>},
     {"icc", 0, "", "Containers of the default bridge reach each other (default true)",
      set_switch<&Options::inter_container>},
+    {"insecure-registry", 0, "list",
+     "Registry (HOST[:PORT] or network) that may be spoken to by HTTP or with any certificate",
+     append<&Options::insecure_registries>},
     {"ip", 0, "ip", "Host address that published ports without an address are bound to",
      set_text<&Options::default_address>},
     {"ipv6", 0, "", "IPv6 on the default bridge (default true)", set_switch<&Options::ipv6>},
     {"iptables", 0, "", "", only_true},
     {"keeper", 0, "string", "Path of the berth-keeper program (default beside berthd)",
      set_text<&Options::keeper>},
+    {"label", 0, "list", "Label of the engine, as key=value", append<&Options::labels>},
     {"live-restore", 0, "", "", only_true},
     {"log-driver", 0, "string", "Log driver of containers without their own (default \"json-file\")",
      set_text<&Options::log_driver>},
@@ -128,27 +188,81 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"log-opt", 0, "name=value", "Log option of containers without their own", set_log_option},
+    {"log-total-size", 0, "size", "Bound on all containers' logs together, such as 10g (default none)",
+     set_text<&Options::log_total_size>},
+    {"max-concurrent-downloads", 0, "int", "Layers pulled at a time (default 3)",
+     set_count<&Options::max_downloads>},
+    {"max-concurrent-uploads", 0, "int", "Layers pushed at a time (default 5)",
+     set_count<&Options::max_uploads>},
+    {"metrics-addr", 0, "address", "Serve GET /metrics for Prometheus on this IP:PORT as well",
+     set_text<&Options::metrics_address>},
     {"mtu", 0, "int", "MTU of the default bridge (default that of the host's default route)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.mtu, number<uint32_t>(value));
        return {};
      }},
+    {"no-proxy", 0, "string", "Hosts that are reached without a proxy (default: of the environment)",
+     set_text<&Options::no_proxy>},
     {"pidfile", 'p', "string", "A further file for the daemon's process id", set_text<&Options::pid_file>},
     {"raw-logs", 0, "", "", ignore},
+    {"registry-addr", 0, "string", "Serve the images' store as a registry as well, at IP:PORT",
+     set_registry<&RegistryOptions::address>},
+    {"registry-cert", 0, "string", "Certificate of the registry; without it: plain HTTP",
+     set_registry<&RegistryOptions::certificate>},
+    {"registry-delete", 0, "", "Allow deletion in the registry (default true)",
+     switch_registry<&RegistryOptions::deletion>},
+    {"registry-htpasswd", 0, "string", "Users of the registry, with bcrypt passwords",
+     set_registry<&RegistryOptions::htpasswd>},
+    {"registry-key", 0, "string", "Key of the registry's certificate", set_registry<&RegistryOptions::key>},
+    {"registry-quota", 0, "int", "Bytes that each repository of the registry may hold",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(registry_of(options).quota, number<uint64_t>(value));
+       return {};
+     }},
+    {"registry-readonly", 0, "", "Refuse pushes to the registry",
+     switch_registry<&RegistryOptions::read_only>},
+    {"registry-mirror", 0, "list",
+     "Mirror to be asked before a registry, as [REGISTRY=]URL (default docker.io's)",
+     append<&Options::registry_mirrors>},
+    {"registry-token-server", 0, "list",
+     "Host (HOST[:PORT]) that registries on other hosts may have their credentials sent to",
+     append<&Options::token_servers>},
+    {"rootless-network", 0, "string",
+     "Network of an ordinary user's engine: auto, pasta, slirp4netns or none (default \"auto\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       options.rootless_network = value;
+       CHECK(rootless::uplink_programs(options.rootless_network));
+       return {};
+     }},
     {"shutdown-timeout", 0, "int", "Seconds to wait for unfinished work when stopping (default 15)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.shutdown_timeout, number<int>(value));
        return {};
      }},
-    {"tls", 0, "", "Must be false to serve on a TCP address that is not the loopback's",
+    {"tls", 0, "", "Use TLS on TCP addresses; =false: serve one that is not the loopback's in the clear",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(bool wanted, boolean(value));
-       if (wanted)
-         return Error(Kind::Unsupported, "TLS is not served: put a TLS proxy in front of the unix socket");
-       options.open_tcp = true;
+       options.open_tcp = !wanted;
+       if (wanted && options.tls == Options::Tls::Off) options.tls = Options::Tls::On;
+       return {};
+     }},
+    {"tlscacert", 0, "string", "CA that has signed the clients' certificates (default \"~/.docker/ca.pem\")",
+     set_text<&Options::tls_ca>},
+    {"tlscert", 0, "string", "The server's certificate (default \"~/.docker/cert.pem\")",
+     set_text<&Options::tls_certificate>},
+    {"tlskey", 0, "string", "Its key (default \"~/.docker/key.pem\")", set_text<&Options::tls_key>},
+    {"tlsverify", 0, "", "Use TLS and demand a certificate of the client",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(bool wanted, boolean(value));
+       if (wanted) options.tls = Options::Tls::Mutual;
        return {};
      }},
     {"userland-proxy", 0, "", "", ignore},
+    {"validate", 0, "", "Check the configuration and exit",
+     [](Options& options, std::string_view) -> Result<void> {
+       options.action = Options::Action::Validate;
+       return {};
+     }},
     {"version", 'v', "", "Print the version and exit",
      [](Options& options, std::string_view) -> Result<void> {
        options.action = Options::Action::ShowVersion;
@@ -190,6 +304,7 @@ Result<void> apply(const Flag& flag, std::optional<std::string_view> value, Argu
       value = rest.take();
     }
   }
+  options.given.emplace(flag.name);
   if (auto applied = flag.apply(options, *value); !applied) {
     return std::move(applied).error().in(fmt::format("--{}", flag.name));
   }
@@ -238,13 +353,41 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
     }
   }
   for (const std::string* path : {&options.data_root, &options.exec_root}) {
-    if (!path->starts_with('/')) {
+    if (!path->empty() && !path->starts_with('/')) {
       return failure(Kind::InvalidArgument, "\"{}\": --data-root and --exec-root must be absolute paths",
                      *path);
     }
   }
+  if (options.registry && options.registry->address.empty()) {
+    return Error(Kind::InvalidArgument, "--registry-... needs --registry-addr IP:PORT");
+  }
   for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
   return options;
+}
+
+Result<Options> load_options(std::span<const char* const> arguments) {
+  TRY(Options options, parse_options(arguments));
+  auto text = sys::read_file(options.config_file, size_t{1} << 20);
+  if (!text) {
+    bool optional = text.error().kind() == Kind::NotFound && !options.given.contains("config-file");
+    if (optional) return options;
+    return std::move(text).error().in("unable to configure berthd with file", options.config_file);
+  }
+  if (auto applied = apply_config_file(*text, options); !applied) {
+    return std::move(applied).error().in("unable to configure berthd with file", options.config_file);
+  }
+  for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
+  return options;
+}
+
+bool is_flag(std::string_view name) {
+  return find_flag(name) != nullptr;
+}
+
+Result<void> apply_flag(std::string_view name, std::string_view value, Options& options) {
+  const Flag* flag = find_flag(name);
+  if (flag == nullptr) return failure(Kind::NotFound, "unknown flag: --{}", name);
+  return flag->apply(options, value);
 }
 
 std::string help_text() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,9 +15,18 @@
 
 namespace berth::berthd {
 
+/// --registry-...
+struct RegistryOptions {
+  std::string address;
+  std::string certificate, key, htpasswd;  ///< paths
+  bool read_only = false;
+  bool deletion = true;
+  std::optional<uint64_t> quota;
+};
+
 struct Options {
-  std::string data_root = "/var/lib/berth";
-  std::string exec_root = "/run/berth";
+  std::string data_root = {};           ///< empty: default_data_root()
+  std::string exec_root = {};           ///< empty: default_exec_root()
   std::vector<std::string> hosts = {};  ///< as given; none: unix://<exec_root>/berth.sock
   std::string pid_file = {};            ///< besides <exec_root>/berthd.pid
   std::string group = {};               ///< owner of unix sockets; empty: "berth" if there is such a group
@@ -32,16 +42,55 @@ struct Options {
   std::vector<std::string> default_ulimits = {};
   std::string log_driver = {};
   std::map<std::string, std::string> log_options = {};
-  int shutdown_timeout = 15;  ///< seconds
+  std::vector<std::string> insecure_registries = {};
+  std::vector<std::string> registry_mirrors = {};  ///< [REGISTRY=]URL
+  std::vector<std::string> token_servers = {};     ///< --registry-token-server
+  unsigned max_downloads = 3;
+  unsigned max_uploads = 5;
+  std::string http_proxy = {};
+  std::string https_proxy = {};
+  std::string no_proxy = {};
+  int shutdown_timeout = 15;                         ///< seconds
+  std::string functions_address = "127.0.0.1:4566";  ///< "none": no listener
+  std::string functions_keys = {};                   ///< path of a file of signing keys
+  bool functions_strict = false;                     ///< AWS's limits instead of berth's own
   /// `--tls=false`: the user knows that whoever reaches the TCP port is root on this machine.
   bool open_tcp = false;
+  /// Whether TCP addresses of -H speak TLS, and whether clients must show a certificate of tls_ca.
+  enum class Tls { Off, On, Mutual };
+  Tls tls = Tls::Off;
+  std::string tls_ca = {};  ///< paths; empty: ca.pem, cert.pem, key.pem in $DOCKER_CERT_PATH or ~/.docker
+  std::string tls_certificate = {};
+  std::string tls_key = {};
 
-  enum class Action { Serve, ShowHelp, ShowVersion };
+  std::optional<RegistryOptions> registry = {};
+
+  /// What carries packets out of an ordinary user's network namespace: auto, pasta, slirp4netns, none.
+  std::string rootless_network = "auto";
+
+  std::vector<std::string> address_pools = {};          ///< "base=10.10.0.0/16,size=24"
+  std::vector<std::string> authorization_plugins = {};  ///< names
+  std::vector<std::string> labels = {};                 ///< "key=value"
+  std::string audit_log = {};                           ///< path; empty: none
+  std::string metrics_address = {};  ///< "127.0.0.1:9323"; empty: GET /metrics on the sockets alone
+  std::string log_total_size = {};   ///< "10g": all containers' logs together
+  std::string config_file = "/etc/berth/daemon.json";
+
+  enum class Action { Serve, ShowHelp, ShowVersion, Validate };
   Action action = Action::Serve;
+  std::set<std::string, std::less<>> given = {};  ///< names of the flags that were on the command line
 };
 
 /// Arguments without the program's name. InvalidArgument in one line: "unknown flag: --x".
 Result<Options> parse_options(std::span<const char* const> arguments);
+
+/// The command line, and what the configuration file adds to it (config_file.h). The default file may be
+/// missing.
+Result<Options> load_options(std::span<const char* const> arguments);
+
+/// Sets one option as its flag does. NotFound: no flag of this name.
+Result<void> apply_flag(std::string_view name, std::string_view value, Options& options);
+bool is_flag(std::string_view name);
 
 std::string help_text();
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "apps/berthd/config_file.h"
 #include "apps/berthd/listen_address.h"
 
 namespace berth::berthd {
@@ -32,6 +33,18 @@ TEST(Options, TakesDockerdsNotations) {
   EXPECT_EQ(parse({"--help"})->action, Options::Action::ShowHelp);
 }
 
+TEST(Options, Registries) {
+  auto options =
+      parse({"--insecure-registry", "10.0.0.0/8", "--insecure-registry=reg.lan:5000", "--registry-mirror",
+             "https://mirror.lan", "--max-concurrent-downloads=6", "--registry-token-server", "auth.lan"})
+          .value();
+  EXPECT_EQ(options.insecure_registries, (std::vector<std::string>{"10.0.0.0/8", "reg.lan:5000"}));
+  EXPECT_EQ(options.registry_mirrors, std::vector<std::string>{"https://mirror.lan"});
+  EXPECT_EQ(options.token_servers, std::vector<std::string>{"auth.lan"});
+  EXPECT_EQ(options.max_downloads, 6U);
+  EXPECT_FALSE(parse({"--max-concurrent-uploads", "0"}));
+}
+
 TEST(Options, RefusesInOneLine) {
   EXPECT_EQ(parse({"--nope"}).error().message(), "unknown flag: --nope");
   EXPECT_EQ(parse({"-x"}).error().message(), "unknown shorthand flag: 'x'");
@@ -43,8 +56,20 @@ TEST(Options, RefusesInOneLine) {
   EXPECT_FALSE(parse({"--log-level", "loud"}));
   EXPECT_FALSE(parse({"--log-opt", "max-size"}));
   EXPECT_EQ(parse({"--live-restore=false"}).error().kind(), Kind::Unsupported);
-  EXPECT_EQ(parse({"--tls"}).error().kind(), Kind::Unsupported);
+  EXPECT_FALSE(parse({"--tlsverify=perhaps"}));
   EXPECT_TRUE(parse({"--tls=false"})->open_tcp);
+}
+
+TEST(Options, Tls) {
+  EXPECT_EQ(parse({})->tls, Options::Tls::Off);
+  EXPECT_EQ(parse({"--tls"})->tls, Options::Tls::On);
+  EXPECT_EQ(parse({"--tlsverify", "--tls"})->tls, Options::Tls::Mutual);
+  auto options = parse({"--tlsverify", "--tlscacert=/a", "--tlscert", "/b", "--tlskey", "/c"}).value();
+  EXPECT_EQ(options.tls, Options::Tls::Mutual);
+  EXPECT_EQ(options.tls_ca, "/a");
+  EXPECT_EQ(options.tls_certificate, "/b");
+  EXPECT_EQ(options.tls_key, "/c");
+  EXPECT_FALSE(options.open_tcp);
 }
 
 TEST(Options, HelpNamesEveryFlag) {
@@ -54,11 +79,42 @@ TEST(Options, HelpNamesEveryFlag) {
   }
 }
 
+TEST(ConfigFile, TakesDockerdsKeys) {
+  Options options;
+  auto applied = apply_config_file(R"({"debug": true, "hosts": ["unix:///a", "fd://"], "mtu": 1400,
+    "log-driver": "local", "log-opts": {"max-size": "1m"}, "labels": ["a=b"], "ip": "127.0.0.1",
+    "default-address-pools": [{"base": "10.10.0.0/16", "size": 24}], "live-restore": true,
+    "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 20, "Soft": 10}}})",
+                                   options);
+  ASSERT_TRUE(applied.has_value()) << applied.error().message();
+  EXPECT_EQ(options.log_level, log::Level::Debug);
+  EXPECT_EQ(options.hosts, (std::vector<std::string>{"unix:///a", "fd://"}));
+  EXPECT_EQ(options.mtu, 1400u);
+  EXPECT_EQ(options.log_options.at("max-size"), "1m");
+  EXPECT_EQ(options.labels, std::vector<std::string>{"a=b"});
+  EXPECT_EQ(options.address_pools, std::vector<std::string>{"base=10.10.0.0/16,size=24"});
+  EXPECT_EQ(options.default_ulimits, std::vector<std::string>{"nofile=10:20"});
+  EXPECT_TRUE(apply_config_file(" \n", options).has_value());
+}
+
+TEST(ConfigFile, RefusesWhatItDoesNotKnowAndWhatIsSaidTwice) {
+  Options options = parse({"--mtu", "1300", "-H", "unix:///x"}).value();
+  EXPECT_EQ(apply_config_file(R"({"nope": 1, "config-file": "/x"})", options).error().message(),
+            "the following directives don't match any configuration option: config-file, nope");
+  EXPECT_EQ(
+      apply_config_file(R"({"mtu": 1, "hosts": []})", options).error().message(),
+      "the following directives are specified both as a flag and in the configuration file: hosts, mtu");
+  EXPECT_FALSE(apply_config_file("[]", options));
+  EXPECT_FALSE(apply_config_file("{", options));
+  EXPECT_FALSE(apply_config_file(R"({"bip": [[1]]})", options));
+  EXPECT_FALSE(apply_config_file(R"({"debug": "perhaps"})", options));
+}
+
 TEST(ListenAddress, ReadsHosts) {
   EXPECT_EQ(parse_listen_address("unix:///run/x.sock").value(), ListenAddress(UnixAddress{"/run/x.sock"}));
   EXPECT_EQ(parse_listen_address("/run/x.sock").value(), ListenAddress(UnixAddress{"/run/x.sock"}));
   EXPECT_EQ(parse_listen_address("fd://").value(), ListenAddress(ActivatedSockets{}));
-  EXPECT_EQ(parse_listen_address("tcp://").value(), ListenAddress(TcpAddress{"127.0.0.1", 2375, true}));
+  EXPECT_EQ(parse_listen_address("tcp://").value(), ListenAddress(TcpAddress{"127.0.0.1", 0, true}));
   EXPECT_EQ(parse_listen_address("tcp://:99").value(), ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
   EXPECT_EQ(parse_listen_address("tcp://localhost:99").value(),
             ListenAddress(TcpAddress{"127.0.0.1", 99, true}));

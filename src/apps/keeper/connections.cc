@@ -128,6 +128,7 @@ void Keeper::greet(Connection& connection) {
     if (Target* exec = targets_.find(i); exec != nullptr && exec->phase == Phase::Running)
       send(connection, notice::HelloExec{exec->token.text(), exec->pid});
   send(connection, notice::HelloEnd{});
+  repeat_denials(connection);
   for (size_t i = 1; i < targets_.end(); ++i) {
     Target* exec = targets_.find(i);
     if (exec == nullptr || exec->phase != Phase::Exited) continue;

@@ -35,6 +35,8 @@ struct Kept {
   uint32_t log_max_files;
 };
 
+constexpr size_t kMaxDenials = 64;
+
 class Keeper {
  public:
   /// Serves `control` (the daemon that started us) and everything after, until the container has ended.
@@ -103,6 +105,14 @@ class Keeper {
   void finish_init(Target& target);
   void finish_exec(Target& target);
   uint64_t oom_count();
+
+  // denials.cc: calls that a filter asks about
+  void adopt_filter(Target& target, int listener);
+  void on_denial(int listener);
+  void tell_denial(const launch::notice::Denied& denied);
+  void repeat_denials(Connection& connection);
+
+  // processes.cc
   void write_exit_record(const launch::notice::Exited& exited);
 
   // streams.cc: output to log and clients, input to processes
@@ -141,6 +151,9 @@ class Keeper {
   bool over_;                  ///< the container has ended, or never began
   bool lingers_;               ///< only clients are left to serve
   uint64_t oom_before_;
+  uint16_t denial_error_;
+  uint32_t denial_count_;
+  std::array<launch::notice::Denied, kMaxDenials> denials_;  ///< each call once
   Table<Connection, kMaxConnections> connections_;
   Table<Target, kMaxTargets> targets_;  ///< 0 is the container's init
   Table<Client, kMaxClients> clients_;

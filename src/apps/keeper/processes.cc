@@ -42,6 +42,22 @@ long write_file(const char* path, std::string_view text) {
   return written < 0 ? written : 0;
 }
 
+/// What id 0 of a map's lines ("0 100000 65536") is outside.
+uint32_t root_of_map(std::string_view map) {
+  while (!map.empty()) {
+    std::string_view line = map.substr(0, map.find('\n'));
+    map.remove_prefix(line.size() + (line.size() < map.size() ? 1 : 0));
+    if (!line.starts_with("0 ")) continue;
+    uint32_t id = 0;
+    for (char c : line.substr(2)) {
+      if (c < '0' || c > '9') break;
+      id = id * 10 + static_cast<uint32_t>(c - '0');
+    }
+    return id;
+  }
+  return 0;
+}
+
 /// Copies a text behind `at`, and moves `at` past it.
 Text keep_text(char*& at, Text text) {
   std::memcpy(at, text.c_str(), text.size() + 1);
@@ -147,6 +163,10 @@ long Keeper::make_streams(Target& target, const KeeperSetup& setup, std::array<i
     target.output[i] = fds[0];
     theirs[i + 1] = fds[1];
     call::control(fds[0], F_SETFL, O_RDONLY | O_NONBLOCK);
+    // /dev/stdout has to be openable anew by the container's root.
+    if (!setup.uid_map.empty())
+      call::change_owner(fds[1], "", root_of_map(setup.uid_map.view()), root_of_map(setup.gid_map.view()),
+                         AT_EMPTY_PATH);
     // Where the user's allowance of pipe pages is used up the default size does.
     if (is_init(target)) call::control(fds[1], F_SETPIPE_SZ, kPipeSize);
   }
@@ -191,8 +211,19 @@ long Keeper::make_process(Target& target, const KeeperSetup& setup, int child_sy
     arguments.flags |= CLONE_INTO_CGROUP;
     arguments.cgroup = static_cast<uint64_t>(group);
   }
+  // Nobody joins from within a user namespace of his own: the process is born into its network namespace.
+  long home = -1;
+  if (network >= 0 && (setup.clone_flags & CLONE_NEWUSER) != 0) {
+    home = call::open(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (home < 0) return home;
+    if (error = call::enter_namespace(network, CLONE_NEWNET); error < 0) return error;
+  }
   long pid = call::raw(__NR_clone3, call::address(&arguments), sizeof arguments);
   if (pid == 0) launch::become_process(descriptors, {target.plan, target.plan_size});
+  if (home >= 0) {
+    call::enter_namespace(static_cast<int>(home), CLONE_NEWNET);
+    call::close(static_cast<int>(home));
+  }
   if (group >= 0) call::close(static_cast<int>(group));
   if (descriptors.self_program >= 0) call::close(descriptors.self_program);
   if (pid < 0) return pid;
@@ -265,7 +296,7 @@ void Keeper::on_report(Target& target, const StepReport& report, size_t size, in
       proceed(target);
       return;
     case ProcessSays::Listener:
-      if (fd >= 0) call::close(fd);
+      if (fd >= 0) adopt_filter(target, fd);
       return;
     case ProcessSays::Ready:
       if (target.wait_for_release) {

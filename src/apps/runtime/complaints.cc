@@ -4,12 +4,21 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/clock.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "sys/file.h"
 
 namespace berth::runtime {
+
+Result<void> Complaints::check() const {
+  if (path_.empty()) return {};
+  sys::UniqueFd file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!file) return Error::from_errno("open log", path_, errno);
+  return {};
+}
 
 void Complaints::say(std::string_view level, std::string_view message) const {
   std::string time = to_rfc3339(now());

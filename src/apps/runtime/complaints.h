@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace berth::runtime {
 
 class Complaints {
@@ -13,6 +15,8 @@ class Complaints {
     path_ = std::move(path);
     format_ = format;
   }
+  /// Whether it can be written: a log that cannot be kept is no log.
+  Result<void> check() const;
   void error(std::string_view message) const { say("error", message); }
   void warn(std::string_view message) const { say("warning", message); }
 

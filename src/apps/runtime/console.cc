@@ -58,6 +58,8 @@ class RawTerminal {
     if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
     termios raw = before_;
     ::cfmakeraw(&raw);
+    // The container's side leaves line ends alone (keep_line_ends), so that ours must make them.
+    raw.c_oflag |= OPOST;
     is_raw_ = ::tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
   }
   ~RawTerminal() {
@@ -70,6 +72,14 @@ class RawTerminal {
   termios before_{};
   bool is_raw_ = false;
 };
+
+/// What a program writes comes out as it was written: "\n" stays "\n".
+void keep_line_ends(int master) {
+  termios settings{};
+  if (::tcgetattr(master, &settings) != 0) return;
+  settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+  ::tcsetattr(master, TCSANOW, &settings);
+}
 
 void copy_size(int master) {
   winsize size{};
@@ -123,6 +133,7 @@ Result<void> relay_terminal(int master, int pidfd) {
   RawTerminal raw;
   sys::UniqueFd signals = take_signals();
   copy_size(master);
+  keep_line_ends(master);
   pollfd watched[] = {
       {STDIN_FILENO, POLLIN, 0}, {master, POLLIN, 0}, {signals.get(), POLLIN, 0}, {pidfd, POLLIN, 0}};
   auto& [input, output, signal, end] = watched;

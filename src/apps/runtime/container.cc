@@ -14,6 +14,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "apps/runtime/resources.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/runtime_json.h"
@@ -227,18 +228,26 @@ Result<sys::UniqueFd> Container::init() const {
   return pidfd;
 }
 
-std::string Container::state_json(Status status,
-                                  const std::map<std::string, std::string>& annotations) const {
-  Json state = {{"ociVersion", "1.3.0"},
-                {"id", record_.id},
-                {"status", to_string(status)},
-                {"pid", status == Status::Stopped ? 0 : record_.pid},
-                {"bundle", record_.bundle},
-                {"rootfs", record_.rootfs},
-                {"created", to_rfc3339(record_.created)},
-                {"owner", record_.owner == 0 ? "root" : std::to_string(record_.owner)}};
-  if (!annotations.empty()) state["annotations"] = annotations;
-  return to_pretty_json(state, 2);
+std::string Container::state_json(Status status, const std::map<std::string, std::string>& annotations,
+                                  Layout layout) const {
+  // In the order that runc's readers know.
+  std::vector<std::pair<std::string_view, Json>> members = {
+      {"ociVersion", "1.3.0"},
+      {"id", record_.id},
+      {"pid", status == Status::Stopped ? 0 : record_.pid},
+      {"status", to_string(status)},
+      {"bundle", record_.bundle},
+      {"rootfs", record_.rootfs},
+      {"created", to_rfc3339(record_.created)}};
+  if (!annotations.empty()) members.emplace_back("annotations", annotations);
+  members.emplace_back("owner", record_.owner == 0 ? "root" : std::to_string(record_.owner));
+  bool pretty = layout == Layout::Pretty;
+  std::string text = pretty ? "{\n" : "{";
+  for (const auto& [name, value] : members) {
+    if (text.back() != '{' && text.back() != '\n') text += pretty ? ",\n" : ",";
+    text += fmt::format("{}\"{}\":{}{}", pretty ? "  " : "", name, pretty ? " " : "", to_json(value));
+  }
+  return text + (pretty ? "\n}" : "}");
 }
 
 Result<sys::UniqueFd> Container::listen() const {
@@ -259,8 +268,8 @@ Result<sys::UniqueFd> Container::listen() const {
 
 Result<std::unique_ptr<sys::Cgroup>> Container::cgroup() const {
   if (record_.cgroup.empty()) return std::unique_ptr<sys::Cgroup>();
-  TRY(auto host, sys::CgroupHost::detect());
-  auto group = sys::Cgroup::open(host, record_.cgroup);
+  TRY(const auto* host, group_host());
+  auto group = sys::Cgroup::open(*host, record_.cgroup);
   if (!group && group.error().kind() == Kind::NotFound) return std::unique_ptr<sys::Cgroup>();
   return group;
 }

@@ -55,7 +55,9 @@ class Container {
   /// A pidfd of the init, checked to be it. Unavailable: it is no more.
   Result<sys::UniqueFd> init() const;
   /// The state document of the specification (with runc's additions), for hooks and callers.
-  std::string state_json(Status status, const std::map<std::string, std::string>& annotations) const;
+  enum class Layout { Pretty, Compact };
+  std::string state_json(Status status, const std::map<std::string, std::string>& annotations,
+                         Layout layout = Layout::Pretty) const;
 
   std::string start_socket() const { return directory_ + "/start.sock"; }
   Result<sys::UniqueFd> listen() const;

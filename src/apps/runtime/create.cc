@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <set>
 
 #include "apps/runtime/console.h"
+#include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
 #include "apps/runtime/net_devices.h"
@@ -24,6 +26,7 @@
 #include "launch/capability_names.h"
 #include "launch/defaults.h"
 #include "launch/direct_launch.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 #include "spec/runtime_json.h"
 #include "sys/file.h"
@@ -35,6 +38,7 @@ namespace {
 constexpr size_t kMaxConfig = 16u << 20;
 
 constexpr Flag kCreateFlags[] = {{"bundle", FlagKind::Value, 'b'},
+                                 {"config", FlagKind::Value, 'f'},
                                  {"pid-file"},
                                  {"console-socket"},
                                  {"pidfd-socket"},
@@ -68,29 +72,35 @@ spec::Resources with_default_devices(spec::Resources resources) {
 
 Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Container& container,
                                                 const spec::RuntimeSpec& spec) {
-  TRY(auto host, sys::CgroupHost::detect());
+  TRY(const auto* host, group_host());
   TRY(std::string path, group_path(spec.cgroups_path, container.record().id));
   // Known before it is there: whoever finds a half-made container can take all of it away.
   container.record().cgroup = path;
   CHECK(container.save());
-  TRY(auto created, sys::Cgroup::create(host, path, limits_of(with_default_devices(spec.resources))));
+  TRY(auto created, sys::Cgroup::create(*host, path, limits_of(with_default_devices(spec.resources))));
   for (const auto& warning : created.warnings) settings.complaints.warn(warning);
   return std::move(created.cgroup);
 }
 
-Result<launch::LaunchPlan> plan(const Container& container, spec::RuntimeSpec spec,
-                                const sys::Cgroup& group) {
-  TRY(auto host, launch::detect_host_facts());
+Result<launch::LaunchPlan> plan(const Container& container, const CreateOptions& options,
+                                spec::RuntimeSpec spec, const sys::Cgroup& group) {
+  TRY(auto host, facts_for(spec.namespaces));
   launch::LaunchRequest request;
   request.id = container.record().id.substr(0, 128);
-  request.root = launch::DirectoryRoot{container.record().rootfs};
+  request.root = launch::DirectoryRoot{.path = container.record().rootfs,
+                                       .seen_at_path = !spec.hooks.create_container.empty()};
+  request.creator_prepares = true;
   request.stdin_mode = launch::StdinMode::Open;
   request.inherits_stdio = true;
+  request.moves_root = options.moves_root;
+  request.keeps_keyring = options.keeps_keyring;
   request.start = launch::StartMode::WhenReleased;
   request.awaits_hooks = any_hooks(spec.hooks) || !spec.net_devices.empty();
   for (const auto& [directory, controllers] : group.directories()) request.cgroups.push_back({directory});
   request.spec = std::move(spec);
-  return launch::plan_launch(request, host);
+  TRY(auto plan, launch::plan_launch(request, host));
+  plan.setup.fail_at = launch::failing_step();
+  return plan;
 }
 
 /// The specification: what the kernel does not know is warned of, and no reason to fail.
@@ -104,6 +114,14 @@ void drop_unknown_capabilities(const Settings& settings, spec::Process& process)
       return !known;
     });
   }
+  for (const auto& name : sets.ambient) {
+    auto held = [&](const std::vector<std::string>& set) {
+      return std::ranges::find(set, name) != set.end();
+    };
+    if (!held(sets.permitted) || !held(sets.inheritable))
+      settings.complaints.warn(
+          fmt::format("can't raise ambient capability {}: it is not both permitted and inheritable", name));
+  }
   for (const auto& name : unknown)
     settings.complaints.warn(fmt::format("unknown capability \"{}\" is ignored", name));
 }
@@ -112,9 +130,11 @@ void drop_unknown_capabilities(const Settings& settings, spec::Process& process)
 Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpec& spec, pid_t pid) {
   CHECK(move_net_devices(spec.net_devices, pid));
   std::string state = container.state_json(Status::Creating, spec.annotations);
-  CHECK(run_hooks(spec.hooks.prestart, "prestart", state));
-  CHECK(run_hooks(spec.hooks.create_runtime, "createRuntime", state));
-  return run_hooks(spec.hooks.create_container, "createContainer", state, pid);
+  const std::string& bundle = container.record().bundle;
+  CHECK(run_hooks(spec.hooks.prestart, {.what = "prestart", .directory = bundle}, state));
+  CHECK(run_hooks(spec.hooks.create_runtime, {.what = "createRuntime", .directory = bundle}, state));
+  return run_hooks(spec.hooks.create_container,
+                   {.what = "createContainer", .directory = bundle, .container = pid}, state);
 }
 
 Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {
@@ -129,12 +149,15 @@ Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& 
 Result<CreateOptions> options_of(const CommandLine& line) {
   CreateOptions options{.bundle = line.text("bundle"),
                         .pid_file = line.text("pid-file"),
-                        .console_socket = line.text("console-socket")};
+                        .console_socket = line.text("console-socket"),
+                        .pidfd_socket = line.text("pidfd-socket"),
+                        .moves_root = line.on("no-pivot"),
+                        .keeps_keyring = line.on("no-new-keyring")};
+  if (line.has("config")) options.config = line.text("config");
   TRY(int64_t preserved, line.number("preserve-fds", 0));
   if (preserved < 0 || preserved > 1000)
     return failure(Kind::InvalidArgument, "--preserve-fds {}: it is a number from 0 to 1000", preserved);
   options.preserve_fds = static_cast<unsigned>(preserved);
-  if (!line.text("pidfd-socket").empty()) return Error(Kind::Unsupported, "--pidfd-socket is not supported");
   return options;
 }
 
@@ -166,7 +189,8 @@ Result<Container> create_container(const Settings& settings, const std::string& 
                                    const CreateOptions& options) {
   close_foreign_descriptors(inherited_descriptors(options.preserve_fds));
   TRY(std::string bundle, absolute(options.bundle));
-  TRY(std::string text, sys::read_file(bundle + "/config.json", kMaxConfig));
+  std::string config = options.config.starts_with('/') ? options.config : bundle + "/" + options.config;
+  TRY(std::string text, sys::read_file(config, kMaxConfig));
   TRY(auto spec, spec::parse_runtime_spec(text));
   CHECK(check_terminal(spec, options));
   drop_unknown_capabilities(settings, spec.process);
@@ -189,21 +213,27 @@ Result<Container> create_container(const Settings& settings, const std::string& 
     }
     remove_own_parent(container.record().cgroup);
   });
+  CHECK(launch::failpoint("create.record"));
   TRY(group, make_group(settings, container, spec));
-  for (auto& mount : spec.mounts)
-    if (mount.source.starts_with("./") ||
-        (!mount.source.empty() && mount.type == "bind" && mount.source[0] != '/'))
-      mount.source = bundle + "/" + mount.source;
+  CHECK(launch::failpoint("create.group"));
+  for (auto& mount : spec.mounts) {
+    auto binds = [](const std::string& option) { return option == "bind" || option == "rbind"; };
+    bool bind = mount.type == "bind" || std::ranges::any_of(mount.options, binds);
+    if (bind && !mount.source.empty() && mount.source[0] != '/') mount.source = bundle + "/" + mount.source;
+  }
   const unsigned listen_fds = inherited_descriptors(0);
   if (listen_fds > 0) {
     spec.process.env.push_back(fmt::format("LISTEN_FDS={}", listen_fds));
     spec.process.env.push_back("LISTEN_PID=1");
   }
-  TRY(auto launch_plan, plan(container, spec, *group));
+  TRY(auto launch_plan, plan(container, options, spec, *group));
   launch::DirectRequest request{.inherited = inherited_descriptors(options.preserve_fds)};
   TRY(request.start_listener, container.listen());
+  CHECK(launch::failpoint("create.listener"));
   TRY(process, launch::clone_process(launch_plan, std::move(request)));
+  rollback.add([&process] { launch::end_process(process); });
   container.set_init(process.pid);
+  CHECK(launch::failpoint("create.process"));
 
   launch::DirectCallbacks callbacks;
   callbacks.hooks = [&](pid_t pid) { return run_create_hooks(container, spec, pid); };
@@ -212,9 +242,13 @@ Result<Container> create_container(const Settings& settings, const std::string& 
     return options.console(std::move(master));
   };
   CHECK(launch::follow(process, callbacks));
-  rollback.add([&process] { ::kill(process.pid, SIGKILL); });
+  CHECK(launch::failpoint("create.ready"));
+  if (!options.pidfd_socket.empty())
+    CHECK(send_with_descriptor(options.pidfd_socket, "pidfd", process.pidfd.get()));
   CHECK(container.save_init());
   CHECK(write_pid_file(options.pid_file, process.pid));
+  if (!options.pid_file.empty()) rollback.add([&options] { ::unlink(options.pid_file.c_str()); });
+  CHECK(launch::failpoint("create.pid-file"));
   rollback.keep();
   return container;
 }

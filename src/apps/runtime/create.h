@@ -13,7 +13,11 @@ namespace berth::runtime {
 struct CreateOptions {
   std::string bundle;  ///< empty: the working directory
   std::string pid_file;
-  std::string console_socket;  ///< empty: `console` takes the master
+  std::string console_socket;          ///< empty: `console` takes the master
+  std::string config = "config.json";  ///< absolute, or in the bundle
+  std::string pidfd_socket;
+  bool moves_root = false;
+  bool keeps_keyring = false;
   unsigned preserve_fds = 0;
   std::function<Result<void>(sys::UniqueFd master)> console = {};
 };

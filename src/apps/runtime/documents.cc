@@ -52,6 +52,13 @@ bool has_v1(const launch::HostFacts& host) {
   return false;
 }
 
+bool has_controller(const launch::HostFacts& host, std::string_view name) {
+  for (const auto& hierarchy : host.cgroups)
+    for (const auto& controller : hierarchy.controllers)
+      if (controller == name) return true;
+  return false;
+}
+
 Json seccomp_features(const launch::HostFacts& host) {
   Json archs = host.architecture == launch::Architecture::Aarch64
                    ? Json{"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"}
@@ -81,7 +88,7 @@ Json features_of(const launch::HostFacts& host) {
                        {"v2", !has_v1(host) && !host.cgroups.empty()},
                        {"systemd", false},
                        {"systemdUser", false},
-                       {"rdma", false}}},
+                       {"rdma", has_controller(host, "rdma")}}},
                      {"seccomp", seccomp_features(host)},
                      {"apparmor", {{"enabled", host.apparmor}}},
                      {"selinux", {{"enabled", host.selinux}}},
@@ -103,10 +110,11 @@ Json features_of(const launch::HostFacts& host) {
 }
 
 /// What `spec` writes: a shell in a rootfs beside it.
-Json example_config(bool rootless) {
+Json example_config(bool rootless, bool cgroup_v2_alone) {
   Json capabilities = {"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"};
-  Json namespaces = {
-      {{"type", "pid"}}, {{"type", "ipc"}}, {{"type", "uts"}}, {{"type", "mount"}}, {{"type", "cgroup"}}};
+  Json namespaces = {{{"type", "pid"}}, {{"type", "ipc"}}, {{"type", "uts"}}, {{"type", "mount"}}};
+  // As runc's: on cgroup v1 programs expect to see where they are.
+  if (cgroup_v2_alone) namespaces.push_back({{"type", "cgroup"}});
   if (rootless)
     namespaces.push_back({{"type", "user"}});
   else
@@ -168,12 +176,18 @@ Result<int> spec(const Settings&, const std::vector<std::string>& words) {
   std::string path = line.has("bundle") ? line.text("bundle") + "/config.json" : "config.json";
   if (::access(path.c_str(), F_OK) == 0)
     return failure(Kind::AlreadyExists, "file {} exists: remove it first", path);
-  CHECK(sys::write_file_atomic(path, to_pretty_json(example_config(line.on("rootless")), 1) + "\n", 0666));
+  TRY(auto host, launch::detect_host_facts());
+  bool v2 = !has_v1(host) && !host.cgroups.empty();
+  CHECK(
+      sys::write_file_atomic(path, to_pretty_json(example_config(line.on("rootless"), v2), 1) + "\n", 0666));
   return 0;
 }
 
 Result<int> checkpoint(const Settings&, const std::vector<std::string>&) {
-  return Error(Kind::Unsupported, "checkpoint and restore are not supported by berth-runtime");
+  return Error(
+      Kind::Unsupported,
+      "checkpoint and restore are not supported: berth-runtime does not drive criu. Stop the container "
+      "and start it anew, or let runc or crun run the ones that must be moved alive");
 }
 
 }  // namespace berth::runtime

@@ -1,9 +1,11 @@
 // kill, delete.
 #include <poll.h>
+#include <regex.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -18,7 +20,7 @@ namespace berth::runtime {
 namespace {
 
 constexpr Flag kKillFlags[] = {{"all", FlagKind::Switch, 'a'}, {"regex", FlagKind::Switch, 'r'}};
-constexpr Flag kDeleteFlags[] = {{"force", FlagKind::Switch, 'f'}};
+constexpr Flag kDeleteFlags[] = {{"force", FlagKind::Switch, 'f'}, {"regex", FlagKind::Switch, 'r'}};
 
 Result<void> signal_all(const Container& container, int signal) {
   TRY(auto group, container.cgroup());
@@ -29,6 +31,14 @@ Result<void> signal_all(const Container& container, int signal) {
     if (::kill(pid, signal) != 0 && errno != ESRCH)
       return Error::from_errno("signal process", std::to_string(pid), errno);
   return {};
+}
+
+bool shares_pids(const Container& container) {
+  auto spec = container.config();
+  if (!spec) return false;
+  return std::ranges::none_of(spec->namespaces, [](const spec::Namespace& each) {
+    return each.type == spec::NamespaceType::Pid && each.path.empty();
+  });
 }
 
 /// SIGKILL, and waits until the init has gone.
@@ -59,7 +69,9 @@ Result<void> destroy_container(const Settings& settings, Container& container) {
       container.state_json(Status::Stopped, spec ? spec->annotations : std::map<std::string, std::string>());
   CHECK(container.remove());
   if (!spec) return {};
-  if (auto done = run_hooks(spec->hooks.poststop, "poststop", state); !done)
+  if (auto done = run_hooks(spec->hooks.poststop,
+                            {.what = "poststop", .directory = container.record().bundle}, state);
+      !done)
     settings.complaints.warn(done.error().message());
   return {};
 }
@@ -72,6 +84,16 @@ Result<int> kill(const Settings& settings, const std::vector<std::string>& words
   if (line.on("all")) {
     CHECK(signal_all(container, signal));
     return 0;
+  }
+  // With its pid namespace shared, the others do not die with the init.
+  if (signal == SIGKILL && shares_pids(container)) {
+    auto group = container.cgroup();
+    auto pids = group && *group ? (*group)->pids() : std::vector<pid_t>();
+    if (pids && !pids->empty()) {
+      (void)(*group)->thaw();
+      CHECK((*group)->kill_all());
+      return 0;
+    }
   }
   TRY(auto init, container.init());
   if (::syscall(SYS_pidfd_send_signal, init.get(), signal, nullptr, 0) != 0) {
@@ -87,13 +109,12 @@ Result<int> kill(const Settings& settings, const std::vector<std::string>& words
   return 0;
 }
 
-Result<int> remove(const Settings& settings, const std::vector<std::string>& words) {
-  TRY(auto line, CommandLine::parse(words, kDeleteFlags));
-  TRY(std::string id, line.argument(0, "the container's id"));
-  bool force = line.on("force");
+namespace {
+
+Result<void> remove_one(const Settings& settings, const std::string& id, bool force) {
   auto container = Container::open(settings.root, id);
   if (!container) {
-    if (force && container.error().kind() == Kind::NotFound) return 0;
+    if (force && container.error().kind() == Kind::NotFound) return {};
     return std::move(container).error();
   }
   Status status = container->status();
@@ -102,7 +123,32 @@ Result<int> remove(const Settings& settings, const std::vector<std::string>& wor
   if (!idle && !force)
     return failure(Kind::WrongState, "cannot delete container {} that is not stopped: {}", id,
                    to_string(status));
-  CHECK(destroy_container(settings, *container));
+  return destroy_container(settings, *container);
+}
+
+/// Ids that match an extended regular expression, as crun has it.
+Result<std::vector<std::string>> matching_ids(const Settings& settings, const std::string& pattern) {
+  regex_t expression;
+  if (::regcomp(&expression, pattern.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+    return failure(Kind::InvalidArgument, "invalid regular expression \"{}\"", pattern);
+  auto ids = Container::list(settings.root);
+  if (ids)
+    std::erase_if(
+        *ids, [&](const std::string& id) { return ::regexec(&expression, id.c_str(), 0, nullptr, 0) != 0; });
+  ::regfree(&expression);
+  return ids;
+}
+
+}  // namespace
+
+Result<int> remove(const Settings& settings, const std::vector<std::string>& words) {
+  TRY(auto line, CommandLine::parse(words, kDeleteFlags));
+  TRY(std::string id, line.argument(0, "the container's id"));
+  std::vector<std::string> ids{id};
+  if (line.on("regex")) {
+    TRY(ids, matching_ids(settings, id));
+  }
+  for (const auto& each : ids) CHECK(remove_one(settings, each, line.on("force")));
   return 0;
 }
 

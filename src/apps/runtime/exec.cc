@@ -2,15 +2,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
+#include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
+#include "launch/failpoint.h"
 #include "launch/plan.h"
 #include "spec/runtime_json.h"
 #include "sys/file.h"
@@ -36,16 +40,17 @@ constexpr Flag kExecFlags[] = {{"process", FlagKind::Value, 'p'},
                                {"no-new-privs", FlagKind::Switch},
                                {"cap", FlagKind::List, 'c'},
                                {"preserve-fds"},
-                               {"cgroup"},
+                               {"cgroup", FlagKind::List},
                                {"ignore-paused", FlagKind::Switch},
                                {"no-subreaper", FlagKind::Switch}};
 
+/// Digits alone: "+1", " 1" and "-18446744073709551615" are no ids, though library functions take them.
 Result<uint32_t> parse_id(const std::string& text, std::string_view what) {
-  char* end = nullptr;
-  unsigned long value = std::strtoul(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value > 0xfffffffe)
+  uint32_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size() || value == UINT32_MAX)
     return failure(Kind::InvalidArgument, "{} \"{}\" is not a number", what, text);
-  return static_cast<uint32_t>(value);
+  return value;
 }
 
 Result<void> set_user(spec::User& user, const std::string& text) {
@@ -76,6 +81,8 @@ Result<spec::Process> process_of_flags(const CommandLine& line, spec::Process pr
   for (const auto& name : line.list("cap")) {
     auto& sets = *process.capabilities;
     for (auto* set : {&sets.bounding, &sets.effective, &sets.permitted}) set->push_back(name);
+    bool inheritable = std::ranges::find(sets.inheritable, name) != sets.inheritable.end();
+    if (inheritable) sets.ambient.push_back(name);
   }
   process.console_size.reset();
   return process;
@@ -84,7 +91,7 @@ Result<spec::Process> process_of_flags(const CommandLine& line, spec::Process pr
 Result<spec::Process> process_of(const CommandLine& line, const spec::RuntimeSpec& spec) {
   std::string file = line.text("process");
   if (file.empty()) return process_of_flags(line, spec.process);
-  TRY(std::string text, sys::read_file(file, kMaxProcess));
+  TRY(std::string text, read_given_file(file, kMaxProcess));
   TRY(Json json, parse_json(text, {.max_bytes = kMaxProcess, .max_depth = 32}));
   TRY(auto process, spec::parse_runtime_process(json));
   // What an exec does not say of its cpus is as the container has it.
@@ -95,24 +102,69 @@ Result<spec::Process> process_of(const CommandLine& line, const spec::RuntimeSpe
   return process;
 }
 
+/// "--cgroup [CONTROLLER,...:]PATH": a group below the container's own.
+Result<void> choose_subgroups(const std::vector<std::string>& choices,
+                              std::vector<std::pair<std::string, std::string>>& directories) {
+  for (const auto& choice : choices) {
+    size_t colon = choice.find(':');
+    std::string controllers = colon == std::string::npos ? "" : choice.substr(0, colon);
+    std::string path = colon == std::string::npos ? choice : choice.substr(colon + 1);
+    if (("/" + path + "/").find("/../") != std::string::npos)
+      return failure(Kind::InvalidArgument, "bad sub cgroup path: {}", path);
+    while (path.starts_with('/')) path.erase(0, 1);
+    std::string_view rest = controllers;
+    do {
+      std::string_view wanted = rest.substr(0, rest.find(','));
+      rest.remove_prefix(std::min(rest.size(), wanted.size() + 1));
+      bool found = false;
+      for (auto& [directory, held] : directories) {
+        if (!wanted.empty() && ("," + held + ",").find(fmt::format(",{},", wanted)) == std::string::npos)
+          continue;
+        found = true;
+        if (!path.empty() && !directory.ends_with("/" + path)) directory += "/" + path;
+      }
+      if (!found) return failure(Kind::InvalidArgument, "unknown controller {}", wanted);
+    } while (!rest.empty());
+  }
+  return {};
+}
+
 Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpec& spec,
-                              spec::Process process) {
+                              spec::Process process, const std::vector<std::string>& subgroups) {
   launch::ExecRequest request;
   request.token = "exec";
   request.process = std::move(process);
   request.seccomp = spec.seccomp;
+  request.memory_policy = spec.memory_policy;
+  request.personality = spec.personality;
+  request.container_id = container.record().id.substr(0, 128);
   request.stdin_mode = launch::StdinMode::Open;
   request.namespaces = spec.namespaces;
   TRY(auto group, container.cgroup());
-  if (group)
-    for (const auto& [directory, controllers] : group->directories()) request.cgroups.push_back({directory});
-  TRY(auto host, launch::detect_host_facts());
-  return launch::plan_exec(request, host);
+  if (group) {
+    auto directories = group->directories();
+    CHECK(choose_subgroups(subgroups, directories));
+    for (const auto& [directory, controllers] : directories) request.cgroups.push_back({directory});
+  }
+  TRY(auto host, facts_for(request.namespaces));
+  TRY(auto plan, launch::plan_exec(request, host));
+  plan.setup.fail_at = launch::failing_step();
+  return plan;
+}
+
+/// What the caller asked to be told of the process.
+Result<void> tell_caller(const CommandLine& line, const launch::DirectProcess& child) {
+  CHECK(launch::failpoint("exec.running"));
+  CHECK(write_pid_file(line.text("pid-file"), child.pid));
+  if (!line.has("pidfd-socket")) return {};
+  return send_with_descriptor(line.text("pidfd-socket"), "pidfd", child.pidfd.get());
 }
 
 }  // namespace
 
-Result<int> exec(const Settings& settings, const std::vector<std::string>& words) {
+namespace {
+
+Result<int> exec_process(const Settings& settings, const std::vector<std::string>& words) {
   TRY(auto line, CommandLine::parse(words, kExecFlags));
   TRY(std::string id, line.argument(0, "the container's id"));
   TRY(int64_t preserved, line.number("preserve-fds", 0));
@@ -131,7 +183,7 @@ Result<int> exec(const Settings& settings, const std::vector<std::string>& words
   if (terminal && detached && console_socket.empty())
     return Error(Kind::InvalidArgument, "cannot allocate tty without --console-socket when detached");
 
-  TRY(auto exec_plan, plan(container, spec, std::move(process)));
+  TRY(auto exec_plan, plan(container, spec, std::move(process), line.list("cgroup")));
   TRY(auto init, container.init());
   launch::DirectRequest request{.inherited = inherited_descriptors(static_cast<unsigned>(preserved)),
                                 .container_init = init.get()};
@@ -148,12 +200,25 @@ Result<int> exec(const Settings& settings, const std::vector<std::string>& words
     settings.complaints.error(fmt::format("exec failed: {}", running.error().message()));
     return kCannotExec;
   }
-  CHECK(write_pid_file(line.text("pid-file"), child.pid));
+  if (auto told = tell_caller(line, child); !told) {
+    launch::end_process(child);
+    return std::move(told).error();
+  }
   if (detached) return 0;
   Result<void> relayed =
       master ? relay_terminal(master.get(), child.pidfd.get()) : relay_signals(child.pidfd.get());
   if (!relayed) return std::move(relayed).error();
   return exit_code_of(child.pidfd.get());
+}
+
+}  // namespace
+
+Result<int> exec(const Settings& settings, const std::vector<std::string>& words) {
+  auto code = exec_process(settings, words);
+  if (code) return code;
+  // Tells our failures from the program's own, as runc does.
+  settings.complaints.error(code.error().message());
+  return kCannotExec;
 }
 
 }  // namespace berth::runtime

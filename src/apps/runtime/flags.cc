@@ -1,9 +1,13 @@
 // Reading command lines.
 #include "apps/runtime/flags.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <charconv>
 
 #include "base/format.h"
+#include "sys/file.h"
 
 namespace berth::runtime {
 namespace {
@@ -18,6 +22,12 @@ const Flag* find_flag(std::span<const Flag> known, std::string_view name, bool i
 }
 
 }  // namespace
+
+Result<std::string> read_given_file(const std::string& path, size_t max_size) {
+  sys::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return Error::from_errno("open", path, errno);
+  return sys::read_fd(file.get(), max_size);
+}
 
 Result<CommandLine> CommandLine::parse(std::span<const std::string> words, std::span<const Flag> known) {
   CommandLine line;

@@ -20,6 +20,9 @@ struct Flag {
   char letter = 0;
 };
 
+/// A file that the caller names: also a pipe, as shells make of <(...).
+Result<std::string> read_given_file(const std::string& path, size_t max_size);
+
 class CommandLine {
  public:
   /// Takes the flags of `known` from the front of `words`. InvalidArgument: unknown flag, missing value.

@@ -59,12 +59,15 @@ struct Place {
   }
 };
 
-[[noreturn]] void become_hook(const spec::Hook& hook, sys::Pipe input, const Place* place) {
+[[noreturn]] void become_hook(const spec::Hook& hook, sys::Pipe input, const HookPlace& where,
+                              const Place* place) {
   ::setpgid(0, 0);
   ::dup2(input.read.get(), STDIN_FILENO);
   input = {};  // our own copy of its writing end would keep the end of the state from the hook
   if (place != nullptr) {
     if (!place->enter()) ::_exit(kCannotRun);
+    // Before the pivot the bundle is there to be seen; afterwards it need not be.
+    (void)!::chdir(where.directory.c_str());
     // Only a child is born into the pid namespace.
     pid_t child = ::fork();
     if (child < 0) ::_exit(kCannotRun);
@@ -75,10 +78,14 @@ struct Place {
       ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     }
   }
+  if (place == nullptr && ::chdir(where.directory.c_str()) != 0) ::_exit(kCannotRun);
   std::vector<std::string> arguments = hook.args.empty() ? std::vector{hook.path} : hook.args;
   auto argv = pointers(arguments);
-  auto envp = pointers(hook.env);
-  ::execve(hook.path.c_str(), argv.data(), envp.data());
+  auto envp = pointers(hook.env            ? *hook.env
+                       : where.environment ? *where.environment
+                                           : std::vector<std::string>());
+  bool inherits = !hook.env && where.environment == nullptr;
+  ::execve(hook.path.c_str(), argv.data(), inherits ? environ : envp.data());
   std::string message = fmt::format("hook {}: {}\n", hook.path, std::strerror(errno));
   (void)!::write(STDERR_FILENO, message.data(), message.size());
   ::_exit(kCannotRun);
@@ -105,11 +112,12 @@ Result<int> wait_for(pid_t pid, std::optional<int64_t> timeout) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-Result<void> run_hook(const spec::Hook& hook, const std::string& state, const Place* place) {
+Result<void> run_hook(const spec::Hook& hook, const HookPlace& where, const std::string& state,
+                      const Place* place) {
   TRY(auto input, sys::make_pipe());
   pid_t pid = ::fork();
   if (pid < 0) return Error::from_errno("fork", {}, errno);
-  if (pid == 0) become_hook(hook, std::move(input), place);
+  if (pid == 0) become_hook(hook, std::move(input), where, place);
   input.read.reset();
   // A hook that does not read its stdin is no failure.
   (void)sys::write_all(input.write.get(), state);
@@ -121,18 +129,20 @@ Result<void> run_hook(const spec::Hook& hook, const std::string& state, const Pl
 
 }  // namespace
 
-Result<void> run_hooks(const std::vector<spec::Hook>& hooks, std::string_view what, const std::string& state,
-                       pid_t container) {
+Result<void> run_hooks(const std::vector<spec::Hook>& hooks, const HookPlace& where,
+                       const std::string& state) {
   if (hooks.empty()) return {};
   ::signal(SIGPIPE, SIG_IGN);
   Place place;
-  if (container != 0) {
-    TRY(place, Place::of(container));
+  if (where.container != 0) {
+    TRY(place, Place::of(where.container));
   }
+  size_t number = 0;
   for (const spec::Hook& hook : hooks) {
-    if (auto done = run_hook(hook, state, container != 0 ? &place : nullptr); !done)
-      return failure(Kind::Internal, "error running {} hook \"{}\": {}", what, hook.path,
+    if (auto done = run_hook(hook, where, state, where.container != 0 ? &place : nullptr); !done)
+      return failure(Kind::Internal, "error running {} hook #{}: {}: {}", where.what, number, hook.path,
                      done.error().message());
+    ++number;
   }
   return {};
 }

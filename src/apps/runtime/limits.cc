@@ -1,6 +1,8 @@
 // pause, resume, update.
 #include <unistd.h>
 
+#include <charconv>
+
 #include "apps/runtime/container.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/resources.h"
@@ -19,6 +21,12 @@ constexpr Flag kUpdateFlags[] = {{"resources", FlagKind::Value, 'r'},
                                  {"blkio-weight"},
                                  {"cpu-period"},
                                  {"cpu-quota"},
+                                 {"cpu-burst"},
+                                 {"cpu-idle"},
+                                 {"l3-cache-schema"},
+                                 {"mem-bw-schema"},
+                                 {"kernel-memory"},
+                                 {"kernel-memory-tcp"},
                                  {"cpu-share"},
                                  {"cpu-rt-period"},
                                  {"cpu-rt-runtime"},
@@ -40,7 +48,7 @@ Result<spec::Resources> resources_of_file(const std::string& path) {
   if (path == "-") {
     TRY(text, sys::read_fd(STDIN_FILENO, kMaxResources));
   } else {
-    TRY(text, sys::read_file(path, kMaxResources));
+    TRY(text, read_given_file(path, kMaxResources));
   }
   TRY(Json json, parse_json(text, {.max_bytes = kMaxResources, .max_depth = 16}));
   return spec::parse_runtime_resources(json);
@@ -55,17 +63,37 @@ Result<void> read(const CommandLine& line, std::string_view flag, std::optional<
   return {};
 }
 
+/// "64M", "1g", "1048576"; "-1" is unlimited.
+Result<void> read_bytes(const CommandLine& line, std::string_view flag, std::optional<int64_t>& field) {
+  if (!line.has(flag)) return {};
+  std::string text = line.text(flag);
+  int64_t number = 0;
+  auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string_view unit(rest, static_cast<size_t>(text.data() + text.size() - rest));
+  if (unit.ends_with('b') || unit.ends_with('B')) unit.remove_suffix(1);
+  constexpr std::string_view kUnits = "kmgt";
+  size_t power = 0;
+  if (unit.size() == 1) power = kUnits.find(static_cast<char>(unit[0] | 0x20)) + 1;
+  if (error != std::errc{} || unit.size() > 1 || (unit.size() == 1 && power == 0) ||
+      (power > 0 && number > (INT64_MAX >> (10 * power))))
+    return failure(Kind::InvalidArgument, "invalid value for --{}: \"{}\" is no size", flag, text);
+  field = number < 0 ? number : number << (10 * power);
+  return {};
+}
+
 Result<spec::Resources> resources_of_flags(const CommandLine& line) {
   spec::Resources resources;
   CHECK(read(line, "blkio-weight", resources.block_io.weight));
   CHECK(read(line, "cpu-period", resources.cpu.period));
   CHECK(read(line, "cpu-quota", resources.cpu.quota));
+  CHECK(read(line, "cpu-burst", resources.cpu.burst));
+  CHECK(read(line, "cpu-idle", resources.cpu.idle));
   CHECK(read(line, "cpu-share", resources.cpu.shares));
   CHECK(read(line, "cpu-rt-period", resources.cpu.realtime_period));
   CHECK(read(line, "cpu-rt-runtime", resources.cpu.realtime_runtime));
-  CHECK(read(line, "memory", resources.memory.limit));
-  CHECK(read(line, "memory-reservation", resources.memory.reservation));
-  CHECK(read(line, "memory-swap", resources.memory.swap));
+  CHECK(read_bytes(line, "memory", resources.memory.limit));
+  CHECK(read_bytes(line, "memory-reservation", resources.memory.reservation));
+  CHECK(read_bytes(line, "memory-swap", resources.memory.swap));
   CHECK(read(line, "pids-limit", resources.pids_limit));
   resources.cpu.cpus = line.text("cpuset-cpus");
   resources.cpu.mems = line.text("cpuset-mems");
@@ -102,6 +130,12 @@ Result<int> update(const Settings& settings, const std::vector<std::string>& wor
   TRY(auto container, Container::open(settings.root, id));
   if (container.status() == Status::Stopped) return Error(Kind::WrongState, "container not running");
   spec::Resources resources;
+  for (std::string_view flag : {"l3-cache-schema", "mem-bw-schema"})
+    if (line.has(flag))
+      return failure(Kind::Unsupported, "--{}: berth-runtime does not manage resctrl groups", flag);
+  for (std::string_view flag : {"kernel-memory", "kernel-memory-tcp"})
+    if (line.has(flag))
+      settings.complaints.warn(fmt::format("--{} is ignored: kernels have no such limit any more", flag));
   if (line.has("resources")) {
     TRY(resources, resources_of_file(line.text("resources")));
   } else {

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <set>
 
@@ -27,10 +28,6 @@ Result<void> print(std::string_view text) {
 std::map<std::string, std::string> annotations_of(const Container& container) {
   auto spec = container.config();
   return spec ? spec->annotations : std::map<std::string, std::string>();
-}
-
-Json document_of(const Container& container) {
-  return Json::parse(container.state_json(container.status(), annotations_of(container)), nullptr, false);
 }
 
 std::string table_of(const std::vector<Container>& containers) {
@@ -112,10 +109,15 @@ Json stats_of(const sys::CgroupStats& stats) {
             {"ioServicedRecursive", entries(stats.io_serviced)}}}};
 }
 
+/// One line, in the order that runc's readers know.
+Result<void> print_event(std::string_view type, const std::string& id, const Json& data) {
+  std::string rest = data.is_null() ? "" : ",\"data\":" + to_json(data);
+  return print(fmt::format("{{\"type\":\"{}\",\"id\":{}{}}}\n", type, to_json(Json(id)), rest));
+}
+
 Result<void> print_stats(const std::string& id, const sys::Cgroup& group) {
   TRY(auto stats, group.stats());
-  Json event = {{"type", "stats"}, {"id", id}, {"data", stats_of(stats)}};
-  return print(to_json(event) + "\n");
+  return print_event("stats", id, stats_of(stats));
 }
 
 }  // namespace
@@ -130,6 +132,8 @@ Result<int> state(const Settings& settings, const std::vector<std::string>& word
 
 Result<int> list(const Settings& settings, const std::vector<std::string>& words) {
   TRY(auto line, CommandLine::parse(words, kListFlags));
+  if (settings.root_is_given && ::access(settings.root.c_str(), F_OK) != 0)
+    return Error::from_errno("open", settings.root, errno);
   TRY(auto ids, Container::list(settings.root));
   std::vector<Container> containers;
   for (const auto& id : ids) {
@@ -140,9 +144,10 @@ Result<int> list(const Settings& settings, const std::vector<std::string>& words
   if (line.on("quiet")) {
     for (const auto& container : containers) text += container.record().id + "\n";
   } else if (line.text("format") == "json") {
-    Json all = Json::array();
-    for (const auto& container : containers) all.push_back(document_of(container));
-    text = to_json(all) + "\n";
+    for (const auto& container : containers)
+      text += (text.empty() ? "[" : ",") +
+              container.state_json(container.status(), annotations_of(container), Container::Layout::Compact);
+    text = containers.empty() ? "null\n" : text + "]\n";
   } else if (line.text("format").empty() || line.text("format") == "table") {
     text = table_of(containers);
   } else {
@@ -206,7 +211,7 @@ Result<int> events(const Settings& settings, const std::vector<std::string>& wor
       auto now = group->oom_kills();
       if (now && *now > kills) {
         kills = *now;
-        CHECK(print(to_json(Json{{"type", "oom"}, {"id", id}}) + "\n"));
+        CHECK(print_event("oom", id, Json()));
       }
     } else if (ready == 0) {
       CHECK(print_stats(id, *group));

@@ -77,12 +77,14 @@ std::string default_root() {
 }
 
 Result<Settings> settings_of(const CommandLine& line) {
-  Settings settings{.root = line.has("root") ? line.text("root") : default_root()};
+  Settings settings{.root = line.has("root") ? line.text("root") : default_root(),
+                    .root_is_given = line.has("root")};
   std::string format = line.text("log-format");
   if (!format.empty() && format != "text" && format != "json")
     return failure(Kind::InvalidArgument, "invalid log format \"{}\": it is \"text\" or \"json\"", format);
   settings.complaints.set_log(line.text("log"),
                               format == "json" ? Complaints::Format::Json : Complaints::Format::Text);
+  CHECK(settings.complaints.check());
   settings.systemd_cgroup = line.on("systemd-cgroup") || line.text("cgroup-manager") == "systemd";
   return settings;
 }

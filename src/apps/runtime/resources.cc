@@ -31,10 +31,16 @@ sys::CgroupLimits limits_of(const spec::Resources& resources) {
     limits.cpu_realtime_runtime = resources.cpu.realtime_runtime;
   if (resources.cpu.realtime_period.value_or(0) != 0)
     limits.cpu_realtime_period = resources.cpu.realtime_period;
+  limits.cpu_burst = resources.cpu.burst;
+  limits.cpu_idle = resources.cpu.idle;
   limits.cpuset_cpus = resources.cpu.cpus;
   limits.cpuset_mems = resources.cpu.mems;
+  // A limit of zero is a limit (1.3), and the smallest with which anything can run is one.
   limits.pids = resources.pids_limit;
+  if (limits.pids == 0) limits.pids = 1;
   if (resources.block_io.weight.value_or(0) != 0) limits.blkio_weight = resources.block_io.weight;
+  if (resources.block_io.leaf_weight.value_or(0) != 0)
+    limits.blkio_leaf_weight = resources.block_io.leaf_weight;
   for (const auto& device : resources.block_io.weight_device) {
     if (device.weight) limits.blkio_weight_device.push_back({device.major, device.minor, *device.weight});
   }
@@ -46,12 +52,26 @@ sys::CgroupLimits limits_of(const spec::Resources& resources) {
     limits.devices.push_back({rule.allow, rule.type, rule.major, rule.minor, rule.access});
   limits.hugepages = resources.hugepage_limits;
   limits.unified = resources.unified;
+  if (resources.network.class_id.value_or(0) != 0) limits.network_class = resources.network.class_id;
+  limits.network_priorities = resources.network.priorities;
+  for (const auto& [device, rdma] : resources.rdma) {
+    std::string values;
+    if (rdma.handles) values += fmt::format("hca_handle={}", *rdma.handles);
+    if (rdma.objects) values += fmt::format("{}hca_object={}", values.empty() ? "" : " ", *rdma.objects);
+    if (!values.empty()) limits.rdma[device] = values;
+  }
   return limits;
+}
+
+Result<const sys::CgroupHost*> group_host() {
+  static auto host = sys::CgroupHost::detect();
+  if (!host) return host.error();
+  return &*host;
 }
 
 void remove_own_parent(const std::string& group) {
   if (!group.starts_with(std::string(kOwnParent) + "/")) return;
-  if (auto host = sys::CgroupHost::detect()) host->remove_parent(kOwnParent);
+  if (auto host = group_host()) (*host)->remove_parent(kOwnParent);
 }
 
 Result<std::string> group_path(const std::string& cgroups_path, const std::string& id) {

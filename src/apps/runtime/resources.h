@@ -10,6 +10,9 @@ namespace berth::runtime {
 /// `devices` included, as given.
 sys::CgroupLimits limits_of(const spec::Resources& resources);
 
+/// The host's hierarchies, looked at once.
+Result<const sys::CgroupHost*> group_host();
+
 constexpr std::string_view kOwnParent = "/berth-runtime";
 
 /// The group that a configuration asks for: cgroupsPath, or "/berth-runtime/<id>". InvalidArgument for the

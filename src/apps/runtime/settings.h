@@ -11,6 +11,7 @@ namespace berth::runtime {
 
 struct Settings {
   std::string root;  ///< where containers are kept
+  bool root_is_given = false;
   bool systemd_cgroup = false;
   Complaints complaints;
 };

@@ -20,7 +20,7 @@ bool read_number(std::string_view text, int& number) {
 
 Result<int> parse_signal(std::string_view text) {
   int number = 0;
-  if (read_number(text, number) && number > 0 && number <= SIGRTMAX) return number;
+  if (read_number(text, number) && number >= 0 && number <= SIGRTMAX) return number;
   std::string name;
   for (char c : text) name.push_back(c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
   std::string_view bare = name;

@@ -1,6 +1,8 @@
 // start.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
@@ -8,6 +10,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
+#include "launch/failpoint.h"
 #include "sys/packet_socket.h"
 
 namespace berth::runtime {
@@ -44,12 +47,21 @@ Result<void> release(Container& container, const spec::RuntimeSpec& spec) {
 
 Result<void> start_container(const Settings& settings, Container& container, const spec::RuntimeSpec& spec) {
   pid_t pid = container.record().pid;
-  CHECK(run_hooks(spec.hooks.start_container, "startContainer",
-                  container.state_json(Status::Created, spec.annotations), pid));
+  CHECK(launch::failpoint("start.hooks"));
+  const std::string& bundle = container.record().bundle;
+  std::vector<std::string> environment = spec.process.env;
+  auto is_home = [](const std::string& variable) { return variable.starts_with("HOME="); };
+  if (std::ranges::none_of(environment, is_home))
+    environment.push_back(spec.process.user.uid == 0 ? "HOME=/root" : "HOME=/");
+  CHECK(run_hooks(spec.hooks.start_container,
+                  {.what = "startContainer", .directory = "/", .container = pid, .environment = &environment},
+                  container.state_json(Status::Created, spec.annotations)));
+  CHECK(launch::failpoint("start.release"));
   CHECK(release(container, spec));
   ::unlink(container.start_socket().c_str());
-  auto done =
-      run_hooks(spec.hooks.poststart, "poststart", container.state_json(Status::Running, spec.annotations));
+  auto done = run_hooks(spec.hooks.poststart, {.what = "poststart", .directory = bundle},
+                        container.state_json(Status::Running, spec.annotations));
+  if (done) done = launch::failpoint("start.poststart");
   if (done) return {};
   if (auto group = container.cgroup(); group && *group) (void)(*group)->kill_all();
   (void)settings;

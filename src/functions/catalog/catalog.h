@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -117,9 +118,9 @@ class Catalog {
   Result<bool> remove_document(std::string_view kind, std::string_view name);
 
   // Code.
-  /// Whether a version (of the catalog, or one that somebody still holds) or a layer uses code of this base64
-  /// SHA-256.
-  bool uses_code(std::string_view code_sha256) const;
+  /// Directories of unpacked code that versions (of the catalog, or those that somebody still holds) and
+  /// layers use.
+  std::set<std::string> code_directories() const;
   uint64_t total_code_size() const;
   size_t function_count() const { return functions_.size(); }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <string_view>
 
 #include "launch/executor/executor.h"
 #include "launch/executor/file_status.h"
@@ -30,6 +31,19 @@ long Executor::drop_bounding(uint64_t keep) {
     if (error < 0) return error;
   }
   return 0;
+}
+
+/// In a user namespace with a single id groups may not be changed at all; then the process keeps its
+/// engine's.
+long Executor::change_groups() {
+  long error = call::set_groups(group_count_, groups_.data());
+  if (error != -EPERM || group_count_ > 0) return error;
+  long fd = call::open(AT_FDCWD, "/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return error;
+  char word[4];
+  long size = call::read(static_cast<int>(fd), word, sizeof word);
+  call::close(static_cast<int>(fd));
+  return size == sizeof word && std::string_view(word, sizeof word) == "deny" ? 0 : error;
 }
 
 long Executor::set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable) {
@@ -56,7 +70,7 @@ long Executor::perform(const step::SetCredentials& step) {
   }
   if (step.keep_capabilities == 0)
     if (long error = drop_bounding(step.bounding); error < 0) return blame(error, "bounding capabilities");
-  if (long error = call::set_groups(group_count_, groups_.data()); error < 0) return blame(error, "groups");
+  if (long error = change_groups(); error < 0) return blame(error, "groups");
   if (long error = call::set_group(gid_); error < 0) return blame(error, "gid");
   if (step.keep_capabilities == 0) call::process_control(PR_SET_KEEPCAPS, 1);
   if (long error = call::set_user(uid_); error < 0) return blame(error, "uid");

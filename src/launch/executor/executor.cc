@@ -32,11 +32,14 @@ void Executor::run() {
   auto plan = PlanReader::open(plan_);
   if (!plan) return report(0, blame(Reason::BadPlan, -EINVAL, {}));
   slot_count_ = plan->setup().slots;
+  const uint32_t fail_at = plan->setup().fail_at;
+  uint32_t position = 0;
   Step step;
   while (plan->next(step)) {
     reason_ = Reason::None;
     subject_.clear();
-    long error = std::visit([this](const auto& each) { return perform(each); }, step);
+    long error = ++position == fail_at ? blame(Reason::Failpoint, -EIO, {})
+                                       : std::visit([this](const auto& each) { return perform(each); }, step);
     if (error < 0) return report(static_cast<uint32_t>(step.index()), error);
   }
 }

@@ -77,6 +77,7 @@ class Executor {
   long perform(const step::SetCredentials&);
   long perform(const step::FindProgram&);
   long perform(const step::AwaitHooks&);
+  long perform(const step::JoinKeyring&);
   long perform(const step::SetScheduler&);
   long perform(const step::SetIoPriority&);
   long perform(const step::SetAffinity&);
@@ -106,6 +107,8 @@ class Executor {
   long clone_tree(int directory, const char* path, unsigned flags);
   long clone_held_tree(const char* link, unsigned flags);
   long attach_at(int mount, int target);
+  long move_to_root();
+  void inherit_mode(int mount, const char* target);
 
   // devices.cc
   long open_null(Slot directory);
@@ -113,6 +116,7 @@ class Executor {
 
   // credentials.cc
   long drop_bounding(uint64_t keep);
+  long change_groups();
   long set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable);
 
   // program.cc

@@ -226,9 +226,19 @@ long Executor::perform(const step::SetAttributes& step) {
 long Executor::perform(const step::AttachRoot& step) {
   long fd = slot(step.slot);
   if (fd < 0) return fd;
-  long error = call::move_mount(static_cast<int>(fd), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+  long error = call::move_mount(static_cast<int>(fd), "", AT_FDCWD, step.at.c_str(), MOVE_MOUNT_F_EMPTY_PATH);
   if (error >= 0) root_ = static_cast<int>(fd);
-  return error;
+  return blame(error, step.at.view());
+}
+
+/// Where there is no directory yet, the filesystem's own mode stays.
+void Executor::inherit_mode(int mount, const char* target) {
+  long covered = open_path_beneath(root_, target);
+  if (covered < 0) return;
+  FileStatus status;
+  long error = read_status(static_cast<int>(covered), status);
+  call::close(static_cast<int>(covered));
+  if (error >= 0 && S_ISDIR(status.mode)) call::change_mode(mount, ".", status.mode & 07777);
 }
 
 long Executor::perform(const step::Attach& step) {
@@ -239,6 +249,7 @@ long Executor::perform(const step::Attach& step) {
   auto rule = static_cast<TargetRule>(step.rule);
   LastLink last = rule == TargetRule::OrdinaryDirectory ? LastLink::Refuse : LastLink::Follow;
   Make make = S_ISDIR(status.mode) ? Make::Directory : Make::File;
+  if (step.inherits_mode != 0) inherit_mode(static_cast<int>(mount), step.target.c_str());
   long target = make_path_beneath(root_, step.target.c_str(), make, last);
   if (target == -ELOOP && last == LastLink::Refuse)
     return blame(Reason::TargetIsLink, -ELOOP, step.target.view());
@@ -312,14 +323,32 @@ long Executor::perform(const step::ReadonlyPath& step) {
   return blame(error, step.path.view());
 }
 
+/// The working directory, a mount, becomes "/" without a pivot. The old tree stays beneath: its /proc and
+/// /sys would allow a user namespace inside to mount unmasked ones, and go.
+long Executor::move_to_root() {
+  constexpr int kDetach = 2;
+  for (const char* path : {"/proc", "/sys"}) {
+    long error = call::unmount(path, kDetach);
+    if (error < 0 && error != -EINVAL && error != -ENOENT) return error;
+  }
+  long error = call::raw(__NR_mount, call::address("."), call::address("/"), 0, MS_MOVE, 0);
+  // It lies over "/" already.
+  if (error < 0 && error != -ELOOP) return error;
+  return call::raw(__NR_chroot, call::address("."));
+}
+
 long Executor::perform(const step::PivotRoot& step) {
   long root = slot(step.root);
   if (root < 0) return root;
   if (long error = call::change_directory(static_cast<int>(root)); error < 0) return error;
-  if (long error = call::pivot_root(".", "."); error < 0) return error;
-  // The host's tree now lies over ours; mounts in it are slaves, so letting go is not seen outside.
-  constexpr int kDetach = 2;
-  if (long error = call::unmount(".", kDetach); error < 0) return error;
+  if (step.moves != 0) {
+    if (long error = move_to_root(); error < 0) return error;
+  } else {
+    if (long error = call::pivot_root(".", "."); error < 0) return error;
+    // The host's tree now lies over ours; mounts in it are slaves, so letting go is not seen outside.
+    constexpr int kDetach = 2;
+    if (long error = call::unmount(".", kDetach); error < 0) return error;
+  }
   if (long error = call::change_directory("/"); error < 0) return error;
   // CVE-2024-21626: no descriptor of a directory may be left for a working directory of /proc/self/fd/N.
   for (Slot i = 0; i < slot_count_; ++i) {

@@ -84,6 +84,18 @@ long Executor::perform(const step::SetDomainname& step) {
   return blame(call::set_domain_name(step.name.c_str(), step.name.size()), step.name.view());
 }
 
+long Executor::perform(const step::JoinKeyring& step) {
+  constexpr long kJoinSession = 1, kSetPermissions = 5;
+  // All rights to the possessor, and to the user the one to find it, by which execs join it.
+  constexpr long kPermissions = 0x3f000000 | 0x00080000;
+  long ring = call::raw(__NR_keyctl, kJoinSession, call::address(step.name.c_str()));
+  if (ring == -ENOSYS) return 0;  // a kernel without keys (CONFIG_KEYS)
+  if (ring < 0) return blame(ring, step.name.view());
+  long error = call::raw(__NR_keyctl, kSetPermissions, ring, kPermissions);
+  // An exec's may belong to the container's root, not to its user.
+  return error == -EACCES ? 0 : blame(error, step.name.view());
+}
+
 long Executor::perform(const step::LoopbackUp&) {
   struct {  // struct ifreq
     char name[16];

@@ -98,7 +98,7 @@ TEST_F(IsolationTest, ProcAsALinkIsRefused) {
   auto outcome = run("true");
   ASSERT_TRUE(outcome.failure);
   EXPECT_EQ(outcome.failure->message,
-            "mount destination \"/proc\" must be an ordinary directory, not a symbolic link");
+            "mount destination \"/proc\" must be mounted on ordinary directory, not on a symbolic link");
   for (const char* target : {"/etc", "missing", "./etc/../etc"}) {
     replace_by_link("/proc", target);
     EXPECT_TRUE(run("true").failure) << target;

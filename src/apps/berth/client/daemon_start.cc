@@ -17,6 +17,7 @@
 
 #include "base/format.h"
 #include "sys/fd.h"
+#include "sys/user_directories.h"
 
 extern char** environ;
 
@@ -55,8 +56,14 @@ struct Log {
   off_t start = 0;  ///< where this run's lines begin
 };
 
+std::vector<std::string> log_folders() {
+  if (::geteuid() == 0) return {"/var/log/berth", "/var/lib/berth"};
+  auto own = sys::user_data_directory(::geteuid());
+  return own ? std::vector<std::string>{*own} : std::vector<std::string>();
+}
+
 Log open_log() {
-  for (std::string folder : {"/var/log/berth", "/var/lib/berth"}) {
+  for (const std::string& folder : log_folders()) {
     make_folders(folder);
     Log log;
     log.path = folder + "/berthd.log";
@@ -165,11 +172,6 @@ Result<void> wait_until_ready(pid_t child, int ready, const Log& log, const Endp
 }  // namespace
 
 Result<void> start_daemon(const Endpoint& endpoint) {
-  if (::geteuid() != 0) {
-    return failure(Kind::Forbidden,
-                   "no engine listens on {}, and starting one needs root: run `sudo berth ...`",
-                   endpoint.str());
-  }
   std::string folder = parent_folder(endpoint.address);
   make_folders(folder);
   std::string lock_path = folder + "/start.lock";

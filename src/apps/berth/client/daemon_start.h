@@ -11,7 +11,7 @@ namespace berth::cli::client {
 /// Starts berthd (found beside this program, else on PATH) in a session of its own and returns once it
 /// serves. Several callers at once are fine: one starts it, the others wait for that one. Readiness comes
 /// over a pipe named by the environment variable BERTHD_READY_FD: berthd writes one byte when it serves. When
-/// it cannot start, the error carries the last line of its log. Needs root (Forbidden otherwise).
+/// it cannot start, the error carries the last line of its log. An ordinary user gets an engine of his own.
 Result<void> start_daemon(const Endpoint& endpoint);
 
 }  // namespace berth::cli::client

@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "apps/berth/client/resolver.h"
+#include "apps/berth/client/tls.h"
 #include "base/format.h"
+#include "sys/user_directories.h"
 
 extern char** environ;
 
@@ -161,16 +163,18 @@ std::string Endpoint::str() const {
 }
 
 Endpoint default_endpoint() {
-  if (::geteuid() != 0) {
-    if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && runtime[0] == '/') {
-      std::string own = std::string(runtime) + "/berth/berth.sock";
-      if (::access(own.c_str(), F_OK) == 0) return {.scheme = Endpoint::Scheme::Unix, .address = own};
-    }
-  }
-  return {.scheme = Endpoint::Scheme::Unix, .address = "/run/berth/berth.sock"};
+  constexpr char system_socket[] = "/run/berth/berth.sock";
+  uid_t uid = ::geteuid();
+  if (uid == 0) return {.scheme = Endpoint::Scheme::Unix, .address = system_socket};
+  auto directory = sys::user_runtime_directory(uid);
+  std::string own = directory ? *directory + "/berth.sock" : std::string();
+  // Members of the system engine's group mean that one, unless they have started their own.
+  bool uses_system =
+      own.empty() || (::access(own.c_str(), F_OK) != 0 && ::access(system_socket, R_OK | W_OK) == 0);
+  return {.scheme = Endpoint::Scheme::Unix, .address = uses_system ? system_socket : own};
 }
 
-Result<Endpoint> parse_endpoint(std::string_view text) {
+Result<Endpoint> parse_endpoint(std::string_view text, uint16_t tcp_port) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   if (text.empty()) return default_endpoint();
@@ -200,7 +204,7 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   } else if (rest.find("://") != std::string_view::npos) {
     return bad_host(text, "use unix://PATH, tcp://HOST:PORT or ssh://HOST");
   }
-  TRY(HostPort place, split_host_port(text, rest, 2375));
+  TRY(HostPort place, split_host_port(text, rest, tcp_port));
   if (place.host.empty()) place.host = "localhost";
   return Endpoint{.scheme = Endpoint::Scheme::Tcp, .address = place.host, .port = place.port};
 }
@@ -209,8 +213,11 @@ Result<sys::UniqueFd> connect(const Endpoint& endpoint) {
   switch (endpoint.scheme) {
     case Endpoint::Scheme::Unix:
       return connect_unix(endpoint);
-    case Endpoint::Scheme::Tcp:
-      return connect_tcp(endpoint);
+    case Endpoint::Scheme::Tcp: {
+      TRY(sys::UniqueFd socket, connect_tcp(endpoint));
+      if (!endpoint.tls) return socket;
+      return start_tls(std::move(socket), endpoint.address, *endpoint.tls);
+    }
     case Endpoint::Scheme::Ssh:
       return connect_ssh(endpoint);
   }

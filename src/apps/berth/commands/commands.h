@@ -20,17 +20,21 @@ extern const Command stop_command, restart_command, kill_command, pause_command,
 extern const Command list_containers_command, logs_command, top_command, stats_command, port_command,
     diff_command, inspect_container_command;
 // containers: files
-extern const Command copy_command, export_command, commit_command;
+extern const Command copy_command, export_command, commit_command, snapshot_command, rollback_command,
+    clone_command;
 // images
 extern const Command list_images_command, tag_command, remove_image_command, history_command, save_command,
     load_command, import_command, build_command, bootstrap_command, pull_command, push_command,
     search_command, inspect_image_command, login_command, logout_command;
 // volumes
 extern const Command create_volume_command, list_volumes_command, inspect_volume_command,
-    remove_volume_command;
+    remove_volume_command, rename_volume_command, clone_volume_command, export_volume_command,
+    import_volume_command;
 // networks
 extern const Command create_network_command, list_networks_command, inspect_network_command,
     remove_network_command, connect_network_command, disconnect_network_command;
+// applications
+extern const Command compose_command;
 // the engine
 extern const Command info_command, version_command, events_command, inspect_command, disk_usage_command,
     dial_stdio_command;

@@ -14,6 +14,7 @@
 #include "apps/berth/grammar/invocation.h"
 #include "apps/berth/options/container_flags.h"
 #include "apps/berth/options/ip_address.h"
+#include "apps/berth/options/secrets.h"
 #include "apps/berth/output/stream.h"
 #include "apps/berth/terminal/raw_mode.h"
 #include "base/json.h"
@@ -93,6 +94,38 @@ Outcome<Json> create_or_pull(Context& context, const Invocation& invocation, con
   return json;
 }
 
+struct GivenSecret {
+  options::Secret secret;
+  std::string content;
+};
+
+/// Before there is a container: a file that cannot be read is no reason to make one.
+Outcome<std::vector<GivenSecret>> read_secrets(const Invocation& invocation) {
+  std::vector<GivenSecret> secrets;
+  for (const std::string& text : invocation.list("secret")) {
+    TRY(auto secret, options::parse_secret(text));
+    TRY(std::string content, options::read_secret(secret));
+    secrets.push_back({std::move(secret), std::move(content)});
+  }
+  return secrets;
+}
+
+/// Each goes beside the container's configuration, so that no inspect shows it.
+Outcome<void> hand_over_secrets(Context& context, const std::vector<GivenSecret>& secrets,
+                                const std::string& id) {
+  for (const auto& [secret, content] : secrets) {
+    client::Query query;
+    query.add("uid", std::to_string(secret.uid)).add("gid", std::to_string(secret.gid));
+    query.add("mode", std::to_string(secret.mode));
+    CHECK(context.engine().call({.method = "PUT",
+                                 .path = "/berth" + client::path_of("containers", id, "secrets/" + secret.id),
+                                 .query = query,
+                                 .body = content,
+                                 .content_type = "application/octet-stream"}));
+  }
+  return {};
+}
+
 Outcome<void> check_pull_policy(const std::string& policy) {
   for (std::string_view known : {"always", "missing", "never", ""}) {
     if (policy == known) return {};
@@ -130,6 +163,7 @@ Outcome<std::string> create_container(Context& context, const Invocation& invoca
                                       const options::ContainerConfig& config) {
   CHECK(check_pull_policy(invocation.text("pull")));
   CHECK(check_platform(invocation.text("platform")));
+  TRY(auto secrets, read_secrets(invocation));
   TRY(IdFile id_file, IdFile::create(invocation.text("cidfile")));
   client::Request request{.method = "POST", .path = "/containers/create", .body = config.body};
   request.query.add_unless_empty("name", invocation.text("name"));
@@ -144,6 +178,10 @@ Outcome<std::string> create_container(Context& context, const Invocation& invoca
   }
   for (const std::string& warning : json_strings(created, "Warnings").value_or(std::vector<std::string>())) {
     context.warn(warning);
+  }
+  if (auto handed = hand_over_secrets(context, secrets, id); !handed) {
+    (void)context.engine().call({.method = "DELETE", .path = client::path_of("containers", id)});
+    return handed.error();
   }
   CHECK(id_file.write(id));
   return id;

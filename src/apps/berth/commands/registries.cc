@@ -70,7 +70,15 @@ Outcome<int> login(Context& context, const Invocation& invocation) {
     credentials.identity_token = json_string(answer, "IdentityToken").value_or("");
     if (auto words = json_string(answer, "Status"); words && !words->empty()) status = *words;
   }
-  CHECK(store_credentials(context, credentials));
+  if (!credentials.identity_token.empty()) credentials.secret.clear();
+  TRY(StoredIn stored, store_credentials(context, credentials));
+  if (stored == StoredIn::PlainFile) {
+    context.err.print(
+        "\nWARNING! Your credentials are stored unencrypted in '{}'.\nConfigure a credential helper to "
+        "remove "
+        "this warning (\"credsStore\" in that file).\n\n",
+        configuration_file(context));
+  }
   context.out.line(status);
   return 0;
 }

@@ -169,7 +169,11 @@ Outcome<Credentials> find_credentials(Context& context, const std::string& key) 
   return Credentials{};
 }
 
-Outcome<void> store_credentials(Context& context, const Credentials& credentials) {
+std::string configuration_file(Context& context) {
+  return config_path(context);
+}
+
+Outcome<StoredIn> store_credentials(Context& context, const Credentials& credentials) {
   TRY(Json config, read_config(context));
   bool token = !credentials.identity_token.empty();
   if (std::string helper = helper_for(config, credentials.server); !helper.empty()) {
@@ -178,13 +182,15 @@ Outcome<void> store_credentials(Context& context, const Credentials& credentials
               {"Secret", token ? credentials.identity_token : credentials.secret}};
     CHECK(run_helper(helper, "store", to_json(json)));
     config["auths"][credentials.server] = Json::object();
-    return write_config(context, config);
+    CHECK(write_config(context, config));
+    return StoredIn::Helper;
   }
   Json entry = Json::object();
   if (token) entry["identitytoken"] = credentials.identity_token;
   entry["auth"] = to_base64(fmt::format("{}:{}", credentials.user, token ? "" : credentials.secret));
   config["auths"][credentials.server] = entry;
-  return write_config(context, config);
+  CHECK(write_config(context, config));
+  return StoredIn::PlainFile;
 }
 
 Outcome<bool> erase_credentials(Context& context, const std::string& key) {

@@ -21,8 +21,11 @@ struct Credentials {
 
 /// What is stored for the registry; empty when there is nothing.
 Outcome<Credentials> find_credentials(Context& context, const std::string& key);
+enum class StoredIn { Helper, PlainFile };
 /// Stores, replacing what was there. With the credential helper if one is configured, else in config.json.
-Outcome<void> store_credentials(Context& context, const Credentials& credentials);
+Outcome<StoredIn> store_credentials(Context& context, const Credentials& credentials);
+/// The path of config.json.
+std::string configuration_file(Context& context);
 /// Forgets; false when there was nothing.
 Outcome<bool> erase_credentials(Context& context, const std::string& key);
 

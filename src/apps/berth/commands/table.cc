@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/registry_commands.h"
 
 namespace berth::cli::commands {
 namespace {
@@ -30,8 +31,11 @@ constexpr std::array tree{
     Entry{"builder build", &build_command},
     Entry{"builder prune", &prune_builds_command},
 
+    Entry{"compose", &compose_command, Section::Management},
+
     Entry{"container", nullptr, Section::Management, "Manage containers"},
     Entry{"container attach", &attach_command},
+    Entry{"container clone", &clone_command},
     Entry{"container commit", &commit_command},
     Entry{"container cp", &copy_command},
     Entry{"container create", &create_command},
@@ -51,7 +55,9 @@ constexpr std::array tree{
     Entry{"container restart", &restart_command},
     Entry{"container rm", &remove_command},
     Entry{"container remove", &remove_command, Section::Alias},
+    Entry{"container rollback", &rollback_command},
     Entry{"container run", &run_command},
+    Entry{"container snapshot", &snapshot_command},
     Entry{"container start", &start_command},
     Entry{"container stats", &stats_command},
     Entry{"container stop", &stop_command},
@@ -61,8 +67,10 @@ constexpr std::array tree{
     Entry{"container wait", &wait_command},
 
     Entry{"context", nullptr, Section::Management, "Manage contexts"},
+    Entry{"context create", &create_context_command},
     Entry{"context ls", &list_contexts_command},
     Entry{"context list", &list_contexts_command, Section::Alias},
+    Entry{"context rm", &remove_context_command},
     Entry{"context show", &show_context_command},
     Entry{"context inspect", &inspect_context_command},
     Entry{"context use", &use_context_command},
@@ -95,6 +103,11 @@ constexpr std::array tree{
     Entry{"network rm", &remove_network_command},
     Entry{"network remove", &remove_network_command, Section::Alias},
 
+    Entry{"registry", nullptr, Section::Management, "Serve a registry"},
+    Entry{"registry gc", &collect_registry_command},
+    Entry{"registry ls", &list_repositories_command},
+    Entry{"registry serve", &serve_registry_command},
+
     Entry{"system", nullptr, Section::Management, "Look after the engine"},
     Entry{"system df", &disk_usage_command},
     Entry{"system dial-stdio", &dial_stdio_command, Section::Alias},
@@ -103,15 +116,20 @@ constexpr std::array tree{
     Entry{"system prune", &prune_system_command},
 
     Entry{"volume", nullptr, Section::Management, "Manage volumes"},
+    Entry{"volume clone", &clone_volume_command},
     Entry{"volume create", &create_volume_command},
+    Entry{"volume export", &export_volume_command},
+    Entry{"volume import", &import_volume_command},
     Entry{"volume inspect", &inspect_volume_command},
     Entry{"volume ls", &list_volumes_command},
     Entry{"volume list", &list_volumes_command, Section::Alias},
     Entry{"volume prune", &prune_volumes_command},
+    Entry{"volume rename", &rename_volume_command},
     Entry{"volume rm", &remove_volume_command},
     Entry{"volume remove", &remove_volume_command, Section::Alias},
 
     Entry{"attach", &attach_command},
+    Entry{"clone", &clone_command},
     Entry{"commit", &commit_command},
     Entry{"cp", &copy_command},
     Entry{"create", &create_command},
@@ -130,7 +148,9 @@ constexpr std::array tree{
     Entry{"restart", &restart_command},
     Entry{"rm", &remove_command},
     Entry{"rmi", &remove_image_command},
+    Entry{"rollback", &rollback_command},
     Entry{"save", &save_command},
+    Entry{"snapshot", &snapshot_command},
     Entry{"start", &start_command},
     Entry{"stats", &stats_command},
     Entry{"stop", &stop_command},
@@ -143,7 +163,7 @@ constexpr std::array tree{
 
 constexpr std::array program_flags{
     Flag{.name = "config", .type = Type::String, .help = "Folder of config.json and plugins"},
-    Flag{'c', "context", Type::String, "Name of the context; only \"default\" exists"},
+    Flag{'c', "context", Type::String, "Name of the context (default: what \"context use\" chose)"},
     Flag{'D', "debug", Type::Bool, "Say more about failures"},
     Flag{'H', "host", Type::List,
          "Engine to talk to: unix://PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST (default: $BERTH_HOST, else "
@@ -151,11 +171,11 @@ constexpr std::array program_flags{
          "socket)"},
     Flag{'l', "log-level", Type::String,
          "Accepted for compatibility (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")", "info"},
-    Flag{.name = "tls", .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlscacert", .type = Type::String, .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlscert", .type = Type::String, .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlskey", .type = Type::String, .visibility = grammar::Visibility::Hidden},
-    Flag{.name = "tlsverify", .visibility = grammar::Visibility::Hidden},
+    Flag{.name = "tls", .help = "Use TLS, without checking the engine's certificate; implied by --tlsverify"},
+    Flag{.name = "tlscacert", .type = Type::String, .help = "CA of the engine's certificate"},
+    Flag{.name = "tlscert", .type = Type::String, .help = "Client certificate"},
+    Flag{.name = "tlskey", .type = Type::String, .help = "Key of the client certificate"},
+    Flag{.name = "tlsverify", .help = "Use TLS and check the engine's certificate"},
     Flag{'v', "version", Type::Bool, "Print the version and quit"},
 };
 

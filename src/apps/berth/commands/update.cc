@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/live_update.h"
 #include "apps/berth/commands/targets.h"
 #include "apps/berth/commands/transfer.h"
 #include "apps/berth/grammar/invocation.h"
@@ -49,19 +50,26 @@ Outcome<int> update(Context& context, const Invocation& invocation) {
     TRY(auto policy, options::parse_restart_policy(invocation.text("restart")));
     body["RestartPolicy"] = {{"Name", policy.name}, {"MaximumRetryCount", policy.retries}};
   }
-  if (body.empty()) return refuse("you must provide one or more flags when using this command");
+  TRY(Json live, live_update_body(invocation));
+  bool plain = !body.empty();
+  if (!plain && live.is_null() && !invocation.given("network-add"))
+    return refuse("you must provide one or more flags when using this command");
   Tally tally(context);
   std::vector<std::string> warnings;
   for (const std::string& name : invocation.arguments()) {
     auto valid = check_name(name);
     if (!tally.accept(valid)) continue;
-    auto reply = context.engine().call(
-        {.method = "POST", .path = path_of("containers", name, "update"), .body = to_json(body)});
-    if (!tally.accept(reply)) continue;
+    if (plain) {
+      auto reply = context.engine().call(
+          {.method = "POST", .path = path_of("containers", name, "update"), .body = to_json(body)});
+      if (!tally.accept(reply)) continue;
+      auto json = parse_json(reply->body);
+      auto said = json ? json_strings(*json, "Warnings") : Result<std::vector<std::string>>(json.error());
+      if (said) warnings.insert(warnings.end(), said->begin(), said->end());
+    }
+    auto sent = send_live_update(context, invocation, live, name, warnings);
+    if (!tally.accept(sent)) continue;
     context.out.line(name);
-    auto json = parse_json(reply->body);
-    auto said = json ? json_strings(*json, "Warnings") : Result<std::vector<std::string>>(json.error());
-    if (said) warnings.insert(warnings.end(), said->begin(), said->end());
   }
   for (const std::string& warning : warnings) context.out.line(warning);
   return tally.exit_code();
@@ -130,8 +138,9 @@ constexpr std::array export_flags{
 }  // namespace
 
 const Command update_command{.usage = "[OPTIONS] CONTAINER [CONTAINER...]",
-                             .summary = "Change limits and restart policy of containers",
+                             .summary = "Change limits, ports, mounts and restart policy of containers",
                              .flags = update_flags,
+                             .more_flags = live_update_flags,
                              .arity = grammar::at_least(1),
                              .action = update};
 const Command commit_command{.usage = "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",

@@ -218,6 +218,12 @@ class Builder {
     if (driver == "none" && !log_options.empty()) return bad("invalid logging opts for driver none");
     host_["LogConfig"] = {{"Type", driver}, {"Config", to_map(log_options)}};
     TRY(SecurityOptions security, read_security_options(flags_.list("security-opt")));
+    std::string profile = flags_.text("security");
+    if (!profile.empty() && profile != "default" && profile != "hardened")
+      return failure(Kind::InvalidArgument, "invalid --security \"{}\": it is \"default\" or \"hardened\"",
+                     profile);
+    if (!profile.empty()) security.options.push_back("security=" + profile);
+    if (flags_.on("explain-denials")) security.options.push_back("explain-denials=true");
     if (!security.options.empty()) host_["SecurityOpt"] = security.options;
     if (security.unconfined_paths) {
       host_["MaskedPaths"] = Json::array();

@@ -9,6 +9,7 @@
 #include "apps/berth/options/key_values.h"
 #include "apps/berth/options/links.h"
 #include "apps/berth/options/mounts.h"
+#include "apps/berth/options/secrets.h"
 
 namespace berth::cli::options {
 namespace {
@@ -135,9 +136,14 @@ constexpr std::array flags{
     text("pull", "Pull the image before (\"always\", \"missing\", \"never\")", "missing"),
     flag("quiet", "Do not show the progress of pulling", 'q'),
     flag("read-only", "Mount the root filesystem read-only"),
-    text("restart", "When to start the container again (no|on-failure[:n]|always|unless-stopped)", "no"),
+    text("restart",
+         "When to start the container again (no|on-failure[:n]|on-unhealthy[:n]|always|unless-stopped)",
+         "no"),
     flag("rm", "Remove the container and its anonymous volumes when it exits"),
     text("runtime", "Runtime for the container"),
+    text("security", "How far the container is confined (default|hardened)"),
+    flag("explain-denials", "Tell which system calls the seccomp filter denies (events, inspect)"),
+    list("secret", "File of /run/secrets, kept in memory: id=NAME,src=FILE", check_secret),
     list("security-opt", "Security option"),
     bytes("shm-size", "Size of /dev/shm"),
     text("stop-signal", "Signal that stops the container"),

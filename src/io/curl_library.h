@@ -6,12 +6,13 @@
 
 #include "base/result.h"
 
-namespace berth::build {
+namespace berth::io {
 
 struct CurlLibrary {
   decltype(&::curl_global_init) global_init;
   decltype(&::curl_easy_init) easy_init;
   decltype(&::curl_easy_cleanup) easy_cleanup;
+  decltype(&::curl_easy_reset) easy_reset;
   decltype(&::curl_easy_setopt) easy_setopt;
   decltype(&::curl_easy_perform) easy_perform;
   decltype(&::curl_easy_getinfo) easy_getinfo;
@@ -23,4 +24,4 @@ struct CurlLibrary {
   static Result<const CurlLibrary*> load();
 };
 
-}  // namespace berth::build
+}  // namespace berth::io

@@ -1,5 +1,5 @@
 // dlopen of libcurl.
-#include "build/curl_library.h"
+#include "io/curl_library.h"
 
 #include <dlfcn.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/format.h"
 
-namespace berth::build {
+namespace berth::io {
 namespace {
 
 template <class Function>
@@ -27,6 +27,7 @@ Result<CurlLibrary> open_library() {
   bool complete = find(library, "curl_global_init", curl.global_init) &&
                   find(library, "curl_easy_init", curl.easy_init) &&
                   find(library, "curl_easy_cleanup", curl.easy_cleanup) &&
+                  find(library, "curl_easy_reset", curl.easy_reset) &&
                   find(library, "curl_easy_setopt", curl.easy_setopt) &&
                   find(library, "curl_easy_perform", curl.easy_perform) &&
                   find(library, "curl_easy_getinfo", curl.easy_getinfo) &&
@@ -47,4 +48,4 @@ Result<const CurlLibrary*> CurlLibrary::load() {
   return &*library;
 }
 
-}  // namespace berth::build
+}  // namespace berth::io

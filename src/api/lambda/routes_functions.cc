@@ -1,0 +1,273 @@
+// Functions: create, read, change, remove.
+#include <algorithm>
+
+#include "api/lambda/code_source.h"
+#include "api/lambda/function_json.h"
+#include "api/lambda/router.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "io/event_loop.h"
+
+namespace berth::api::lambda {
+namespace {
+
+using functions::FunctionEntry;
+using functions::FunctionReference;
+using functions::FunctionVersion;
+using functions::FunctionVersionPtr;
+
+/// As AWS tells it to whoever has just asked for the change, which here is over when the answer leaves.
+Json being_created(Json configuration) {
+  configuration["State"] = "Pending";
+  configuration["StateReason"] = "The function is being created.";
+  configuration["StateReasonCode"] = "Creating";
+  return configuration;
+}
+Json being_updated(Json configuration) {
+  configuration["LastUpdateStatus"] = "InProgress";
+  configuration["LastUpdateStatusReason"] = "The function is being created.";
+  configuration["LastUpdateStatusReasonCode"] = "Creating";
+  return configuration;
+}
+
+AwsResult<FunctionVersion> read_new_function(Call& call, const Json& request) {
+  TRY(auto name, text_member(request, "FunctionName"));
+  if (!name) {
+    return aws::validation_exception(
+        functions::validation_error("null", "functionName", "Member must not be null").message());
+  }
+  auto reference = functions::parse_function_reference(*name, call.realm());
+  if (!reference) return aws::validation_exception(reference.error().message());
+  if (!reference->qualifier.empty()) {
+    return aws::invalid_parameter("The provided function name must not have a qualifier.");
+  }
+  FunctionVersion version;
+  version.realm = call.realm();
+  version.name = reference->name;
+  TRY(auto package, text_member(request, "PackageType"));
+  CHECK(check_enum(package.value_or("Zip"), "packageType", {"Zip", "Image"}));
+  if (package == "Image") version.package = functions::PackageType::Image;
+  TRY(auto architectures, texts_member(request, "Architectures"));
+  if (architectures && architectures->size() != 1) {
+    return aws::validation_exception(
+        functions::validation_error(fmt::format("[{}]", fmt::join(*architectures, ", ")), "architectures",
+                                    "Member must have length less than or equal to 1")
+            .message());
+  }
+  if (architectures) {
+    CHECK(check_enum(architectures->front(), "architectures", {"x86_64", "arm64"}));
+    version.architecture = architectures->front();
+  }
+  if (member(request, "Role") == nullptr) {
+    return aws::validation_exception(
+        functions::validation_error("null", "role", "Member must not be null").message());
+  }
+  CHECK(apply_configuration(call, request, version));
+  bool zip = version.package == functions::PackageType::Zip;
+  if (zip && (version.runtime.empty() || version.handler.empty())) {
+    return aws::invalid_parameter(
+        "Runtime and Handler are mandatory parameters for functions created with deployment packages.");
+  }
+  if (!zip && (!version.runtime.empty() || !version.handler.empty())) {
+    return aws::invalid_parameter(
+        "Please don't provide Handler or Runtime or Layer when the intent is to create a "
+        "function with packageType Image.");
+  }
+  return version;
+}
+
+io::Task<AwsResult<Reply>> create_function(Call& call) {
+  CO_TRY(Json request, call.json());
+  CO_TRY(FunctionVersion version, read_new_function(call, request));
+  CO_TRY(auto tags, read_tags(request));
+  CO_TRY(auto publish, flag_member(request, "Publish"));
+  if (call.catalog().find(version.realm, version.name) != nullptr) {
+    co_return aws::resource_conflict(fmt::format("Function already exist: {}", version.name));
+  }
+  const Json* code = member(request, "Code");
+  if (code == nullptr || !code->is_object()) {
+    co_return aws::validation_exception(
+        functions::validation_error("null", "code", "Member must not be null").message());
+  }
+  CO_TRY([[maybe_unused]] auto package, co_await take_code(call, *code, version));
+  CO_CHECK(co_await check_unpacked_size(call, version));
+  functions::Realm realm = version.realm;
+  std::string name = version.name;
+  CO_TRY(const FunctionEntry* entry, call.catalog().create(std::move(version), std::move(tags)));
+  if (!publish.value_or(false)) {
+    co_return aws::json_reply(201, being_created(configuration_json(*entry->latest, "")));
+  }
+  CO_TRY(auto published, call.catalog().publish(realm, name, std::nullopt));
+  co_return aws::json_reply(201, being_created(configuration_json(*published, published->version)));
+}
+
+AwsResult<Reply> list_functions(Call& call) {
+  bool all = call.query("FunctionVersion") == "ALL";
+  if (!call.query("FunctionVersion").empty()) {
+    CHECK(check_enum(call.query("FunctionVersion"), "functionVersion", {"ALL"}));
+  }
+  std::vector<std::pair<FunctionVersionPtr, bool>> shown;
+  for (const FunctionEntry* entry : call.catalog().list(call.realm())) {
+    shown.emplace_back(entry->latest, all);
+    if (!all) continue;
+    for (const auto& [number, version] : entry->versions) shown.emplace_back(version, true);
+  }
+  TRY(Page page, page_of(call, shown.size()));
+  Json items = Json::array();
+  for (size_t i = page.begin; i < page.end; ++i) {
+    const auto& [version, qualified] = shown[i];
+    items.push_back(configuration_json(*version, qualified ? version->version : "", Shown::InList));
+  }
+  return page_reply("Functions", std::move(items), page);
+}
+
+/// The version that name and qualifier of the request mean.
+AwsResult<FunctionVersionPtr> asked_version(Call& call) {
+  TRY(const FunctionEntry* entry, call.function());
+  TRY(std::string qualifier, call.qualifier());
+  TRY(auto version, call.catalog().main_version(*entry, qualifier));
+  return version;
+}
+
+Json code_json(Call& call, const FunctionVersion& version) {
+  if (version.package == functions::PackageType::Image) {
+    return {{"RepositoryType", "ECR"}, {"ImageUri", version.image}, {"ResolvedImageUri", version.image_id}};
+  }
+  return {{"RepositoryType", "S3"}, {"Location", code_location(call.exchange(), version.code_sha256)}};
+}
+
+AwsResult<Reply> get_function(Call& call) {
+  TRY(const FunctionEntry* entry, call.function());
+  TRY(std::string qualifier, call.qualifier());
+  TRY(auto version, asked_version(call));
+  Json body{{"Configuration", configuration_json(*version, qualifier)}, {"Code", code_json(call, *version)}};
+  const auto& settings = entry->settings;
+  if (!settings.tags.empty()) body["Tags"] = settings.tags;
+  if (settings.reserved_concurrency) {
+    body["Concurrency"] = {{"ReservedConcurrentExecutions", *settings.reserved_concurrency}};
+  }
+  return aws::json_reply(200, body);
+}
+
+AwsResult<Reply> get_configuration(Call& call) {
+  TRY(std::string qualifier, call.qualifier());
+  TRY(auto version, asked_version(call));
+  return aws::json_reply(200, configuration_json(*version, qualifier));
+}
+
+/// RevisionId of the request, if it has one, is that of $LATEST.
+AwsResult<void> check_revision(const Json& request, const FunctionVersion& latest) {
+  TRY(auto revision, text_member(request, "RevisionId"));
+  if (revision && *revision != latest.revision_id) {
+    return AwsError{
+        412, "PreconditionFailedException",
+        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias "
+        "API to retrieve the latest Revision Id"};
+  }
+  return {};
+}
+
+AwsResult<const FunctionEntry*> changeable(Call& call) {
+  TRY(const FunctionEntry* entry, call.function());
+  if (entry->latest->update_status == functions::UpdateStatus::InProgress ||
+      entry->latest->state == functions::FunctionState::Pending) {
+    return aws::resource_conflict(fmt::format(
+        "The operation cannot be performed at this time. An update is in progress for resource: {}",
+        functions::function_arn(entry->realm(), entry->name())));
+  }
+  return entry;
+}
+
+io::Task<AwsResult<Reply>> update_configuration(Call& call) {
+  CO_TRY(Json request, call.json());
+  CO_TRY(const FunctionEntry* entry, changeable(call));
+  CO_CHECK(check_revision(request, *entry->latest));
+  FunctionVersion version = *entry->latest;
+  CO_CHECK(apply_configuration(call, request, version));
+  CO_CHECK(co_await check_unpacked_size(call, version));
+  CO_TRY(auto latest, call.catalog().replace_latest(std::move(version)));
+  co_return aws::json_reply(200, being_updated(configuration_json(*latest, "")));
+}
+
+io::Task<AwsResult<Reply>> update_code(Call& call) {
+  CO_TRY(Json request, call.json());
+  CO_TRY(const FunctionEntry* entry, changeable(call));
+  CO_CHECK(check_revision(request, *entry->latest));
+  FunctionVersion version = *entry->latest;
+  CO_TRY(auto architectures, texts_member(request, "Architectures"));
+  if (architectures && architectures->size() == 1) {
+    CO_CHECK(check_enum(architectures->front(), "architectures", {"x86_64", "arm64"}));
+    version.architecture = architectures->front();
+  }
+  CO_TRY(auto publish, flag_member(request, "Publish"));
+  CO_TRY(auto dry_run, flag_member(request, "DryRun"));
+  CO_TRY([[maybe_unused]] auto package, co_await take_code(call, request, version));
+  CO_CHECK(co_await check_unpacked_size(call, version));
+  if (dry_run.value_or(false)) co_return aws::json_reply(200, configuration_json(version, ""));
+  CO_TRY(auto latest, call.catalog().replace_latest(std::move(version)));
+  co_await collect_code(call.services());
+  if (!publish.value_or(false))
+    co_return aws::json_reply(200, being_updated(configuration_json(*latest, "")));
+  CO_TRY(auto published, call.catalog().publish(latest->realm, latest->name, std::nullopt));
+  co_return aws::json_reply(200, being_updated(configuration_json(*published, published->version)));
+}
+
+io::Task<AwsResult<Reply>> delete_function(Call& call) {
+  CO_TRY(const FunctionEntry* entry, call.function());
+  CO_TRY(std::string qualifier, call.qualifier());
+  functions::Realm realm = entry->realm();
+  std::string name = entry->name();
+  if (qualifier.empty()) {
+    CO_CHECK(call.catalog().remove(realm, name));
+  } else if (qualifier == functions::latest_version) {
+    co_return aws::invalid_parameter("$LATEST version cannot be deleted without deleting the function.");
+  } else {
+    if (!functions::is_version_number(qualifier)) {
+      co_return aws::invalid_parameter("Deletion of aliases is not currently supported.");
+    }
+    for (const auto& [alias_name, alias] : entry->settings.aliases) {
+      if (alias.version == qualifier || alias.weights.count(qualifier) != 0) {
+        co_return aws::resource_conflict(fmt::format(
+            "Unable to delete version because the following aliases reference it: [{}]", alias_name));
+      }
+    }
+    CO_CHECK(call.catalog().remove_version(realm, name, std::stoull(qualifier)));
+  }
+  co_await collect_code(call.services());
+  co_return aws::empty_reply(204);
+}
+
+constexpr Operation operations[] = {
+    {.name = "CreateFunction",
+     .method = "POST",
+     .pattern = "/2015-03-31/functions",
+     .work = create_function,
+     .body = BodySize::Code},
+    {.name = "ListFunctions", .method = "GET", .pattern = "/2015-03-31/functions", .answer = list_functions},
+    {.name = "GetFunction", .method = "GET", .pattern = "/2015-03-31/functions/{}", .answer = get_function},
+    {.name = "DeleteFunction",
+     .method = "DELETE",
+     .pattern = "/2015-03-31/functions/{}",
+     .work = delete_function},
+    {.name = "GetFunctionConfiguration",
+     .method = "GET",
+     .pattern = "/2015-03-31/functions/{}/configuration",
+     .answer = get_configuration},
+    {.name = "UpdateFunctionConfiguration",
+     .method = "PUT",
+     .pattern = "/2015-03-31/functions/{}/configuration",
+     .work = update_configuration},
+    {.name = "UpdateFunctionCode",
+     .method = "PUT",
+     .pattern = "/2015-03-31/functions/{}/code",
+     .work = update_code,
+     .body = BodySize::Code},
+};
+
+}  // namespace
+
+std::span<const Operation> function_operations() {
+  return operations;
+}
+
+}  // namespace berth::api::lambda

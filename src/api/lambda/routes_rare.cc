@@ -1,0 +1,221 @@
+// Code signing configurations, which are kept and shown but not enforced, and the operations that berth does
+// not have, which say so.
+#include "api/lambda/function_json.h"
+#include "api/lambda/router.h"
+#include "base/format.h"
+#include "base/id.h"
+#include "base/json.h"
+
+namespace berth::api::lambda {
+namespace {
+
+using functions::FunctionEntry;
+using functions::FunctionSettings;
+
+constexpr std::string_view kind = "code-signing-config";
+
+AwsError no_config(std::string_view arn) {
+  return aws::resource_not_found(fmt::format("The code signing configuration {} does not exist.", arn));
+}
+
+AwsResult<Json> find_config(Call& call, const std::string& arn) {
+  TRY(auto text, call.catalog().document(kind, arn));
+  if (!text) return no_config(arn);
+  TRY(Json config, parse_json(*text));
+  return config;
+}
+
+AwsResult<void> apply_config(const Json& request, Json& config) {
+  TRY(auto description, text_member(request, "Description"));
+  if (description) config["Description"] = *description;
+  if (const Json* publishers = member(request, "AllowedPublishers"))
+    config["AllowedPublishers"] = *publishers;
+  if (const Json* policies = member(request, "CodeSigningPolicies"))
+    config["CodeSigningPolicies"] = *policies;
+  config["LastModified"] = aws::lambda_time(to_unix_nanoseconds(now()));
+  return {};
+}
+
+AwsResult<Reply> keep_config(Call& call, const Json& config, int status) {
+  CHECK(call.catalog().put_document(
+      {std::string(kind), config["CodeSigningConfigArn"].get<std::string>(), to_json(config)}));
+  return aws::json_reply(status, {{"CodeSigningConfig", config}});
+}
+
+AwsResult<Reply> create_config(Call& call) {
+  TRY(Json request, call.json());
+  if (member(request, "AllowedPublishers") == nullptr) {
+    return aws::validation_exception(
+        functions::validation_error("null", "allowedPublishers", "Member must not be null").message());
+  }
+  std::string id = "csc-" + random_hex(16).substr(0, 17);
+  Json config{{"CodeSigningConfigId", id},
+              {"CodeSigningConfigArn", fmt::format("arn:aws:lambda:{}:{}:code-signing-config:{}",
+                                                   call.realm().region, call.realm().account, id)},
+              {"CodeSigningPolicies", {{"UntrustedArtifactOnDeployment", "Warn"}}}};
+  CHECK(apply_config(request, config));
+  return keep_config(call, config, 201);
+}
+
+AwsResult<Reply> get_config(Call& call) {
+  TRY(Json config, find_config(call, call.capture()));
+  return aws::json_reply(200, {{"CodeSigningConfig", config}});
+}
+
+AwsResult<Reply> update_config(Call& call) {
+  TRY(Json request, call.json());
+  TRY(Json config, find_config(call, call.capture()));
+  CHECK(apply_config(request, config));
+  return keep_config(call, config, 200);
+}
+
+std::vector<const FunctionEntry*> users_of(Call& call, const std::string& arn) {
+  auto entries = call.catalog().list_all();
+  std::erase_if(entries,
+                [&](const FunctionEntry* entry) { return entry->settings.code_signing_config != arn; });
+  return entries;
+}
+
+AwsResult<Reply> delete_config(Call& call) {
+  TRY([[maybe_unused]] Json config, find_config(call, call.capture()));
+  if (!users_of(call, call.capture()).empty()) {
+    return aws::resource_conflict("The code signing configuration is in use by functions.");
+  }
+  CHECK(call.catalog().remove_document(kind, call.capture()));
+  return aws::empty_reply(204);
+}
+
+AwsResult<Reply> list_configs(Call& call) {
+  TRY(auto documents, call.catalog().documents(kind));
+  TRY(Page page, page_of(call, documents.size()));
+  Json items = Json::array();
+  for (size_t i = page.begin; i < page.end; ++i) {
+    TRY(Json config, parse_json(documents[i].text));
+    items.push_back(std::move(config));
+  }
+  return page_reply("CodeSigningConfigs", std::move(items), page);
+}
+
+AwsResult<Reply> list_config_functions(Call& call) {
+  TRY([[maybe_unused]] Json config, find_config(call, call.capture()));
+  auto users = users_of(call, call.capture());
+  TRY(Page page, page_of(call, users.size()));
+  Json items = Json::array();
+  for (size_t i = page.begin; i < page.end; ++i) {
+    items.push_back(functions::function_arn(users[i]->realm(), users[i]->name()));
+  }
+  return page_reply("FunctionArns", std::move(items), page);
+}
+
+AwsResult<Reply> get_function_config(Call& call) {
+  TRY(const FunctionEntry* entry, call.function());
+  Json body{{"FunctionName", entry->name()}};
+  if (!entry->settings.code_signing_config.empty())
+    body["CodeSigningConfigArn"] = entry->settings.code_signing_config;
+  return aws::json_reply(200, body);
+}
+
+AwsResult<Reply> set_function_config(Call& call, const std::string& arn) {
+  TRY(const FunctionEntry* entry, call.function());
+  CHECK(call.catalog().update_settings(entry->realm(), entry->name(), [&](FunctionSettings& settings) {
+    settings.code_signing_config = arn;
+    return Result<void>();
+  }));
+  return arn.empty() ? aws::empty_reply(204)
+                     : aws::json_reply(200, {{"CodeSigningConfigArn", arn}, {"FunctionName", entry->name()}});
+}
+
+AwsResult<Reply> put_function_config(Call& call) {
+  TRY(Json request, call.json());
+  TRY(auto arn, text_member(request, "CodeSigningConfigArn"));
+  if (!arn || !find_config(call, *arn)) {
+    return AwsError{404, "CodeSigningConfigNotFoundException", no_config(arn.value_or("")).message};
+  }
+  return set_function_config(call, *arn);
+}
+
+AwsResult<Reply> delete_function_config(Call& call) {
+  return set_function_config(call, "");
+}
+
+AwsResult<Reply> unsupported(Call&) {
+  return aws::invalid_parameter(
+      "This operation is not supported here: there are no capacity providers and no durable executions. Use "
+      "functions "
+      "without a time limit instead.");
+}
+
+constexpr std::string_view configs_path = "/2020-04-22/code-signing-configs";
+constexpr std::string_view config_path = "/2020-04-22/code-signing-configs/{}";
+constexpr std::string_view function_path = "/2020-06-30/functions/{}/code-signing-config";
+constexpr std::string_view providers = "/2025-11-30/capacity-providers";
+constexpr std::string_view provider = "/2025-11-30/capacity-providers/{}";
+constexpr std::string_view scaling = "/2025-11-30/functions/{}/function-scaling-config";
+constexpr std::string_view durable = "/2025-12-01/durable-executions/{}";
+constexpr Operation operations[] = {
+    {.name = "CreateCodeSigningConfig", .method = "POST", .pattern = configs_path, .answer = create_config},
+    {.name = "ListCodeSigningConfigs", .method = "GET", .pattern = configs_path, .answer = list_configs},
+    {.name = "GetCodeSigningConfig", .method = "GET", .pattern = config_path, .answer = get_config},
+    {.name = "UpdateCodeSigningConfig", .method = "PUT", .pattern = config_path, .answer = update_config},
+    {.name = "DeleteCodeSigningConfig", .method = "DELETE", .pattern = config_path, .answer = delete_config},
+    {.name = "ListFunctionsByCodeSigningConfig",
+     .method = "GET",
+     .pattern = "/2020-04-22/code-signing-configs/{}/functions",
+     .answer = list_config_functions},
+    {.name = "GetFunctionCodeSigningConfig",
+     .method = "GET",
+     .pattern = function_path,
+     .answer = get_function_config},
+    {.name = "PutFunctionCodeSigningConfig",
+     .method = "PUT",
+     .pattern = function_path,
+     .answer = put_function_config},
+    {.name = "DeleteFunctionCodeSigningConfig",
+     .method = "DELETE",
+     .pattern = function_path,
+     .answer = delete_function_config},
+    {.name = "CreateCapacityProvider", .method = "POST", .pattern = providers, .answer = unsupported},
+    {.name = "ListCapacityProviders", .method = "GET", .pattern = providers, .answer = unsupported},
+    {.name = "GetCapacityProvider", .method = "GET", .pattern = provider, .answer = unsupported},
+    {.name = "UpdateCapacityProvider", .method = "PUT", .pattern = provider, .answer = unsupported},
+    {.name = "DeleteCapacityProvider", .method = "DELETE", .pattern = provider, .answer = unsupported},
+    {.name = "ListFunctionVersionsByCapacityProvider",
+     .method = "GET",
+     .pattern = "/2025-11-30/capacity-providers/{}/function-versions",
+     .answer = unsupported},
+    {.name = "GetFunctionScalingConfig", .method = "GET", .pattern = scaling, .answer = unsupported},
+    {.name = "PutFunctionScalingConfig", .method = "PUT", .pattern = scaling, .answer = unsupported},
+    {.name = "GetDurableExecution", .method = "GET", .pattern = durable, .answer = unsupported},
+    {.name = "GetDurableExecutionHistory",
+     .method = "GET",
+     .pattern = "/2025-12-01/durable-executions/{}/history",
+     .answer = unsupported},
+    {.name = "GetDurableExecutionState",
+     .method = "GET",
+     .pattern = "/2025-12-01/durable-executions/{}/state",
+     .answer = unsupported},
+    {.name = "CheckpointDurableExecution",
+     .method = "POST",
+     .pattern = "/2025-12-01/durable-executions/{}/checkpoint",
+     .answer = unsupported},
+    {.name = "StopDurableExecution",
+     .method = "POST",
+     .pattern = "/2025-12-01/durable-executions/{}/stop",
+     .answer = unsupported},
+    {.name = "ListDurableExecutionsByFunction",
+     .method = "GET",
+     .pattern = "/2025-12-01/functions/{}/durable-executions",
+     .answer = unsupported},
+    {.name = "SendDurableExecutionCallback",
+     .method = "POST",
+     .pattern = "/2025-12-01/durable-execution-callbacks/{}/{}",
+     .answer = unsupported},
+};
+
+}  // namespace
+
+std::span<const Operation> rare_operations() {
+  return operations;
+}
+
+}  // namespace berth::api::lambda

@@ -1,0 +1,42 @@
+// Reading Compose files with what they include and extend, into one merged Value.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "apps/berth/compose/project.h"
+#include "apps/berth/compose/value.h"
+#include "base/result.h"
+
+namespace berth::cli::compose {
+
+class FileLoader {
+ public:
+  FileLoader(const Environment& environment, bool interpolate)
+      : environment_(environment), interpolate_(interpolate) {}
+
+  /// The files merged in their order; relative paths are relative to `directory`.
+  Result<Value> load(const std::vector<std::string>& files, const std::string& directory);
+  /// Variables that were used and are not set.
+  const std::set<std::string>& unset() const { return unset_; }
+
+ private:
+  Result<Value> load_one(const std::string& file, const std::string& directory,
+                         const Environment& environment);
+  Result<Value> read(const std::string& file, const std::string& directory, const Environment& environment);
+  Result<void> resolve_extends(Value& file, const std::string& name, const std::string& directory,
+                               const Environment& environment, std::vector<std::string>& chain);
+  Result<Value> include(const Value& entry, const std::string& directory, const Environment& environment);
+  Result<void> resolve_includes(Value& file, const std::string& directory, const Environment& environment);
+
+  const Environment& environment_;
+  bool interpolate_;
+  std::set<std::string> unset_;
+  std::vector<std::string> including_;
+};
+
+/// Variables of env files; those that `base` has keep their value.
+Result<Environment> read_environment(const std::vector<std::string>& files, const Environment& base);
+
+}  // namespace berth::cli::compose

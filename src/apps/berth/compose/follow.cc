@@ -1,0 +1,139 @@
+#include "apps/berth/compose/follow.h"
+
+#include "apps/berth/terminal/frames.h"
+#include "base/json.h"
+
+namespace berth::cli::compose {
+namespace {
+
+using client::path_of;
+using client::Query;
+
+/// Cuts what comes into lines; each of the two streams has its own rest.
+class Lines {
+ public:
+  template <class Emit>
+  void feed(std::string_view bytes, const Emit& emit) {
+    while (true) {
+      size_t end = bytes.find('\n');
+      rest_ += bytes.substr(0, end);
+      if (end == std::string_view::npos) break;
+      if (rest_.ends_with('\r')) rest_.pop_back();
+      emit(rest_);
+      rest_.clear();
+      bytes.remove_prefix(end + 1);
+    }
+    if (rest_.size() > (1u << 20)) finish(emit);
+  }
+  template <class Emit>
+  void finish(const Emit& emit) {
+    if (!rest_.empty()) emit(rest_);
+    rest_.clear();
+  }
+
+ private:
+  std::string rest_;
+};
+
+}  // namespace
+
+std::string shown_name(const Project& project, const Observed& container) {
+  std::string prefix = project.name + "-";
+  return container.name.starts_with(prefix) ? container.name.substr(prefix.size()) : container.name;
+}
+
+Follower::Follower(Session& session, FollowOptions options)
+    : session_(session), options_(std::move(options)), terminal_(session.context.out.is_terminal()) {}
+
+Follower::~Follower() {
+  wait();
+}
+
+void Follower::reserve(const std::string& container_name) {
+  std::lock_guard lock(mutex_);
+  width_ = std::max(width_, container_name.size());
+}
+
+void Follower::add(const Observed& container, const std::string& since) {
+  std::lock_guard lock(mutex_);
+  if (!active_.insert(container.id).second) return;
+  std::string name = shown_name(session_.project, container);
+  width_ = std::max(width_, name.size());
+  auto [known, fresh] = colour_of_.try_emplace(name, colours_);
+  if (fresh) ++colours_;
+  threads_.emplace_back(&Follower::stream, this, container, since, known->second);
+}
+
+void Follower::wait() {
+  while (true) {
+    std::thread thread;
+    {
+      std::lock_guard lock(mutex_);
+      if (threads_.empty()) return;
+      thread = std::move(threads_.front());
+      threads_.pop_front();
+    }
+    thread.join();
+  }
+}
+
+void Follower::say(std::string_view line) {
+  std::lock_guard lock(mutex_);
+  session_.context.out.line(line);
+  session_.context.out.flush();
+}
+
+void Follower::print(const std::string& name, size_t colour, std::string_view line, bool error) {
+  std::lock_guard lock(mutex_);
+  output::Stream& out = error && !options_.prefix ? session_.context.err : session_.context.out;
+  if (options_.prefix) {
+    constexpr std::string_view colours[] = {"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"};
+    if (terminal_ && options_.colour) {
+      out.print("\x1b[{}m{:<{}}  | \x1b[0m", colours[colour % std::size(colours)], name, width_);
+    } else {
+      out.print("{:<{}}  | ", name, width_);
+    }
+  }
+  out.line(line);
+  out.flush();
+}
+
+void Follower::stream(Observed container, std::string since, size_t colour) {
+  std::string name = shown_name(session_.project, container);
+  auto engine = session_.client();
+  Query query;
+  query.add("stdout", "1").add("stderr", "1").flag("follow", options_.follow);
+  query.flag("timestamps", options_.timestamps).add("tail", options_.tail);
+  query.add_unless_empty("since", since.empty() ? options_.since : since)
+      .add_unless_empty("until", options_.until);
+  bool tty = false;
+  if (auto json = call_json(*engine, "GET", path_of("containers", container.id, "json"))) {
+    if (const Json* config = json_member(*json, "Config")) tty = json_bool(*config, "Tty").value_or(false);
+  }
+  terminal::FrameSplitter splitter;
+  Lines out, err;
+  auto emit_out = [&](std::string_view line) { print(name, colour, line, false); };
+  auto emit_err = [&](std::string_view line) { print(name, colour, line, true); };
+  auto ended = engine->stream({.path = path_of("containers", container.id, "logs"), .query = query},
+                              [&](std::string_view bytes) -> Outcome<void> {
+                                if (tty) {
+                                  out.feed(bytes, emit_out);
+                                  return {};
+                                }
+                                CHECK(splitter.feed(bytes, [&](auto stream, std::string_view payload) {
+                                  if (stream == terminal::FrameSplitter::Stream::Stderr)
+                                    err.feed(payload, emit_err);
+                                  else
+                                    out.feed(payload, emit_out);
+                                }));
+                                return {};
+                              });
+  out.finish(emit_out);
+  err.finish(emit_err);
+  if (!ended && !ended.error().not_found())
+    session_.report.warn(fmt::format("{}: {}", name, ended.error().text()));
+  std::lock_guard lock(mutex_);
+  active_.erase(container.id);
+}
+
+}  // namespace berth::cli::compose

@@ -1,0 +1,228 @@
+#include "apps/berth/compose/images.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/pulling.h"
+#include "apps/berth/compose/request.h"
+#include "apps/berth/grammar/invocation.h"
+#include "apps/berth/output/stream.h"
+#include "base/json.h"
+#include "sys/fd.h"
+
+namespace berth::cli::compose {
+namespace {
+
+/// dockerfile_inline as a file, gone when this ends.
+class TemporaryFile {
+ public:
+  static Outcome<TemporaryFile> create(const std::string& text) {
+    TemporaryFile file;
+    file.path_ = "/tmp/berth-compose-XXXXXX";
+    sys::UniqueFd fd(::mkostemp(file.path_.data(), O_CLOEXEC));
+    if (!fd) return Error::from_errno("create", file.path_, errno);
+    if (int error = output::write_fully(fd.get(), text); error != 0) {
+      return Error::from_errno("write", file.path_, error);
+    }
+    return file;
+  }
+  TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  ~TemporaryFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  TemporaryFile() = default;
+  std::string path_;
+};
+
+void add_all(std::vector<std::string>& words, std::string_view flag, const std::vector<std::string>& values) {
+  for (const std::string& value : values) words.push_back(fmt::format("--{}={}", flag, value));
+}
+
+Outcome<std::vector<std::string>> build_words(Session& session, const Service& service,
+                                              const BuildOptions& options) {
+  const Value& build = *service.config.find("build");
+  std::string path = service.path() + ".build";
+  std::vector<std::string> words{"--tag=" + image_of(session.project, service)};
+  TRY(auto tags, texts_of(build, "tags", path));
+  add_all(words, "tag", tags);
+  if (const Value* arguments = build.find("args")) {
+    for (const auto& [name, value] : arguments->members) {
+      auto outer = session.project.environment.find(name);
+      if (!value.is_null())
+        words.push_back(fmt::format("--build-arg={}={}", name, value.text));
+      else if (outer != session.project.environment.end())
+        words.push_back(fmt::format("--build-arg={}={}", name, outer->second));
+    }
+  }
+  add_all(words, "build-arg", options.arguments);
+  TRY(auto labels, text_map_of(build, "labels", path));
+  for (const auto& [name, value] : labels) words.push_back(fmt::format("--label={}={}", name, value));
+  words.push_back(fmt::format("--label={}={}", label_project, session.project.name));
+  words.push_back(fmt::format("--label={}={}", label_service, service.name));
+  for (auto [key, flag] : {std::pair{"target", "target"}, {"network", "network"}, {"shm_size", "shm-size"}}) {
+    TRY(std::string text, text_of(build, key, path));
+    if (!text.empty()) words.push_back(fmt::format("--{}={}", flag, text));
+  }
+  TRY(auto hosts, texts_of(build, "extra_hosts", path));
+  add_all(words, "add-host", hosts);
+  TRY(auto caches, texts_of(build, "cache_from", path));
+  add_all(words, "cache-from", caches);
+  TRY(auto platforms, texts_of(build, "platforms", path));
+  TRY(std::string platform, text_of(service.config, "platform", service.path()));
+  if (platform.empty() && platforms.size() == 1) platform = platforms[0];
+  if (!platform.empty()) words.push_back("--platform=" + platform);
+  TRY(bool no_cache, bool_of(build, "no_cache", path));
+  TRY(bool pull, bool_of(build, "pull", path));
+  if (no_cache || options.no_cache) words.push_back("--no-cache");
+  if (pull || options.pull) words.push_back("--pull");
+  if (options.quiet) words.push_back("--quiet");
+  if (!options.memory.empty()) words.push_back("--memory=" + options.memory);
+  for (std::string_view key : {"ssh", "secrets", "additional_contexts", "privileged"}) {
+    if (const Value* value = build.find(key)) {
+      return complaint(*value, fmt::format("{}.{}", path, key), "is not supported by berth's builder");
+    }
+  }
+  return words;
+}
+
+Outcome<void> build_one(Session& session, const Service& service, const BuildOptions& options) {
+  const Value& build = *service.config.find("build");
+  TRY(auto words, build_words(session, service, options));
+  std::optional<TemporaryFile> inline_file;
+  const std::string& folder = build.find("context")->text;
+  bool remote = folder.find("://") != std::string::npos || folder.starts_with("git@");
+  if (const Value* text = build.find("dockerfile_inline")) {
+    TRY(TemporaryFile file, TemporaryFile::create(text->text));
+    inline_file.emplace(std::move(file));
+    words.push_back("--file=" + inline_file->path());
+  } else if (const Value* file = build.find("dockerfile")) {
+    bool absolute = file->text.starts_with('/') || remote;
+    words.push_back("--file=" + (absolute ? file->text : folder + "/" + file->text));
+  }
+  words.push_back(folder);
+  TRY(int code, perform(session.context, commands::build_command, "build", words));
+  if (code != 0) return Failure::exit(code);
+  session.report.tell("Image", image_of(session.project, service), "Built");
+  return {};
+}
+
+Outcome<bool> is_there(Session& session, const std::string& image) {
+  auto reply = session.context.engine().call({.path = client::image_path(image, "json")});
+  if (reply) return true;
+  if (reply.error().not_found()) return false;
+  return reply.error();
+}
+
+Outcome<void> pull_one(Session& session, const Service& service, bool quiet) {
+  std::string image = image_of(session.project, service);
+  TRY(std::string platform, text_of(service.config, "platform", service.path()));
+  session.report.tell("Image", image, "Pulling");
+  CHECK(commands::pull_image(session.context, session.context.err,
+                             {.image = image,
+                              .platform = platform,
+                              .quiet = quiet ? output::Progress::Quiet::Yes : output::Progress::Quiet::No}));
+  session.report.tell("Image", image, "Pulled");
+  return {};
+}
+
+Outcome<std::string> policy_of(const Service& service, const std::string& from_flag) {
+  TRY(std::string policy, text_of(service.config, "pull_policy", service.path()));
+  if (!from_flag.empty() && from_flag != "policy") policy = from_flag;
+  if (policy.empty() || policy == "if_not_present") policy = "missing";
+  // "daily" and the like need the time of the last pull, which the engine does not keep: look each time.
+  if (policy == "daily" || policy == "weekly" || policy.starts_with("every_")) policy = "always";
+  for (std::string_view known : {"always", "missing", "never", "build"}) {
+    if (policy == known) return policy;
+  }
+  const Value* given = service.config.find("pull_policy");
+  return complaint(given == nullptr ? service.config : *given, service.path() + ".pull_policy",
+                   fmt::format("\"{}\" is none of always, missing, never, build", policy));
+}
+
+}  // namespace
+
+Outcome<int> perform(Context& context, const grammar::Command& command, std::string_view path,
+                     const std::vector<std::string>& words) {
+  grammar::Invocation invocation(command, std::string(path));
+  std::vector<const char*> pointers;
+  for (const std::string& word : words) pointers.push_back(word.c_str());
+  grammar::Parser parser(invocation);
+  auto verdict = parser.parse(pointers);
+  if (!verdict) return verdict.error();
+  return command.action(context, invocation);
+}
+
+Outcome<void> build_images(Session& session, const std::vector<std::string>& names,
+                           const BuildOptions& options) {
+  for (const std::string& name : names) {
+    const Service& service = session.project.services.at(name);
+    if (service.config.find("build") == nullptr) continue;
+    CHECK(build_one(session, service, options));
+    if (!options.push || service.config.find("image") == nullptr) continue;
+    TRY(int code,
+        perform(session.context, commands::push_command, "push", {image_of(session.project, service)}));
+    if (code != 0) return Failure::exit(code);
+  }
+  return {};
+}
+
+Outcome<void> ensure_images(Session& session, const std::vector<std::string>& names,
+                            const ImageOptions& options) {
+  std::set<std::string> done;
+  for (const std::string& name : names) {
+    const Service& service = session.project.services.at(name);
+    std::string image = image_of(session.project, service);
+    bool buildable = service.config.find("build") != nullptr;
+    TRY(std::string policy, policy_of(service, options.pull));
+    if (buildable && (options.build || policy == "build") && !options.no_build) {
+      CHECK(build_one(session, service, {}));
+      continue;
+    }
+    if (!done.insert(image).second) continue;
+    TRY(bool there, is_there(session, image));
+    if (there && !(policy == "always" && !buildable)) continue;
+    if (!there && buildable && !options.no_build) {
+      CHECK(build_one(session, service, {}));
+      continue;
+    }
+    if (policy == "never") return Failure::plain(fmt::format("No such image: {}", image));
+    if (buildable && options.no_build && service.config.find("image") == nullptr) {
+      return Failure::plain(fmt::format("No such image: {}: it is built from {}, and --no-build was given",
+                                        image, service.path()));
+    }
+    CHECK(pull_one(session, service, options.quiet_pull));
+  }
+  return {};
+}
+
+Outcome<void> pull_images(Session& session, const std::vector<std::string>& names,
+                          const PullOptions& options) {
+  std::set<std::string> done;
+  for (const std::string& name : names) {
+    const Service& service = session.project.services.at(name);
+    std::string image = image_of(session.project, service);
+    bool buildable = service.config.find("build") != nullptr;
+    if ((buildable && (options.ignore_buildable || service.config.find("image") == nullptr)) ||
+        !done.insert(image).second) {
+      continue;
+    }
+    if (options.policy == "missing") {
+      TRY(bool there, is_there(session, image));
+      if (there) continue;
+    }
+    auto pulled = pull_one(session, service, options.quiet);
+    if (pulled) continue;
+    session.report.tell("Image", image, "Error");
+    if (!options.ignore_failures && !buildable) return pulled.error();
+    session.report.warn(fmt::format("{}: {}", image, pulled.error().text()));
+  }
+  return {};
+}
+
+}  // namespace berth::cli::compose

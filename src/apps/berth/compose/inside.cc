@@ -1,0 +1,305 @@
+// exec, run, cp, attach, export, watch: a service's containers from inside.
+#include <array>
+#include <random>
+
+#include "apps/berth/commands/commands.h"
+#include "apps/berth/compose/converge.h"
+#include "apps/berth/compose/images.h"
+#include "apps/berth/compose/request.h"
+#include "apps/berth/compose/subcommand.h"
+#include "apps/berth/compose/watch.h"
+#include "apps/berth/terminal/raw_mode.h"
+#include "base/json.h"
+
+#include <unistd.h>
+
+namespace berth::cli::compose {
+namespace {
+
+using client::path_of;
+using client::Query;
+using grammar::Command;
+using grammar::Flag;
+using grammar::Invocation;
+using grammar::Type;
+using grammar::Visibility;
+
+/// "--name=value" for flags that were given, as another command takes them.
+void pass_on(const Invocation& invocation, std::initializer_list<std::string_view> names,
+             std::vector<std::string>& words) {
+  for (std::string_view name : names) {
+    if (!invocation.given(name)) continue;
+    for (const std::string& value : invocation.list(name))
+      words.push_back(fmt::format("--{}={}", name, value));
+  }
+}
+
+bool wants_terminal(const Invocation& invocation) {
+  if (invocation.on("no-tty") || invocation.on("no-TTY")) return false;
+  return terminal::is_terminal(STDIN_FILENO) && terminal::is_terminal(STDOUT_FILENO);
+}
+
+Outcome<int> exec(Setup& setup, const Invocation& invocation) {
+  TRY(auto session, setup.project_or_name({invocation.argument(0)}));
+  int64_t index = invocation.given("index") ? invocation.number("index") : 0;
+  TRY(Observed container, session->container(invocation.argument(0), index));
+  if (!container.running())
+    return Failure::plain(fmt::format("service \"{}\" is not running", invocation.argument(0)));
+  std::vector<std::string> words;
+  bool detach = invocation.on("detach");
+  if (detach) words.push_back("--detach");
+  if (!detach && invocation.text("interactive") != "false") words.push_back("--interactive");
+  if (!detach && wants_terminal(invocation)) words.push_back("--tty");
+  pass_on(invocation, {"env", "user", "workdir", "privileged"}, words);
+  words.push_back(container.id);
+  words.insert(words.end(), invocation.arguments().begin() + 1, invocation.arguments().end());
+  return perform(setup.context, commands::exec_command, "exec", words);
+}
+
+std::string random_slug() {
+  std::random_device source;
+  return fmt::format("{:08x}{:04x}", source(), source() & 0xffff);
+}
+
+Outcome<OneOff> one_off(const Invocation& invocation) {
+  OneOff one;
+  const auto& arguments = invocation.arguments();
+  if (arguments.size() > 1) one.command = std::vector<std::string>(arguments.begin() + 1, arguments.end());
+  if (invocation.given("entrypoint")) {
+    std::string entrypoint = invocation.text("entrypoint");
+    one.entrypoint = entrypoint.empty() ? std::vector<std::string>() : std::vector<std::string>{entrypoint};
+  }
+  for (const std::string& variable : invocation.list("env")) {
+    size_t equals = variable.find('=');
+    const char* own = equals == std::string::npos ? std::getenv(variable.c_str()) : nullptr;
+    if (equals != std::string::npos)
+      one.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
+    else if (own != nullptr)
+      one.environment[variable] = own;
+  }
+  one.labels = invocation.list("label");
+  one.publish = invocation.list("publish");
+  one.volumes = invocation.list("volume");
+  one.user = invocation.text("user");
+  one.working_directory = invocation.text("workdir");
+  one.cap_add = invocation.list("cap-add");
+  one.cap_drop = invocation.list("cap-drop");
+  one.service_ports = invocation.on("service-ports");
+  one.use_aliases = invocation.on("use-aliases");
+  bool detach = invocation.on("detach");
+  one.interactive = !detach && (invocation.given("interactive") ? invocation.on("interactive") : true);
+  one.tty = !detach && wants_terminal(invocation);
+  one.auto_remove = invocation.on("rm");
+  return one;
+}
+
+Outcome<std::string> create_one_off(Session& session, const Service& service, const Invocation& invocation) {
+  std::string slug = random_slug();
+  CreateInput input{.hash = config_hash(session.project, service)};
+  TRY(input.one_off, one_off(invocation));
+  input.one_off->labels.push_back("com.docker.compose.slug=" + slug);
+  TRY(Json image, call_json(session.context.engine(), "GET",
+                            client::image_path(image_of(session.project, service), "json")));
+  TRY(input.image_id, json_string(image, "Id"));
+  TRY(auto containers, session.containers());
+  input.container_of = [&](const std::string& other) -> std::optional<std::string> {
+    for (const Observed& container : containers) {
+      if (container.service == other) return container.id;
+    }
+    return std::nullopt;
+  };
+  TRY(Json body, create_body(session.project, service, input));
+  std::string name = invocation.text("name");
+  if (name.empty()) name = fmt::format("{}-{}-run-{}", session.project.name, service.name, slug);
+  Query query;
+  query.add("name", name);
+  TRY(Json made,
+      call_json(session.context.engine(), "POST", "/containers/create", std::move(query), to_json(body)));
+  TRY(std::string id, json_string(made, "Id"));
+  return id;
+}
+
+Outcome<int> run(Setup& setup, const Invocation& invocation) {
+  const std::string& name = invocation.argument(0);
+  TRY(auto session, setup.project({name}));
+  CHECK(session->services({name}));
+  Service service = session->project.services.at(name);
+  std::vector<std::string> dependencies;
+  for (const auto& [other, dependency] : service.depends_on) {
+    if (session->project.services.contains(other)) dependencies.push_back(other);
+  }
+  ImageOptions images{.build = invocation.on("build"),
+                      .pull = invocation.text("pull"),
+                      .quiet_pull = invocation.on("quiet-pull")};
+  CHECK(ensure_images(*session, {name}, images));
+  // Networks and volumes are made as for the service itself, with no container of it.
+  ConvergeOptions options{
+      .services = {name}, .dependencies = !invocation.on("no-deps"), .recreate = Recreate::Never};
+  options.remove_orphans = invocation.on("remove-orphans");
+  if (!invocation.on("no-deps")) {
+    auto needed = session->project.with_dependencies(dependencies);
+    CHECK(ensure_images(*session, {needed.begin(), needed.end()}, images));
+  }
+  TRY(auto before, session->containers_of(name));
+  options.scale = {{name, static_cast<int64_t>(before.size())}};
+  options.start = true;
+  CHECK(Converger(*session, options).run());
+  TRY(std::string id, create_one_off(*session, service, invocation));
+  if (invocation.on("detach")) {
+    CHECK(call(setup.context.engine(), "POST", path_of("containers", id, "start")));
+    setup.context.out.line(id);
+    return 0;
+  }
+  return perform(setup.context, commands::start_command, "start", {"--attach", "--interactive", id});
+}
+
+Outcome<int> copy(Setup& setup, const Invocation& invocation) {
+  std::vector<std::string> words;
+  pass_on(invocation, {"archive", "follow-link"}, words);
+  TRY(auto session, setup.project_or_name({}));
+  int64_t index = invocation.given("index") ? invocation.number("index") : 0;
+  for (const std::string& argument : invocation.arguments()) {
+    size_t colon = argument.find(':');
+    bool in_container =
+        colon != std::string::npos && !argument.starts_with('/') && !argument.starts_with('.');
+    if (!in_container) {
+      words.push_back(argument);
+      continue;
+    }
+    TRY(Observed container, session->container(argument.substr(0, colon), index));
+    words.push_back(container.id + argument.substr(colon));
+  }
+  return perform(setup.context, commands::copy_command, "cp", words);
+}
+
+Outcome<int> attach(Setup& setup, const Invocation& invocation) {
+  TRY(auto session, setup.project_or_name({invocation.argument(0)}));
+  TRY(Observed container,
+      session->container(invocation.argument(0), invocation.given("index") ? invocation.number("index") : 0));
+  std::vector<std::string> words;
+  pass_on(invocation, {"detach-keys", "no-stdin", "sig-proxy"}, words);
+  words.push_back(container.id);
+  return perform(setup.context, commands::attach_command, "attach", words);
+}
+
+Outcome<int> export_root(Setup& setup, const Invocation& invocation) {
+  TRY(auto session, setup.project_or_name({invocation.argument(0)}));
+  TRY(Observed container,
+      session->container(invocation.argument(0), invocation.given("index") ? invocation.number("index") : 0));
+  std::vector<std::string> words;
+  pass_on(invocation, {"output"}, words);
+  words.push_back(container.id);
+  return perform(setup.context, commands::export_command, "export", words);
+}
+
+Outcome<int> watch(Setup& setup, const Invocation& invocation) {
+  TRY(auto session, setup.project(invocation.arguments()));
+  if (!invocation.on("no-up")) {
+    TRY(auto names, session->services(invocation.arguments()));
+    CHECK(ensure_images(*session, names, {.build = true}));
+    CHECK(Converger(*session, {.services = invocation.arguments()}).run());
+  }
+  return watch_project(*session, invocation.arguments());
+}
+
+constexpr Flag index_flag{.name = "index", .type = Type::Int, .help = "Number of the container"};
+constexpr std::array exec_flags{
+    Flag{'d', "detach", Type::Bool, "Run in the background"},
+    Flag{'e', "env", Type::List, "Set an environment variable"},
+    index_flag,
+    Flag{'i', "interactive", Type::Bool, "Keep standard input open", "true", nullptr, Visibility::Hidden},
+    Flag{'T', "no-tty", Type::Bool, "Do not allocate a terminal"},
+    Flag{.name = "no-TTY", .visibility = Visibility::Hidden},
+    Flag{.name = "privileged", .help = "Give the command all privileges"},
+    Flag{'t', "tty", Type::Bool, "Allocate a terminal", "true", nullptr, Visibility::Hidden},
+    Flag{'u', "user", Type::String, "User to run as"},
+    Flag{'w', "workdir", Type::String, "Working directory"},
+};
+constexpr std::array run_flags{
+    Flag{.name = "build", .help = "Build the image first"},
+    Flag{.name = "cap-add", .type = Type::List, .help = "Add a capability"},
+    Flag{.name = "cap-drop", .type = Type::List, .help = "Drop a capability"},
+    Flag{'d', "detach", Type::Bool, "Run in the background and print the container's id"},
+    Flag{.name = "entrypoint", .type = Type::String, .help = "Run this instead of the image's entrypoint"},
+    Flag{'e', "env", Type::List, "Set an environment variable"},
+    Flag{'i', "interactive", Type::Bool, "Keep standard input open", "true"},
+    Flag{'l', "label", Type::List, "Label of the container"},
+    Flag{.name = "name", .type = Type::String, .help = "Name of the container"},
+    Flag{'T', "no-tty", Type::Bool, "Do not allocate a terminal"},
+    Flag{.name = "no-TTY", .visibility = Visibility::Hidden},
+    Flag{.name = "no-deps", .help = "Do not start dependencies"},
+    Flag{'p', "publish", Type::List, "Publish a port"},
+    Flag{.name = "pull", .type = Type::String, .help = "Pull the image first (always, missing, never)"},
+    Flag{'q', "quiet", Type::Bool, "", "", nullptr, Visibility::Hidden},
+    Flag{.name = "quiet-build", .visibility = Visibility::Hidden},
+    Flag{.name = "quiet-pull", .help = "Pull without progress"},
+    Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
+    Flag{.name = "rm", .help = "Remove the container when it ends"},
+    Flag{'P', "service-ports", Type::Bool, "Publish the service's ports"},
+    Flag{.name = "use-aliases", .help = "Take the service's names on its networks"},
+    Flag{'u', "user", Type::String, "User to run as"},
+    Flag{'v', "volume", Type::List, "Mount a volume"},
+    Flag{'w', "workdir", Type::String, "Working directory"},
+};
+constexpr std::array copy_flags{
+    Flag{.name = "all", .visibility = Visibility::Hidden},
+    Flag{'a', "archive", Type::Bool, "Keep owners"},
+    Flag{'L', "follow-link", Type::Bool, "Follow links in the source"},
+    index_flag,
+};
+constexpr std::array attach_flags{
+    Flag{.name = "detach-keys", .type = Type::String, .help = "Keys that detach"},
+    index_flag,
+    Flag{.name = "no-stdin", .help = "Do not attach standard input"},
+    Flag{.name = "sig-proxy", .help = "Pass signals on", .fallback = "true"},
+};
+constexpr std::array export_flags{index_flag, Flag{'o', "output", Type::String, "Write to a file"}};
+constexpr std::array watch_flags{
+    Flag{.name = "no-up", .help = "Do not build and start the services first"},
+    Flag{.name = "prune", .visibility = Visibility::Hidden},
+    Flag{.name = "quiet", .visibility = Visibility::Hidden},
+};
+
+constexpr Command exec_command{.usage = "[OPTIONS] SERVICE COMMAND [ARGS...]",
+                               .summary = "Run a command in a running container",
+                               .flags = exec_flags,
+                               .arity = grammar::at_least(2),
+                               .placement = grammar::FlagPlacement::BeforeArguments};
+constexpr Command run_command{.usage = "[OPTIONS] SERVICE [COMMAND] [ARGS...]",
+                              .summary = "Run a command in a container of its own",
+                              .flags = run_flags,
+                              .arity = grammar::at_least(1),
+                              .placement = grammar::FlagPlacement::BeforeArguments};
+constexpr Command copy_command{.usage = "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|-",
+                               .summary = "Copy files to or from a container",
+                               .flags = copy_flags,
+                               .arity = grammar::exactly(2)};
+constexpr Command attach_command{.usage = "[OPTIONS] SERVICE",
+                                 .summary = "Attach to a running container",
+                                 .flags = attach_flags,
+                                 .arity = grammar::exactly(1)};
+constexpr Command export_command{.usage = "[OPTIONS] SERVICE",
+                                 .summary = "Export a container's files as an archive",
+                                 .flags = export_flags,
+                                 .arity = grammar::exactly(1)};
+constexpr Command watch_command{.usage = "[SERVICE...]",
+                                .summary = "Bring changes of source files into the containers",
+                                .flags = watch_flags,
+                                .arity = grammar::at_least(0)};
+
+constexpr std::array table{
+    Subcommand{"exec", &exec_command, exec},
+    Subcommand{"run", &run_command, run},
+    Subcommand{"cp", &copy_command, copy},
+    Subcommand{"attach", &attach_command, attach},
+    Subcommand{"export", &export_command, export_root},
+    Subcommand{"watch", &watch_command, watch},
+};
+
+}  // namespace
+
+std::span<const Subcommand> inside_subcommands() {
+  return table;
+}
+
+}  // namespace berth::cli::compose

@@ -1,0 +1,78 @@
+// Project: a loaded Compose application: files merged, interpolated and checked. Values in their long form.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "apps/berth/compose/value.h"
+#include "base/result.h"
+
+namespace berth::cli::compose {
+
+using Environment = std::map<std::string, std::string, std::less<>>;
+
+struct Service {
+  std::string name;
+  Value config;  ///< normalised; environment resolved
+  struct Dependency {
+    std::string condition = "service_started";
+    bool required = true;
+    bool restart = false;
+  };
+  std::map<std::string, Dependency> depends_on;  ///< links, volumes_from and shared namespaces included
+  int64_t replicas = 1;
+
+  std::string path() const { return "services." + name; }
+};
+
+struct Resource {
+  std::string key;   ///< name within the file
+  std::string name;  ///< name in the engine
+  bool external = false;
+  Value config;
+};
+
+struct Project {
+  std::string name;
+  std::string directory;           ///< working directory, absolute
+  std::vector<std::string> files;  ///< absolute, in order; "-" is standard input
+  std::vector<std::string> env_files;
+  Environment environment;  ///< of the process and of .env
+  std::map<std::string, Service> services;
+  std::map<std::string, Service> disabled;  ///< by profiles
+  std::map<std::string, Resource> networks, volumes, secrets, configs;
+  std::vector<std::string> warnings;
+
+  /// "NAME-web-1", or the service's container_name.
+  std::string container_name(const Service& service, int64_t number) const;
+  /// Names in an order in which every service comes behind what it depends on.
+  std::vector<std::string> in_order() const;
+  /// `names` and all that they depend on.
+  std::set<std::string> with_dependencies(const std::vector<std::string>& names) const;
+  /// The project as one file, as `config` shows it.
+  Value canonical() const;
+};
+
+struct LoadOptions {
+  std::vector<std::string> files =
+      {};                      ///< -f; empty: $COMPOSE_FILE, else found from the working directory upwards
+  std::string name = {};       ///< -p
+  std::string directory = {};  ///< --project-directory
+  std::vector<std::string> env_files = {};  ///< --env-file; empty: .env
+  std::vector<std::string> profiles = {};
+  std::vector<std::string> selected =
+      {};  ///< services that the command names: their profiles count as chosen
+  bool interpolate = true;
+  Environment environment = {};  ///< of the process
+};
+
+/// NotFound "no configuration file provided: not found"; malformed input: InvalidArgument with file, line and
+/// path.
+Result<Project> load_project(const LoadOptions& options);
+
+/// The key's form of a project name: lower case, [a-z0-9_-], starting with a letter or digit; may end empty.
+std::string normalise_project_name(std::string_view text);
+
+}  // namespace berth::cli::compose

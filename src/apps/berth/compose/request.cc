@@ -1,0 +1,315 @@
+#include "apps/berth/compose/request.h"
+
+#include <algorithm>
+
+#include "apps/berth/compose/request_parts.h"
+#include "apps/berth/options/mounts.h"
+#include "apps/berth/options/ports.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "base/sha256.h"
+
+namespace berth::cli::compose {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+std::string hash_of(const Value& value) {
+  return sha256(to_json(to_json_value(value))).hex();
+}
+
+Json labels_of(const Project& project, const Service& service, const CreateInput& input) {
+  Json labels = Json::object();
+  if (const Value* own = service.config.find("labels")) {
+    for (const auto& [name, value] : own->members) labels[name] = value.text;
+  }
+  if (input.one_off) {
+    for (const std::string& label : input.one_off->labels) {
+      size_t equals = label.find('=');
+      labels[label.substr(0, equals)] = equals == std::string::npos ? "" : label.substr(equals + 1);
+    }
+  }
+  auto set = [&](std::string_view key, std::string value) { labels[std::string(key)] = std::move(value); };
+  set(label_project, project.name);
+  set(label_service, service.name);
+  set(label_number, fmt::format("{}", input.number));
+  set(label_one_off, input.one_off ? "True" : "False");
+  set(label_hash, input.hash);
+  set(label_image, input.image_id);
+  set(label_version, std::string(compose_version));
+  set(label_directory, project.directory);
+  set(label_files, fmt::format("{}", fmt::join(project.files, ",")));
+  if (!project.env_files.empty()) set(label_env_file, fmt::format("{}", fmt::join(project.env_files, ",")));
+  std::string depends;
+  for (const auto& [name, dependency] : service.depends_on) {
+    depends +=
+        fmt::format("{}{}:{}:{}", depends.empty() ? "" : ",", name, dependency.condition, dependency.restart);
+  }
+  set(label_depends_on, depends);
+  if (!input.replaces.empty()) set(label_replace, input.replaces);
+  return labels;
+}
+
+Result<Json> environment_of(const Service& service, const CreateInput& input) {
+  std::map<std::string, std::string> variables;
+  if (const Value* environment = service.config.find("environment")) {
+    for (const auto& [name, value] : environment->members) variables[name] = value.text;
+  }
+  if (input.one_off) {
+    for (const auto& [name, value] : input.one_off->environment) variables[name] = value;
+  }
+  Json list = Json::array();
+  for (const auto& [name, value] : variables) list.push_back(fmt::format("{}={}", name, value));
+  return list;
+}
+
+Result<void> add_ports(const Service& service, const CreateInput& input, Json& config, Json& host) {
+  Json exposed = Json::object();
+  Json bindings = Json::object();
+  TRY(Strings expose, texts_of(service.config, "expose", service.path()));
+  TRY(auto extra, options::parse_ports(input.one_off ? input.one_off->publish : Strings(), expose));
+  for (const std::string& port : extra.exposed) exposed[port] = Json::object();
+  auto bind = [&](const std::string& port, const std::string& address, const std::string& published) {
+    exposed[port] = Json::object();
+    bindings[port].push_back({{"HostIp", address}, {"HostPort", published}});
+  };
+  for (const auto& [port, list] : extra.bindings) {
+    for (const auto& binding : list) bind(port, binding.host_ip, binding.host_port);
+  }
+  const Value* ports = service.config.find("ports");
+  bool published = !input.one_off || input.one_off->service_ports;
+  for (const Value& port : ports == nullptr || !published ? Value::List() : ports->items) {
+    std::string name = fmt::format("{}/{}", port.find("target")->text, port.find("protocol")->text);
+    TRY(std::string address, text_of(port, "host_ip", service.path() + ".ports"));
+    TRY(std::string host_port, text_of(port, "published", service.path() + ".ports"));
+    bind(name, address, host_port);
+  }
+  config["ExposedPorts"] = std::move(exposed);
+  host["PortBindings"] = std::move(bindings);
+  return {};
+}
+
+/// "service:X" as "container:ID".
+Result<std::string> shared_mode(const Service& service, std::string_view key, const CreateInput& input) {
+  TRY(std::string mode, text_of(service.config, key, service.path()));
+  if (!mode.starts_with("service:")) return mode;
+  auto container = input.container_of ? input.container_of(mode.substr(8)) : std::nullopt;
+  if (!container) {
+    return complaint(*service.config.find(key), fmt::format("{}.{}", service.path(), key),
+                     fmt::format("service \"{}\" has no container", mode.substr(8)));
+  }
+  return "container:" + *container;
+}
+
+Result<void> add_namespaces(const Service& service, const CreateInput& input, Json& host) {
+  for (auto [key, name] : {std::pair{"ipc", "IpcMode"}, {"pid", "PidMode"}}) {
+    TRY(std::string mode, shared_mode(service, key, input));
+    if (!mode.empty()) host[name] = mode;
+  }
+  for (auto [key, name] :
+       {std::pair{"uts", "UTSMode"}, {"userns_mode", "UsernsMode"}, {"cgroup", "CgroupnsMode"}}) {
+    TRY(std::string mode, text_of(service.config, key, service.path()));
+    if (!mode.empty()) host[name] = mode;
+  }
+  return {};
+}
+
+Result<Json> links_of(const Project& project, const Service& service, const CreateInput& input) {
+  Json links = Json::array();
+  TRY(Strings own, texts_of(service.config, "links", service.path()));
+  for (const std::string& link : own) {
+    std::string other = link.substr(0, link.find(':'));
+    std::string alias = link.find(':') == std::string::npos ? other : link.substr(link.find(':') + 1);
+    auto known = project.services.find(other);
+    if (known == project.services.end()) continue;
+    if (!input.container_of || !input.container_of(other)) continue;
+    links.push_back(fmt::format("{}:{}", project.container_name(known->second, 1), alias));
+  }
+  TRY(Strings external, texts_of(service.config, "external_links", service.path()));
+  for (const std::string& link : external) {
+    links.push_back(link.find(':') == std::string::npos ? fmt::format("{}:{}", link, link) : link);
+  }
+  return links;
+}
+
+Result<Json> endpoint_of(const Project& project, const Service& service, const Value* settings,
+                         const CreateInput& input, const std::string& path) {
+  Json endpoint = Json::object();
+  Json aliases = Json::array();
+  if (!input.one_off || input.one_off->use_aliases) {
+    aliases.push_back(service.name);
+    aliases.push_back(project.container_name(service, input.number));
+  }
+  if (settings != nullptr && settings->is_map()) {
+    TRY(Strings own, texts_of(*settings, "aliases", path));
+    if (!input.one_off || input.one_off->use_aliases) {
+      for (const std::string& alias : own) aliases.push_back(alias);
+    }
+    Json ipam = Json::object();
+    TRY(std::string ipv4, text_of(*settings, "ipv4_address", path));
+    TRY(std::string ipv6, text_of(*settings, "ipv6_address", path));
+    TRY(Strings local, texts_of(*settings, "link_local_ips", path));
+    if (!ipv4.empty()) ipam["IPv4Address"] = ipv4;
+    if (!ipv6.empty()) ipam["IPv6Address"] = ipv6;
+    if (!local.empty()) ipam["LinkLocalIPs"] = local;
+    if (!ipam.empty()) endpoint["IPAMConfig"] = std::move(ipam);
+    TRY(std::string mac, text_of(*settings, "mac_address", path));
+    if (!mac.empty()) endpoint["MacAddress"] = mac;
+    TRY(auto priority, int_of(*settings, "gw_priority", path));
+    if (priority) endpoint["GwPriority"] = *priority;
+    TRY(auto driver, text_map_of(*settings, "driver_opts", path));
+    if (!driver.empty()) endpoint["DriverOpts"] = driver;
+  }
+  endpoint["Aliases"] = std::move(aliases);
+  TRY(Json links, links_of(project, service, input));
+  if (!links.empty()) endpoint["Links"] = std::move(links);
+  return endpoint;
+}
+
+Result<void> add_networks(const Project& project, const Service& service, const CreateInput& input,
+                          Json& body) {
+  Json& host = body["HostConfig"];
+  if (service.config.find("network_mode") != nullptr) {
+    TRY(std::string mode, shared_mode(service, "network_mode", input));
+    host["NetworkMode"] = mode;
+    return {};
+  }
+  auto networks = networks_of(project, service);
+  if (networks.empty()) {
+    host["NetworkMode"] = "none";
+    return {};
+  }
+  host["NetworkMode"] = networks[0].first;
+  Json endpoints = Json::object();
+  for (const auto& [name, settings] : networks) {
+    TRY(endpoints[name], endpoint_of(project, service, settings, input, service.path() + ".networks"));
+  }
+  body["NetworkingConfig"]["EndpointsConfig"] = std::move(endpoints);
+  return {};
+}
+
+Result<Json> volumes_from(const Service& service, const CreateInput& input) {
+  Json list = Json::array();
+  TRY(Strings sources, texts_of(service.config, "volumes_from", service.path()));
+  for (const std::string& source : sources) {
+    if (source.starts_with("container:")) {
+      list.push_back(source.substr(10));
+      continue;
+    }
+    std::string name = source.substr(0, source.find(':'));
+    std::string mode = source.find(':') == std::string::npos ? "" : source.substr(source.find(':'));
+    auto container = input.container_of ? input.container_of(name) : std::nullopt;
+    if (container) list.push_back(*container + mode);
+  }
+  return list;
+}
+
+void apply_one_off(const OneOff& one, Json& body) {
+  Json& host = body["HostConfig"];
+  if (one.command) body["Cmd"] = *one.command;
+  if (one.entrypoint) {
+    body["Entrypoint"] = *one.entrypoint;
+    if (!one.command) body["Cmd"] = Json::array();
+  }
+  if (!one.user.empty()) body["User"] = one.user;
+  if (!one.working_directory.empty()) body["WorkingDir"] = one.working_directory;
+  body["Tty"] = one.tty;
+  body["OpenStdin"] = one.interactive;
+  body["StdinOnce"] = one.interactive;
+  body["AttachStdin"] = one.interactive;
+  body["AttachStdout"] = true;
+  body["AttachStderr"] = true;
+  host["AutoRemove"] = one.auto_remove;
+  host["RestartPolicy"] = {{"Name", "no"}};
+  for (const std::string& capability : one.cap_add) host["CapAdd"].push_back(capability);
+  for (const std::string& capability : one.cap_drop) host["CapDrop"].push_back(capability);
+  body.erase("Healthcheck");
+}
+
+}  // namespace
+
+std::string image_of(const Project& project, const Service& service) {
+  const Value* image = service.config.find("image");
+  return image != nullptr ? image->text : fmt::format("{}-{}", project.name, service.name);
+}
+
+std::string config_hash(const Project& project, const Service& service) {
+  Value config = service.config;
+  for (std::string_view key :
+       {"build", "scale", "depends_on", "profiles", "pull_policy", "develop", "attach"}) {
+    config.members.erase(std::string(key));
+  }
+  if (Value* deploy = config.find("deploy")) deploy->members.erase("replicas");
+  // What the service is given by the project counts as its own.
+  for (auto [key, resources] : {std::pair{"configs", &project.configs}, {"secrets", &project.secrets}}) {
+    Value* grants = config.find(key);
+    if (grants == nullptr) continue;
+    for (Value& grant : grants->items) {
+      auto found = resources->find(grant.find("source")->text);
+      if (found == resources->end()) continue;
+      grant.set("x-definition", found->second.config);
+      const Value* variable = found->second.config.find("environment");
+      if (variable == nullptr) continue;
+      auto value = project.environment.find(variable->text);
+      if (value != project.environment.end()) {
+        grant.set("x-content", Value::string(sha256(value->second).hex()));
+      }
+    }
+  }
+  return hash_of(config);
+}
+
+std::string resource_hash(const Resource& resource) {
+  Value config = resource.config;
+  config.set("name", Value::string(resource.name));
+  return hash_of(config);
+}
+
+std::vector<std::pair<std::string, const Value*>> networks_of(const Project& project,
+                                                              const Service& service) {
+  std::vector<std::pair<std::string, const Value*>> networks;
+  const Value* own = service.config.find("networks");
+  if (own == nullptr || service.config.find("network_mode") != nullptr) return networks;
+  for (const auto& [key, settings] : own->members) {
+    auto found = project.networks.find(key);
+    if (found != project.networks.end()) networks.emplace_back(found->second.name, &settings);
+  }
+  auto priority = [](const Value* settings) {
+    auto number = settings != nullptr ? int_of(*settings, "priority", "") : std::optional<int64_t>();
+    return number && *number ? **number : 0;
+  };
+  std::stable_sort(networks.begin(), networks.end(),
+                   [&](const auto& a, const auto& b) { return priority(a.second) > priority(b.second); });
+  return networks;
+}
+
+Result<Json> create_body(const Project& project, const Service& service, const CreateInput& input) {
+  Json body = Json::object();
+  CHECK(add_program(service, body));
+  body["Image"] = image_of(project, service);
+  TRY(body["Env"], environment_of(service, input));
+  body["Labels"] = labels_of(project, service, input);
+  Json host = Json::object();
+  CHECK(add_ports(service, input, body, host));
+  CHECK(add_namespaces(service, input, host));
+  CHECK(add_security(service, host));
+  CHECK(add_limits(service, host));
+  CHECK(add_surroundings(service, host));
+  TRY(host["VolumesFrom"], volumes_from(service, input));
+  CHECK(add_mounts(project, service, input.kept_volumes, host));
+  if (input.one_off && !input.one_off->volumes.empty()) {
+    TRY(auto volumes, options::parse_volumes(input.one_off->volumes));
+    for (const std::string& bind : volumes.binds) host["Binds"].push_back(bind);
+    for (const std::string& target : volumes.anonymous) body["Volumes"][target] = Json::object();
+  }
+  if (service.config.find("network_mode") != nullptr) {
+    TRY(Json links, links_of(project, service, input));
+    if (!links.empty()) host["Links"] = std::move(links);
+  }
+  body["HostConfig"] = std::move(host);
+  CHECK(add_networks(project, service, input, body));
+  if (input.one_off) apply_one_off(*input.one_off, body);
+  return body;
+}
+
+}  // namespace berth::cli::compose

@@ -1,0 +1,158 @@
+#include "apps/berth/compose/session.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "apps/berth/compose/request.h"
+#include "base/json.h"
+
+namespace berth::cli::compose {
+namespace {
+
+using client::Query;
+
+std::string label(const Json& labels, std::string_view key) {
+  auto found = labels.find(std::string(key));
+  return found != labels.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+/// "db:service_healthy:false,cache:service_started:true"
+std::map<std::string, std::string> parse_depends(const std::string& text) {
+  std::map<std::string, std::string> result;
+  for (size_t start = 0; start < text.size();) {
+    size_t end = std::min(text.find(',', start), text.size());
+    std::string item = text.substr(start, end - start);
+    size_t colon = item.find(':');
+    std::string rest = colon == std::string::npos ? "" : item.substr(colon + 1);
+    if (!item.empty()) result[item.substr(0, colon)] = rest.substr(0, rest.find(':'));
+    start = end + 1;
+  }
+  return result;
+}
+
+Result<Observed> observed_from(const Json& json) {
+  Observed container;
+  TRY(container.id, json_string(json, "Id"));
+  TRY(auto names, json_strings(json, "Names"));
+  for (const std::string& name : names) {
+    if (name.find('/', 1) == std::string::npos)
+      container.name = name.starts_with('/') ? name.substr(1) : name;
+  }
+  TRY(container.state, json_string(json, "State"));
+  TRY(container.status, json_string(json, "Status"));
+  TRY(container.image, json_string(json, "Image"));
+  TRY(container.image_id, json_string(json, "ImageID"));
+  const Json* labels = json_member(json, "Labels");
+  if (labels == nullptr || !labels->is_object()) return container;
+  container.service = label(*labels, label_service);
+  container.hash = label(*labels, label_hash);
+  container.one_off = label(*labels, label_one_off) == "True";
+  container.depends_on = parse_depends(label(*labels, label_depends_on));
+  std::string number = label(*labels, label_number);
+  std::from_chars(number.data(), number.data() + number.size(), container.number);
+  return container;
+}
+
+}  // namespace
+
+void Reporter::tell(std::string_view kind, std::string_view name, std::string_view what) {
+  if (quiet_) return;
+  std::lock_guard lock(mutex_);
+  out_.print(" {} {}  {}\n", kind, name, what);
+  out_.flush();
+}
+
+void Reporter::warn(std::string_view text) {
+  std::lock_guard lock(mutex_);
+  out_.print("WARNING: {}\n", text);
+  out_.flush();
+}
+
+Outcome<client::Reply> call(client::Client& engine, std::string_view method, std::string path, Query query,
+                            std::string body) {
+  auto reply = engine.call(
+      {.method = method, .path = std::move(path), .query = std::move(query), .body = std::move(body)});
+  if (!reply && reply.error().http_status == 304) return client::Reply{};
+  return reply;
+}
+
+Outcome<Json> call_json(client::Client& engine, std::string_view method, std::string path, Query query,
+                        std::string body) {
+  TRY(auto reply, call(engine, method, std::move(path), std::move(query), std::move(body)));
+  if (reply.body.empty()) return Json::object();
+  TRY(Json json, parse_json(reply.body, {.max_bytes = 256u << 20}));
+  return json;
+}
+
+std::string label_filter(const std::string& project, const std::vector<std::string>& more) {
+  Json labels = Json::array({fmt::format("{}={}", label_project, project)});
+  for (const std::string& one : more) labels.push_back(one);
+  return to_json(Json{{"label", labels}});
+}
+
+Outcome<std::vector<Observed>> Session::containers(Scope scope) {
+  Query query;
+  query.add("all", "1").add("filters", label_filter(project.name));
+  auto engine = client();
+  TRY(Json list, call_json(*engine, "GET", "/containers/json", std::move(query)));
+  std::vector<Observed> result;
+  for (const Json& item : list) {
+    TRY(Observed container, observed_from(item));
+    bool wanted = scope == Scope::All || container.one_off == (scope == Scope::OneOffs);
+    if (wanted) result.push_back(std::move(container));
+  }
+  std::sort(result.begin(), result.end(), [](const Observed& a, const Observed& b) {
+    return std::tie(a.service, a.number, a.name) < std::tie(b.service, b.number, b.name);
+  });
+  return result;
+}
+
+Outcome<std::vector<Observed>> Session::containers_of(const std::string& service) {
+  TRY(auto all, containers());
+  std::erase_if(all, [&](const Observed& container) { return container.service != service; });
+  return all;
+}
+
+Outcome<Observed> Session::container(const std::string& service, int64_t number) {
+  CHECK(services({service}));
+  TRY(auto all, containers_of(service));
+  for (const Observed& container : all) {
+    if (number == 0 ? container.running() : container.number == number) return container;
+  }
+  if (number == 0 && !all.empty()) return all[0];
+  if (number != 0)
+    return Failure::plain(fmt::format("service \"{}\" is not running container #{}", service, number));
+  return Failure::plain(fmt::format("service \"{}\" is not running", service));
+}
+
+Outcome<std::vector<std::string>> Session::services(const std::vector<std::string>& chosen) const {
+  if (chosen.empty()) return project.in_order();
+  for (const std::string& name : chosen) {
+    if (!project.services.contains(name)) return Failure::plain(fmt::format("no such service: {}", name));
+  }
+  return chosen;
+}
+
+Graph Session::graph(const std::set<std::string>& names) const {
+  Graph graph;
+  for (const std::string& name : names) {
+    auto& dependencies = graph[name];
+    auto found = project.services.find(name);
+    if (found == project.services.end()) continue;
+    for (const auto& [other, dependency] : found->second.depends_on) dependencies.insert(other);
+  }
+  return graph;
+}
+
+Graph Session::graph_of(const std::vector<Observed>& containers) {
+  Graph graph;
+  for (const Observed& container : containers) {
+    auto& dependencies = graph[container.service];
+    for (const auto& [other, condition] : container.depends_on) {
+      if (other != container.service) dependencies.insert(other);
+    }
+  }
+  return graph;
+}
+
+}  // namespace berth::cli::compose

@@ -1,0 +1,83 @@
+// Session: what the subcommands share: the project, the engine (a client per thread), and what is told while
+// things happen.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "apps/berth/client/client.h"
+#include "apps/berth/compose/graph.h"
+#include "apps/berth/compose/project.h"
+#include "apps/berth/context.h"
+#include "base/json_fwd.h"
+
+namespace berth::cli::compose {
+
+/// A container of the project, as the engine lists it.
+struct Observed {
+  std::string id, name, service, hash, image, image_id;
+  std::string state;   ///< "created", "running", "paused", "restarting", "exited", "dead"
+  std::string status;  ///< "Up 3 seconds (healthy)"
+  int64_t number = 1;
+  bool one_off = false;
+  std::map<std::string, std::string> depends_on;  ///< service to condition, from the label
+  bool running() const { return state == "running" || state == "restarting" || state == "paused"; }
+};
+
+/// " Container x-web-1  Started" on stderr, from any thread.
+class Reporter {
+ public:
+  Reporter(output::Stream& out, bool quiet) : out_(out), quiet_(quiet) {}
+  void tell(std::string_view kind, std::string_view name, std::string_view what);
+  void warn(std::string_view text);
+
+ private:
+  output::Stream& out_;
+  bool quiet_;
+  std::mutex mutex_;
+};
+
+class Session {
+ public:
+  Session(Context& context, Project project, bool quiet = false)
+      : context(context), project(std::move(project)), report(context.err, quiet) {}
+
+  Context& context;
+  Project project;
+  Reporter report;
+  size_t parallel = 16;
+
+  /// A client of its own, for the calling thread.
+  std::unique_ptr<client::Client> client() { return context.another_client(); }
+
+  /// Containers with the project's label, one-off ones only when asked for.
+  enum class Scope { Services, OneOffs, All };
+  Outcome<std::vector<Observed>> containers(Scope scope = Scope::Services);
+  /// Those of one service, by number.
+  Outcome<std::vector<Observed>> containers_of(const std::string& service);
+  /// The one with this number (0: the first that runs, else the first).
+  Outcome<Observed> container(const std::string& service, int64_t number = 0);
+
+  /// Names of services to work on: `chosen`, or all. Unknown ones: "no such service: x".
+  Outcome<std::vector<std::string>> services(const std::vector<std::string>& chosen) const;
+  /// Dependencies among `names`.
+  Graph graph(const std::set<std::string>& names) const;
+  /// Dependencies among the services of containers: from their labels, so that no file is needed.
+  static Graph graph_of(const std::vector<Observed>& containers);
+};
+
+/// Calls the engine; 304 (nothing to do) is no failure.
+Outcome<client::Reply> call(client::Client& engine, std::string_view method, std::string path,
+                            client::Query query = {}, std::string body = {});
+Outcome<Json> call_json(client::Client& engine, std::string_view method, std::string path,
+                        client::Query query = {}, std::string body = {});
+/// {"label": ["com.docker.compose.project=NAME"]} with further labels.
+std::string label_filter(const std::string& project, const std::vector<std::string>& more = {});
+
+}  // namespace berth::cli::compose

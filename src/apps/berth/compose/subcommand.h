@@ -1,0 +1,49 @@
+// Subcommands of `berth compose`: a table of names, flags and actions, and what every action is given.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/berth/compose/session.h"
+#include "apps/berth/grammar/command.h"
+#include "apps/berth/grammar/invocation.h"
+
+namespace berth::cli::compose {
+
+/// The flags before the subcommand, and the way to the project.
+class Setup {
+ public:
+  Setup(Context& context, const grammar::Invocation& globals) : context(context), globals_(globals) {}
+
+  Context& context;
+
+  /// The project from its files. `selected`: services that the command names.
+  Outcome<std::unique_ptr<Session>> project(const std::vector<std::string>& selected = {}) const;
+  /// The same; where there are no files but a name is given with -p, a project that is known by its labels
+  /// alone.
+  Outcome<std::unique_ptr<Session>> project_or_name(const std::vector<std::string>& selected = {}) const;
+  LoadOptions load_options(const std::vector<std::string>& selected = {}) const;
+
+ private:
+  Outcome<std::unique_ptr<Session>> open(Project project) const;
+  const grammar::Invocation& globals_;
+};
+
+struct Subcommand {
+  std::string_view name;
+  const grammar::Command* command;
+  Outcome<int> (*action)(Setup& setup, const grammar::Invocation& invocation);
+};
+
+std::span<const Subcommand> life_subcommands();    ///< up, down, start, stop, ...
+std::span<const Subcommand> view_subcommands();    ///< ps, logs, config, ...
+std::span<const Subcommand> image_subcommands();   ///< build, pull, push, images
+std::span<const Subcommand> inside_subcommands();  ///< exec, run, cp, watch, ...
+
+/// Containers of the services that the arguments name (all without arguments).
+Outcome<std::vector<Observed>> chosen_containers(Session& session, const std::vector<std::string>& services);
+
+}  // namespace berth::cli::compose

@@ -1,0 +1,109 @@
+// Reading daemon.json.
+#include "apps/berthd/config_file.h"
+
+#include <string>
+#include <vector>
+
+#include "base/format.h"
+#include "base/json.h"
+
+namespace berth::berthd {
+namespace {
+
+/// The flag that a key sets: lists are plural in the file. Empty: none.
+std::string flag_of(std::string_view key) {
+  std::string name(key);
+  constexpr std::string_view not_in_a_file[] = {"config-file", "help", "version",
+                                                "validate",    "host", "label"};
+  for (std::string_view refused : not_in_a_file) {
+    if (key == refused) return {};
+  }
+  if (is_flag(name)) return name;
+  if (name.ends_with("ies")) {
+    name.replace(name.size() - 3, 3, "y");
+  } else if (name.ends_with("s")) {
+    name.pop_back();
+  }
+  return is_flag(name) ? name : std::string();
+}
+
+Result<std::string> scalar_text(std::string_view key, const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean()) return std::string(value.get<bool>() ? "true" : "false");
+  if (value.is_number_integer()) return fmt::to_string(value.get<int64_t>());
+  return failure(Kind::InvalidArgument, "{}: expected a text, a number, true or false", key);
+}
+
+/// {"base": "10.10.0.0/16", "size": 24}
+Result<std::string> pool_text(const Json& pool) {
+  TRY(std::string base, json_string(pool, "base"));
+  TRY(int64_t size, json_int(pool, "size"));
+  return fmt::format("base={},size={}", base, size);
+}
+
+/// {"Name": "nofile", "Soft": 1, "Hard": 2}
+Result<std::string> ulimit_text(std::string_view name, const Json& limit) {
+  TRY(std::string own_name, json_string(limit, "Name", std::string(name)));
+  TRY(int64_t hard, json_int(limit, "Hard"));
+  TRY(int64_t soft, json_int(limit, "Soft", hard));
+  return fmt::format("{}={}:{}", own_name, soft, hard);
+}
+
+/// The values that the flag is given one after the other.
+Result<std::vector<std::string>> flag_values(std::string_view key, const Json& value) {
+  std::vector<std::string> values;
+  if (value.is_array()) {
+    for (const Json& element : value) {
+      TRY(std::string text, element.is_object() ? pool_text(element) : scalar_text(key, element));
+      values.push_back(std::move(text));
+    }
+  } else if (value.is_object()) {
+    for (const auto& [name, element] : value.items()) {
+      if (element.is_object()) {
+        TRY(std::string text, ulimit_text(name, element));
+        values.push_back(std::move(text));
+      } else {
+        TRY(std::string text, scalar_text(key, element));
+        values.push_back(name + "=" + text);
+      }
+    }
+  } else {
+    TRY(std::string text, scalar_text(key, value));
+    values.push_back(std::move(text));
+  }
+  return values;
+}
+
+}  // namespace
+
+Result<void> apply_config_file(std::string_view text, Options& options) {
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return {};
+  TRY(Json document, parse_json(text));
+  if (!document.is_object()) return Error(Kind::InvalidArgument, "expected a JSON object");
+  std::string unknown;
+  std::string conflicting;
+  for (const auto& [key, value] : document.items()) {
+    std::string flag = flag_of(key);
+    if (flag.empty()) unknown += (unknown.empty() ? "" : ", ") + key;
+    if (options.given.contains(flag)) conflicting += (conflicting.empty() ? "" : ", ") + key;
+  }
+  if (!unknown.empty()) {
+    return failure(Kind::InvalidArgument, "the following directives don't match any configuration option: {}",
+                   unknown);
+  }
+  if (!conflicting.empty()) {
+    return failure(Kind::InvalidArgument,
+                   "the following directives are specified both as a flag and in the configuration file: {}",
+                   conflicting);
+  }
+  for (const auto& [key, value] : document.items()) {
+    TRY(auto values, flag_values(key, value));
+    for (const std::string& one : values) {
+      if (auto applied = apply_flag(flag_of(key), one, options); !applied)
+        return std::move(applied).error().in(key);
+    }
+  }
+  return {};
+}
+
+}  // namespace berth::berthd

@@ -1,0 +1,247 @@
+// Drivers and their options.
+#include "engine/log_drivers.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "base/format.h"
+
+namespace berth::engine {
+namespace {
+
+using Options = std::vector<std::string_view>;
+using Transport = LogTarget::Transport;
+
+/// Options by driver; those that bound the copy on disk are everywhere.
+const Options* options_of(std::string_view driver) {
+  static const std::map<std::string_view, Options> table = {
+      {"json-file",
+       {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"}},
+      {"local", {"max-size", "max-file", "compress"}},
+      {"none", {}},
+      {"syslog",
+       {"syslog-address", "syslog-facility", "syslog-format", "tag", "labels", "labels-regex", "env",
+        "env-regex"}},
+      {"journald", {"tag", "labels", "labels-regex", "env", "env-regex"}},
+      {"fluentd",
+       {"fluentd-address", "fluentd-async", "fluentd-async-connect", "fluentd-async-reconnect-interval",
+        "fluentd-buffer-limit", "fluentd-max-retries", "fluentd-retry-wait", "fluentd-sub-second-precision",
+        "fluentd-write-timeout", "tag", "labels", "labels-regex", "env", "env-regex"}},
+      {"gelf",
+       {"gelf-address", "gelf-compression-type", "tag", "labels", "labels-regex", "env", "env-regex"}},
+  };
+  auto found = table.find(driver.empty() ? "json-file" : driver);
+  return found == table.end() ? nullptr : &found->second;
+}
+
+bool is_common(std::string_view option) {
+  constexpr std::array<std::string_view, 5> common = {"mode", "max-buffer-size", "cache-disabled",
+                                                      "cache-max-size", "cache-max-file"};
+  return std::find(common.begin(), common.end(), option) != common.end();
+}
+
+std::string option(const spec::LogConfig& config, const std::string& name, std::string fallback = {}) {
+  auto found = config.config.find(name);
+  return found == config.config.end() || found->second.empty() ? std::move(fallback) : found->second;
+}
+
+Result<void> check_options(const spec::LogConfig& config) {
+  const Options* known = options_of(config.type);
+  if (known == nullptr)
+    return failure(Kind::InvalidArgument, "logger: no log driver named '{}' is registered", config.type);
+  for (const auto& [name, value] : config.config) {
+    bool allowed = std::find(known->begin(), known->end(), name) != known->end() ||
+                   (config.type != "none" && is_common(name));
+    if (!allowed)
+      return failure(Kind::InvalidArgument, "unknown log opt '{}' for {} log driver", name, config.type);
+  }
+  std::string mode = option(config, "mode", "blocking");
+  if (mode != "blocking" && mode != "non-blocking")
+    return failure(Kind::InvalidArgument, "logger: logging mode not supported: {}", mode);
+  return {};
+}
+
+/// "host:port", "[::1]:port", "host".
+Result<LogTarget> network_target(Transport transport, std::string_view text, uint16_t default_port) {
+  LogTarget target{.transport = transport, .port = default_port};
+  size_t colon = text.rfind(':');
+  size_t bracket = text.rfind(']');
+  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
+    std::string_view digits = text.substr(colon + 1);
+    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), target.port);
+    if (error != std::errc() || end != digits.data() + digits.size() || target.port == 0)
+      return failure(Kind::InvalidArgument, "invalid port in log address \"{}\"", text.substr(0, 200));
+    text = text.substr(0, colon);
+  }
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  if (text.empty()) return Error(Kind::InvalidArgument, "invalid log address: it names no host");
+  target.address = text;
+  return target;
+}
+
+Result<LogTarget> parse_target(std::string_view text, uint16_t default_port) {
+  auto rest = [&](std::string_view scheme) { return text.substr(scheme.size()); };
+  if (text.starts_with("unix://")) return LogTarget{Transport::UnixStream, std::string(rest("unix://")), 0};
+  if (text.starts_with("unixgram://"))
+    return LogTarget{Transport::UnixDatagram, std::string(rest("unixgram://")), 0};
+  if (text.starts_with("udp://")) return network_target(Transport::Udp, rest("udp://"), default_port);
+  if (text.starts_with("tcp://")) return network_target(Transport::Tcp, rest("tcp://"), default_port);
+  return failure(Kind::InvalidArgument,
+                 "unsupported scheme in log address \"{}\": unix, unixgram, udp or tcp", text.substr(0, 200));
+}
+
+Result<unsigned> facility_number(std::string_view name) {
+  constexpr std::array<std::string_view, 24> names = {
+      "kern",   "user",   "mail",     "daemon", "auth",   "syslog", "lpr",    "news",
+      "uucp",   "cron",   "authpriv", "ftp",    "",       "",       "",       "",
+      "local0", "local1", "local2",   "local3", "local4", "local5", "local6", "local7"};
+  unsigned number = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error == std::errc() && end == name.data() + name.size() && number < names.size()) return number;
+  auto found = std::find(names.begin(), names.end(), name);
+  if (name.empty() || found == names.end())
+    return failure(Kind::InvalidArgument, "invalid syslog facility: {}", name.substr(0, 64));
+  return static_cast<unsigned>(found - names.begin());
+}
+
+Result<void> parse_syslog(const spec::LogConfig& config, RemoteLog& remote) {
+  remote.kind = RemoteLog::Kind::Syslog;
+  std::string address = option(config, "syslog-address");
+  if (address.empty()) {
+    remote.target = {Transport::UnixDatagram, "/dev/log", 0};
+  } else {
+    TRY(remote.target, parse_target(address, 514));
+    remote.format = RemoteLog::SyslogFormat::Rfc3164;
+  }
+  TRY(remote.facility, facility_number(option(config, "syslog-facility", "daemon")));
+  std::string format = option(config, "syslog-format");
+  if (format == "rfc3164") {
+    remote.format = RemoteLog::SyslogFormat::Rfc3164;
+  } else if (format == "rfc5424") {
+    remote.format = RemoteLog::SyslogFormat::Rfc5424;
+  } else if (format == "rfc5424micro") {
+    remote.format = RemoteLog::SyslogFormat::Rfc5424Micro;
+  } else if (!format.empty()) {
+    return failure(Kind::InvalidArgument, "Invalid syslog format: {}", format.substr(0, 64));
+  }
+  return {};
+}
+
+Result<void> parse_fluentd(const spec::LogConfig& config, RemoteLog& remote) {
+  remote.kind = RemoteLog::Kind::Fluentd;
+  std::string address = option(config, "fluentd-address", "127.0.0.1:24224");
+  if (address.find("://") == std::string::npos) address = "tcp://" + address;
+  TRY(remote.target, parse_target(address, 24224));
+  std::string subsecond = option(config, "fluentd-sub-second-precision", "false");
+  remote.subsecond = subsecond == "true" || subsecond == "1";
+  return {};
+}
+
+Result<void> parse_gelf(const spec::LogConfig& config, RemoteLog& remote) {
+  remote.kind = RemoteLog::Kind::Gelf;
+  std::string address = option(config, "gelf-address");
+  bool known = address.starts_with("udp://") || address.starts_with("tcp://");
+  if (!known) return Error(Kind::InvalidArgument, "gelf-address is a required parameter: udp:// or tcp://");
+  TRY(remote.target, parse_target(address, 12201));
+  std::string compression = option(config, "gelf-compression-type", "none");
+  if (compression != "none") {
+    return failure(Kind::InvalidArgument,
+                   "gelf-compression-type \"{}\": berth sends uncompressed messages: use none", compression);
+  }
+  return {};
+}
+
+void replace_all(std::string& text, std::string_view what, std::string_view with) {
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+    text.replace(at, what.size(), with);
+  }
+}
+
+std::vector<std::pair<std::string_view, std::string>> tag_values(const LogOrigin& origin) {
+  std::string_view image_digits = origin.image_id;
+  if (image_digits.starts_with("sha256:")) image_digits.remove_prefix(7);
+  return {{"{{.ID}}", origin.container_id.substr(0, 12)},
+          {"{{.FullID}}", origin.container_id},
+          {"{{.Name}}", origin.container_name},
+          {"{{.ImageName}}", origin.image_name},
+          {"{{.ImageID}}", std::string(image_digits.substr(0, 12))},
+          {"{{.ImageFullID}}", std::string(image_digits)},
+          {"{{.DaemonName}}", "berth"}};
+}
+
+std::string fill_tag(std::string tag, const LogOrigin& origin) {
+  for (const auto& [name, value] : tag_values(origin)) replace_all(tag, name, value);
+  return tag;
+}
+
+std::vector<std::string> split_list(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    size_t comma = text.find(',');
+    if (comma != 0) parts.emplace_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+  }
+  return parts;
+}
+
+}  // namespace
+
+Result<std::optional<RemoteLog>> parse_log_driver(const spec::LogConfig& config) {
+  CHECK(check_options(config));
+  RemoteLog remote;
+  remote.tag = option(config, "tag");
+  if (std::string left = fill_tag(remote.tag, {}); left.find("{{") != std::string::npos) {
+    return failure(
+        Kind::InvalidArgument,
+        "invalid log tag \"{}\": ID, FullID, Name, ImageName, ImageID, ImageFullID and DaemonName are "
+        "known",
+        remote.tag.substr(0, 200));
+  }
+  if (config.type == "syslog") {
+    CHECK(parse_syslog(config, remote));
+  } else if (config.type == "fluentd") {
+    CHECK(parse_fluentd(config, remote));
+  } else if (config.type == "gelf") {
+    CHECK(parse_gelf(config, remote));
+  } else if (config.type == "journald") {
+    remote.kind = RemoteLog::Kind::Journald;
+    remote.target = {Transport::UnixDatagram, "/run/systemd/journal/socket", 0};
+  } else {
+    return std::optional<RemoteLog>();
+  }
+  return std::optional<RemoteLog>(std::move(remote));
+}
+
+std::map<std::string, std::string> log_attributes(const ContainerRecord& record) {
+  const spec::LogConfig& config = record.host_config.log_config;
+  std::map<std::string, std::string> attributes;
+  for (const std::string& name : split_list(option(config, "labels"))) {
+    auto label = record.config.labels.find(name);
+    if (label != record.config.labels.end()) attributes[name] = label->second;
+  }
+  for (const std::string& name : split_list(option(config, "env"))) {
+    for (const std::string& entry : record.config.env) {
+      if (entry.starts_with(name + "=")) attributes[name] = entry.substr(name.size() + 1);
+    }
+  }
+  return attributes;
+}
+
+LogOrigin log_origin(const ContainerRecord& record, const RemoteLog& remote, std::string host_name) {
+  LogOrigin origin{.container_id = record.id,
+                   .container_name = record.name,
+                   .image_name = record.config.image,
+                   .image_id = record.image_id.str(),
+                   .host_name = std::move(host_name),
+                   .command = record.path,
+                   .created = record.created,
+                   .tag = remote.tag,
+                   .attributes = log_attributes(record)};
+  for (const std::string& argument : record.args) origin.command.append(" ").append(argument);
+  origin.tag = fill_tag(remote.tag.empty() ? "{{.ID}}" : remote.tag, origin);
+  return origin;
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,102 @@
+// Tests of log drivers: options, targets, and lines on the wire.
+#include "engine/log_drivers.h"
+
+#include <gtest/gtest.h>
+
+namespace berth::engine {
+namespace {
+
+LogOrigin origin() {
+  return {.container_id = std::string(64, 'a'),
+          .container_name = "web",
+          .image_name = "app:1",
+          .image_id = "sha256:0123456789abcdef",
+          .host_name = "host",
+          .command = "serve -v",
+          .tag = "my tag",
+          .attributes = {{"part", "x"}, {"_odd", "y"}}};
+}
+
+RemoteLog remote(spec::LogConfig config) {
+  return parse_log_driver(config).value().value();
+}
+
+const LogLine line{
+    .time = from_unix_nanoseconds(1'767'323'045'123'456'789), .is_error = true, .text = "hello"};
+
+TEST(LogDrivers, KnowTheirTargets) {
+  auto local = remote({.type = "syslog"});
+  EXPECT_EQ(local.target.address, "/dev/log");
+  auto udp = remote({.type = "syslog", .config = {{"syslog-address", "udp://[::1]:99"}}});
+  EXPECT_EQ(udp.target.transport, LogTarget::Transport::Udp);
+  EXPECT_EQ(udp.target.address, "::1");
+  EXPECT_EQ(udp.target.port, 99);
+  EXPECT_EQ(remote({.type = "fluentd", .config = {{"fluentd-address", "there"}}}).target.port, 24224);
+  EXPECT_EQ(remote({.type = "fluentd", .config = {{"fluentd-address", "unix:///s"}}}).target.transport,
+            LogTarget::Transport::UnixStream);
+  EXPECT_FALSE(parse_log_driver({.type = "json-file"}).value().has_value());
+}
+
+TEST(LogDrivers, RefuseWhatTheyDoNotKnow) {
+  for (const spec::LogConfig& config :
+       {spec::LogConfig{.type = "nope"}, spec::LogConfig{.type = "syslog", .config = {{"nope", "1"}}},
+        spec::LogConfig{.type = "syslog", .config = {{"syslog-address", "tcp://x:y"}}},
+        spec::LogConfig{.type = "syslog", .config = {{"syslog-address", "tcp+tls://x"}}},
+        spec::LogConfig{.type = "syslog", .config = {{"syslog-facility", "24"}}},
+        spec::LogConfig{.type = "syslog", .config = {{"syslog-format", "x"}}},
+        spec::LogConfig{.type = "gelf", .config = {{"gelf-address", "unix:///x"}}},
+        spec::LogConfig{.type = "json-file", .config = {{"mode", "x"}}}}) {
+    EXPECT_EQ(parse_log_driver(config).error().kind(), Kind::InvalidArgument) << config.type;
+  }
+}
+
+TEST(LogDrivers, WriteSyslog) {
+  auto old_form = remote({.type = "syslog", .config = {{"syslog-address", "udp://x"}}});
+  std::string text = log_messages(old_form, origin(), line).at(0);
+  EXPECT_TRUE(text.starts_with("<27>Jan  2 03:04:05 host my_tag[")) << text;
+  EXPECT_TRUE(text.ends_with("]: hello")) << text;
+  auto new_form = remote(
+      {.type = "syslog", .config = {{"syslog-address", "tcp://x"}, {"syslog-format", "rfc5424micro"}}});
+  text = log_messages(new_form, origin(), line).at(0);
+  EXPECT_TRUE(text.starts_with("<27>1 2026-01-02T03:04:05.123456Z host my_tag ")) << text;
+  EXPECT_TRUE(text.ends_with(" my_tag - hello\n")) << text;
+}
+
+TEST(LogDrivers, WriteJournaldFields) {
+  std::string text = log_messages(remote({.type = "journald"}), origin(), line).at(0);
+  EXPECT_TRUE(text.starts_with("MESSAGE=hello\nPRIORITY=3\nCONTAINER_ID=aaaaaaaaaaaa\n")) << text;
+  EXPECT_NE(text.find("PART=x\n"), std::string::npos);
+  EXPECT_NE(text.find("\nODD=y\n"), std::string::npos);  // a leading '_' is journald's own
+  LogLine two = line;
+  two.text = "a\nb";
+  text = log_messages(remote({.type = "journald"}), origin(), two).at(0);
+  EXPECT_TRUE(text.starts_with(std::string("MESSAGE\n\3\0\0\0\0\0\0\0a\nb\n", 20))) << text;
+}
+
+TEST(LogDrivers, CutLongGelfMessages) {
+  auto gelf = remote({.type = "gelf", .config = {{"gelf-address", "udp://x"}}});
+  EXPECT_EQ(log_messages(gelf, origin(), line).size(), 1u);
+  std::string text(16384, 'x');
+  LogLine long_line = line;
+  long_line.text = text;
+  auto pieces = log_messages(gelf, origin(), long_line);
+  ASSERT_EQ(pieces.size(), 3u);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    EXPECT_LE(pieces[i].size(), 8192u);
+    EXPECT_EQ(pieces[i].substr(0, 10), pieces[0].substr(0, 10));
+    EXPECT_EQ(pieces[i].substr(10, 2), (std::string{static_cast<char>(i), 3}));
+  }
+}
+
+TEST(LogDrivers, FillTags) {
+  ContainerRecord record{.id = std::string(64, 'b'),
+                         .name = "web",
+                         .image_id = Digest::parse("sha256:" + std::string(64, 'c')).value()};
+  record.config.image = "app";
+  auto tagged = remote({.type = "journald", .config = {{"tag", "{{.ImageName}}/{{.Name}}/{{.ID}}"}}});
+  EXPECT_EQ(log_origin(record, tagged, "h").tag, "app/web/bbbbbbbbbbbb");
+  EXPECT_EQ(log_origin(record, remote({.type = "journald"}), "h").tag, "bbbbbbbbbbbb");
+}
+
+}  // namespace
+}  // namespace berth::engine

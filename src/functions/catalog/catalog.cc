@@ -1,0 +1,332 @@
+// Functions, versions and settings.
+#include "functions/catalog/catalog.h"
+
+#include <algorithm>
+#include <charconv>
+#include <random>
+
+#include "base/format.h"
+#include "base/id.h"
+#include "functions/catalog/record_json.h"
+#include "functions/catalog/store.h"
+
+namespace berth::functions {
+namespace {
+
+uint64_t number(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+FunctionVersionPtr share(FunctionVersion version) {
+  return std::make_shared<const FunctionVersion>(std::move(version));
+}
+
+double draw() {
+  static thread_local std::mt19937_64 generator{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(generator);
+}
+
+/// Whether two versions differ in what publishing copies.
+bool same_content(const FunctionVersion& a, const FunctionVersion& b, const std::string& description) {
+  FunctionVersion left = a, right = b;
+  left.version = right.version;
+  left.revision_id = right.revision_id;
+  left.last_modified = right.last_modified;
+  left.description = description;
+  left.state = right.state;
+  left.state_reason = right.state_reason;
+  left.state_reason_code = right.state_reason_code;
+  left.update_status = right.update_status;
+  left.update_reason = right.update_reason;
+  left.update_reason_code = right.update_reason_code;
+  return encode(left) == encode(right);
+}
+
+}  // namespace
+
+std::string new_revision_id() {
+  std::string hex = random_hex(16);
+  hex[12] = '4';
+  hex[16] = "89ab"[(hex[16] <= '9' ? hex[16] - '0' : hex[16] - 'a' + 10) & 3];
+  return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4),
+                     hex.substr(16, 4), hex.substr(20));
+}
+
+Error function_not_found(const Realm& realm, std::string_view name, std::string_view qualifier) {
+  std::string arn = function_arn(realm, std::string(name));
+  if (!qualifier.empty()) arn.append(":").append(qualifier);
+  return failure(Kind::NotFound, "Function not found: {}", arn);
+}
+
+FunctionVersionPtr FunctionEntry::version(std::string_view version) const {
+  if (version.empty() || version == latest_version) return latest;
+  if (!is_version_number(version)) return nullptr;
+  auto found = versions.find(number(version));
+  return found == versions.end() ? nullptr : found->second;
+}
+
+Catalog::Catalog(std::unique_ptr<CatalogStore> store) : store_(std::move(store)) {}
+Catalog::~Catalog() = default;
+
+Result<std::unique_ptr<Catalog>> Catalog::open(storage::Database& database) {
+  TRY(auto store, CatalogStore::open(database));
+  std::unique_ptr<Catalog> catalog(new Catalog(std::make_unique<CatalogStore>(std::move(store))));
+  CHECK(catalog->load());
+  return catalog;
+}
+
+Result<void> Catalog::load() {
+  CHECK(store_->each("version", [this](CatalogStore::Row& row) -> Result<void> {
+    TRY(FunctionVersion version, decode_version(row.document));
+    FunctionEntry& entry = functions_[{row.realm, row.name}];
+    if (row.key == latest_version) {
+      entry.latest = share(std::move(version));
+    } else {
+      uint64_t key = number(row.key);
+      entry.versions.emplace(key, share(std::move(version)));
+    }
+    return {};
+  }));
+  std::erase_if(functions_, [](const auto& item) { return item.second.latest == nullptr; });
+  CHECK(store_->each("settings", [this](CatalogStore::Row& row) -> Result<void> {
+    auto found = functions_.find({row.realm, row.name});
+    if (found == functions_.end()) return {};
+    TRY(found->second.settings, decode_settings(row.document));
+    for (const auto& [qualifier, url] : found->second.settings.urls) urls_[url.id] = found->first;
+    return {};
+  }));
+  CHECK(store_->each("layer", [this](CatalogStore::Row& row) -> Result<void> {
+    TRY(LayerVersion layer, decode_layer(row.document));
+    uint64_t version = layer.version;
+    layers_[{row.realm, row.name}].emplace(version, std::move(layer));
+    return {};
+  }));
+  CHECK(store_->each("layer-next", [this](CatalogStore::Row& row) -> Result<void> {
+    next_layer_[{row.realm, row.name}] = number(row.document);
+    return {};
+  }));
+  return store_->each("mapping", [this](CatalogStore::Row& row) -> Result<void> {
+    TRY(EventSourceMapping mapping, decode_mapping(row.document));
+    mappings_.emplace(row.key, std::move(mapping));
+    return {};
+  });
+}
+
+FunctionEntry* Catalog::entry(const Realm& realm, std::string_view name) {
+  auto found = functions_.find({realm, std::string(name)});
+  return found == functions_.end() ? nullptr : &found->second;
+}
+
+const FunctionEntry* Catalog::find(const Realm& realm, std::string_view name) const {
+  auto found = functions_.find({realm, std::string(name)});
+  return found == functions_.end() ? nullptr : &found->second;
+}
+
+Result<FunctionVersionPtr> Catalog::main_version(const FunctionEntry& entry,
+                                                 std::string_view qualifier) const {
+  if (auto version = entry.version(qualifier)) return version;
+  auto alias = entry.settings.aliases.find(std::string(qualifier));
+  if (alias != entry.settings.aliases.end()) {
+    if (auto version = entry.version(alias->second.version)) return version;
+  }
+  return function_not_found(entry.realm(), entry.name(), qualifier);
+}
+
+Result<FunctionVersionPtr> Catalog::resolve(const Realm& realm, std::string_view name,
+                                            std::string_view qualifier) const {
+  TRY(FunctionReference reference, parse_function_reference(name, realm));
+  if (!qualifier.empty() && !reference.qualifier.empty() && qualifier != reference.qualifier) {
+    return Error(Kind::InvalidArgument,
+                 "The derived qualifier from the function name does not match the specified qualifier.");
+  }
+  if (qualifier.empty()) qualifier = reference.qualifier;
+  const FunctionEntry* entry = find(reference.realm, reference.name);
+  if (entry == nullptr) return function_not_found(reference.realm, reference.name, qualifier);
+  auto alias = entry->settings.aliases.find(std::string(qualifier));
+  if (alias == entry->settings.aliases.end() || alias->second.weights.empty()) {
+    return main_version(*entry, qualifier);
+  }
+  double drawn = draw();
+  for (const auto& [version, weight] : alias->second.weights) {
+    if (drawn < weight) return main_version(*entry, version);
+    drawn -= weight;
+  }
+  return main_version(*entry, alias->second.version);
+}
+
+std::vector<const FunctionEntry*> Catalog::list(const Realm& realm) const {
+  std::vector<const FunctionEntry*> entries;
+  for (auto at = functions_.lower_bound({realm, {}}); at != functions_.end() && at->first.first == realm;
+       ++at) {
+    entries.push_back(&at->second);
+  }
+  return entries;
+}
+
+std::vector<const FunctionEntry*> Catalog::list_all() const {
+  std::vector<const FunctionEntry*> entries;
+  for (const auto& [key, entry] : functions_) entries.push_back(&entry);
+  return entries;
+}
+
+Result<const FunctionEntry*> Catalog::create(FunctionVersion latest,
+                                             std::map<std::string, std::string> tags) {
+  if (find(latest.realm, latest.name) != nullptr) {
+    return failure(Kind::AlreadyExists, "Function already exist: {}", latest.name);
+  }
+  FunctionKey key{latest.realm, latest.name};
+  latest.version = latest_version;
+  latest.revision_id = new_revision_id();
+  latest.last_modified = now();
+  FunctionEntry entry;
+  entry.settings.tags = std::move(tags);
+  entry.latest = share(std::move(latest));
+  CHECK(store_->together([&]() -> Result<void> {
+    CHECK(store_->put({"version", key.first, key.second, latest_version}, encode(*entry.latest)));
+    return store_->put({"settings", key.first, key.second}, encode(entry.settings));
+  }));
+  FunctionEntry& kept = functions_[key] = std::move(entry);
+  for (auto* listener : listeners_) listener->function_changed(key.first, key.second, kept.latest);
+  return &kept;
+}
+
+void Catalog::retire(const FunctionVersionPtr& version) {
+  std::erase_if(retired_, [](const auto& held) { return held.expired(); });
+  retired_.emplace_back(version);
+}
+
+Result<FunctionVersionPtr> Catalog::replace_latest(FunctionVersion latest) {
+  FunctionEntry* held = entry(latest.realm, latest.name);
+  if (held == nullptr) return function_not_found(latest.realm, latest.name);
+  latest.version = latest_version;
+  latest.revision_id = new_revision_id();
+  latest.last_modified = now();
+  CHECK(store_->put({"version", latest.realm, latest.name, latest_version}, encode(latest)));
+  FunctionVersionPtr fresh = share(std::move(latest));
+  retire(held->latest);
+  held->latest = fresh;
+  for (auto* listener : listeners_) listener->function_changed(fresh->realm, fresh->name, fresh);
+  return fresh;
+}
+
+Result<void> Catalog::set_latest_state(const FunctionVersion& changed) {
+  FunctionEntry* held = entry(changed.realm, changed.name);
+  if (held == nullptr || held->latest->revision_id != changed.revision_id) return {};
+  CHECK(store_->put({"version", changed.realm, changed.name, latest_version}, encode(changed)));
+  retire(held->latest);
+  held->latest = share(changed);
+  for (auto* listener : listeners_) listener->function_changed(changed.realm, changed.name, held->latest);
+  return {};
+}
+
+Result<FunctionVersionPtr> Catalog::publish(const Realm& realm, const std::string& name,
+                                            std::optional<std::string> description) {
+  FunctionEntry* held = entry(realm, name);
+  if (held == nullptr) return function_not_found(realm, name);
+  FunctionVersion copy = *held->latest;
+  if (description) copy.description = *description;
+  if (!held->versions.empty()) {
+    const FunctionVersionPtr& newest = held->versions.rbegin()->second;
+    if (same_content(*held->latest, *newest, description.value_or(newest->description))) return newest;
+  }
+  uint64_t next = held->settings.next_version;
+  copy.version = std::to_string(next);
+  copy.revision_id = new_revision_id();
+  FunctionSettings settings = held->settings;
+  settings.next_version = next + 1;
+  CHECK(store_->together([&]() -> Result<void> {
+    CHECK(store_->put({"version", realm, name, copy.version}, encode(copy)));
+    return store_->put({"settings", realm, name}, encode(settings));
+  }));
+  held->settings = std::move(settings);
+  FunctionVersionPtr published = share(std::move(copy));
+  held->versions.emplace(next, published);
+  return published;
+}
+
+Result<void> Catalog::remove(const Realm& realm, const std::string& name) {
+  FunctionEntry* held = entry(realm, name);
+  if (held == nullptr) return function_not_found(realm, name);
+  CHECK(store_->together([&]() -> Result<void> {
+    CHECK(store_->remove_named("version", realm, name));
+    return store_->remove_named("settings", realm, name);
+  }));
+  retire(held->latest);
+  for (const auto& [number, version] : held->versions) retire(version);
+  for (const auto& [qualifier, url] : held->settings.urls) urls_.erase(url.id);
+  functions_.erase({realm, name});
+  for (auto* listener : listeners_) listener->function_changed(realm, name, nullptr);
+  return {};
+}
+
+Result<void> Catalog::remove_version(const Realm& realm, const std::string& name, uint64_t version) {
+  FunctionEntry* held = entry(realm, name);
+  std::string text = std::to_string(version);
+  if (held == nullptr || held->versions.count(version) == 0) return function_not_found(realm, name, text);
+  CHECK(store_->remove({"version", realm, name, text}));
+  FunctionVersionPtr removed = held->versions.at(version);
+  retire(removed);
+  held->versions.erase(version);
+  for (auto* listener : listeners_) listener->version_removed(removed);
+  return {};
+}
+
+Result<void> Catalog::update_settings(const Realm& realm, const std::string& name,
+                                      const std::function<Result<void>(FunctionSettings&)>& change) {
+  FunctionEntry* held = entry(realm, name);
+  if (held == nullptr) return function_not_found(realm, name);
+  FunctionSettings settings = held->settings;
+  CHECK(change(settings));
+  CHECK(store_->put({"settings", realm, name}, encode(settings)));
+  for (const auto& [qualifier, url] : held->settings.urls) urls_.erase(url.id);
+  held->settings = std::move(settings);
+  for (const auto& [qualifier, url] : held->settings.urls) urls_[url.id] = {realm, name};
+  for (auto* listener : listeners_) listener->settings_changed(*held);
+  return {};
+}
+
+std::optional<Catalog::UrlTarget> Catalog::find_url(std::string_view url_id) const {
+  auto found = urls_.find(url_id);
+  if (found == urls_.end()) return std::nullopt;
+  const FunctionEntry* entry = find(found->second.first, found->second.second);
+  if (entry == nullptr) return std::nullopt;
+  for (const auto& [qualifier, url] : entry->settings.urls) {
+    if (url.id == url_id) return UrlTarget{entry, &url};
+  }
+  return std::nullopt;
+}
+
+std::set<std::string> Catalog::code_directories() const {
+  std::set<std::string> used;
+  auto add = [&used](const FunctionVersion& version) {
+    used.insert(version.code_directory);
+    for (const auto& layer : version.layers) used.insert(layer.directory);
+  };
+  for (const auto& held : retired_) {
+    if (auto version = held.lock()) add(*version);
+  }
+  for (const auto& [key, entry] : functions_) {
+    add(*entry.latest);
+    for (const auto& [number, version] : entry.versions) add(*version);
+  }
+  for (const auto& [key, versions] : layers_) {
+    for (const auto& [number, layer] : versions) used.insert(layer.directory);
+  }
+  return used;
+}
+
+uint64_t Catalog::total_code_size() const {
+  uint64_t total = 0;
+  for (const auto& [key, entry] : functions_) {
+    total += entry.latest->code_size;
+    for (const auto& [number, version] : entry.versions) total += version->code_size;
+  }
+  for (const auto& [key, versions] : layers_) {
+    for (const auto& [number, layer] : versions) total += layer.code_size;
+  }
+  return total;
+}
+
+}  // namespace berth::functions

@@ -1,0 +1,89 @@
+// Client: what berth asks of registries: pull, push, login, lookups. One per engine, from any thread; every
+// call blocks its thread until it is done or stopped.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/result.h"
+#include "registry/client/credentials.h"
+#include "registry/client/message.h"
+#include "registry/client/settings.h"
+#include "spec/image.h"
+#include "spec/reference.h"
+#include "storage/image_store.h"
+
+namespace berth::registry {
+
+struct PullRequest {
+  spec::Reference reference;  ///< with tag or digest, unless all tags are wanted
+  bool all_tags = false;
+  std::optional<spec::Platform> platform = {};  ///< none: the host's
+  Credentials credentials = {};
+};
+
+struct Pulled {
+  spec::Reference reference;
+  Digest image;
+  bool newer = false;  ///< the name meant another image before, or none
+};
+
+struct PushRequest {
+  spec::Reference reference;  ///< without a tag: all tags of the name
+  Credentials credentials = {};
+};
+
+struct LoginAnswer {
+  std::string identity_token;  ///< to be kept instead of the password; may be empty
+};
+
+/// What GET /distribution/{name}/json tells.
+struct RemoteImage {
+  spec::Descriptor descriptor;
+  std::vector<spec::Platform> platforms;
+};
+
+struct SearchRequest {
+  std::string term;  ///< "[host/]words"
+  unsigned limit = 25;
+  Credentials credentials = {};
+};
+struct SearchResult {
+  std::string name;
+  std::string description;
+  int64_t stars = 0;
+  bool official = false;
+  bool automated = false;
+};
+
+class Client {
+ public:
+  /// `images` must outlive it.
+  Client(Settings settings, storage::ImageStore& images);
+  ~Client();
+
+  /// Errors in docker's words: "pull access denied for x, repository does not exist or may require ...",
+  /// "manifest for x:y not found: ...".
+  Result<std::vector<Pulled>> pull(const PullRequest& request, const MessageCallback& tell,
+                                   std::stop_token stop);
+  Result<std::vector<PushedTag>> push(const PushRequest& request, const MessageCallback& tell,
+                                      std::stop_token stop);
+  /// Refused: Unauthenticated.
+  Result<LoginAnswer> login(const Credentials& credentials, std::stop_token stop);
+  Result<RemoteImage> inspect(const spec::Reference& reference, const Credentials& credentials,
+                              std::stop_token stop);
+  Result<std::vector<SearchResult>> search(const SearchRequest& request, std::stop_token stop);
+
+  const Settings& settings() const;
+
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::registry

@@ -1,0 +1,72 @@
+// Pull of one image: manifest, configuration, layers. Internal to registry/client.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "registry/client/client_state.h"
+
+namespace berth::registry {
+
+class Pull {
+ public:
+  /// `reference` has a tag or a digest.
+  Pull(Client::State& state, const PullRequest& request, spec::Reference reference,
+       std::shared_ptr<Teller> teller, std::stop_token stop);
+  ~Pull();
+
+  Result<Pulled> run();
+
+ private:
+  /// The layers' download and what is needed to unpack them.
+  struct LayerWork {
+    spec::Descriptor descriptor;
+    Digest diff_id;
+    Digest chain_id;
+    std::optional<Digest> parent;
+    std::shared_ptr<BlobTransfer> transfer = {};
+    std::shared_ptr<BlobListener> listener = {};
+  };
+
+  Result<void> resolve();
+  Result<void> resolve_at(Repository& repository);
+  Result<void> fetch_top(Repository& repository, const std::string& name,
+                         const std::optional<Digest>& digest);
+  Result<void> choose(Repository& repository, RemoteManifest document, int depth);
+  Result<std::string> fetch_config();
+  Result<void> plan_layers();
+  Result<void> fetch_layers();
+  Result<void> unpack(LayerWork& work);
+  Result<void> unpack_from(LayerWork& work, storage::ByteSource& source);
+  Result<bool> unpack_kept_blob(LayerWork& work);
+  void start_transfer(LayerWork& work);
+  Result<Pulled> finish();
+
+  spec::Platform wanted() const { return request_.platform.value_or(spec::Platform::host()); }
+  std::string tag_or_digest() const;
+  /// The local image that the registry's answer means, when it is here already.
+  std::optional<Digest> known(const Digest& top) const;
+  std::optional<Digest> named_before() const;
+  void tell(const std::string& id, std::string status, uint64_t current = 0, uint64_t total = 0);
+
+  Client::State& state_;
+  const PullRequest& request_;
+  spec::Reference reference_;
+  std::shared_ptr<Teller> teller_;
+  std::stop_token stop_;
+  storage::Lease lease_;
+  std::vector<Endpoint> endpoints_;
+  std::optional<Digest> top_;    ///< of the manifest or index that the name means
+  std::optional<Digest> image_;  ///< when it is here already
+  std::optional<RemoteManifest> manifest_;
+  std::optional<spec::Manifest> parsed_;
+  std::string config_bytes_;
+  std::optional<spec::ImageConfig> config_;
+  std::vector<LayerWork> layers_;
+};
+
+}  // namespace berth::registry

@@ -1,0 +1,420 @@
+// From an image in the store to a registry.
+#include "registry/client/push.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "base/format.h"
+#include "base/sha256.h"
+#include "storage/compression.h"
+
+namespace berth::registry {
+namespace {
+
+constexpr size_t max_document = size_t{8} << 20;
+constexpr auto report_every = std::chrono::milliseconds(100);
+constexpr unsigned most_attempts = 5;
+
+/// Reports what has been read of a body.
+class CountedSource : public storage::ByteSource {
+ public:
+  CountedSource(storage::ByteSource& source, uint64_t already, std::function<void(uint64_t)> report)
+      : source_(source), current_(already), report_(std::move(report)) {}
+  Result<size_t> read(std::span<char> buffer) override {
+    TRY(size_t count, source_.read(buffer));
+    current_ += count;
+    auto now = std::chrono::steady_clock::now();
+    if (count > 0 && now - told_ >= report_every) {
+      told_ = now;
+      report_(current_);
+    }
+    return count;
+  }
+
+ private:
+  storage::ByteSource& source_;
+  uint64_t current_;
+  std::function<void(uint64_t)> report_;
+  std::chrono::steady_clock::time_point told_{};
+};
+
+/// Reports what has been written.
+class CountedSink : public storage::ByteSink {
+ public:
+  CountedSink(storage::ByteSink& sink, std::function<void(uint64_t)> report)
+      : sink_(sink), report_(std::move(report)) {}
+  Result<void> write(std::string_view bytes) override {
+    CHECK(sink_.write(bytes));
+    current_ += bytes.size();
+    auto now = std::chrono::steady_clock::now();
+    if (now - told_ >= report_every) {
+      told_ = now;
+      report_(current_);
+    }
+    return {};
+  }
+
+ private:
+  storage::ByteSink& sink_;
+  std::function<void(uint64_t)> report_;
+  uint64_t current_ = 0;
+  std::chrono::steady_clock::time_point told_{};
+};
+
+bool is_docker_layer(const storage::Layer& layer) {
+  return layer.blob && layer.blob->media_type.starts_with("application/vnd.docker.");
+}
+
+bool is_foreign_type(std::string_view type) {
+  return type.find("nondistributable") != std::string_view::npos ||
+         type.find(".foreign.") != std::string_view::npos;
+}
+
+/// The OCI name of a layer's type: a manifest of ours is of one family.
+std::string oci_layer_type(const std::string& type) {
+  if (type == spec::media_type::docker_layer) return std::string(spec::media_type::oci_layer);
+  if (type == spec::media_type::docker_layer_gzip) return std::string(spec::media_type::oci_layer_gzip);
+  return type;
+}
+
+/// As the layer's plain tar is described.
+bool is_plain(const spec::Descriptor& descriptor, const storage::Layer& layer) {
+  return descriptor.digest == layer.diff_id;
+}
+
+}  // namespace
+
+Push::Push(Client::State& state, const PushRequest& request, const MessageCallback& tell,
+           std::stop_token stop)
+    : state_(state),
+      request_(request),
+      teller_(std::make_shared<Teller>(tell)),
+      outer_stop_(std::move(stop)),
+      lease_(state.images.lease()) {}
+
+Push::~Push() = default;
+
+void Push::tell(const std::string& id, std::string status, uint64_t current, uint64_t total) {
+  teller_->tell({.id = id, .status = std::move(status), .current = current, .total = total});
+}
+
+Repository Push::open(const std::stop_token& stop) const {
+  return state_.open(*endpoint_, request_.reference, request_.credentials, Access::Push, stop);
+}
+
+Result<std::vector<Push::Tag>> Push::tags() const {
+  const spec::Reference& wanted = request_.reference;
+  std::vector<Tag> found;
+  TRY(std::vector<storage::Image> images, state_.images.list(true));
+  for (storage::Image& image : images) {
+    for (const std::string& text : image.repo_tags) {
+      TRY(spec::Reference name, spec::Reference::parse(text));
+      if (name.name() == wanted.name()) found.push_back({name.tag(), image});
+    }
+  }
+  if (found.empty())
+    return failure(Kind::NotFound, "An image does not exist locally with the tag: {}",
+                   wanted.familiar_name());
+  if (!wanted.tag().empty()) std::erase_if(found, [&](const Tag& tag) { return tag.tag != wanted.tag(); });
+  if (found.empty()) return failure(Kind::NotFound, "tag does not exist: {}", wanted.familiar_string());
+  std::sort(found.begin(), found.end(), [](const Tag& a, const Tag& b) { return a.tag < b.tag; });
+  return found;
+}
+
+Result<void> Push::find_endpoint() {
+  std::vector<Endpoint> endpoints = state_.endpoints(request_.reference.domain());
+  std::erase_if(endpoints, [](const Endpoint& endpoint) { return endpoint.mirror; });
+  auto use = [&](Repository& repository) -> Result<void> {
+    // Any answer tells that the registry is there, and a challenge is answered for the right scope at once.
+    HttpOutcome outcome = repository.session().send({.target = "v2/"});
+    if (outcome.error) {
+      // on_some_endpoint() asks for the failure of a request of the repository's own.
+      auto again = repository.has_blob(sha256(""));
+      if (!again) return std::move(*outcome.error);
+    }
+    return {};
+  };
+  TRY(Reached reached, on_some_endpoint(state_, endpoints, request_.reference, request_.credentials,
+                                        Access::Push, outer_stop_, use));
+  endpoint_ = endpoints[reached.endpoint];
+  return {};
+}
+
+Result<std::vector<PushedTag>> Push::run() {
+  tell("", fmt::format("The push refers to repository [{}]", request_.reference.name()));
+  TRY(std::vector<Tag> tags, tags());
+  auto finished = [&]() -> Result<std::vector<PushedTag>> {
+    CHECK(find_endpoint());
+    std::vector<PushedTag> pushed;
+    for (const Tag& tag : tags) {
+      TRY(PushedTag one, push_tag(tag));
+      tell("", fmt::format("{}: digest: {} size: {}", one.tag, one.digest.str(), one.size));
+      teller_->tell({.pushed = one});
+      pushed.push_back(std::move(one));
+    }
+    return pushed;
+  };
+  auto result = finished();
+  teller_->close();
+  return result;
+}
+
+Result<std::vector<storage::Layer>> Push::layers_of(const storage::Image& image) const {
+  std::vector<storage::Layer> layers;
+  if (!image.chain_id) return layers;
+  TRY(layers, state_.images.snapshotter().chain(*image.chain_id));
+  std::reverse(layers.begin(), layers.end());
+  return layers;
+}
+
+std::optional<Push::Document> Push::original(const storage::Image& image,
+                                             const std::vector<storage::Layer>& layers) const {
+  if (!image.manifest) return std::nullopt;
+  auto bytes = state_.images.content().read(*image.manifest, max_document);
+  if (!bytes) return std::nullopt;
+  auto manifest = spec::parse_manifest(*bytes);
+  if (!manifest || manifest->config.digest != image.id) return std::nullopt;
+  // It must describe the very blobs that are here, or that can be made from the trees again.
+  bool same = std::equal(manifest->layers.begin(), manifest->layers.end(), layers.begin(), layers.end(),
+                         [](const spec::Descriptor& descriptor, const storage::Layer& layer) {
+                           bool kept = layer.blob && layer.blob->digest == descriptor.digest;
+                           return kept || is_plain(descriptor, layer);
+                         });
+  if (!same) return std::nullopt;
+  return Document{std::move(*manifest), std::move(*bytes)};
+}
+
+Result<Push::Document> Push::make_manifest(const storage::Image& image,
+                                           const std::vector<storage::Layer>& layers) const {
+  TRY(std::string config, state_.images.config_bytes(image.id));
+  bool docker = !layers.empty() && std::all_of(layers.begin(), layers.end(), is_docker_layer);
+  auto type = [docker](std::string_view ours, std::string_view theirs) {
+    return std::string(docker ? theirs : ours);
+  };
+  spec::Manifest manifest{
+      .media_type = type(spec::media_type::oci_manifest, spec::media_type::docker_manifest),
+      .config = {.media_type = type(spec::media_type::oci_config, spec::media_type::docker_config),
+                 .digest = image.id,
+                 .size = static_cast<int64_t>(config.size())}};
+  for (const storage::Layer& layer : layers) {
+    if (!layer.blob) return Error(Kind::Internal, "a layer was pushed without its blob being kept");
+    manifest.layers.push_back(
+        {.media_type = docker ? layer.blob->media_type : oci_layer_type(layer.blob->media_type),
+         .digest = layer.blob->digest,
+         .size = static_cast<int64_t>(layer.blob->size)});
+  }
+  std::string bytes = spec::serialise(manifest);
+  return Document{std::move(manifest), std::move(bytes)};
+}
+
+Result<PushedTag> Push::push_tag(const Tag& tag) {
+  const storage::Image& image = tag.image;
+  lease_.add_image(image.id);
+  if (image.chain_id) lease_.add_chain(*image.chain_id);
+  if (image.manifest) lease_.add_blob(*image.manifest);
+  TRY(std::vector<storage::Layer> layers, layers_of(image));
+  auto document = original(image, layers);
+  CHECK(send_layers(layers, document));
+  Repository repository = open(outer_stop_);
+  CHECK(send_config(repository, image.id));
+  if (!document) {
+    TRY(layers, layers_of(image));  // with the blobs that were made meanwhile
+    TRY(Document made, make_manifest(image, layers));
+    document = std::move(made);
+  }
+  CHECK(repository.put_manifest(tag.tag, document->bytes, document->manifest.media_type));
+  PushedTag pushed{.tag = tag.tag, .digest = sha256(document->bytes), .size = document->bytes.size()};
+  // From now on the image has this digest, and leaves the same way again.
+  lease_.add_blob(pushed.digest);
+  CHECK(state_.images.content().put(document->bytes, sys::Durability::None));
+  TRY(std::string config, state_.images.config_bytes(image.id));
+  storage::ReceivedImage kept{.config_bytes = std::move(config), .manifest = pushed.digest};
+  kept.names = {request_.reference.without_tag_and_digest().with_digest(pushed.digest)};
+  CHECK(state_.images.receive(kept));
+  return pushed;
+}
+
+std::vector<std::string> Push::mount_sources(const Digest& digest) const {
+  std::vector<std::string> sources;
+  auto it = blob_repositories_.find(digest);
+  if (it == blob_repositories_.end()) return sources;
+  constexpr size_t most = 3;
+  for (const std::string& repository : it->second) {
+    if (repository != request_.reference.path() && sources.size() < most) sources.push_back(repository);
+  }
+  return sources;
+}
+
+Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
+                               const std::optional<Document>& original) {
+  TRY(std::vector<storage::Image> images, state_.images.list(true));
+  for (const storage::Image& image : images) {
+    std::set<std::string> repositories;
+    for (const std::string& text : image.repo_digests) {
+      auto name = spec::Reference::parse(text);
+      if (name && name->domain() == request_.reference.domain()) repositories.insert(name->path());
+    }
+    auto chain = image.chain_id && !repositories.empty() ? state_.images.snapshotter().chain(*image.chain_id)
+                                                         : Result<std::vector<storage::Layer>>();
+    if (!chain) continue;
+    for (const storage::Layer& layer : *chain)
+      blob_repositories_[layer.blob ? layer.blob->digest : layer.diff_id].insert(repositories.begin(),
+                                                                                 repositories.end());
+  }
+  struct Work {
+    storage::Layer layer;
+    bool as_plain;
+  };
+  std::vector<Work> work;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (sent_.contains(layers[i].diff_id)) continue;
+    bool foreign = original && is_foreign_type(original->manifest.layers[i].media_type) &&
+                   !original->manifest.layers[i].urls.empty();
+    tell(layers[i].diff_id.short_hex(), foreign ? "Skipped foreign layer" : "Preparing");
+    if (!foreign) work.push_back({layers[i], original && is_plain(original->manifest.layers[i], layers[i])});
+    sent_.insert(layers[i].diff_id);
+  }
+  std::stop_callback pass_on(outer_stop_, [this] { stop_.request_stop(); });
+  std::atomic<size_t> next{0};
+  std::optional<Error> first_error;
+  auto worker = [&] {
+    Repository repository = open(stop_.get_token());
+    for (size_t i = next++; i < work.size(); i = next++) {
+      auto sent = send_layer(repository, work[i].layer, work[i].as_plain);
+      if (sent) continue;
+      std::lock_guard lock(mutex_);
+      if (!first_error) first_error = std::move(sent).error();
+      stop_.request_stop();
+      return;
+    }
+  };
+  size_t threads = std::min<size_t>(work.size(), state_.surroundings.settings->max_uploads);
+  for (size_t i = threads; i < work.size(); ++i) tell(work[i].layer.diff_id.short_hex(), "Waiting");
+  {
+    std::vector<std::jthread> pool;
+    for (size_t i = 0; i < threads; ++i) pool.emplace_back(worker);
+  }
+  if (first_error) return std::move(*first_error);
+  if (outer_stop_.stop_requested()) return Error(Kind::Cancelled, "context canceled");
+  return {};
+}
+
+Result<void> Push::send_layer(Repository& repository, storage::Layer layer, bool as_plain) {
+  std::string id = layer.diff_id.short_hex();
+  if (as_plain && !layer.blob) return upload_plain(repository, layer, id);
+  if (!layer.blob) {
+    TRY(layer.blob, compress(layer, id));
+  }
+  const Digest& digest = layer.blob->digest;
+  lease_.add_blob(digest);
+  TRY(bool there, repository.has_blob(digest));
+  if (there) {
+    tell(id, "Layer already exists");
+    return {};
+  }
+  Repository::UploadStart start;
+  for (const std::string& source : mount_sources(digest)) {
+    auto mounted = repository.start_upload(digest, source);
+    // A registry that refuses the mount gets the bytes.
+    if (!mounted && repository.last_failure().status == 0) return std::move(mounted).error();
+    if (!mounted) continue;
+    start = std::move(*mounted);
+    if (start.mounted) {
+      tell(id, "Mounted from " + source);
+      return {};
+    }
+    break;
+  }
+  if (start.location.empty()) {
+    TRY(start, repository.start_upload(std::nullopt, ""));
+  }
+  CHECK(upload(repository, digest, layer.blob->size, start.location, id));
+  tell(id, "Pushed");
+  return {};
+}
+
+/// Made once, and kept: the next push sends the same bytes.
+Result<storage::LayerBlob> Push::compress(const storage::Layer& layer, const std::string& id) {
+  storage::Snapshotter& snapshotter = state_.images.snapshotter();
+  // Another push may have made it meanwhile.
+  TRY(storage::Layer current, snapshotter.layer(layer.chain_id));
+  if (current.blob) return *current.blob;
+  TRY(auto ingest, state_.images.content().begin());
+  TRY(auto compressor, storage::compress(*ingest, storage::Compression::Gzip));
+  CountedSink counted(*compressor, [&](uint64_t done) { tell(id, "Compressing", done, layer.tar_size); });
+  CHECK(snapshotter.write_layer_tar(layer.chain_id, counted, stop_.get_token()));
+  CHECK(compressor->finish());
+  TRY(Digest digest, ingest->finish());
+  lease_.add_blob(digest);
+  TRY(storage::BlobInfo info, ingest->commit());
+  storage::LayerBlob blob{
+      .digest = info.digest, .media_type = std::string(spec::media_type::oci_layer_gzip), .size = info.size};
+  CHECK(snapshotter.set_blob(layer.chain_id, blob));
+  return blob;
+}
+
+/// A layer that came uncompressed goes as it came; its tar is made again from the tree.
+Result<void> Push::upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id) {
+  TRY(bool there, repository.has_blob(layer.diff_id));
+  if (there) {
+    tell(id, "Layer already exists");
+    return {};
+  }
+  lease_.add_blob(layer.diff_id);
+  TRY(auto ingest, state_.images.content().begin({.digest = layer.diff_id}));
+  CHECK(state_.images.snapshotter().write_layer_tar(layer.chain_id, *ingest, stop_.get_token()));
+  TRY(storage::BlobInfo info, ingest->commit(sys::Durability::None));
+  auto sent = [&]() -> Result<void> {
+    TRY(Repository::UploadStart start, repository.start_upload(std::nullopt, ""));
+    return upload(repository, layer.diff_id, info.size, start.location, id);
+  }();
+  // The tree can give it back at any time.
+  CHECK(state_.images.content().remove(layer.diff_id));
+  CHECK(std::move(sent));
+  tell(id, "Pushed");
+  return {};
+}
+
+Result<void> Push::upload(Repository& repository, const Digest& digest, uint64_t size,
+                          const std::string& location, const std::string& id) {
+  std::string next = location;
+  uint64_t offset = 0;
+  for (unsigned attempt = 0;; ++attempt) {
+    TRY(sys::UniqueFd file, state_.images.content().open_blob(digest));
+    storage::FileSource source(std::move(file), offset, size - offset);
+    CountedSource counted(source, offset, [&](uint64_t done) { tell(id, "Pushing", done, size); });
+    auto sent = offset == size ? Result<std::string>(next)
+                               : repository.send_chunk(next, counted, offset, size - offset);
+    if (sent) {
+      CHECK(repository.finish_upload(*sent, digest));
+      return {};
+    }
+    RequestFailure why = repository.last_failure();
+    bool passes = why.trouble == Trouble::Broken || why.trouble == Trouble::Connect || why.status == 401 ||
+                  why.status == 416 || is_passing(why.status);
+    bool again = passes && attempt + 1 < most_attempts && !stop_.stop_requested() &&
+                 sleep_unless_stopped(std::chrono::milliseconds(250u << attempt), stop_.get_token());
+    if (!again) return std::move(sent).error();
+    auto state = repository.upload_state(next);
+    if (state && state->offset <= size) {
+      offset = state->offset;
+      next = state->location;
+    } else {
+      // The registry has forgotten the upload, or never told how far it came: a new one.
+      TRY(Repository::UploadStart start, repository.start_upload(std::nullopt, ""));
+      next = start.location;
+      offset = 0;
+    }
+  }
+}
+
+Result<void> Push::send_config(Repository& repository, const Digest& id) {
+  TRY(bool there, repository.has_blob(id));
+  if (there) return {};
+  TRY(uint64_t size, state_.images.content().size(id));
+  TRY(Repository::UploadStart start, repository.start_upload(std::nullopt, ""));
+  return upload(repository, id, size, start.location, id.short_hex());
+}
+
+}  // namespace berth::registry

@@ -1,0 +1,71 @@
+// Push of an image's tags. Blobs leave as they came, what was never compressed is compressed once and kept,
+// and the manifest is the one that the image came with when there is one. Internal to registry/client.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "registry/client/client_state.h"
+
+namespace berth::registry {
+
+class Push {
+ public:
+  Push(Client::State& state, const PushRequest& request, const MessageCallback& tell, std::stop_token stop);
+  ~Push();
+
+  Result<std::vector<PushedTag>> run();
+
+ private:
+  struct Tag {
+    std::string tag;
+    storage::Image image;
+  };
+  /// What is sent for an image.
+  struct Document {
+    spec::Manifest manifest;
+    std::string bytes;
+  };
+
+  Result<std::vector<Tag>> tags() const;
+  Result<void> find_endpoint();
+  Result<PushedTag> push_tag(const Tag& tag);
+  Result<std::vector<storage::Layer>> layers_of(const storage::Image& image) const;
+  std::optional<Document> original(const storage::Image& image,
+                                   const std::vector<storage::Layer>& layers) const;
+  Result<Document> make_manifest(const storage::Image& image,
+                                 const std::vector<storage::Layer>& layers) const;
+  /// All at once, bounded; the first error ends the others.
+  Result<void> send_layers(const std::vector<storage::Layer>& layers,
+                           const std::optional<Document>& original);
+  Result<void> send_layer(Repository& repository, storage::Layer layer, bool as_plain);
+  Result<storage::LayerBlob> compress(const storage::Layer& layer, const std::string& id);
+  Result<void> upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id);
+  Result<void> upload(Repository& repository, const Digest& digest, uint64_t size,
+                      const std::string& location, const std::string& id);
+  Result<void> send_config(Repository& repository, const Digest& id);
+  /// Repositories of the same registry that have the blob, from the names of images here.
+  std::vector<std::string> mount_sources(const Digest& digest) const;
+  Repository open(const std::stop_token& stop) const;
+  void tell(const std::string& id, std::string status, uint64_t current = 0, uint64_t total = 0);
+
+  Client::State& state_;
+  const PushRequest& request_;
+  std::shared_ptr<Teller> teller_;
+  std::stop_token outer_stop_;
+  std::stop_source stop_;
+  storage::Lease lease_;
+  std::optional<Endpoint> endpoint_;
+  std::map<Digest, std::set<std::string>> blob_repositories_;
+  std::mutex mutex_;
+  std::set<Digest> sent_;  ///< layers (diff ids) that are there already, for further tags
+};
+
+}  // namespace berth::registry

@@ -1,0 +1,168 @@
+"""Log drivers that send lines elsewhere, the bound on all logs together, and what of it a kill of the engine loses:
+nothing."""
+import json
+import os
+import re
+import socket
+import threading
+import unittest
+
+from harness.engine import IMAGE, Engine, EngineCase, eventually
+
+
+class Receiver:
+    """Collects what arrives at a socket."""
+
+    def __init__(self, family, kind, address):
+        self.socket = socket.socket(family, kind)
+        self.socket.bind(address)
+        self.kind = kind
+        self.messages = []
+        self.open = True
+        if kind == socket.SOCK_STREAM:
+            self.socket.listen()
+        threading.Thread(target=self.accept if kind == socket.SOCK_STREAM else self.receive, daemon=True).start()
+
+    @property
+    def port(self):
+        return self.socket.getsockname()[1]
+
+    def receive(self):
+        while self.open:
+            try:
+                self.messages.append(self.socket.recv(1 << 18))
+            except OSError:
+                return
+
+    def accept(self):
+        while self.open:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.read, args=(peer,), daemon=True).start()
+
+    def read(self, peer):
+        with peer:
+            while data := peer.recv(1 << 16):
+                self.messages.append(data)
+
+    @property
+    def text(self):
+        return b"".join(self.messages).decode(errors="replace")
+
+    def close(self):
+        self.open = False
+        self.socket.close()
+
+
+class Drivers(EngineCase):
+    def setUp(self):
+        super().setUp()
+        self.only_berth("needs receivers that 20.10 waits for")
+
+    def receiver(self, family, kind, address):
+        receiver = Receiver(family, kind, address)
+        self.addCleanup(receiver.close)
+        return receiver
+
+    def udp(self):
+        return self.receiver(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
+
+    def tcp(self):
+        return self.receiver(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
+
+    def run_with(self, script, *flags):
+        name = self.name()
+        self.ok("run", "--name", name, *flags, IMAGE, "sh", "-c", script)
+        return name
+
+    def test_syslog_over_udp(self):
+        receiver = self.udp()
+        name = self.run_with("echo out; echo err >&2", "--log-driver", "syslog", "--log-opt",
+                             f"syslog-address=udp://127.0.0.1:{receiver.port}", "--log-opt", "syslog-facility=local1",
+                             "--log-opt", "syslog-format=rfc5424", "--log-opt", "tag={{.Name}}")
+        eventually(lambda: len(receiver.messages) == 2, "both lines have come")
+        out, err = sorted(receiver.messages, key=lambda message: b"err" in message)
+        self.assertRegex(out.decode(), rf"^<142>1 \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ \S+ {name} \d+ {name} - out$")
+        self.assertRegex(err.decode(), r"^<139>1 .* - err$")
+        self.assertEqual(self.ok("logs", name).out, "out\n")  # and they can be read here
+
+    def test_syslog_over_a_unix_socket(self):
+        path = os.path.join(self.folder(), "log")
+        receiver = self.receiver(socket.AF_UNIX, socket.SOCK_DGRAM, path)
+        self.run_with("echo one", "--log-driver", "syslog", "--log-opt", f"syslog-address=unixgram://{path}")
+        eventually(lambda: receiver.messages, "the line has come")
+        self.assertRegex(receiver.text, r"^<30>\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ [0-9a-f]{12}\[\d+\]: one$")
+
+    def test_fluentd(self):
+        receiver = self.tcp()
+        name = self.run_with("echo one; echo two", "--log-driver", "fluentd", "--log-opt",
+                             f"fluentd-address=127.0.0.1:{receiver.port}", "--log-opt", "tag=my.tag", "-l", "part=x",
+                             "--log-opt", "labels=part")
+        eventually(lambda: receiver.text.count("container_id") == 2, "both records have come")
+        data = b"".join(receiver.messages)
+        self.assertTrue(data.startswith(b"\x93\xa6my.tag\xce"), data[:20])
+        self.assertIn(b"\xa3log\xa3one", data)
+        self.assertIn(b"\xa4part\xa1x", data)
+        self.assertIn(f"/{name}".encode(), data)
+
+    def test_gelf(self):
+        receiver = self.udp()
+        name = self.run_with("echo hello", "--log-driver", "gelf", "--log-opt", f"gelf-address=udp://127.0.0.1:{receiver.port}")
+        eventually(lambda: receiver.messages, "the message has come")
+        message = json.loads(receiver.messages[0])
+        self.assertEqual((message["version"], message["short_message"], message["level"], message["_container_name"]),
+                         ("1.1", "hello", 6, name))
+
+    def test_a_receiver_that_comes_late_gets_everything(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = probe.getsockname()
+        name = self.name()
+        self.ok("run", "-d", "--name", name, "--log-driver", "fluentd", "--log-opt", f"fluentd-address=127.0.0.1:{address[1]}",
+                IMAGE, "sh", "-c", "seq 1000 1299; sleep 600")
+        eventually(lambda: "waits on disk" in self.engine.log(), "the engine says so")
+        self.engine.kill()
+        receiver = self.receiver(socket.AF_INET, socket.SOCK_STREAM, address)
+        self.engine.start()
+        eventually(lambda: receiver.text.count("container_id") >= 300, "all lines have come")
+        lines = [int(line) for line in re.findall(r"log\xa4(\d{4})", b"".join(receiver.messages).decode("latin-1"))]
+        self.assertEqual(lines, list(range(1000, 1300)))
+
+    def test_none_and_bad_settings(self):
+        name = self.run_with("echo unheard", "--log-driver", "none")
+        self.fails(1, "logs", name, says="does not support reading")
+        for flags, says in ((("--log-driver", "splunk"), "no log driver named 'splunk'"),
+                            (("--log-driver", "syslog", "--log-opt", "max-size=1m"), "unknown log opt 'max-size'"),
+                            (("--log-driver", "syslog", "--log-opt", "syslog-address=http://x"), "unsupported scheme"),
+                            (("--log-driver", "syslog", "--log-opt", "syslog-facility=nope"), "invalid syslog facility"),
+                            (("--log-driver", "gelf"), "gelf-address"),
+                            (("--log-opt", "tag={{.Nope}}"), "invalid log tag")):
+            self.fails(125, "run", "--rm", *flags, IMAGE, "true", says=says)
+
+    @unittest.skipUnless(os.path.exists("/run/systemd/journal/socket"), "this host has no journald")
+    def test_journald(self):
+        name = self.run_with("echo for the journal", "--log-driver", "journald")
+        self.assertEqual(self.ok("logs", name).text, "for the journal")
+
+
+class TotalSize(unittest.TestCase):
+    def test_the_oldest_files_of_all_logs_go(self):
+        engine = Engine("quota", flags=("--log-total-size", "3m"))
+        self.addCleanup(engine.close)
+        if engine.program[0].endswith("dockerd"):
+            self.skipTest("docker differs: it has no bound on all logs")
+        engine.start()
+        engine.load_base_image()
+        flags = ("--log-opt", "max-size=1m", "--log-opt", "max-file=5")
+        for number in range(3):
+            engine.ok("run", "--name", f"c{number}", *flags, IMAGE, "probe", "lines", "40000", "60", timeout=120)
+
+        def total():
+            folder = os.path.join(engine.data, "containers")
+            return sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(folder)
+                       for name in names if re.fullmatch(r"log(\.\d+)?", name))
+        eventually(lambda: total() <= 3 << 20, "the logs fit")
+        self.assertTrue(engine.ok("logs", "--tail", "1", "c2").text)
+        self.assertTrue(engine.ok("logs", "--tail", "1", "c0").text)
