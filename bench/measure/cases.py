@@ -6,6 +6,7 @@ import os
 from collections import namedtuple
 
 from . import engines, images
+from . import registry as registries
 from .process import CommandFailed
 
 Sample = namedtuple("Sample", "case contestant value unit")
@@ -27,7 +28,11 @@ class Bench:
         self.report = report
         self.containers = 20 if options.quick else 100
         self.lines = 100_000 if options.quick else 1_000_000
+        self.mebibytes = 200 if options.quick else 700
+        self.files = 8_000 if options.quick else 25_000
         self.debian = None
+        self.travel = None
+        self.scratch = None
         self.context = None
 
     def rounds(self, kind):
@@ -77,6 +82,12 @@ def run_none(bench):
         return contestant.run_true()
 
     bench.interleaved("run-none", "ms", SHORT, bench.runtimes + bench.engines, measure)
+
+
+@case("runtime-run", "run of a prepared bundle by the OCI runtimes: all namespaces, cgroups, the same configuration")
+def runtime_run(bench):
+    runtimes = [runtime for runtime in bench.runtimes if isinstance(runtime, engines.Runtime)]
+    bench.interleaved("runtime-run", "ms", SHORT, runtimes, lambda runtime, _: runtime.run_true())
 
 
 @case("run-bridge", "run --rm on the default bridge")
@@ -236,6 +247,59 @@ def build(bench):
     bench.interleaved("build-changed", "ms", MEDIUM, bench.engines, changed)
 
 
+def tls_off(engine):
+    """The flags by which an engine takes a registry of the loopback without TLS."""
+    return ("--tls-verify=false",) if engine.name == "podman" else ()
+
+
+class Skopeo:
+    """Copies an image's blobs from a folder as they are: what a push cannot do without."""
+
+    name = "skopeo"
+
+    def __init__(self, runner, layout):
+        self.runner = runner
+        self.layout = layout
+
+    def push(self, goal):
+        return self.runner.timed(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"oci:{self.layout}:1",
+                                  f"docker://{goal}"], {})
+
+
+@case("pull", "pull of an image of {mebibytes} MiB in {files} files from a local registry")
+def pull(bench):
+    registry = registries.Registry(os.path.join(bench.scratch, "registry")).start()
+    name = f"{registry.address}/{registries.NAME}"
+    layout = os.path.join(bench.scratch, "layout")
+    try:
+        for goal in (f"docker://{name}", f"oci:{layout}:1"):
+            bench.runner.timed(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"docker-archive:{bench.travel}", goal], {})
+
+        def fetch(engine, number):
+            os.sync()
+            seconds = engine.timed("pull", "-q", *tls_off(engine), name)
+            if number == bench.rounds(MEDIUM) - 1:
+                return seconds  # the image stays, for what follows
+            engine.timed("rmi", name)
+            return seconds
+
+        bench.interleaved("pull", "s", MEDIUM, bench.engines, fetch)
+        bench.interleaved("pull-nothing", "ms", MEDIUM, bench.engines,
+                          lambda engine, _: engine.timed("pull", "-q", *tls_off(engine), name))
+
+        def send(contestant, number):
+            registry.empty()
+            goal = f"{registry.address}/berth-bench/{contestant.name}:{number}"
+            if isinstance(contestant, Skopeo):
+                return contestant.push(goal)
+            contestant.timed("tag", name, goal)
+            return contestant.timed("push", "-q", *tls_off(contestant), goal)
+
+        bench.interleaved("push", "s", MEDIUM, [*bench.engines, Skopeo(bench.runner, layout)], send)
+    finally:
+        registry.stop()
+
+
 TITLES.update({
     "start-1": "start of {containers} detached containers, one after the other",
     "start-8": "start of {containers} detached containers, eight at a time",
@@ -252,10 +316,13 @@ TITLES.update({
     "build-cold": "build without cache",
     "build-cached": "build with everything cached",
     "build-changed": "build with one of 200 files changed",
+    "pull-nothing": "pull of an image that is here already",
+    "push": "push of the image that was pulled",
 })
 SHOWN_IN_ORDER = (
-    "run-none", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
+    "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",
+    "pull", "pull-nothing", "push",
 )

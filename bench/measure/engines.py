@@ -178,19 +178,21 @@ class Podman(Engine):
 
 
 class Runtime:
-    """crun or runc with a prepared bundle: no image, no log, no state but its own."""
+    """An OCI runtime with a prepared bundle: no image, no log, no state but its own."""
 
-    def __init__(self, name, runner, scratch, root):
+    def __init__(self, name, runner, scratch, root, program=None):
         self.name = name
+        self.program = program or name
         self.runner = runner
         self.bundle = os.path.join(scratch, name)
         self.state = os.path.join(self.bundle, "state")
         os.makedirs(self.state)
         self.count = 0
-        subprocess.run([name, "spec"], cwd=self.bundle, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([self.program, "spec"], cwd=self.bundle, check=True, stdout=subprocess.DEVNULL)
         path = os.path.join(self.bundle, "config.json")
         with open(path) as file:
             self.spec = json.load(file)
+        self.spec["ociVersion"] = "1.0.2"  # what all of them know
         self.spec["root"] = {"path": root, "readonly": True}
         self.spec["process"]["terminal"] = False
 
@@ -205,18 +207,18 @@ class Runtime:
 
     def run_true(self):
         identifier = self._write_spec("/true")
-        return self.runner.timed([self.name, "--root", self.state, "run", "--bundle", self.bundle, identifier])
+        return self.runner.timed([self.program, "--root", self.state, "run", "--bundle", self.bundle, identifier])
 
     def start_idle(self):
         identifier = self._write_spec("/idle")
-        self.runner.timed([self.name, "--root", self.state, "run", "--detach", "--bundle", self.bundle, identifier])
+        self.runner.timed([self.program, "--root", self.state, "run", "--detach", "--bundle", self.bundle, identifier])
         return identifier
 
     def exec_true(self, identifier):
-        return self.runner.timed([self.name, "--root", self.state, "exec", identifier, "/true"])
+        return self.runner.timed([self.program, "--root", self.state, "exec", identifier, "/true"])
 
     def delete(self, identifier):
-        self.runner.timed([self.name, "--root", self.state, "delete", "--force", identifier])
+        self.runner.timed([self.program, "--root", self.state, "delete", "--force", identifier])
 
 
 class Bubblewrap:

@@ -21,6 +21,7 @@ def _limit(text, left, limit):
 
 PROMISES = (
     _ratio("run --network none no slower than crun run", ("run-none", "crun"), ("run-none", "berth"), 1),
+    _ratio("berth-runtime run no slower than crun run", ("runtime-run", "crun"), ("runtime-run", "berth-runtime"), 1),
     _ratio("run --network none within 1.5 x of the floor (aim)", ("run-none", "floor"), ("run-none", "berth"), 1 / 1.5),
     _ratio("run on the bridge 25 x faster than docker", ("run-bridge", "docker"), ("run-bridge", "berth"), 25),
     _ratio("run on the bridge within 2 x of the run without network", ("run-none", "berth"), ("run-bridge", "berth"), 0.5),
@@ -37,6 +38,9 @@ PROMISES = (
     _ratio("logs read back 5 x faster than podman", ("logs-read-lines", "podman"), ("logs-read-lines", "berth"), 5),
     _ratio("cached build 3 x faster than docker", ("build-cached", "docker"), ("build-cached", "berth"), 3),
     _ratio("cold build 4 x faster than docker", ("build-cold", "docker"), ("build-cold", "berth"), 4),
+    _ratio("pull 3 x faster than docker", ("pull", "docker"), ("pull", "berth"), 3),
+    _ratio("pull 3 x faster than podman", ("pull", "podman"), ("pull", "berth"), 3),
+    _ratio("push of what was pulled within 1.3 x of skopeo", ("push", "skopeo"), ("push", "berth"), 1 / 1.3),
 )
 
 

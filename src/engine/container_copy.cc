@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "engine/core.h"
 #include "engine/paths.h"
+#include "engine/user_namespace.h"
 #include "spec/image.h"
 #include "storage/copy_archive.h"
 #include "sys/root_dir.h"
@@ -246,12 +247,20 @@ io::Task<Result<void>> Containers::copy_in(std::string reference, std::string pa
     co_return Error(Kind::Forbidden, "container rootfs is marked read-only");
   storage::ByteSource* source = &archive;
   std::string user = container->record.config.user;
-  auto work = [inputs, path, source, options, owner, user](std::stop_token stop) mutable -> Result<void> {
+  CO_TRY(UserMaps maps, user_maps(container->record.host_config));
+  auto work = [inputs, path, source, options, owner, user,
+               maps](std::stop_token stop) mutable -> Result<void> {
     TRY(Place place, find_place(inputs, path, storage::ViewAccess::ReadWrite));
     options.stop = stop;
     if (owner == CopyOwner::ContainerUser && !user.empty()) {
       TRY(sys::RootDir root, open_root(inputs, storage::ViewAccess::ReadOnly));
       TRY(options.owner, owner_of(root, user));
+    }
+    if (maps && inputs.pid != 0) {
+      // The root of a running container shows the ids of the host.
+      storage::FixedOwner inside = options.owner.value_or(storage::FixedOwner{});
+      options.owner = storage::FixedOwner{.uid = outside_id(maps.uids, inside.uid),
+                                          .gid = outside_id(maps.gids, inside.gid)};
     }
     auto copied = storage::copy_in(place.root, place.path, *source, options);
     if (!copied && copied.error().kind() == Kind::NotFound) return missing_path(path, inputs.id);

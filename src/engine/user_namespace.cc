@@ -11,6 +11,7 @@
 
 #include "base/format.h"
 #include "engine/core.h"
+#include "engine/plan_container.h"
 #include "engine/rootless.h"
 #include "launch/launch_request.h"
 #include "launch/namespaces.h"
@@ -208,6 +209,10 @@ Result<UserMode> parse_user_mode(std::string_view text) {
 }
 
 Result<void> settle_user_mode(Core& core, spec::ContainerConfig& config, spec::HostConfig& host) {
+  TRY(SecurityOptions security, parse_security_options(host.security_opt));
+  // An ordinary user's containers are in a user namespace already.
+  bool needs_own = security.profile == SecurityProfile::Hardened && sys::in_initial_user_namespace();
+  if (needs_own && host.userns_mode.empty()) host.userns_mode = "auto";
   TRY(UserMode mode, parse_user_mode(host.userns_mode));
   if (mode.kind == UserMode::Kind::Host) return {};
   CHECK(check_modes(host));
@@ -257,12 +262,15 @@ Result<void> place_mounts(Core& core, const ContainerRecord& record, const UserM
   CHECK(give_files(record, maps));
   if (mode.kind == UserMode::Kind::KeepId) {
     TRY(auto layers, copied_layers(core, record, maps, root));
-    CHECK(sys::place_overlay(layers, -1, root_place(exec_dir)));
+    CHECK(sys::place_overlay(layers, root_place(exec_dir)));
   } else {
     TRY(auto users, sys::make_user_namespace(launch::id_map_text(maps.uids), launch::id_map_text(maps.gids)));
     sys::OverlayLayers layers{
         .lower = root.lowers, .upper = root.upper, .work = root.work, .options = root.options};
-    CHECK(sys::place_overlay(layers, users.get(), root_place(exec_dir)));
+    sys::OwnerMapping mapping{.user_namespace = users.get(),
+                              .root_uid = outside_id(maps.uids, 0),
+                              .root_gid = outside_id(maps.gids, 0)};
+    CHECK(sys::place_mapped_overlay(layers, mapping, root_place(exec_dir)));
     size_t count = 0;
     for (spec::Mount& mount : request.spec.mounts) {
       bool is_volume = std::ranges::any_of(core.volumes, [&](const auto& entry) {

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <cstring>
 
 #include "base/format.h"
+#include "launch/birthplace.h"
 #include "launch/executor/executor.h"
 #include "launch/failure_text.h"
 #include "launch/step_report.h"
@@ -29,28 +31,6 @@ namespace berth::launch {
 namespace {
 
 namespace call = sys::call;
-
-Result<void> write_file(const std::string& path, std::string_view text) {
-  sys::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file) return Error::from_errno("open", path, errno);
-  if (::write(file.get(), text.data(), text.size()) < 0) return Error::from_errno("write", path, errno);
-  return {};
-}
-
-/// What has to be done to ourselves before the process is born.
-Result<void> enter_birthplace(const KeeperSetup& setup, int container_init) {
-  if (container_init >= 0) {
-    if (::setns(container_init, CLONE_NEWPID) != 0)
-      return Error::from_errno("join pid namespace", "of the container", errno);
-  } else if (!setup.pid_namespace.empty()) {
-    sys::UniqueFd fd(::open(setup.pid_namespace.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd || ::setns(fd.get(), CLONE_NEWPID) != 0)
-      return Error::from_errno("join namespace", std::string(setup.pid_namespace.view()), errno);
-  }
-  if (setup.time_offsets.empty()) return {};
-  if (::unshare(CLONE_NEWTIME) != 0) return Error::from_errno("unshare", "time namespace", errno);
-  return write_file("/proc/self/timens_offsets", setup.time_offsets.view());
-}
 
 Result<std::vector<sys::UniqueFd>> map_mounts(const LaunchPlan& plan) {
   std::vector<sys::UniqueFd> mounts;
@@ -148,13 +128,19 @@ void end_process(DirectProcess& process) {
 }
 
 Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest request) {
-  TRY(std::string encoded, encode_plan(plan));
+  ForeignUsers foreign = find_foreign_users(plan);
+  LaunchPlan own;
+  if (foreign.users != nullptr) {
+    own.setup = plan.setup;
+    own.steps = foreign.steps;  // their texts stay in the arena of `plan`
+  }
+  TRY(std::string encoded, encode_plan(foreign.users != nullptr ? own : plan));
   TRY(auto mounts, map_mounts(plan));
   std::vector<Executor::Descriptors::Filled> filled;
   for (size_t i = 0; i < mounts.size(); ++i) filled.push_back({plan.mapped_mounts[i].slot, mounts[i].get()});
   CHECK(make_nodes(plan, mounts, filled));
   TRY(auto pair, sys::make_packet_pair());
-  CHECK(enter_birthplace(plan.setup, request.container_init));
+  if (foreign.users == nullptr) CHECK(enter_birthplace(plan.setup, request.container_init));
 
   Executor::Descriptors descriptors{.keeper = pair.second.get(),
                                     .stdio = request.stdio,
@@ -166,8 +152,7 @@ Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest reques
                                     .filled_count = filled.size()};
   clone_args arguments{};
   int pidfd = -1;
-  arguments.flags = plan.setup.clone_flags | CLONE_PIDFD;
-  arguments.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  arguments.flags = plan.setup.clone_flags;
   arguments.exit_signal = SIGCHLD;
   sys::UniqueFd group;
   if (!plan.setup.cgroup.empty()) {
@@ -176,13 +161,22 @@ Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest reques
     arguments.flags |= CLONE_INTO_CGROUP;
     arguments.cgroup = static_cast<uint64_t>(group.get());
   }
-  long pid = call::raw(__NR_clone3, call::address(&arguments), sizeof arguments);
+  long pid = 0;
+  if (foreign.users != nullptr) {
+    TRY(pid, clone_among_foreign_users(foreign, plan.setup, arguments));
+  } else {
+    arguments.flags |= CLONE_PIDFD;
+    arguments.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+    pid = call::raw(__NR_clone3, call::address(&arguments), sizeof arguments);
+  }
   if (pid == 0) {
     // What the caller ignores (SIGPIPE, as many do) is not what the container's programs expect.
     for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
     become_process(descriptors, encoded);
   }
   if (pid < 0) return Error::from_errno("create namespaces", {}, static_cast<int>(-pid));
+  // Our own child, which nobody else reaps: the number is still its own.
+  if (pidfd < 0) pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   DirectProcess process{.pid = static_cast<pid_t>(pid),
                         .pidfd = sys::UniqueFd(pidfd),
                         .sync = std::move(pair.first),
@@ -205,7 +199,9 @@ Result<DirectPhase> follow(DirectProcess& process, const DirectCallbacks& callba
     Result<void> done;
     switch (message->report.kind) {
       case ProcessSays::MapUsers:
-        done = sys::write_id_maps(process.pid, process.uid_map, process.gid_map);
+        // One that was joined has its maps.
+        if (!process.uid_map.empty())
+          done = sys::write_id_maps(process.pid, process.uid_map, process.gid_map);
         if (done) done = proceed(process);
         break;
       case ProcessSays::Hooks:

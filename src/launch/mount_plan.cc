@@ -100,9 +100,10 @@ Result<void> MountPlanner::open_sources() {
   return {};
 }
 
-/// The root of a new user namespace may not see what its creator sees.
+/// The root of a user namespace may not see what its creator sees.
 bool MountPlanner::creator_opens() const {
-  return request_.creator_prepares && is_new(request_.spec.namespaces, spec::NamespaceType::User);
+  return request_.creator_prepares &&
+         find_namespace(request_.spec.namespaces, spec::NamespaceType::User) != nullptr;
 }
 
 bool MountPlanner::is_mapped(const spec::Mount& mount, const MountOptions& options) const {

@@ -2,12 +2,15 @@
 #include "sys/placed_mounts.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
 #include <vector>
 
 #include "base/format.h"
@@ -35,7 +38,7 @@ Result<void> attach_at(int mount, const std::string& place) {
 /// The overlay's context and the descriptors that it is configured with.
 class MappedOverlay {
  public:
-  explicit MappedOverlay(int user_namespace) : user_namespace_(user_namespace) {}
+  explicit MappedOverlay(const OwnerMapping& mapping) : mapping_(mapping) {}
 
   Result<UniqueFd> mount(const OverlayLayers& layers) {
     TRY(context_, descriptor(call::open_filesystem("overlay"), "mount overlay", "fsopen"));
@@ -46,13 +49,34 @@ class MappedOverlay {
     }
     if (!layers.upper.empty()) CHECK(set_upper(layers));
     for (const std::string& option : layers.options) CHECK(set_option(option));
-    CHECK(set(FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+    CHECK(create());
     return descriptor(call::make_mount(context_.get(), 0), "mount overlay", "fsmount");
   }
 
  private:
   Result<UniqueFd> mapped(const std::string& path) const {
-    return clone_mapped_tree(path, TreeDepth::MountAlone, user_namespace_, TreeDepth::MountAlone);
+    return clone_mapped_tree(path, TreeDepth::MountAlone, mapping_.user_namespace, TreeDepth::MountAlone);
+  }
+
+  /// overlayfs works on its layers as whoever creates the mount, and through the map nobody makes files whose
+  /// own id it does not know: so that is the container's root, with all capabilities. Of a thread of its own,
+  /// for these are the kernel's, not the C library's, credentials.
+  Result<void> create() {
+    Result<void> created;
+    auto work = [&] {
+      __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+      __user_cap_data_struct capabilities[2] = {};
+      bool become = ::syscall(SYS_capget, &header, capabilities) == 0;
+      ::syscall(SYS_setfsgid, mapping_.root_gid);
+      ::syscall(SYS_setfsuid, mapping_.root_uid);
+      // Leaving id 0 has taken those that concern files.
+      if (!become || ::syscall(SYS_capset, &header, capabilities) != 0)
+        created = Error::from_errno("become", "the container's root", errno);
+      else
+        created = set(FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
+    };
+    std::thread(work).join();
+    return created;
   }
 
   /// Upper and work directory have to lie in one mount, so that it is their parent which is mapped.
@@ -86,7 +110,7 @@ class MappedOverlay {
     return {};
   }
 
-  int user_namespace_;
+  const OwnerMapping& mapping_;
   UniqueFd context_;
 };
 
@@ -104,12 +128,14 @@ Result<UniqueFd> plain_overlay(const OverlayLayers& layers) {
 
 }  // namespace
 
-Result<void> place_overlay(const OverlayLayers& layers, int user_namespace, const std::string& place) {
-  if (user_namespace < 0) {
-    TRY(UniqueFd mount, plain_overlay(layers));
-    return attach_at(mount.get(), place);
-  }
-  TRY(UniqueFd mount, MappedOverlay(user_namespace).mount(layers));
+Result<void> place_overlay(const OverlayLayers& layers, const std::string& place) {
+  TRY(UniqueFd mount, plain_overlay(layers));
+  return attach_at(mount.get(), place);
+}
+
+Result<void> place_mapped_overlay(const OverlayLayers& layers, const OwnerMapping& mapping,
+                                  const std::string& place) {
+  TRY(UniqueFd mount, MappedOverlay(mapping).mount(layers));
   return attach_at(mount.get(), place);
 }
 

@@ -10,10 +10,19 @@
 
 namespace berth::sys {
 
-/// An overlay at `place`, a directory that is made. With `user_namespace` (a descriptor, -1: none) the owners
-/// in all layers, the upper one included, are mapped by it (idmapped layers, Linux 5.19; by descriptor 6.15:
-/// Unsupported before): files keep their ids on the disk.
-Result<void> place_overlay(const OverlayLayers& layers, int user_namespace, const std::string& place);
+/// A user namespace that maps owners, and what its root is outside.
+struct OwnerMapping {
+  int user_namespace = -1;
+  uint32_t root_uid = 0;
+  uint32_t root_gid = 0;
+};
+
+/// An overlay at `place`, a directory that is made.
+Result<void> place_overlay(const OverlayLayers& layers, const std::string& place);
+/// The same with the owners in all layers mapped, the upper one included, so that files keep their ids on the
+/// disk (idmapped layers, Linux 5.19; by descriptor 6.15: Unsupported before).
+Result<void> place_mapped_overlay(const OverlayLayers& layers, const OwnerMapping& mapping,
+                                  const std::string& place);
 /// A copy of the mount at `source`, a directory, whose file owners are mapped.
 Result<void> place_mapped_directory(const std::string& source, int user_namespace, const std::string& place);
 /// The sysfs of a network namespace.

@@ -120,19 +120,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class FakeRegistry:
     """`faults` are functions of the handler that return True when they have answered."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, address="127.0.0.1"):
         self.lock = threading.Lock()
         self.journal = []
         self.faults = []
         self.blobs = {}
         self.manifests = {}  # (repository, tag or digest) -> (type, bytes)
         self.uploads = {}
-        self.server = _Server(("127.0.0.1", 0), _Handler)
+        self.server = _Server((address, 0), _Handler)
         self.server.registry = self
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         if tls:
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         self.thread.start()
 
@@ -313,9 +313,13 @@ def certificate(folder, name="127.0.0.1"):
     return cert, key
 
 
-def server_context(cert, key):
+def server_context(cert, key, clients=None):
+    """With `clients`, a certificate, only those who show one that it signed are served."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
     return context
 
 

@@ -45,6 +45,15 @@ class User:
         self.environment = {"HOME": self.home, "XDG_RUNTIME_DIR": self.runtime, "USER": self.name,
                             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 
+    def program(self, name):
+        """The program under test, as a copy that the user reaches wherever the repository lies."""
+        folder = os.path.join(self.folder, "bin")
+        os.makedirs(folder, exist_ok=True)
+        copy = os.path.join(folder, name)
+        if not os.path.exists(copy):
+            shutil.copy2(os.path.join(harness.PROGRAMS, name), copy)
+        return copy
+
     def _drop_sub_ids(self):
         for file, flag in (("/etc/subuid", "--del-subuids"), ("/etc/subgid", "--del-subgids")):
             with open(file) as lines:
@@ -110,7 +119,9 @@ class UserEngine(Engine):
         self.socket = os.path.join(self.exec, "berth.sock")
         self.log_path = os.path.join(self.data, "berthd.log")
         self.api = Api(self.socket)
-        self.berth = os.path.join(harness.PROGRAMS, "berth")
+        self.berth = user.program("berth")
+        user.program("berthd")
+        user.program("berth-keeper")
         self.cli = user.command(self.berth)
         self.env = {}
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+import time
 
 from harness import archives, registry
 from harness.archives import entry, tar
@@ -144,22 +145,21 @@ class Pull(RegistryCase):
     def test_events(self):
         name, _ = self.image()
         self.ok("pull", name)
-        events = self.engine.api.get("/events?until=0&since=1").json_lines()
+        events = self.engine.api.get(f"/events?since=1&until={time.time():.6f}").json_lines()
         self.assertTrue([event for event in events if event["Action"] == "pull" and event["Actor"]["ID"] == name])
 
     def test_foreign_layers_come_from_their_urls_without_credentials(self):
         elsewhere = self.other_registry()
-        image = small_image(self._testMethodName, urls=["http://placeholder/"])
-        image = small_image(self._testMethodName, urls=[f"http://{elsewhere.host}/v2/x/blobs/{image.layers[0]}"])
-        self.registry.faults.append(registry.ask_for_password)
-        name = self.registry.add("foreign", "1", Image([tar(archives.busybox_entries())], urls=[
-            f"http://{elsewhere.host}/v2/x/blobs/{image.layers[0]}"]))
+        layers = [tar([entry("foreign", data=b"from elsewhere")])]
+        layer = Image(layers).layers[0]
+        name = self.registry.add("foreign", "1", Image(layers, urls=[f"http://{elsewhere.host}/v2/x/blobs/{layer}"]))
         self.addCleanup(self.engine, "rmi", "-f", name)
-        elsewhere.blobs.update({image.layers[0]: image.blobs[image.layers[0]]})
+        elsewhere.blobs.update(self.registry.blobs)
+        self.registry.faults.append(registry.ask_for_password)
         self.assertEqual(self.login(self.registry.host).code, 0)
         self.addCleanup(self.engine, "logout", self.registry.host)
         self.ok("pull", name)
-        self.assertTrue(elsewhere.asked("GET"))
+        self.assertEqual(elsewhere.asked("GET"), [f"/v2/x/blobs/{layer}"])
         self.assertFalse([h for h in elsewhere.headers_of("") if "Authorization" in h])
 
 
@@ -335,7 +335,7 @@ class Credentials(RegistryCase):
         self.assertIn("401 Unauthorized", wrong.err)
         result = self.login(self.registry.host)
         self.assertEqual((result.code, result.text), (0, "Login Succeeded"), str(result))
-        self.assertIn("WARNING! Your credentials are stored unencrypted in", result.err)
+        self.assertIn("stored unencrypted in", result.err)
         self.ok("pull", name)
         self.assertIn("Removing login credentials", self.ok("logout", self.registry.host).out)
         self.ok("rmi", name)
@@ -371,8 +371,7 @@ class Credentials(RegistryCase):
         self.assertEqual(kept["identitytoken"], "kept")
         self.assertNotIn("secret", base64.b64decode(kept["auth"]).decode())
         self.ok("pull", name)
-        self.assertIn(b"grant_type=refresh_token", b"".join(
-            path.encode() for path in [f"{verb} {path}" for verb, path, _ in server.journal if verb == "POST"]) or b"")
+        self.assertTrue([path for verb, path, _ in server.journal if verb == "POST"], "the kept token is used")
 
     def test_a_redirect_takes_no_credentials_along(self):
         name, image = self.image()
@@ -426,6 +425,39 @@ class Credentials(RegistryCase):
         self.ok("pull", name)
 
 
+    def test_certificates_are_verified_off_the_loopback(self):
+        self.start("sleep", "60")
+        address = self.engine.inspect("bridge", "network")["IPAM"]["Config"][0]["Gateway"]
+        folder = self.folder()
+        cert, key = registry.certificate(folder, address)
+        secure = self.other_registry(tls=registry.server_context(cert, key, clients=cert), address=address)
+        name = secure.add("tls", "1", small_image(self._testMethodName))
+        self.addCleanup(self.engine, "rmi", "-f", name)
+        self.fails(1, "pull", name, says="tls: failed to verify certificate")
+        self.assertEqual(secure.asked(), [])
+        certificates = f"/etc/berth/certs.d/{secure.host}"
+        os.makedirs(certificates)
+        self.addCleanup(shutil.rmtree, certificates)
+        shutil.copy(cert, f"{certificates}/ca.crt")
+        shutil.copy(key, f"{certificates}/client.key")
+        self.fails(1, "pull", name, says="missing client certificate client.cert for key client.key")
+        shutil.copy(cert, f"{certificates}/client.cert")
+        self.ok("pull", name)
+
+    def test_plain_http_off_the_loopback_is_refused(self):
+        self.start("sleep", "60")
+        address = self.engine.inspect("bridge", "network")["IPAM"]["Config"][0]["Gateway"]
+        plain = self.other_registry(address=address)
+        name = plain.add("plain", "1", small_image(self._testMethodName))
+        self.addCleanup(self.engine, "rmi", "-f", name)
+        self.fails(1, "pull", name, says="http: server gave HTTP response to HTTPS client")
+        self.engine.terminate()
+        self.engine.flags = ["--insecure-registry", plain.host]
+        self.engine.start()
+        self.addCleanup(setattr, self.engine, "flags", [])
+        self.ok("pull", name)
+
+
 class Push(RegistryCase):
     def tagged(self, source, name):
         self.ok("tag", source, f"{self.registry.host}/{name}")
@@ -469,17 +501,16 @@ class Push(RegistryCase):
         self.ok("pull", name)
         lines = self.engine.api.post(f"/images/{name}/push", headers={"X-Registry-Auth": "e30="}).json_lines()
         self.assertEqual(lines[-1]["aux"], {"Tag": "1", "Digest": image.digest, "Size": len(image.manifest)})
-        events = self.engine.api.get("/events?until=0&since=1").json_lines()
+        events = self.engine.api.get(f"/events?since=1&until={time.time():.6f}").json_lines()
         self.assertTrue([event for event in events if event["Action"] == "push" and event["Actor"]["ID"] == name])
 
     def test_layers_are_mounted_from_another_repository(self):
         name, image = self.image()
         self.ok("pull", name)
         goal = self.tagged(name, "elsewhere:1")
-        present = once("HEAD", lambda h: None)  # the new repository has none of the blobs
+        # As far as the new repository knows, it has none of the blobs.
         self.registry.faults.append(once("/v2/elsewhere/blobs/sha256", lambda h: h.refuse(404, "BLOB_UNKNOWN", "unknown"), "HEAD", 99))
         self.assertIn("Mounted from app", self.ok("push", goal).out)
-        self.assertIsNotNone(present)
         self.assertTrue(self.registry.asked("POST", f"mount={image.layers[0].replace(':', '%3A')}&from=app"))
 
     def test_all_tags(self):
@@ -580,5 +611,5 @@ class Real(EngineCase):
             self.assertEqual(seen.code, 0, str(seen))
             self.assertEqual(json.loads(seen.out)["Digest"], pushed)
             folder = self.folder()
-            copied = run(["skopeo", "copy", "--src-tls-verify=false", f"docker://{other}", f"oci:{folder}/layout:1"])
+            copied = run(["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{other}", f"oci:{folder}/layout:1"])
             self.assertEqual(copied.code, 0, str(copied))

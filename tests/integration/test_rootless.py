@@ -9,7 +9,7 @@ import threading
 import unittest
 
 from harness import archives, rootless
-from harness.engine import AGAINST, CLIENT, IMAGE, PROGRAMS, EngineCase, eventually, fetch, run
+from harness.engine import AGAINST, CLIENT, IMAGE, EngineCase, eventually, fetch, run
 from harness.host import mounts
 
 SERVE = "while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n' | nc -l -p 80 >/dev/null; done"
@@ -327,7 +327,7 @@ class Runtime(unittest.TestCase):
         self.assertEqual(done.code, 0, str(done))
 
     def runtime(self, *words):
-        return run(self.user.command(os.path.join(PROGRAMS, "berth-runtime"), *words))
+        return run(self.user.command(self.user.program("berth-runtime"), *words))
 
     def configure(self, change):
         path = os.path.join(self.bundle, "config.json")
@@ -373,7 +373,7 @@ class Runtime(unittest.TestCase):
         self.script("sleep 1000")
         # The container keeps the streams of its creator, which must not be a pipe that is read to its end.
         for words in (("create", "--bundle", self.bundle, "c2"), ("start", "c2")):
-            command = self.user.command(os.path.join(PROGRAMS, "berth-runtime"), *words)
+            command = self.user.command(self.user.program("berth-runtime"), *words)
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.assertEqual(done.returncode, 0, words)
         self.assertEqual(json.loads(self.runtime("state", "c2").out)["status"], "running")

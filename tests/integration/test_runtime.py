@@ -129,6 +129,21 @@ class Life(RuntimeCase):
         self.ok("start", name)
         eventually(lambda: self.state(name)["status"] == "stopped", "it has run")
 
+    def test_a_root_longer_than_a_sockets_address(self):
+        """As dockerd's: /var/run/docker/runtime-runc/moby/ and an id of 64 digits."""
+        self.root = os.path.join(self.folder, "r" * 60, "m" * 60)
+        name = "a" * 64
+        self.made.append(name)
+        self.ok_detached("create", "--bundle", self.bundle("sleep", "600"), name)
+        self.assertEqual(self.state(name)["status"], "created")
+        self.ok("start", name)
+        self.assertEqual(self.state(name)["status"], "running")
+
+    def test_flags_stand_behind_the_id_too(self):
+        name = self.create("sleep", "600")
+        self.ok("update", name, "--pids-limit", "17")
+        self.assertEqual(json.loads(self.ok("events", name, "--stats").out)["data"]["pids"]["limit"], 17)
+
     def test_created_and_never_started(self):
         name = self.create("sleep", "600")
         self.ok("delete", name)

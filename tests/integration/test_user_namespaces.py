@@ -95,3 +95,12 @@ class Auto(EngineCase):
         name = self.start("true", flags=("--userns", "auto"))
         self.assertTrue(json.loads(self.ok("inspect", "--format", "{{json .HostConfig.UsernsMode}}", name).out)
                         .startswith("auto:size=65536,uid="))
+
+    def test_copies_into_a_running_container_are_its_roots(self):
+        name = self.start("sleep", "1000", flags=("--userns", "auto"))
+        path = os.path.join(self.folder(), "copied")
+        with open(path, "w") as file:
+            file.write("hello")
+        os.chmod(path, 0o600)
+        self.ok("cp", path, f"{name}:/copied")
+        self.assertEqual(self.ok("exec", name, "sh", "-c", "stat -c %u /copied; cat /copied").text, "0\nhello")

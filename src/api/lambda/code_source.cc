@@ -132,10 +132,14 @@ io::Task<AwsResult<void>> check_unpacked_size(Call& call, const FunctionVersion&
 }
 
 io::Task<void> collect_code(FunctionServices& services) {
-  auto used = services.catalog.code_directories();
-  auto& packages = services.packages;
-  auto work = [&] { return packages.collect(used); };
-  auto removed = co_await services.loop.on_worker(work);
+  auto doomed = services.packages.set_aside(services.catalog.code_directories());
+  Result<void> removed;
+  if (!doomed) {
+    removed = doomed.error();
+  } else if (!doomed->empty()) {
+    auto work = [&] { return functions::PackageStore::remove(*doomed); };
+    removed = co_await services.loop.on_worker(work);
+  }
   if (!removed) log::warn("unused code of functions was not removed: {}", removed.error().message());
 }
 

@@ -30,6 +30,24 @@ Json being_updated(Json configuration) {
   return configuration;
 }
 
+/// The one architecture of a request, if it names any.
+AwsResult<std::optional<std::string>> read_architecture(const Json& request) {
+  TRY(auto architectures, texts_member(request, "Architectures"));
+  if (!architectures) return std::optional<std::string>();
+  std::string shown = fmt::format("[{}]", fmt::join(*architectures, ", "));
+  std::string constraint;
+  if (architectures->size() > 1) constraint = "Member must have length less than or equal to 1";
+  if (architectures->empty()) constraint = "Member must have length greater than or equal to 1";
+  if (constraint.empty() && architectures->front() != "x86_64" && architectures->front() != "arm64") {
+    constraint =
+        "Member must satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64], Member must "
+        "not be null]";
+  }
+  if (constraint.empty()) return std::optional(architectures->front());
+  return aws::validation_exception(
+      functions::validation_error(shown.substr(0, 256), "architectures", constraint).message());
+}
+
 AwsResult<FunctionVersion> read_new_function(Call& call, const Json& request) {
   TRY(auto name, text_member(request, "FunctionName"));
   if (!name) {
@@ -46,18 +64,11 @@ AwsResult<FunctionVersion> read_new_function(Call& call, const Json& request) {
   version.name = reference->name;
   TRY(auto package, text_member(request, "PackageType"));
   CHECK(check_enum(package.value_or("Zip"), "packageType", {"Zip", "Image"}));
-  if (package == "Image") version.package = functions::PackageType::Image;
-  TRY(auto architectures, texts_member(request, "Architectures"));
-  if (architectures && architectures->size() != 1) {
-    return aws::validation_exception(
-        functions::validation_error(fmt::format("[{}]", fmt::join(*architectures, ", ")), "architectures",
-                                    "Member must have length less than or equal to 1")
-            .message());
-  }
-  if (architectures) {
-    CHECK(check_enum(architectures->front(), "architectures", {"x86_64", "arm64"}));
-    version.architecture = architectures->front();
-  }
+  const Json* code = member(request, "Code");
+  bool from_image = code != nullptr && code->is_object() && member(*code, "ImageUri") != nullptr;
+  if (package == "Image" || (!package && from_image)) version.package = functions::PackageType::Image;
+  TRY(auto architecture, read_architecture(request));
+  version.architecture = architecture.value_or("x86_64");
   if (member(request, "Role") == nullptr) {
     return aws::validation_exception(
         functions::validation_error("null", "role", "Member must not be null").message());
@@ -194,11 +205,8 @@ io::Task<AwsResult<Reply>> update_code(Call& call) {
   CO_TRY(const FunctionEntry* entry, changeable(call));
   CO_CHECK(check_revision(request, *entry->latest));
   FunctionVersion version = *entry->latest;
-  CO_TRY(auto architectures, texts_member(request, "Architectures"));
-  if (architectures && architectures->size() == 1) {
-    CO_CHECK(check_enum(architectures->front(), "architectures", {"x86_64", "arm64"}));
-    version.architecture = architectures->front();
-  }
+  CO_TRY(auto architecture, read_architecture(request));
+  if (architecture) version.architecture = *architecture;
   CO_TRY(auto publish, flag_member(request, "Publish"));
   CO_TRY(auto dry_run, flag_member(request, "DryRun"));
   CO_TRY([[maybe_unused]] auto package, co_await take_code(call, request, version));

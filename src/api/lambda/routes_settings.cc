@@ -297,8 +297,7 @@ AwsResult<std::string> read_destination(const Json& config, const char* side) {
             fmt::format("destinationConfig.{}.destination",
                         std::string_view(side) == "OnSuccess" ? "onSuccess" : "onFailure"),
             "Member must satisfy regular expression pattern: "
-            "$|kafka://([^.]([a-zA-Z0-9\\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):"
-            "([a-zA-Z0-9\\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)")
+            "^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:([a-z]{2}(-gov)?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)")
             .message());
   }
   return arn.value_or("");

@@ -47,7 +47,8 @@ Result<Address> parse_address(std::string_view text) {
 /// Alias or version to version, so that the invoker need not know aliases.
 functions::ConcurrencySettings concurrency_of(const functions::Catalog& catalog,
                                               const functions::FunctionEntry& entry) {
-  functions::ConcurrencySettings settings{.reserved = entry.settings.reserved_concurrency};
+  functions::ConcurrencySettings settings;
+  settings.reserved = entry.settings.reserved_concurrency;
   for (const auto& [qualifier, config] : entry.settings.provisioned) {
     auto version = catalog.main_version(entry, qualifier);
     if (version) settings.provisioned[(*version)->version] += config.requested;
@@ -85,6 +86,10 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
                                                                   *part->metering_, std::move(settings)));
   part->queue_ = std::make_unique<AbsentQueue>();
+  if (auto unused = part->packages_->set_aside(part->catalog_->code_directories()); unused) {
+    auto remove = [&] { return functions::PackageStore::remove(*unused); };
+    [[maybe_unused]] auto removed = co_await loop.on_worker(remove);
+  }
   part->catalog_->add_listener(*part);
   for (const auto* entry : part->catalog_->list_all()) part->settings_changed(*entry);
   FunctionPart* self = part.get();
@@ -102,6 +107,11 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   part->api_ = std::make_unique<api::LambdaApi>(*part->services_);
   part->invoker_->serve_endpoint(endpoint_port,
                                  [self](io::Exchange& exchange) { return self->api_->handle(exchange); });
+  part->package_api_ =
+      std::make_unique<api::PackageApi>(loop, *part->catalog_, *part->bases_, engine.image_store());
+  part->services_->further["package"] = [self](io::Exchange& exchange, api::AwsCaller caller) {
+    return self->package_api_->handle(exchange, std::move(caller));
+  };
   co_return part;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "api/lambda/lambda_api.h"
+#include "api/lambda/package_api.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "functions/buckets/bucket_store.h"
@@ -64,6 +65,7 @@ class FunctionPart final : private functions::CatalogListener {
   std::unique_ptr<functions::AsyncQueue> queue_;
   std::unique_ptr<api::FunctionServices> services_;
   std::unique_ptr<api::LambdaApi> api_;
+  std::unique_ptr<api::PackageApi> package_api_;
   std::unique_ptr<io::HttpServer> server_;
   std::string address_file_;
 };

@@ -65,10 +65,11 @@ bool lives(const Record& record) {
   return stat && stat->start == record.pid_start && stat->state != 'Z' && stat->state != 'X';
 }
 
-/// A start that was killed leaves the path of a socket on which nobody listens any more.
-bool somebody_listens(const std::string& path) {
+/// A start that was killed leaves the path of a socket on which nobody listens any more. The kernel lists
+/// those that live by inode, wherever they were bound.
+bool somebody_listens(uint64_t inode) {
   auto table = sys::read_file("/proc/net/unix", 64u << 20);
-  return !table || table->find(path + "\n") != std::string::npos;
+  return !table || table->find(fmt::format(" {} ", inode)) != std::string::npos;
 }
 
 Result<Record> parse_record(std::string_view text) {
@@ -92,6 +93,8 @@ Result<void> read_init(std::string_view text, Record& record) {
   TRY(int64_t start, json_int(json, "start"));
   record.pid = static_cast<pid_t>(pid);
   record.pid_start = static_cast<uint64_t>(start);
+  TRY(int64_t socket, json_int(json, "socket"));
+  record.start_inode = static_cast<uint64_t>(socket);
   return {};
 }
 
@@ -201,7 +204,7 @@ void Container::set_init(pid_t pid) {
 }
 
 Result<void> Container::save_init() const {
-  Json json = {{"pid", record_.pid}, {"start", record_.pid_start}};
+  Json json = {{"pid", record_.pid}, {"start", record_.pid_start}, {"socket", record_.start_inode}};
   return sys::write_file_atomic(directory_ + "/init", to_json(json), 0600);
 }
 
@@ -212,8 +215,8 @@ Result<spec::RuntimeSpec> Container::config() const {
 Status Container::status() const {
   if (record_.pid == 0) return Status::Creating;
   if (!lives(record_)) return Status::Stopped;
-  std::string socket = start_socket();
-  if (::access(socket.c_str(), F_OK) == 0 && somebody_listens(socket)) return Status::Created;
+  if (::access(start_socket().c_str(), F_OK) == 0 && somebody_listens(record_.start_inode))
+    return Status::Created;
   if (auto group = cgroup(); group && *group) {
     auto state = (*group)->freeze_state();
     if (state && *state != sys::FreezeState::Thawed) return Status::Paused;
@@ -250,19 +253,20 @@ std::string Container::state_json(Status status, const std::map<std::string, std
   return text + (pretty ? "\n}" : "}");
 }
 
-Result<sys::UniqueFd> Container::listen() const {
-  std::string path = start_socket();
+Result<sys::UniqueFd> Container::listen() {
   sys::UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!socket) return Error::from_errno("make socket", path, errno);
+  if (!socket) return Error::from_errno("make socket", start_socket(), errno);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return failure(Kind::InvalidArgument, "--root and id are too long for a socket's path: {}", path);
+  // By the directory's descriptor: callers' roots and ids together are longer than an address may be.
+  std::string path = fmt::format("/proc/self/fd/{}/start.sock", lock_.get());
   std::copy(path.begin(), path.end(), address.sun_path);
   ::umask(0077);
+  struct stat status {};
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket.get(), 1) != 0)
-    return Error::from_errno("listen on", path, errno);
+      ::listen(socket.get(), 1) != 0 || ::fstat(socket.get(), &status) != 0)
+    return Error::from_errno("listen on", start_socket(), errno);
+  record_.start_inode = status.st_ino;
   return socket;
 }
 

@@ -21,11 +21,12 @@ std::string_view to_string(Status status);
 
 struct Record {
   std::string id;
-  std::string bundle;      ///< absolute
-  std::string rootfs;      ///< absolute
-  std::string config;      ///< the text of config.json
-  pid_t pid = 0;           ///< 0: it has not come so far
-  uint64_t pid_start = 0;  ///< field 22 of /proc/<pid>/stat: tells a pid from its reuse
+  std::string bundle;        ///< absolute
+  std::string rootfs;        ///< absolute
+  std::string config;        ///< the text of config.json
+  pid_t pid = 0;             ///< 0: it has not come so far
+  uint64_t pid_start = 0;    ///< field 22 of /proc/<pid>/stat: tells a pid from its reuse
+  uint64_t start_inode = 0;  ///< of the socket on which it waits for its start
   Timestamp created;
   uid_t owner = 0;
   std::string cgroup;  ///< path of the group; empty: none
@@ -60,7 +61,7 @@ class Container {
                          Layout layout = Layout::Pretty) const;
 
   std::string start_socket() const { return directory_ + "/start.sock"; }
-  Result<sys::UniqueFd> listen() const;
+  Result<sys::UniqueFd> listen();
   /// Its group, or null where there is none.
   Result<std::unique_ptr<sys::Cgroup>> cgroup() const;
   /// Forgets it: the directory goes.

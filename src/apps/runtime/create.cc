@@ -87,8 +87,8 @@ Result<launch::LaunchPlan> plan(const Container& container, const CreateOptions&
   TRY(auto host, facts_for(spec.namespaces));
   launch::LaunchRequest request;
   request.id = container.record().id.substr(0, 128);
-  request.root = launch::DirectoryRoot{.path = container.record().rootfs,
-                                       .seen_at_path = !spec.hooks.create_container.empty()};
+  request.root =
+      launch::DirectoryRoot{.path = container.record().rootfs, .seen_at_path = any_hooks(spec.hooks)};
   request.creator_prepares = true;
   request.stdin_mode = launch::StdinMode::Open;
   request.inherits_stdio = true;
@@ -126,7 +126,8 @@ void drop_unknown_capabilities(const Settings& settings, spec::Process& process)
     settings.complaints.warn(fmt::format("unknown capability \"{}\" is ignored", name));
 }
 
-/// At the point between the sandbox and its root.
+/// At the point between the sandbox and its root. As runc has it, hooks begin in the bundle, those of the
+/// container in its root.
 Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpec& spec, pid_t pid) {
   CHECK(move_net_devices(spec.net_devices, pid));
   std::string state = container.state_json(Status::Creating, spec.annotations);
@@ -134,7 +135,8 @@ Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpe
   CHECK(run_hooks(spec.hooks.prestart, {.what = "prestart", .directory = bundle}, state));
   CHECK(run_hooks(spec.hooks.create_runtime, {.what = "createRuntime", .directory = bundle}, state));
   return run_hooks(spec.hooks.create_container,
-                   {.what = "createContainer", .directory = bundle, .container = pid}, state);
+                   {.what = "createContainer", .directory = container.record().rootfs, .container = pid},
+                   state);
 }
 
 Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {

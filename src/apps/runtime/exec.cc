@@ -165,7 +165,7 @@ Result<void> tell_caller(const CommandLine& line, const launch::DirectProcess& c
 namespace {
 
 Result<int> exec_process(const Settings& settings, const std::vector<std::string>& words) {
-  TRY(auto line, CommandLine::parse(words, kExecFlags));
+  TRY(auto line, CommandLine::parse(words, kExecFlags, CommandLine::Order::FlagsFirst));
   TRY(std::string id, line.argument(0, "the container's id"));
   TRY(int64_t preserved, line.number("preserve-fds", 0));
   close_foreign_descriptors(inherited_descriptors(static_cast<unsigned>(preserved)));

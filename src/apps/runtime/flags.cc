@@ -29,12 +29,17 @@ Result<std::string> read_given_file(const std::string& path, size_t max_size) {
   return sys::read_fd(file.get(), max_size);
 }
 
-Result<CommandLine> CommandLine::parse(std::span<const std::string> words, std::span<const Flag> known) {
+Result<CommandLine> CommandLine::parse(std::span<const std::string> words, std::span<const Flag> known,
+                                       Order order) {
   CommandLine line;
   size_t at = 0;
   for (; at < words.size(); ++at) {
     std::string_view word = words[at];
-    if (word.size() < 2 || word[0] != '-') break;
+    if (word.size() < 2 || word[0] != '-') {
+      if (order == Order::FlagsFirst) break;
+      line.arguments_.emplace_back(word);
+      continue;
+    }
     if (word == "--") {
       ++at;
       break;
@@ -55,7 +60,7 @@ Result<CommandLine> CommandLine::parse(std::span<const std::string> words, std::
     }
     line.values_[std::string(flag->name)].push_back(std::move(value));
   }
-  line.arguments_.assign(words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
+  line.arguments_.insert(line.arguments_.end(), words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
   return line;
 }
 

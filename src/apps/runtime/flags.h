@@ -1,5 +1,5 @@
-// Command lines as the callers of OCI runtimes write them: "--flag value", "--flag=value", "-f value", flags
-// before the arguments; the first word that is no flag ends them.
+// Command lines as the callers of OCI runtimes write them: "--flag value", "--flag=value", "-f value"; flags
+// stand before or behind the arguments, "--" ends them.
 #pragma once
 
 #include <map>
@@ -25,8 +25,13 @@ Result<std::string> read_given_file(const std::string& path, size_t max_size);
 
 class CommandLine {
  public:
-  /// Takes the flags of `known` from the front of `words`. InvalidArgument: unknown flag, missing value.
-  static Result<CommandLine> parse(std::span<const std::string> words, std::span<const Flag> known);
+  enum class Order {
+    Anywhere,    ///< flags also behind arguments, as runc takes them
+    FlagsFirst,  ///< the first word that is no flag ends them: what follows is another program's affair
+  };
+  /// Takes the flags of `known` out of `words`. InvalidArgument: unknown flag, missing value.
+  static Result<CommandLine> parse(std::span<const std::string> words, std::span<const Flag> known,
+                                   Order order = Order::Anywhere);
 
   bool has(std::string_view flag) const { return values_.contains(flag); }
   /// A switch that is given and not "=false".

@@ -159,7 +159,7 @@ Result<int> list(const Settings& settings, const std::vector<std::string>& words
 }
 
 Result<int> ps(const Settings& settings, const std::vector<std::string>& words) {
-  TRY(auto line, CommandLine::parse(words, kPsFlags));
+  TRY(auto line, CommandLine::parse(words, kPsFlags, CommandLine::Order::FlagsFirst));
   TRY(std::string id, line.argument(0, "the container's id"));
   TRY(auto container, Container::look(settings.root, id));
   TRY(auto group, container.cgroup());

@@ -125,7 +125,7 @@ int main(int argc, char** argv, char** environment) {
   ::signal(SIGPIPE, SIG_IGN);
   log::set_level(log::Level::Error);
   std::vector<std::string> words(argv + 1, argv + argc);
-  auto line = CommandLine::parse(words, kGlobalFlags);
+  auto line = CommandLine::parse(words, kGlobalFlags, CommandLine::Order::FlagsFirst);
   if (!line) return fail({}, line.error());
   if (line->on("version")) {
     (void)sys::write_all(STDOUT_FILENO,

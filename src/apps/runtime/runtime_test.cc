@@ -12,7 +12,7 @@ constexpr Flag kFlags[] = {
     {"bundle", FlagKind::Value, 'b'}, {"force", FlagKind::Switch, 'f'}, {"env", FlagKind::List, 'e'}};
 
 Result<CommandLine> parse(std::vector<std::string> words) {
-  return CommandLine::parse(words, kFlags);
+  return CommandLine::parse(words, kFlags, CommandLine::Order::FlagsFirst);
 }
 
 TEST(CommandLine, TakesTheFormsThatCallersWrite) {
@@ -35,13 +35,21 @@ TEST(CommandLine, NamesWhatIsWrong) {
   EXPECT_FALSE(parse({})->argument(0, "the id"));
 }
 
+TEST(Flags, StandBehindArgumentsToo) {
+  std::vector<std::string> words{"id", "--bundle", "/a", "more", "--", "--bundle"};
+  auto line = CommandLine::parse(words, kFlags);
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->text("bundle"), "/a");
+  EXPECT_EQ(line->arguments(), (std::vector<std::string>{"id", "more", "--bundle"}));
+}
+
 TEST(Signals, ByNameAndNumber) {
   EXPECT_EQ(parse_signal("9").value(), 9);
   EXPECT_EQ(parse_signal("SIGTERM").value(), 15);
   EXPECT_EQ(parse_signal("hup").value(), 1);
   EXPECT_EQ(parse_signal("RTMIN+3").value(), 37);
   EXPECT_EQ(parse_signal("SIGRTMAX-1").value(), 63);
-  for (const char* bad : {"", "0", "-1", "65", "SIGNOPE", "RTMIN+99", "9x"})
+  for (const char* bad : {"", "-1", "65", "SIGNOPE", "RTMIN+99", "9x"})
     EXPECT_FALSE(parse_signal(bad)) << bad;
 }
 

@@ -143,25 +143,27 @@ Result<uint64_t> PackageStore::unpacked_bytes(const std::string& directory) cons
   return usage.apparent_bytes;
 }
 
-Result<size_t> PackageStore::collect(const std::set<std::string>& in_use) {
-  std::scoped_lock lock(unpacking_);
+Result<std::vector<std::string>> PackageStore::set_aside(const std::set<std::string>& in_use) {
   TRY(auto entries, sys::list_dir(code_));
-  size_t removed = 0;
+  std::vector<std::string> doomed;
   for (const auto& entry : entries) {
+    std::string path = code_ + "/" + entry.name;
     auto digest = Digest::parse("sha256:" + entry.name);
-    if (!digest || in_use.count(code_ + "/" + entry.name) != 0) continue;
-    {
-      std::scoped_lock pins(pins_->mutex);
-      if (pins_->counts.count(entry.name) != 0) continue;
-    }
-    // Renamed first: what is half removed must not pass for code.
-    std::string doomed = fmt::format("{}/{}{}", code_, staging_prefix, random_hex(8));
-    if (::rename((code_ + "/" + entry.name).c_str(), doomed.c_str()) != 0) continue;
-    CHECK(sys::remove_tree(doomed));
+    if (!digest || in_use.count(path) != 0) continue;
+    // add() pins before it looks whether the directory is there: it finds it, or unpacks anew.
+    std::scoped_lock pins(pins_->mutex);
+    if (pins_->counts.count(entry.name) != 0) continue;
+    std::string aside = fmt::format("{}/{}{}", code_, staging_prefix, random_hex(8));
+    if (::rename(path.c_str(), aside.c_str()) != 0) return Error::from_errno("rename", path, errno);
     CHECK(zips_.remove(*digest));
-    ++removed;
+    doomed.push_back(std::move(aside));
   }
-  return removed;
+  return doomed;
+}
+
+Result<void> PackageStore::remove(const std::vector<std::string>& set_aside) {
+  for (const auto& path : set_aside) CHECK(sys::remove_tree(path));
+  return {};
 }
 
 }  // namespace berth::functions

@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/digest.h"
 #include "base/result.h"
@@ -43,8 +44,10 @@ class PackageStore {
   Result<uint64_t> zip_size(const Digest& digest) const;
   /// Content bytes of an unpacked directory (what layers and code may be together).
   Result<uint64_t> unpacked_bytes(const std::string& directory) const;
-  /// Removes directories that are not in `in_use` and not pinned, and their archives. Returns how many.
-  Result<size_t> collect(const std::set<std::string>& in_use);
+  /// Takes directories that are not in `in_use` and not pinned out of the way, with their archives: quick,
+  /// and on the thread that also changes what is in use. Returns what remove() has to delete.
+  Result<std::vector<std::string>> set_aside(const std::set<std::string>& in_use);
+  static Result<void> remove(const std::vector<std::string>& set_aside);
 
   std::string directory_of(const Digest& digest) const { return code_ + "/" + digest.hex(); }
   LimitProfile profile() const { return profile_; }

@@ -317,7 +317,10 @@ Result<void> BlobTransfer::download(const std::stop_token& stop) {
     if (done && *done) return {};
     if (stop.stop_requested()) return Error(Kind::Cancelled, "context canceled");
     fruitless = ingest_->size() >= before + fruit ? 0 : fruitless + 1;
-    bool exhausted = !done || fruitless >= most_fruitless_attempts;
+    bool other_scheme = endpoint + 1 < origin_.endpoints.size() &&
+                        origin_.endpoints[endpoint].base.host == origin_.endpoints[endpoint + 1].base.host;
+    bool wrong_scheme = other_scheme && outcome.trouble == Trouble::Connect;
+    bool exhausted = !done || wrong_scheme || fruitless >= most_fruitless_attempts;
     if (exhausted && endpoint + 1 < origin_.endpoints.size()) {
       ++endpoint;
       session = open_session();

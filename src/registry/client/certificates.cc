@@ -36,7 +36,7 @@ Result<Certificates> read_folder(const std::string& folder, std::vector<sys::Dir
     } else if (name.ends_with(".key")) {
       std::string certificate = name.substr(0, name.size() - 4) + ".cert";
       if (!names.contains(certificate))
-        return failure(Kind::InvalidArgument, "missing client certificate {} for key {}", certificate, path);
+        return failure(Kind::InvalidArgument, "missing client certificate {} for key {}", certificate, name);
     }
   }
   return found;

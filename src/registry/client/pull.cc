@@ -193,9 +193,14 @@ Result<void> Pull::resolve() {
   };
   TRY(Reached reached,
       on_some_endpoint(state_, endpoints_, reference_, request_.credentials, Access::Pull, stop_, use));
-  // The one that has the manifest comes first for everything else.
+  // The one that has the manifest comes first for everything else; its other scheme is not tried any more.
   std::rotate(endpoints_.begin(), endpoints_.begin() + static_cast<std::ptrdiff_t>(reached.endpoint),
               endpoints_.begin() + static_cast<std::ptrdiff_t>(reached.endpoint) + 1);
+  const Endpoint chosen = endpoints_.front();
+  std::erase_if(endpoints_, [&](const Endpoint& other) {
+    return other.base.host == chosen.base.host && other.base.scheme != chosen.base.scheme &&
+           other.mirror == chosen.mirror;
+  });
   return {};
 }
 

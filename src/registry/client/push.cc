@@ -268,12 +268,12 @@ Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
   };
   std::vector<Work> work;
   for (size_t i = 0; i < layers.size(); ++i) {
-    if (sent_.contains(layers[i].diff_id)) continue;
+    const Digest& own = layers[i].blob ? layers[i].blob->digest : layers[i].diff_id;
+    if (!sent_.insert(original ? original->manifest.layers[i].digest : own).second) continue;
     bool foreign = original && is_foreign_type(original->manifest.layers[i].media_type) &&
                    !original->manifest.layers[i].urls.empty();
     tell(layers[i].diff_id.short_hex(), foreign ? "Skipped foreign layer" : "Preparing");
     if (!foreign) work.push_back({layers[i], original && is_plain(original->manifest.layers[i], layers[i])});
-    sent_.insert(layers[i].diff_id);
   }
   std::stop_callback pass_on(outer_stop_, [this] { stop_.request_stop(); });
   std::atomic<size_t> next{0};
@@ -302,7 +302,8 @@ Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
 
 Result<void> Push::send_layer(Repository& repository, storage::Layer layer, bool as_plain) {
   std::string id = layer.diff_id.short_hex();
-  if (as_plain && !layer.blob) return upload_plain(repository, layer, id);
+  bool kept_plain = layer.blob && layer.blob->digest == layer.diff_id;
+  if (as_plain && !kept_plain) return upload_plain(repository, layer, id);
   if (!layer.blob) {
     TRY(layer.blob, compress(layer, id));
   }
@@ -383,7 +384,9 @@ Result<void> Push::upload(Repository& repository, const Digest& digest, uint64_t
   for (unsigned attempt = 0;; ++attempt) {
     TRY(sys::UniqueFd file, state_.images.content().open_blob(digest));
     storage::FileSource source(std::move(file), offset, size - offset);
-    CountedSource counted(source, offset, [&](uint64_t done) { tell(id, "Pushing", done, size); });
+    CountedSource counted(source, offset, [&](uint64_t done) {
+      if (!id.empty()) tell(id, "Pushing", done, size);
+    });
     auto sent = offset == size ? Result<std::string>(next)
                                : repository.send_chunk(next, counted, offset, size - offset);
     if (sent) {
@@ -414,7 +417,7 @@ Result<void> Push::send_config(Repository& repository, const Digest& id) {
   if (there) return {};
   TRY(uint64_t size, state_.images.content().size(id));
   TRY(Repository::UploadStart start, repository.start_upload(std::nullopt, ""));
-  return upload(repository, id, size, start.location, id.short_hex());
+  return upload(repository, id, size, start.location, "");
 }
 
 }  // namespace berth::registry

@@ -48,6 +48,7 @@ class Push {
   Result<void> send_layer(Repository& repository, storage::Layer layer, bool as_plain);
   Result<storage::LayerBlob> compress(const storage::Layer& layer, const std::string& id);
   Result<void> upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id);
+  /// Tells of its progress under `id`, unless that is empty.
   Result<void> upload(Repository& repository, const Digest& digest, uint64_t size,
                       const std::string& location, const std::string& id);
   Result<void> send_config(Repository& repository, const Digest& id);
@@ -65,7 +66,7 @@ class Push {
   std::optional<Endpoint> endpoint_;
   std::map<Digest, std::set<std::string>> blob_repositories_;
   std::mutex mutex_;
-  std::set<Digest> sent_;  ///< layers (diff ids) that are there already, for further tags
+  std::set<Digest> sent_;  ///< layers that have been seen to for an earlier tag
 };
 
 }  // namespace berth::registry

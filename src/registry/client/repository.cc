@@ -110,7 +110,8 @@ Result<RemoteManifest> Repository::get_manifest(const std::string& reference,
                    manifest.media_type, one_line(own_type, 200));
   }
   if (!own_type.empty()) manifest.media_type = own_type;
-  if (json.contains("fsLayers") || manifest.media_type.find("manifest.v1+") != std::string::npos) {
+  if (json.contains("fsLayers") ||
+      manifest.media_type.find("docker.distribution.manifest.v1+") != std::string::npos) {
     return Error(
         Kind::Unsupported,
         "Docker Image Format v1 and Docker Image manifest version 2, schema 1 are no longer supported: "

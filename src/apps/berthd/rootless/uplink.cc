@@ -52,6 +52,8 @@ Program program_named(const std::string& name, const std::string& netns, const s
 
 [[noreturn]] void become(const Program& program, int ready, int complaints) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // pasta takes it for a failure when a signal that it ignores was ignored before.
+  ::signal(SIGPIPE, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
