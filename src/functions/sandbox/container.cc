@@ -89,6 +89,10 @@ Result<void> FunctionSandbox::open_sockets(const sys::NetworkNamespace& netns) {
                  "is not possible");
   }
   sys::UniqueFd api, endpoint;
+  if (!extensions_.empty()) {
+    netns_ = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
+    telemetry_ = std::make_unique<TelemetryFeed>(services_.loop, [this] { return socket_inside(); });
+  }
   bool wants_endpoint = services_.endpoint && plan_.endpoint_port != 0;
   CHECK(netns.run_inside([&]() -> Result<void> {
     TRY(api, listen_on_loopback(kRuntimeApiPort));
@@ -133,6 +137,10 @@ void FunctionSandbox::run(EventPtr within) {
     begin_event(std::move(within));
   } else {
     std::string runtime = function().runtime.empty() ? "image" : function().runtime;
+    if (telemetry_) {
+      telemetry_->publish(TelemetryType::Platform, init_start_line(LogFormat::Json, berth::now(), runtime,
+                                                                   function(), plan_.initialization));
+    }
     log_platform(
         init_start_line(function().logging.format, berth::now(), runtime, function(), plan_.initialization));
     deadline_.set(services_.alarms, init_started_ + services_.init_timeout, [this] {
@@ -205,6 +213,8 @@ void FunctionSandbox::container_ended(const launch::ExitRecord& record) {
   api_.reset();
   endpoint_.reset();
   output_.reset();
+  telemetry_.reset();
+  netns_.reset();
   extension_outputs_.clear();
   services_.log.flush();
   services_.owner.sandbox_ended(*this);

@@ -30,7 +30,11 @@ int64_t to_milliseconds_since_epoch(Timestamp time) {
 
 }  // namespace
 
-void FunctionSandbox::log_line(std::string_view line, LineSource) {
+void FunctionSandbox::log_line(std::string_view line, LineSource source) {
+  if (telemetry_ && source != LineSource::Platform) {
+    auto type = source == LineSource::Function ? TelemetryType::Function : TelemetryType::Extension;
+    if (telemetry_->wants(type)) telemetry_->publish_line(type, to_milliseconds(berth::now()), line);
+  }
   if (event_ && event_->invocation.log_tail && event_->counting) {
     event_->tail.append(line);
     if (event_->tail.size() > 2 * kTailBytes) event_->tail.erase(0, event_->tail.size() - kTailBytes);
@@ -53,6 +57,7 @@ void FunctionSandbox::init_done() {
   auto now = std::chrono::steady_clock::now();
   cold_.runtime_us = microseconds_between(init_started_, now);
   cold_.pooled = pooled;
+  publish_init_done(cold_.runtime_us);
   if (event_) {  // its own time ran during init
     phase_ = Phase::Busy;
     event_->cold = cold_;
@@ -106,6 +111,10 @@ void FunctionSandbox::begin_event(EventPtr event) {
   runtime_done_ = false;
   log_platform(start_line(function().logging.format, event_->started_at, event_->outcome.request_id,
                           function().version));
+  if (telemetry_) {
+    telemetry_->publish(TelemetryType::Platform, start_line(LogFormat::Json, event_->started_at,
+                                                            event_->outcome.request_id, function().version));
+  }
   deadline_.set(services_.alarms, event_->deadline, [this] {
     if (phase_ == Phase::Init) phase_ = Phase::Busy;
     if (!event_) return;
@@ -142,6 +151,7 @@ void FunctionSandbox::runtime_wants_more() {
       check_init();
       return;
     case Phase::Busy:
+      publish_runtime_done();
       if (!extensions_.any_working()) {
         become_idle();
         return;
@@ -238,6 +248,8 @@ void FunctionSandbox::finish_event() {
                      .status = event_status_,
                      .error_type = event_error_type_};
   if (function().logging.format == LogFormat::Text) log_platform(end_line(event->outcome.request_id));
+  if (telemetry_)
+    telemetry_->publish(TelemetryType::Platform, report_line(LogFormat::Json, berth::now(), report));
   log_platform(report_line(function().logging.format, berth::now(), report));
   services_.log.flush();
   services_.metering.record(record);

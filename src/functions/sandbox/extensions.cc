@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "functions/sandbox/function_sandbox.h"
 #include "sys/file.h"
+#include "sys/root_dir.h"
 
 namespace berth::functions {
 namespace {
@@ -38,20 +39,22 @@ std::string make_identifier() {
 /// when the container executes them.
 std::vector<std::string> FunctionSandbox::external_extensions() const {
   std::set<std::string> names;
-  std::vector<std::string> roots;
-  for (const LayerUse& layer : function().layers) roots.push_back(layer.directory + "/extensions");
+  std::vector<std::pair<std::string, std::string>> roots;  // a directory, and a path beneath it
+  for (const LayerUse& layer : function().layers) roots.emplace_back(layer.directory, "extensions");
   if (function().package == PackageType::Image) {
     engine::Sandboxes sandboxes(services_.engine);
     auto directories = sandboxes.image_directories(function().image_id);
     if (directories) {
-      for (const std::string& directory : *directories) roots.push_back(directory + "/opt/extensions");
+      for (const std::string& directory : *directories) roots.emplace_back(directory, "opt/extensions");
     }
   }
-  for (const std::string& root : roots) {
-    // O_NOFOLLOW: a link in an image must not lead to a folder of the host.
-    sys::UniqueFd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  for (const auto& [root, path] : roots) {
+    // A link in an image must not lead to a folder of the host.
+    auto directory = sys::RootDir::open(root, sys::Scope::Beneath);
+    if (!directory) continue;
+    auto fd = directory->open(path, O_RDONLY | O_DIRECTORY);
     if (!fd) continue;
-    auto entries = sys::list_dir(fd.get());
+    auto entries = sys::list_dir(fd->get());
     if (!entries) continue;
     for (const sys::DirEntry& entry : *entries) {
       if (entry.type == DT_REG && names.size() < kMaxExtensions) names.insert(entry.name);

@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "functions/limits.h"
 #include "sys/cgroup.h"
 
 namespace berth::functions {
@@ -19,7 +20,8 @@ constexpr size_t kStartsAtOnce = 8;
 constexpr auto kPatience = 10ms;
 /// Objects of one revision that are known by address.
 constexpr size_t kMaxEquals = 8;
-constexpr size_t kMaxResponse = (6u << 20) + 100;
+/// What AWS's emulator allows beyond the limit.
+constexpr size_t kResponseSlack = 100;
 
 std::string make_request_id() {
   std::string hex = random_hex(16);
@@ -78,7 +80,7 @@ FunctionPool::FunctionPool(io::EventLoop& loop, engine::Engine& engine, RuntimeB
                 .owner = *this,
                 .endpoint = {},
                 .init_timeout = settings.init_timeout,
-                .max_response_bytes = kMaxResponse},
+                .max_response_bytes = limits_of(settings.limits).sync_payload_bytes + kResponseSlack},
       starts_(kStartsAtOnce) {}
 
 FunctionPool::~FunctionPool() {

@@ -21,6 +21,7 @@
 #include "functions/sandbox/output_reader.h"
 #include "functions/sandbox/platform_log.h"
 #include "functions/sandbox/runtime_protocol.h"
+#include "functions/sandbox/telemetry.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
 
@@ -129,6 +130,13 @@ class FunctionSandbox {
   bool begin_shutdown(std::string_view reason);
   void stop_runtime();
 
+  // telemetry_api.cc
+  Result<sys::UniqueFd> socket_inside() const;
+  io::Task<void> serve_telemetry(io::Exchange& exchange);
+  void publish_platform(std::string_view type, std::string record);
+  void publish_init_done(uint64_t duration_us);
+  void publish_runtime_done();
+
   // memory.cc: /tmp is not the function's memory.
   io::Task<void> guard_memory();
 
@@ -162,6 +170,8 @@ class FunctionSandbox {
   std::unique_ptr<io::HttpServer> endpoint_;
 
   ExtensionSet extensions_;
+  sys::UniqueFd netns_;  ///< where there are extensions: for connections to their subscribers
+  std::unique_ptr<TelemetryFeed> telemetry_;
   std::vector<std::unique_ptr<OutputReader>> extension_outputs_;
   io::Condition extension_event_;
   bool stopping_ = false;      ///< shutdown has begun

@@ -73,6 +73,10 @@ io::Task<void> FunctionSandbox::serve(io::Exchange& exchange) {
     co_await serve_extension(exchange, path.substr(extension_prefix.size()));
     co_return;
   }
+  if (path == "/2022-07-01/telemetry" || path == "/2020-08-15/logs") {
+    co_await serve_telemetry(exchange);
+    co_return;
+  }
   bool known = path.starts_with(kRuntimePrefix);
   std::string body = known ? api_error("MethodNotAllowed", "Method not allowed") : "404 page not found\n";
   [[maybe_unused]] auto sent =
