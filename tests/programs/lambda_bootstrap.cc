@@ -1,5 +1,6 @@
-// A runtime of its own for tests of functions: a `bootstrap` that asks the Runtime API for events and does what the
-// event says, the things that a well-behaved runtime never does among them. Static, so that it runs on any base.
+// A runtime of its own for tests of functions: a `bootstrap` that asks the Runtime API for events and does
+// what the event says, the things that a well-behaved runtime never does among them. Static, so that it runs
+// on any base.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -105,17 +106,20 @@ void misbehave(int fd, const std::string& id, const std::string& what, const std
     return;
   }
   if (what == "lie") {
-    send_all(fd, "POST /2018-06-01/runtime/" + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nshort");
+    send_all(
+        fd, "POST /2018-06-01/runtime/" + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nshort");
     ::close(fd);
     ::sleep(1000);
   }
   if (what == "stream") {
-    send_all(fd, "POST /2018-06-01/runtime/" + path +
-                     " HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nLambda-Runtime-Function-Response-Mode: "
-                     "streaming\r\nTransfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type\r\n\r\n"
-                     "5\r\nhello\r\n6\r\n world\r\n0\r\n" +
-                     (member(event, "fail").empty() ? "" : "Lambda-Runtime-Function-Error-Type: Function.Broken\r\n") +
-                     "\r\n");
+    send_all(
+        fd,
+        "POST /2018-06-01/runtime/" + path +
+            " HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nLambda-Runtime-Function-Response-Mode: "
+            "streaming\r\nTransfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type\r\n\r\n"
+            "5\r\nhello\r\n6\r\n world\r\n0\r\n" +
+            (member(event, "fail").empty() ? "" : "Lambda-Runtime-Function-Error-Type: Function.Broken\r\n") +
+            "\r\n");
     read_answer(fd);
     return;
   }
@@ -144,11 +148,11 @@ int main() {
     if (what == "say") std::printf("%s\n", member(event.body, "text").c_str());
     if (what == "environment") {
       post(fd, "invocation/" + id + "/response",
-           "{\"pid\":" + std::to_string(::getpid()) + ",\"uid\":" + std::to_string(::getuid()) + ",\"deadline\":\"" +
-               field_of(event, "lambda-runtime-deadline-ms:") + "\",\"arn\":\"" +
+           "{\"pid\":" + std::to_string(::getpid()) + ",\"uid\":" + std::to_string(::getuid()) +
+               ",\"deadline\":\"" + field_of(event, "lambda-runtime-deadline-ms:") + "\",\"arn\":\"" +
                field_of(event, "lambda-runtime-invoked-function-arn:") + "\",\"stream\":\"" +
-               std::string(std::getenv("AWS_LAMBDA_LOG_STREAM_NAME")) + "\",\"readonly\":" +
-               (::access("/var/task/bootstrap", W_OK) != 0 ? "true" : "false") + "}");
+               std::string(std::getenv("AWS_LAMBDA_LOG_STREAM_NAME")) +
+               "\",\"readonly\":" + (::access("/var/task/bootstrap", W_OK) != 0 ? "true" : "false") + "}");
       continue;
     }
     misbehave(fd, id, what, event.body);
