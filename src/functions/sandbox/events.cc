@@ -158,9 +158,9 @@ void FunctionSandbox::runtime_wants_more() {
       }
       // The caller has waited for the function alone; the event ends when the extensions are done with it.
       runtime_done_ = true;
-      if (event_ && !event_->invocation.log_tail && !event_->done.is_set()) {
+      if (event_ && !event_->invocation.log_tail && !event_->over) {
         event_->outcome.record = make_record(*event_);
-        event_->done.set();
+        event_->finish();
       }
       return;
     default:
@@ -190,9 +190,9 @@ void FunctionSandbox::answer(std::string payload, std::string function_error, st
   }
   if (event_->invocation.log_tail) return;  // the tail ends with REPORT
   answer_alarm_.set(services_.alarms, std::chrono::steady_clock::now() + kAnswerGrace, [this] {
-    if (event_ && !event_->done.is_set()) {
+    if (event_ && !event_->over) {
       event_->outcome.record = make_record(*event_);
-      event_->done.set();
+      event_->finish();
     }
   });
 }
@@ -258,9 +258,9 @@ void FunctionSandbox::finish_event() {
     event->outcome.log_tail = std::move(event->tail);
   }
   event_.reset();
-  if (event->done.is_set()) return;
+  if (event->over) return;
   event->outcome.record = std::move(record);
-  event->done.set();
+  event->finish();
 }
 
 void FunctionSandbox::fail_event(std::string type, std::string text, ReportStatus status) {

@@ -217,9 +217,12 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
 
 io::Task<void> FunctionSandbox::stream_response(io::Exchange& exchange, EventPtr event) {
   std::string content_type(exchange.header("Content-Type").value_or("application/octet-stream"));
-  ResponseStream& stream = *event->invocation.stream;
-  io::Task<Result<void>> begin = stream.begin(content_type);
-  auto begun = co_await std::move(begin);
+  Result<void> written;
+  {
+    EventRun::Writing writing(event);
+    io::Task<Result<void>> begin = event->invocation.stream->begin(content_type);
+    written = co_await std::move(begin);
+  }
   std::string buffer(kReadBytes, '\0');
   bool truncated = false;
   while (event_ == event) {
@@ -227,10 +230,10 @@ io::Task<void> FunctionSandbox::stream_response(io::Exchange& exchange, EventPtr
     truncated = !count;
     if (!count || *count == 0) break;
     // A client that has gone stops nothing: the function says all it has to say.
-    if (begun && event_ == event) {
-      io::Task<Result<void>> write = stream.write({buffer.data(), *count});
-      begun = co_await std::move(write);
-    }
+    if (!written || event->over || event->invocation.stream == nullptr) continue;
+    EventRun::Writing writing(event);
+    io::Task<Result<void>> write = event->invocation.stream->write({buffer.data(), *count});
+    written = co_await std::move(write);
   }
   if (event_ != event) co_return;
   runtime_ = RuntimeState::ResponseSent;

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/rollback.h"
 #include "engine/engine.h"
 #include "functions/runtimes/runtime_bases.h"
 #include "functions/sandbox/function_pool.h"
@@ -44,6 +45,9 @@ io::Task<Result<InvocationOutcome>> SandboxInvoker::invoke(Invocation invocation
   auto admitted = state_->pool.admit(std::move(invocation));
   if (!admitted) co_return std::move(admitted).error();
   EventPtr event = std::move(*admitted);
+  // A caller that goes takes its stream with it; the function works on.
+  Rollback forget;
+  forget.add([event] { event->invocation.stream = nullptr; });
   co_await event->done.wait();
   if (event->error) co_return std::move(*event->error);
   co_return std::move(event->outcome);
