@@ -56,6 +56,10 @@ def _host_base(tag, program, client, trees=()):
     paths = [os.path.realpath(program), *_libraries(program), *(path for tree in trees for path in _tree(tree))]
     for library in [path for path in paths if path.endswith(".so")]:
         paths += [each for each in _libraries(library) if each not in paths]
+    # What programs of others load by name; distributions have these beside their libc.
+    common = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1")
+    paths += [path for folder in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu") for path in
+              (f"{folder}/{name}" for name in common) if os.path.exists(path) and path not in paths]
     seen = {"bin", "dev", "etc", "home", "proc", "sys", "usr", "usr/bin", "var", "tmp", "root", "home/app", *FOLDERS}
     files = {path.lstrip("/"): path for path in paths}
     entries = [*_folders(), *_with_parents(sorted(files), seen), *[_file(path, name) for name, path in files.items()]]
@@ -64,12 +68,12 @@ def _host_base(tag, program, client, trees=()):
     return archives.busybox_archive(tag, settings, entries)
 
 
-def python_base():
-    """berth/lambda-python3.11 of the host's own Python, or None."""
+def python_base(runtime="python3.11"):
+    """berth/lambda-<runtime> of the host's own Python, or None."""
     program = "/usr/bin/python3.11"
     if not os.path.exists(program):
         return None
-    return _host_base("berth/lambda-python3.11:latest", program, "bootstrap.py", ["/usr/lib/python3.11"])
+    return _host_base(f"berth/lambda-{runtime}:latest", program, "bootstrap.py", ["/usr/lib/python3.11"])
 
 
 def nodejs_base():

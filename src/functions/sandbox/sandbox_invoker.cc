@@ -72,6 +72,10 @@ Invoker::Provisioned SandboxInvoker::provisioned(const Realm& realm, const std::
   return state_->pool.provisioned(realm, name, version);
 }
 
+void SandboxInvoker::set_provisioned(FunctionVersionPtr version, uint32_t count) {
+  state_->pool.set_provisioned(std::move(version), count);
+}
+
 void SandboxInvoker::serve_endpoint(uint16_t port, std::function<io::Task<void>(io::Exchange&)> handler) {
   state_->pool.serve_endpoint(port, std::move(handler));
 }
