@@ -397,7 +397,8 @@ class Compiler {
       if (rule.action != "SCMP_ACT_NOTIFY") continue;
       for (const auto& name : rule.names) {
         if (name == "write" || name == "sendmsg")
-          return failure(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY cannot be used for {}", name);
+          return failure(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY cannot be used for the {} syscall",
+                         name);
       }
     }
     return {};

@@ -134,6 +134,13 @@ Result<void> CgroupV1::write_limits(const CgroupLimits& limits, std::vector<std:
     if (auto now = files::read_number(memory + "/memory.limit_in_bytes")) in_force.memory = *now;
     if (auto now = files::read_number(memory + "/memory.memsw.limit_in_bytes")) in_force.memory_swap = *now;
   }
+  if (!fresh_ && limits.cpu_period && limits.cpu_quota) {
+    // Under a parent's limit the kernel judges each write by itself: where a new period alone would be too
+    // much, the quota goes first.
+    const std::string& cpu = directory_of("cpu");
+    if (!files::write(cpu + "/cpu.cfs_period_us", fmt::to_string(*limits.cpu_period)))
+      (void)files::write(cpu + "/cpu.cfs_quota_us", fmt::to_string(*limits.cpu_quota));
+  }
   auto plan = plan_v1_limits(limits, in_force);
   CHECK(files::perform(
       plan, [&](const CgroupWrite& write) -> const std::string& { return directory_of(write.controller); },

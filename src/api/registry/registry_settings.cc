@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "registry/server/upstream.h"
 #include "sys/ip_address.h"
 
 namespace berth::api {
@@ -81,6 +82,9 @@ Result<registry::server::ServerSettings> server_settings(const RegistrySettings&
   server.deletion = settings.deletion ? ServerSettings::Deletion::Allowed : ServerSettings::Deletion::Refused;
   bool writes = !settings.read_only && settings.proxy.empty();
   server.writing = writes ? ServerSettings::Writing::Allowed : ServerSettings::Writing::Refused;
+  if (!settings.proxy.empty()) {
+    TRY(server.upstream, registry::server::open_upstream(settings.proxy));
+  }
   server.quota = settings.quota;
   server.max_blob_size = settings.max_blob_size;
   server.encrypted = !settings.certificate.empty();

@@ -2,6 +2,7 @@
 // answer is the error that the profile says, and the daemon hears of each call once.
 #include <linux/seccomp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include <cerrno>
 
@@ -25,24 +26,14 @@ void Keeper::adopt_filter(Target& target, int listener) {
   denial_error_ = error;
 }
 
-void Keeper::on_denial(int listener) {
+void Keeper::on_denial(int listener, uint32_t events) {
+  if ((events & EPOLLIN) == 0) return close_watched(listener);  // nobody is left who could call
   seccomp_notif asked{};
   long error = call::device_control(listener, SECCOMP_IOCTL_NOTIF_RECV, call::address(&asked));
-  if (error == -EINTR || error == -EAGAIN) return;
   if (error < 0) {
-    // ENOENT: whoever called has been killed meanwhile, or the filter's last user is gone.
-    if (error == -ENOENT) {
-      struct {
-        int fd;
-        short events;
-        short revents;
-      } state{listener, 1 /* POLLIN */, 0};
-      timespec now{};
-      long ready = call::raw(__NR_ppoll, call::address(&state), 1, call::address(&now), 0, 8);
-      constexpr short kHangup = 0x10;
-      if (ready >= 0 && (state.revents & kHangup) == 0) return;
-    }
-    close_watched(listener);
+    // ENOENT: whoever called has been killed meanwhile.
+    bool goes_on = error == -EINTR || error == -EAGAIN || error == -ENOENT;
+    if (!goes_on) close_watched(listener);
     return;
   }
   seccomp_notif_resp answer{};
@@ -54,16 +45,24 @@ void Keeper::on_denial(int listener) {
                .number = static_cast<uint32_t>(asked.data.nr)});
 }
 
-void Keeper::tell_denial(const notice::Denied& denied) {
+namespace {
+
+notice::Denied notice_of(const DeniedCall& denied) {
+  return {.pid = denied.pid, .architecture = denied.architecture, .number = denied.number};
+}
+
+}  // namespace
+
+void Keeper::tell_denial(const DeniedCall& denied) {
   for (uint32_t i = 0; i < denial_count_; ++i)
     if (denials_[i].architecture == denied.architecture && denials_[i].number == denied.number) return;
   if (denial_count_ == denials_.size()) return;
   denials_[denial_count_++] = denied;
-  tell(denied);
+  tell(notice_of(denied));
 }
 
 void Keeper::repeat_denials(Connection& connection) {
-  for (uint32_t i = 0; i < denial_count_; ++i) send(connection, denials_[i]);
+  for (uint32_t i = 0; i < denial_count_; ++i) send(connection, notice_of(denials_[i]));
 }
 
 }  // namespace berth::keeper

@@ -94,7 +94,7 @@ void Keeper::dispatch(Watch what, size_t index, uint32_t events) {
       if (Client* client = clients_.find(index)) on_client(*client, events);
       return;
     case Watch::Denial:
-      return on_denial(static_cast<int>(index));
+      return on_denial(static_cast<int>(index), events);
     case Watch::None:
       return;
   }

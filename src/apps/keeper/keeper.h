@@ -36,6 +36,12 @@ struct Kept {
 };
 
 constexpr size_t kMaxDenials = 64;
+/// A call that a filter has denied. Zero until it is filled in, as all of the keeper.
+struct DeniedCall {
+  int32_t pid;
+  uint32_t architecture;  ///< AUDIT_ARCH_*
+  uint32_t number;
+};
 
 class Keeper {
  public:
@@ -108,8 +114,8 @@ class Keeper {
 
   // denials.cc: calls that a filter asks about
   void adopt_filter(Target& target, int listener);
-  void on_denial(int listener);
-  void tell_denial(const launch::notice::Denied& denied);
+  void on_denial(int listener, uint32_t events);
+  void tell_denial(const DeniedCall& denied);
   void repeat_denials(Connection& connection);
 
   // processes.cc
@@ -153,7 +159,7 @@ class Keeper {
   uint64_t oom_before_;
   uint16_t denial_error_;
   uint32_t denial_count_;
-  std::array<launch::notice::Denied, kMaxDenials> denials_;  ///< each call once
+  std::array<DeniedCall, kMaxDenials> denials_;  ///< each call once
   Table<Connection, kMaxConnections> connections_;
   Table<Target, kMaxTargets> targets_;  ///< 0 is the container's init
   Table<Client, kMaxClients> clients_;

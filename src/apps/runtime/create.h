@@ -29,6 +29,10 @@ Result<Container> create_container(const Settings& settings, const std::string& 
 /// Lets its program run. On failure the container is stopped.
 Result<void> start_container(const Settings& settings, Container& container, const spec::RuntimeSpec& spec);
 
+/// Hands the listener of a filter that notifies to the agent at its listenerPath, with the container's state.
+Result<void> send_listener(const Container& container, Status status, const spec::RuntimeSpec& spec,
+                           pid_t pid, int listener);
+
 /// Ends what runs, removes group and record, runs poststop hooks. Its processes are killed first.
 Result<void> destroy_container(const Settings& settings, Container& container);
 

@@ -195,6 +195,9 @@ Result<int> exec_process(const Settings& settings, const std::vector<std::string
     master = std::move(fd);
     return {};
   };
+  callbacks.seccomp = [&](sys::UniqueFd listener) {
+    return send_listener(container, status, spec, child.pid, listener.get());
+  };
   launch::LaunchFailure failed;
   if (auto running = launch::follow(child, callbacks, &failed); !running) {
     settings.complaints.error(fmt::format("exec failed: {}", running.error().message()));

@@ -16,27 +16,13 @@
 namespace berth::runtime {
 namespace {
 
-/// What a seccomp agent is told beside the descriptor.
-std::string listener_message(const Container& container, const spec::RuntimeSpec& spec) {
-  Json state = Json::parse(container.state_json(Status::Created, spec.annotations), nullptr, false);
-  Json message = {{"ociVersion", "1.3.0"},
-                  {"fds", {"seccompFd"}},
-                  {"pid", container.record().pid},
-                  {"metadata", spec.seccomp->listener_metadata},
-                  {"state", std::move(state)}};
-  return to_json(message);
-}
-
 Result<void> release(Container& container, const spec::RuntimeSpec& spec) {
   launch::DirectProcess process{.pid = container.record().pid};
   TRY(process.pidfd, container.init());
   TRY(process.sync, sys::connect_packet_socket(container.start_socket()));
   launch::DirectCallbacks callbacks;
-  callbacks.seccomp = [&](sys::UniqueFd listener) -> Result<void> {
-    if (spec.seccomp->listener_path.empty())
-      return Error(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
-    return send_with_descriptor(spec.seccomp->listener_path, listener_message(container, spec),
-                                listener.get());
+  callbacks.seccomp = [&](sys::UniqueFd listener) {
+    return send_listener(container, Status::Created, spec, process.pid, listener.get());
   };
   auto running = launch::follow(process, callbacks);
   if (!running) return std::move(running).error();
@@ -44,6 +30,22 @@ Result<void> release(Container& container, const spec::RuntimeSpec& spec) {
 }
 
 }  // namespace
+
+Result<void> send_listener(const Container& container, Status status, const spec::RuntimeSpec& spec,
+                           pid_t pid, int listener) {
+  const std::string& path = spec.seccomp->listener_path;
+  if (path.empty()) return Error(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
+  Json state = Json::parse(container.state_json(status, spec.annotations), nullptr, false);
+  Json message = {{"ociVersion", "1.3.0"},
+                  {"fds", {"seccompFd"}},
+                  {"pid", pid},
+                  {"metadata", spec.seccomp->listener_metadata},
+                  {"state", std::move(state)}};
+  auto sent = send_with_descriptor(path, to_json(message), listener);
+  if (!sent)
+    return failure(Kind::Unavailable, "failed to connect with seccomp agent: {}", sent.error().message());
+  return {};
+}
 
 Result<void> start_container(const Settings& settings, Container& container, const spec::RuntimeSpec& spec) {
   pid_t pid = container.record().pid;

@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "registry/client/url.h"
 
 namespace berth::registry::server {
 namespace {
@@ -53,20 +54,6 @@ std::string plain(std::string_view text) {
 }  // namespace
 
 Outcome::Outcome(const Error& error) : std::expected<void, Refusal>(std::unexpect, refusal_of(error)) {}
-
-std::string percent_encode(std::string_view text) {
-  std::string result;
-  for (char c : text) {
-    bool stays = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                 c == '.' || c == '_' || c == '/' || c == ':';
-    if (stays) {
-      result += c;
-    } else {
-      result += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return result;
-}
 
 std::string next_link(std::string_view path, std::string_view query, std::string_view last) {
   return fmt::format("<{}?{}last={}>; rel=\"next\"", path, query, percent_encode(last));

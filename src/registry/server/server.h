@@ -6,21 +6,25 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
+#include "io/sync.h"
 #include "io/task.h"
 #include "registry/server/auth.h"
 #include "registry/server/names.h"
 #include "registry/server/route.h"
 #include "registry/server/store.h"
+#include "registry/server/upstream_threads.h"
 
 namespace berth::registry::server {
 
-/// Where a pull-through cache gets what it lacks. Blocking, on worker threads.
+/// Where a pull-through cache gets what it lacks. Blocking, from any thread.
 class Upstream {
  public:
   virtual ~Upstream() = default;
@@ -29,11 +33,14 @@ class Upstream {
     std::string media_type;
   };
   /// NotFound when the other registry has none.
-  virtual Result<Document> manifest(const std::string& repository, const std::string& reference) = 0;
-  /// The digest that a tag has there now.
-  virtual Result<std::string> resolve(const std::string& repository, const std::string& tag) = 0;
+  virtual Result<Document> manifest(const std::string& repository, const std::string& reference,
+                                    std::stop_token stop) = 0;
+  /// The digest that a tag has there now; empty when it does not say.
+  virtual Result<std::string> resolve(const std::string& repository, const std::string& tag,
+                                      std::stop_token stop) = 0;
   virtual Result<void> blob(const std::string& repository, const ContentDigest& digest,
-                            const std::function<Result<void>(std::string_view)>& sink) = 0;
+                            const std::function<Result<void>(std::string_view)>& sink,
+                            std::stop_token stop) = 0;
 };
 
 struct ServerSettings {
@@ -70,7 +77,7 @@ class Server {
  public:
   /// Loop and store must outlive it, and it every exchange.
   Server(io::EventLoop& loop, Store& store, ServerSettings settings)
-      : loop_(loop), store_(store), settings_(std::move(settings)) {}
+      : loop_(loop), store_(store), settings_(std::move(settings)), upstream_threads_(loop) {}
   Server(const Server&) = delete;
 
   io::Task<void> handle(io::Exchange& exchange);
@@ -125,10 +132,12 @@ class Server {
   io::EventLoop& loop_;
   Store& store_;
   ServerSettings settings_;
+  std::set<std::string> fetching_;  ///< what is under way from upstream
+  io::Condition fetched_;
+  UpstreamThreads upstream_threads_;
 };
 
-/// Whether the client asks for a page, and the header that names the next one.
+/// The Link header that names the next page.
 std::string next_link(std::string_view path, std::string_view query, std::string_view last);
-std::string percent_encode(std::string_view text);
 
 }  // namespace berth::registry::server

@@ -309,20 +309,49 @@ io::Task<Outcome> Server::cancel_upload(Call& call) {
   co_return co_await respond(call, 204, "", "");
 }
 
-/// The pull-through cache's miss: the blob comes in whole, is verified and kept, and is then served.
+/// The pull-through cache's miss: the blob comes in whole, is verified and kept, and is then served. However
+/// many ask for it, it is fetched once.
 io::Task<Outcome> Server::fetch_blob(const std::string& repository, const ContentDigest& digest) {
-  auto fetch = [&]() -> Result<void> {
-    TRY(auto upload, store_.start_upload(repository));
-    auto append = [&](std::string_view bytes) { return upload->append(bytes); };
-    auto fetched = settings_.upstream->blob(repository, digest, append);
+  std::string key = fmt::format("{} {}", repository, digest.str());
+  bool waited = false;
+  while (fetching_.contains(key)) {
+    waited = true;
+    co_await fetched_.wait();
+  }
+  if (waited) {
+    auto look = [&] { return store_.blob(repository, digest).has_value(); };
+    bool here = co_await loop_.on_worker(look);
+    if (here) co_return Outcome();
+  }
+  struct Mark {
+    Server& server;
+    const std::string& key;
+    Mark(Server& of, const std::string& what) : server(of), key(what) { server.fetching_.insert(key); }
+    ~Mark() {
+      server.fetching_.erase(key);
+      server.fetched_.notify_all();
+    }
+  } mark(*this, key);
+  Store* store = &store_;
+  auto upstream = settings_.upstream;
+  uint64_t most = settings_.max_blob_size.value_or(UINT64_MAX);
+  std::function<Result<void>(std::stop_token)> fetch = [store, upstream, most, repository,
+                                                        digest](std::stop_token stop) -> Result<void> {
+    TRY(auto upload, store->start_upload(repository));
+    auto append = [&](std::string_view bytes) -> Result<void> {
+      if (bytes.size() > most - std::min(most, upload->size()))
+        return Error(Kind::Exhausted, "the blob is larger than this registry takes");
+      return upload->append(bytes);
+    };
+    auto fetched = upstream->blob(repository, digest, append, std::move(stop));
     if (!fetched) {
-      CHECK(store_.cancel_upload(std::move(upload)));
+      CHECK(store->cancel_upload(std::move(upload)));
       return std::move(fetched).error();
     }
-    CHECK(store_.finish_upload(std::move(upload), digest));
+    CHECK(store->finish_upload(std::move(upload), digest));
     return {};
   };
-  auto fetched = co_await loop_.on_worker(fetch);
+  auto fetched = co_await upstream_threads_.run(std::move(fetch));
   if (!fetched && fetched.error().kind() == Kind::NotFound) co_return unknown_blob();
   CO_CHECK(fetched);
   co_return Outcome();

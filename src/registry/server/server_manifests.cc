@@ -1,6 +1,7 @@
 // Manifests, tags, catalog and referrers.
 #include "base/format.h"
 #include "base/json.h"
+#include "registry/client/url.h"
 #include "registry/server/server.h"
 #include "spec/image.h"
 #include "spec/reference.h"
@@ -206,17 +207,20 @@ io::Task<Outcome> Server::list_referrers(Call& call) {
 /// The pull-through cache: a tag is asked of the other registry each time, and what it names is fetched when
 /// it is not here. Where the other does not answer, what is here has to do.
 io::Task<Outcome> Server::fetch_manifest(const std::string& repository, const std::string& reference) {
-  auto fetch = [&]() -> Result<void> {
+  Store* store = &store_;
+  auto upstream = settings_.upstream;
+  std::function<Result<void>(std::stop_token)> fetch = [store, upstream, repository,
+                                                        reference](std::stop_token stop) -> Result<void> {
     bool is_tag = reference.find(':') == std::string::npos;
     if (is_tag) {
-      TRY(std::string named, settings_.upstream->resolve(repository, reference));
-      auto here = store_.tagged(repository, reference);
+      TRY(std::string named, upstream->resolve(repository, reference, stop));
+      auto here = store->tagged(repository, reference);
       if (here && here->digest.str() == named) return {};
     } else {
       TRY(ContentDigest digest, ContentDigest::parse(reference));
-      if (store_.manifest(repository, digest)) return {};
+      if (store->manifest(repository, digest)) return {};
     }
-    TRY(Upstream::Document document, settings_.upstream->manifest(repository, reference));
+    TRY(Upstream::Document document, upstream->manifest(repository, reference, stop));
     TRY(CheckedManifest manifest, check_manifest(document.body, document.media_type));
     ContentDigest digest = digest_of(ContentDigest::Algorithm::Sha256, document.body);
     if (!is_tag) {
@@ -227,9 +231,9 @@ io::Task<Outcome> Server::fetch_manifest(const std::string& repository, const st
     }
     std::vector<std::string> tags;
     if (is_tag) tags.push_back(reference);
-    return store_.put_manifest(repository, digest, document.body, manifest, tags);
+    return store->put_manifest(repository, digest, document.body, manifest, tags);
   };
-  auto fetched = co_await loop_.on_worker(fetch);
+  auto fetched = co_await upstream_threads_.run(std::move(fetch));
   if (fetched) co_return Outcome();
   Kind kind = fetched.error().kind();
   bool may_have_it = kind == Kind::NotFound || kind == Kind::Unavailable || kind == Kind::DeadlineExceeded;
