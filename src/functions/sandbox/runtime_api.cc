@@ -56,11 +56,15 @@ io::Task<void> FunctionSandbox::serve(io::Exchange& exchange) {
   if (post && path.starts_with(kInvocationPrefix)) {
     auto [id, call] = split_call(path.substr(kInvocationPrefix.size()));
     if (call == "response") {
-      co_await serve_response(exchange, std::string(id));
+      std::string request_id(id);
+      io::Task<void> response = serve_response(exchange, std::move(request_id));
+      co_await std::move(response);
       co_return;
     }
     if (call == "error") {
-      co_await serve_error(exchange, std::string(id));
+      std::string request_id(id);
+      io::Task<void> error = serve_error(exchange, std::move(request_id));
+      co_await std::move(error);
       co_return;
     }
   }
@@ -178,8 +182,8 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
     runtime_ = RuntimeState::ResponseSent;
     answer(error_document("Runtime.InvalidResponseModeHeader", "Invalid response mode header: " + mode),
            "Unhandled", "Runtime.InvalidResponseModeHeader");
-    [[maybe_unused]] auto sent = co_await exchange.respond(
-        400, kJson, api_error("InvalidResponseModeHeader", "Invalid response mode header: " + mode));
+    std::string refused = api_error("InvalidResponseModeHeader", "Invalid response mode header: " + mode);
+    [[maybe_unused]] auto sent = co_await exchange.respond(400, kJson, refused);
     co_return;
   }
   if (mode == "streaming" && event->invocation.stream != nullptr) {
@@ -207,8 +211,8 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
   if (!body) {
     answer(error_document("Runtime.TruncatedResponse", "Response truncated"), "Unhandled",
            "Runtime.TruncatedResponse");
-    [[maybe_unused]] auto sent =
-        co_await exchange.respond(400, kJson, api_error("Runtime.TruncatedResponse", "Response truncated"));
+    std::string refused = api_error("Runtime.TruncatedResponse", "Response truncated");
+    [[maybe_unused]] auto sent = co_await exchange.respond(400, kJson, refused);
     co_return;
   }
   answer(std::move(*body), {}, {});
