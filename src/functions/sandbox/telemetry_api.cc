@@ -27,9 +27,10 @@ Result<sys::UniqueFd> FunctionSandbox::socket_inside() const {
 }
 
 io::Task<void> FunctionSandbox::serve_telemetry(io::Exchange& exchange) {
-  Extension* extension = extensions_.find(exchange.header("Lambda-Extension-Identifier").value_or(""));
   io::Task<Result<std::string>> reading = exchange.read_body(kMaxBody);
   auto body = co_await std::move(reading);
+  // Looked up now: others may have registered meanwhile.
+  Extension* extension = extensions_.find(exchange.header("Lambda-Extension-Identifier").value_or(""));
   int status = 200;
   std::string answer;
   if (exchange.method() != "PUT") {
