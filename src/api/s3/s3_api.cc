@@ -305,6 +305,8 @@ class S3Call {
                             aws::xml_escape(region)));
     } else if (asks("versioning")) {
       send(200, fmt::format("<VersioningConfiguration xmlns=\"{}\"/>", xml_namespace));
+    } else if (asks("versions")) {
+      co_await list_versions();
     } else if (asks("uploads")) {
       send(200, fmt::format("<ListMultipartUploadsResult xmlns=\"{}\">{}<IsTruncated>false</IsTruncated>"
                             "</ListMultipartUploadsResult>",
@@ -352,6 +354,29 @@ class S3Call {
       body += fmt::format("<CommonPrefixes>{}</CommonPrefixes>", element("Prefix", shown_key(prefix)));
     }
     body += "</ListBucketResult>";
+    send(200, std::move(body));
+  }
+
+  /// There is one version of each object, "null", as in a bucket that never had versions.
+  io::Task<void> list_versions() {
+    functions::ListObjects wanted{.prefix = query("prefix"), .after = query("key-marker")};
+    auto listing = [&] { return buckets_.list_objects(bucket_, wanted); };
+    auto page = co_await work(listing);
+    if (!page) {
+      fail(from_error(page.error()));
+      co_return;
+    }
+    std::string body = fmt::format("<ListVersionsResult xmlns=\"{}\">", xml_namespace);
+    body += element("Name", bucket_) + element("Prefix", shown_key(wanted.prefix)) +
+            element("MaxKeys", "1000") + element("IsTruncated", page->truncated ? "true" : "false");
+    if (page->truncated) body += element("NextKeyMarker", shown_key(page->last));
+    for (const ObjectInfo& object : page->objects) {
+      body += fmt::format(
+          "<Version>{}<VersionId>null</VersionId><IsLatest>true</IsLatest>{}{}{}</Version>",
+          element("Key", shown_key(object.key)), element("LastModified", iso_time(object.modified)),
+          element("ETag", "\"" + object.etag + "\""), element("Size", std::to_string(object.size)));
+    }
+    body += "</ListVersionsResult>";
     send(200, std::move(body));
   }
 
