@@ -3,6 +3,7 @@ every contestant has its turn, so that a slow minute of the machine falls on all
 """
 import hashlib
 import os
+import statistics
 from collections import namedtuple
 
 from . import engines, images
@@ -27,6 +28,8 @@ class Bench:
         self.options = options
         self.report = report
         self.containers = 20 if options.quick else 100
+        self.crowd = 100 if options.quick else 1000
+        self.published = 40 if options.quick else 200
         self.lines = 100_000 if options.quick else 1_000_000
         self.mebibytes = 200 if options.quick else 700
         self.files = 8_000 if options.quick else 25_000
@@ -175,6 +178,57 @@ def many(bench):
     bench.interleaved("start-8", "s", LONG, bench.engines, measure_with(8, "8"))
 
 
+def ends_of(values):
+    """The medians of the first and the last tenth."""
+    share = max(1, len(values) // 10)
+    return statistics.median(values[:share]), statistics.median(values[-share:])
+
+
+@case("crowd", "many idle containers at once: how long the first and the last take to start, and `ps` among them")
+def crowd(bench):
+    """Berth's alone: docker takes minutes for as many."""
+    for engine in (engine for engine in bench.engines if engine.name == "berth"):
+        names = [f"bench-crowd-{index}" for index in range(bench.crowd)]
+        try:
+            times = [engine.timed("run", "-d", "--name", name, "--network", "none", images.SMALL, "/idle") for name in names]
+            first, last = ends_of(times)
+            bench.report.add(Sample("crowd-first", engine.name, first, "ms"))
+            bench.report.add(Sample("crowd-last", engine.name, last, "ms"))
+            for _ in range(10):
+                bench.report.add(Sample("crowd-ps", engine.name, engine.timed("ps", "-q"), "ms"))
+        except CommandFailed as error:
+            bench.report.failed("crowd", engine.name, str(error))
+        engine.all_of([("rm", "-f", *names[at:at + 50]) for at in range(0, len(names), 50)], 1)
+
+
+@case("publish", "containers with a published port: how long the first and the last take to start")
+def publish(bench):
+    for engine in (engine for engine in bench.engines if engine.name == "berth"):
+        names = [f"bench-port-{index}" for index in range(bench.published)]
+        try:
+            times = [engine.timed("run", "-d", "--name", name, "-p", "127.0.0.1::80", images.SMALL, "/idle") for name in names]
+            first, last = ends_of(times)
+            bench.report.add(Sample("publish-first", engine.name, first, "ms"))
+            bench.report.add(Sample("publish-last", engine.name, last, "ms"))
+        except CommandFailed as error:
+            bench.report.failed("publish", engine.name, str(error))
+        engine.all_of([("rm", "-f", *names[at:at + 50]) for at in range(0, len(names), 50)], 1)
+
+
+@case("dns", "answers a second of the embedded DNS, one asker")
+def dns(bench):
+    def measure(engine, number):
+        network = f"bench-dns-{number}"
+        engine.timed("network", "create", network)
+        try:
+            return float(engine.output("run", "--rm", "--name", "asker", "--network", network, images.SMALL, "/dns", "asker",
+                                       "100000"))
+        finally:
+            engine.timed("network", "rm", network)
+
+    bench.interleaved("dns", "/s", MEDIUM, [engine for engine in bench.engines if engine.name in ("berth", "docker")], measure)
+
+
 def expected_log(lines):
     """The digest of what programs/lines.cc writes."""
     digest = hashlib.sha256()
@@ -307,6 +361,11 @@ TITLES.update({
     "remove-8": "stop and rm of {containers} containers, eight at a time",
     "container-memory": "per idle container: PSS of the process beside it",
     "container-memory-daemon": "per idle container: growth of the engine's PSS",
+    "crowd-first": "start of the first tenth of {crowd} containers",
+    "crowd-last": "start of the last tenth of {crowd} containers",
+    "crowd-ps": "`ps` with {crowd} running containers",
+    "publish-first": "start of the first tenth of {published} containers with a published port",
+    "publish-last": "start of the last tenth of {published} containers with a published port",
     "logs-write-blocks": "{lines} lines written in blocks of 64 KiB, until `wait` returns",
     "logs-write-lines": "{lines} lines written one by one, until `wait` returns",
     "logs-read-blocks": "the lines written in blocks, read back by `logs`",
@@ -321,6 +380,7 @@ TITLES.update({
 })
 SHOWN_IN_ORDER = (
     "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
+    "crowd-first", "crowd-last", "crowd-ps", "publish-first", "publish-last", "dns",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",

@@ -12,10 +12,10 @@ APPLETS = ("sh", "cat", "chmod", "cp", "echo", "find", "ls", "md5sum", "mkdir", 
 
 
 def small_root(programs):
-    """The files of the small image: (TarInfo, bytes) pairs. `programs` is where true, idle and lines were built."""
+    """The files of the small image: (TarInfo, bytes) pairs. `programs` is where the programs were built."""
     files = [directory(name) for name in ("bin", "dev", "etc", "proc", "sys")] + [directory("tmp", 0o1777)]
     for source, name in [(BUSYBOX, "bin/busybox")] + [
-        (os.path.join(programs, program), program) for program in ("true", "idle", "lines")
+        (os.path.join(programs, program), program) for program in ("true", "idle", "lines", "dns")
     ]:
         with open(source, "rb") as binary:
             files.append(entry(name, 0o755, data=binary.read()))

@@ -7,7 +7,8 @@ from collections import OrderedDict, namedtuple
 
 ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-rootless", "podman", "docker")
 
-# A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit in KiB.
+# A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit
+# (seconds, KiB, lines; with `at_least` a number that must be reached).
 Promise = namedtuple("Promise", "text left right at_least limit")
 
 
@@ -19,6 +20,10 @@ def _limit(text, left, limit):
     return Promise(text, left, None, None, limit)
 
 
+def _least(text, left, least):
+    return Promise(text, left, None, True, least)
+
+
 PROMISES = (
     _ratio("run --network none no slower than crun run", ("run-none", "crun"), ("run-none", "berth"), 1),
     _ratio("berth-runtime run no slower than crun run", ("runtime-run", "crun"), ("runtime-run", "berth-runtime"), 1),
@@ -28,6 +33,10 @@ PROMISES = (
     _ratio("run without root within 2 x of root's", ("run-rootless", "berth"), ("run-rootless", "berth-rootless"), 0.5),
     _ratio("exec 12 x faster than docker", ("exec", "docker"), ("exec", "berth"), 12),
     _ratio("detached starts in a row 15 x faster than docker", ("start-1", "docker"), ("start-1", "berth"), 15),
+    _ratio("the last of 1,000 containers starts within 1.2 x of the first", ("crowd-first", "berth"), ("crowd-last", "berth"), 1 / 1.2),
+    _limit("ps with 1,000 containers within 50 ms", ("crowd-ps", "berth"), 0.05),
+    _ratio("publishing costs the last no more than 1.2 x the first", ("publish-first", "berth"), ("publish-last", "berth"), 1 / 1.2),
+    _least("DNS answers 20,000 a second", ("dns", "berth"), 20_000),
     _limit("berthd idle at most 20 MiB", ("idle-memory", "berth"), 20 * 1024),
     _limit("keeper at most 350 KiB per idle container", ("container-memory", "berth"), 350),
     _limit("no log line lost, written in blocks", ("logs-lost-blocks", "berth"), 0),
@@ -107,7 +116,8 @@ class Report:
             left = self.median(*promise.left)
             if promise.limit is not None:
                 if left is not None:
-                    yield promise.text, f"{left:,.0f}", left <= promise.limit
+                    shown = f"{left * 1000:.1f} ms" if promise.limit < 1 else f"{left:,.0f}"
+                    yield promise.text, shown, left >= promise.limit if promise.at_least else left <= promise.limit
                 continue
             right = self.median(*promise.right)
             if left is not None and right:

@@ -21,7 +21,7 @@ Result<void> initialise(storage::Snapshotter& snapshotter, const std::optional<D
 
 bool is_initialised_from_image(const MountPoint& mount, const VolumeRecord& volume) {
   // CVE-2020-1726: what a volume holds is never replaced; copy_up() looks again. Options name another device.
-  return !mount.no_copy && mount.subpath.empty() && volume.options.empty();
+  return !mount.no_copy && mount.subpath.empty() && !volume.options.contains("device");
 }
 
 std::vector<std::string> volumes_of(const ContainerRecord& record) {

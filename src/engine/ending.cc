@@ -8,6 +8,7 @@
 #include "engine/log_quota.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
+#include "engine/start_order.h"
 #include "engine/transitions.h"
 #include "engine/user_namespace.h"
 #include "sys/file.h"
@@ -51,6 +52,10 @@ io::Task<void> restart_later(Core& core, ContainerHandle container, std::chrono:
   bool wanted = !container->removed && container->generation == generation && !core.closing &&
                 container->record.state.status == Status::Restarting;
   if (!wanted) co_return;
+  io::Task<void> waiting = await_dependencies(core, container);
+  co_await std::move(waiting);
+  // A user may have started, stopped or removed it meanwhile.
+  if (container->removed || container->generation != generation || core.closing) co_return;
   io::Task<Result<void>> start = start_container(core, container, StartReason::Policy);
   auto started = co_await std::move(start);
   if (!started && !container->removed) {

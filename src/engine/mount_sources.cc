@@ -61,7 +61,7 @@ Result<void> resolve_volume(const MountSourceInputs& inputs, MountPoint& mount, 
     return failure(Kind::NotFound, "error while mounting volume '{}': no such volume", mount.name);
   }
   mount.source = volume->second.mountpoint;
-  if (!volume->second.options.empty()) {
+  if (volume->second.options.contains("device")) {
     if (!mount.subpath.empty()) {
       return failure(Kind::Unsupported,
                      "volume {}: a subpath of a volume with mount options cannot be mounted", mount.name);

@@ -13,6 +13,7 @@
 #include "engine/recovery_plan.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
+#include "engine/start_order.h"
 #include "engine/transitions.h"
 #include "engine/user_namespace.h"
 #include "sys/file.h"
@@ -150,6 +151,7 @@ struct Repairer {
   Core& core;
   Found& found;
   const std::vector<ExecRecord>& execs;
+  std::vector<ContainerHandle>& starting;  ///< by their policies, once all is known
 
   const ContainerHandle& container() const { return found.container; }
   void prepare_run() const {
@@ -204,8 +206,8 @@ struct Repairer {
                       .started = state.started,
                       .finished = now()});
   }
-  void operator()(const repair::Restart&) const { start_soon(); }
-  void operator()(const repair::Start&) const { start_soon(); }
+  void operator()(const repair::Restart&) const { starting.push_back(container()); }
+  void operator()(const repair::Start&) const { starting.push_back(container()); }
   void operator()(const repair::FinishRemoval&) const {
     prepare_run();
     tear_down(core, container(), container()->run);
@@ -213,17 +215,17 @@ struct Repairer {
     if (state.status == Status::Removing) (void)transition(state, Action::RemoveFail);
     forget_container(core, container(), RemoveVolumes::No);
   }
-
- private:
-  static io::Task<void> start(Core& core, ContainerHandle container) {
-    io::Task<Result<void>> start = start_container(core, container, StartReason::Policy);
-    auto started = co_await std::move(start);
-    if (!started) {
-      log::warn("container {}: not restarted: {}", container->record.short_id(), started.error().message());
-    }
-  }
-  void start_soon() const { core.tasks.spawn(start(core, container())); }
 };
+
+io::Task<void> start_by_policy(Core& core, ContainerHandle container) {
+  io::Task<void> waiting = await_dependencies(core, container);
+  co_await std::move(waiting);
+  io::Task<Result<void>> start = start_container(core, container, StartReason::Policy);
+  auto started = co_await std::move(start);
+  if (!started) {
+    log::warn("container {}: not restarted: {}", container->record.short_id(), started.error().message());
+  }
+}
 
 /// A keeper whose container is in no record: killed, with what it holds.
 void end_stray_keeper(const std::string& directory) {
@@ -297,9 +299,14 @@ io::Task<Result<void>> recover(Core& core) {
   if (loaded.damaged.empty()) remove_leftovers(core, known);
   for (Found& found : all) core.containers.insert(found.container);
   finish_renames(core);
+  std::vector<ContainerHandle> starting;
   for (Found& found : all) {
     auto repair = plan_repair(found.container->record, found.sighting);
-    if (repair) std::visit(Repairer{core, found, execs}, *repair);
+    if (repair) std::visit(Repairer{core, found, execs, starting}, *repair);
+  }
+  // Each sees those before it under way, and waits for what it needs of them.
+  for (const ContainerHandle& container : in_start_order(core, starting)) {
+    core.tasks.spawn(start_by_policy(core, container));
   }
   co_return Result<void>();
 }

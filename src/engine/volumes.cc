@@ -9,7 +9,10 @@
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/label_filters.h"
+#include "engine/lifecycle.h"
+#include "engine/validate.h"
 #include "sys/file.h"
+#include "sys/project_quota.h"
 
 namespace berth::engine {
 namespace {
@@ -50,12 +53,19 @@ void publish_volume(Core& core, const VolumeRecord& volume, std::string action,
 
 namespace {
 
-/// docker's local driver: a mount described by type, o and device; nothing else.
+/// docker's local driver: a mount described by type, o and device, or a bound on what berth's own folder
+/// holds.
 Result<void> validate_options(const spec::StringMap& options) {
   for (const auto& [key, value] : options) {
-    if (key != "type" && key != "o" && key != "device") {
+    if (key != "type" && key != "o" && key != "device" && key != "size") {
       return failure(Kind::InvalidArgument, "invalid option: \"{}\"", key.substr(0, 64));
     }
+  }
+  if (auto size = options.find("size"); size != options.end()) {
+    TRY(int64_t bytes, parse_size(size->second));
+    if (bytes <= 0) return failure(Kind::InvalidArgument, "invalid size: '{}'", size->second.substr(0, 64));
+    if (options.size() == 1) return {};
+    return Error(Kind::InvalidArgument, "a volume with a device of its own cannot have a size");
   }
   if (!options.empty() && !options.contains("device")) {
     return Error(Kind::InvalidArgument, "missing device in volume options");
@@ -129,6 +139,15 @@ io::Task<Result<VolumeRecord>> Volumes::create(CreateVolume request) {
   volume.options = std::move(request.driver_options);
   if (auto made = sys::make_dirs(volume.mountpoint, 0755); !made) {
     co_return std::move(made).error().in("create volume", request.name);
+  }
+  if (auto size = volume.options.find("size"); size != volume.options.end()) {
+    CO_TRY(int64_t bytes, parse_size(size->second));
+    auto limited = sys::limit_directory(volume.mountpoint, static_cast<uint64_t>(bytes));
+    if (!limited) {
+      if (auto gone = sys::remove_tree(volume_dir(core_, request.name)); !gone)
+        log::warn("{}", gone.error().message());
+      co_return std::move(limited).error();
+    }
   }
   CO_CHECK(core_.records->save_volume(volume));
   core_.volumes.emplace(volume.name, volume);

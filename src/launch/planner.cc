@@ -278,7 +278,7 @@ class LaunchPlanner {
       // Nodes cannot be made there; the host's own is bound instead.
       TRY(Slot slot, builder_.slot());
       TRY(Text source, builder_.text(path));
-      if (request_.creator_prepares)
+      if (request_.creator_prepares && makes_device_nodes(host_))
         builder_.add_node({.slot = slot,
                            .path = path,
                            .mode = (device.type == 'b' ? S_IFBLK : S_IFCHR) |

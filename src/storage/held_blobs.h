@@ -8,9 +8,17 @@
 
 #include "base/digest.h"
 #include "base/result.h"
+#include "storage/content_store.h"
 #include "storage/database.h"
 
 namespace berth::storage {
+
+/// The mode of a held blob's file. Whoever holds one that is there sets it, and who finds that it is gone
+/// brings its own bytes: so remove_unless_held() needs no lock.
+inline constexpr unsigned held_mode = 0440;
+
+/// For bytes that can be made again and that somebody else may have come to hold meanwhile.
+Result<void> remove_unless_held(const ContentStore& content, const Digest& digest);
 
 class HeldBlobs {
  public:

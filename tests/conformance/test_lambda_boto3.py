@@ -127,14 +127,15 @@ class Boto3(unittest.TestCase):
         client.remove_permission(FunctionName="set", StatementId="s")
         client.put_function_event_invoke_config(FunctionName="set", MaximumRetryAttempts=0)
         self.assertEqual(client.get_function_event_invoke_config(FunctionName="set")["MaximumRetryAttempts"], 0)
-        url = client.create_function_url_config(FunctionName="set", AuthType="NONE", InvokeMode="RESPONSE_STREAM")
+        url = client.create_function_url_config(FunctionName="set", AuthType="NONE")
         self.assertIn(".lambda-url.eu-west-1.localhost", url["FunctionUrl"])
         put = client.put_provisioned_concurrency_config(FunctionName="set", Qualifier="1", ProvisionedConcurrentExecutions=1)
         self.assertEqual(put["Status"], "IN_PROGRESS")
         client.delete_provisioned_concurrency_config(FunctionName="set", Qualifier="1")
-        client.put_runtime_management_config(FunctionName="set", UpdateRuntimeOn="FunctionUpdate")
-        self.assertEqual(client.get_runtime_management_config(FunctionName="set")["UpdateRuntimeOn"], "FunctionUpdate")
-        if hasattr(client, "put_function_recursion_config"):  # Debian 12's boto3 is older than the operation
+        if hasattr(client, "put_runtime_management_config"):  # Debian 12's boto3 is older than these operations
+            client.put_runtime_management_config(FunctionName="set", UpdateRuntimeOn="FunctionUpdate")
+            self.assertEqual(client.get_runtime_management_config(FunctionName="set")["UpdateRuntimeOn"], "FunctionUpdate")
+        if hasattr(client, "put_function_recursion_config"):
             client.put_function_recursion_config(FunctionName="set", RecursiveLoop="Allow")
             self.assertEqual(client.get_function_recursion_config(FunctionName="set")["RecursiveLoop"], "Allow")
         self.assertGreater(client.get_account_settings()["AccountUsage"]["FunctionCount"], 0)

@@ -81,6 +81,23 @@ class Configuration(PrivateEngine):
         self.assertEqual(len(subnets), 60)
 
 
+class Reboot(PrivateEngine):
+    def test_containers_start_in_the_order_of_their_needs(self):
+        engine = self.engine()
+        engine.ok("run", "-d", "--name", "zz-donor", "--restart", "always", IMAGE, "sleep", "600")
+        engine.ok("run", "-d", "--name", "aa-guest", "--restart", "always", "--network", "container:zz-donor", IMAGE, "sleep", "600")
+        pids = [engine.inspect(name)["State"]["Pid"] for name in ("zz-donor", "aa-guest")]
+        engine.kill()
+        for pid in pids:  # their keepers go first, so that nobody records an end: the power switch
+            with open(f"/proc/{pid}/stat") as file:
+                os.kill(int(file.read().rsplit(")", 1)[1].split()[1]), signal.SIGKILL)
+        engine.start()
+        for name in ("zz-donor", "aa-guest"):
+            eventually(lambda: engine.inspect(name)["State"]["Pid"] not in (0, *pids), f"{name} runs again")
+            self.assertEqual(engine.inspect(name)["State"]["Status"], "running")
+        self.assertEqual(engine.ok("exec", "aa-guest", "ip", "addr").out, engine.ok("exec", "zz-donor", "ip", "addr").out)
+
+
 class Metrics(PrivateEngine):
     def test_prometheus_text(self):
         port = free_port()

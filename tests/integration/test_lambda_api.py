@@ -40,7 +40,7 @@ class LambdaCase(unittest.TestCase):
         name = name or self._testMethodName[5:50]
         answer = self.api.create(name, **members)
         self.assertEqual(answer.status, 201, str(answer))
-        self.addCleanup(self.api.request, "DELETE", f"/2015-03-31/functions/{name}")
+        self.addCleanup(lambda: type(self).api.request("DELETE", f"/2015-03-31/functions/{name}"))
         return name, answer.json()
 
     def get(self, target, status=200):

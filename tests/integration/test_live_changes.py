@@ -2,6 +2,8 @@
 restarts of the unhealthy; snapshots of what a container has written."""
 import json
 import os
+import threading
+import urllib.parse
 
 from harness import host
 from harness.engine import IMAGE, EngineCase, eventually, fetch
@@ -154,6 +156,28 @@ class Rest(LiveCase):
         eventually(lambda: self.engine.inspect(name)["RestartCount"] == 1, "it was restarted")
         self.engine.wait_for_status(name, "exited")  # /sick is still there, and one restart was allowed
         self.assertEqual(self.ok("logs", name).lines, ["life", "life"])
+
+
+class Events(LiveCase):
+    def test_none_is_lost_under_many_starts(self):
+        """500 starts in a row of one container, seen by a client that follows."""
+        created = self.engine.api.post("/containers/create", {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}})
+        identifier = created.json()["Id"]
+        self.made.append(identifier)
+        query = urllib.parse.quote(json.dumps({"container": [identifier], "event": ["start", "die"]}))
+        connection, stream = self.engine.api.stream("GET", f"/events?filters={query}")
+        actions = []
+        reader = threading.Thread(target=lambda: actions.extend(json.loads(stream.readline())["Action"] for _ in range(1000)))
+        reader.start()
+        try:
+            for _ in range(500):
+                self.assertEqual(self.engine.api.post(f"/containers/{identifier}/start").status, 204)
+                self.assertEqual(self.engine.api.post(f"/containers/{identifier}/wait").status, 200)
+            reader.join(60)
+        finally:
+            stream.close()
+            connection.close()
+        self.assertEqual(actions, ["start", "die"] * 500)
 
 
 class Secrets(LiveCase):

@@ -4,6 +4,7 @@ import crypt
 import json
 import os
 import threading
+import unittest
 import warnings
 
 from harness.engine import Engine, EngineCase, eventually
@@ -17,6 +18,8 @@ class ServeCase(EngineCase):
 
     @classmethod
     def setUpClass(cls):
+        if cls.docker_command:
+            raise unittest.SkipTest("docker has no registry command")
         cls.engine = Engine(cls.__name__)
         try:
             cls.engine.start()
@@ -31,8 +34,6 @@ class ServeCase(EngineCase):
         super().tearDownClass()
 
     def setUp(self):
-        if self.docker_command:
-            self.skipTest("docker has no registry command")
         super().setUp()
         self.repo = "test/" + self._testMethodName[5:40].replace("_", "-").lower().strip("-")
 
@@ -628,6 +629,9 @@ class Access(ServeCase):
         self.assertEqual(served.get(f"/v2/{self.repo}/blobs/{digest}").body, data)
         with served.raw() as connection:  # no TLS at all
             connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
-            self.assertNotIn(b"200 OK", connection.recv(1000))
+            try:
+                self.assertNotIn(b"200 OK", connection.recv(1000))
+            except ConnectionResetError:
+                pass
         self.fails(1, "registry", "serve", "--addr", "127.0.0.1:0", "--tls-cert", cert, says="both a certificate and its key")
         self.fails(1, "registry", "serve", "--addr", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", cert, says="private key")

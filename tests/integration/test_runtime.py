@@ -24,6 +24,7 @@ class RuntimeCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, True)
         self.root = os.path.join(self.folder, "root")
         self.rootfs = os.path.join(self.folder, "rootfs")
+        os.makedirs(self.root)  # "list" of a root that is not there is an error
         for name in ("bin", "proc", "sys", "dev", "tmp", "etc"):
             os.makedirs(os.path.join(self.rootfs, name))
         shutil.copy("/bin/busybox", os.path.join(self.rootfs, "bin", "busybox"))

@@ -24,8 +24,9 @@ def free_port():
     raise AssertionError("no free port")
 
 
-@unittest.skipIf(CLIENT == "docker", "the flags are tested with berth's own command; test_docker_command has docker's")
-class Tls(EngineCase):
+class TlsEngine(EngineCase):
+    """An engine that serves TLS as well, with certificates for both sides."""
+
     @classmethod
     def setUpClass(cls):
         cls.engine = Engine(cls.__name__)
@@ -43,6 +44,9 @@ class Tls(EngineCase):
             cls.engine.close()
             raise
 
+
+@unittest.skipIf(CLIENT == "docker", "the flags are tested with berth's own command; test_tls_clients has docker's")
+class Tls(TlsEngine):
     def berth(self, *arguments, tls=None, env=None, host=None, **more):
         flags = ["--tlsverify", "--tlscacert", self.certificates.ca, "--tlscert", self.client[0], "--tlskey",
                  self.client[1]] if tls is None else tls

@@ -89,6 +89,24 @@ class Verbs(VolumeCase):
         self.assertEqual(self.read(new), "kept")
 
 
+class Size(VolumeCase):
+    def test_a_limit_holds_or_is_refused(self):
+        self.only_berth("20.10 needs its own file system for this")
+        name = self.volume("limited", create=False)
+        made = self.engine("volume", "create", "-o", "size=1m", name)
+        if made.code != 0:
+            self.assertIn("quota size requested but no quota support", made.err)
+            self.fails(1, "volume", "inspect", name)
+            return
+        self.fails(1, "run", "--rm", "-v", f"{name}:/v", IMAGE, "dd", "if=/dev/zero", "of=/v/file", "bs=1M", "count=3")
+
+    def test_bad_sizes(self):
+        self.only_berth("20.10 has other words")
+        self.fails(1, "volume", "create", "-o", "size=much", "limited", says="invalid size")
+        self.fails(1, "volume", "create", "-o", "size=1m", "-o", "type=tmpfs", "-o", "device=tmpfs", "limited", says="size")
+        self.fails(1, "volume", "create", "-o", "nope=1", "limited", says="invalid option")
+
+
 class Mounts(VolumeCase):
     def test_image_mount(self):
         self.only_berth("20.10 has no image mounts")

@@ -149,7 +149,8 @@ AwsResult<void> apply_environment(Call& call, const Json& request, FunctionVersi
     return AwsError{400, "SerializationException", "Environment.Variables must be an object"};
   }
   std::string reserved;
-  for (const auto& [name, value] : (given != nullptr ? *given : Json::object()).items()) {
+  const Json none = Json::object();
+  for (const auto& [name, value] : (given != nullptr ? *given : none).items()) {
     if (!value.is_string()) return AwsError{400, "SerializationException", "Variables must be strings"};
     const auto& text = value.get_ref<const std::string&>();
     bool valid = name.size() >= 2 && std::isalpha(static_cast<unsigned char>(name[0])) != 0 &&

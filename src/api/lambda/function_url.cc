@@ -136,9 +136,17 @@ class UrlCall {
       : services_(services), exchange_(exchange), caller_(std::move(caller)), id_(std::move(id)) {}
 
   io::Task<void> serve() {
+    co_await answer();
+    if (!refusal_) co_return;
+    std::string type = refusal_->text.starts_with('{') ? "application/json" : "text/plain";
+    [[maybe_unused]] auto sent = co_await exchange_.respond(refusal_->status, type, refusal_->text);
+  }
+
+ private:
+  io::Task<void> answer() {
     auto target = services_.catalog.find_url(id_);
     if (!target) {
-      co_await refuse(403, R"({"Message":"Forbidden"})");
+      refuse(403, R"({"Message":"Forbidden"})");
       co_return;
     }
     UrlConfig config = *target->url;
@@ -148,21 +156,20 @@ class UrlCall {
     bool preflight = config.cors && exchange_.method() == "OPTIONS" &&
                      exchange_.header("Access-Control-Request-Method").has_value();
     if (preflight) {
-      co_await refuse(200, "");
+      refuse(200, "");
       co_return;
     }
     auto body = co_await exchange_.read_body(functions::limits_of(services_.profile).sync_payload_bytes);
     if (!body) {
-      if (body.error().kind() != Kind::Cancelled)
-        co_await refuse(413, R"({"Message":"Request Entity Too Large"})");
+      if (body.error().kind() != Kind::Cancelled) refuse(413, R"({"Message":"Request Entity Too Large"})");
       co_return;
     }
     if (config.auth_type == "AWS_IAM" && !is_signed(*body)) {
-      co_await refuse(403, R"({"Message":"Forbidden"})");
+      refuse(403, R"({"Message":"Forbidden"})");
       co_return;
     }
     if (!function || !check_invocable(**function)) {
-      co_await refuse(502, "Internal Server Error");
+      refuse(502, "Internal Server Error");
       co_return;
     }
     functions::Invocation invocation = make_invocation(*function, config, *body);
@@ -173,11 +180,9 @@ class UrlCall {
     }
   }
 
- private:
-  io::Task<void> refuse(int status, std::string text) {
-    std::string type = text.starts_with('{') ? "application/json" : "text/plain";
-    [[maybe_unused]] auto sent = co_await exchange_.respond(status, type, text);
-  }
+  // Kept until serve() sends it: what a co_await is given must not be a temporary that holds strings (g++
+  // 12).
+  void refuse(int status, std::string text) { refusal_ = Refusal{status, std::move(text)}; }
 
   /// Without configured keys every signature is taken for right, as on the rest of the port.
   bool is_signed(std::string_view body) const {
@@ -217,20 +222,20 @@ class UrlCall {
     return invocation;
   }
 
-  io::Task<void> answer_error(const Error& error) {
+  void answer_error(const Error& error) {
     aws::AwsError answer = invocation_error(services_.invoker, error);
     Json body{{"Message", answer.message}};
-    co_await refuse(answer.status == 429 ? 429 : 502, to_json(body));
+    refuse(answer.status == 429 ? 429 : 502, to_json(body));
   }
 
   io::Task<void> buffered(functions::Invocation invocation) {
     auto outcome = co_await services_.invoker.invoke(std::move(invocation));
     if (!outcome) {
-      co_await answer_error(outcome.error());
+      answer_error(outcome.error());
       co_return;
     }
     if (!outcome->function_error.empty()) {
-      co_await refuse(502, "Internal Server Error");
+      refuse(502, "Internal Server Error");
       co_return;
     }
     UrlResponse response = url_response(outcome->payload);
@@ -253,9 +258,9 @@ class UrlCall {
       co_return;
     }
     if (!outcome) {
-      co_await answer_error(outcome.error());
+      answer_error(outcome.error());
     } else if (failed) {
-      co_await refuse(502, "Internal Server Error");
+      refuse(502, "Internal Server Error");
     } else {
       // The function does not stream: its answer is taken as it is.
       [[maybe_unused]] auto sent =
@@ -268,6 +273,11 @@ class UrlCall {
   AwsCaller caller_;
   std::string id_;
   bool has_cors_ = false;
+  struct Refusal {
+    int status;
+    std::string text;
+  };
+  std::optional<Refusal> refusal_;
 };
 
 }  // namespace

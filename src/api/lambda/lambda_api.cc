@@ -106,7 +106,8 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
     co_return;
   }
   if (auto allowed = refuse_web_pages(services_, exchange); !allowed) {
-    co_await send(exchange, aws::lambda_error_reply(allowed.error()));
+    Reply refusal = aws::lambda_error_reply(allowed.error());
+    co_await send(exchange, std::move(refusal));
     co_return;
   }
   if (exchange.path().starts_with(code_prefix)) {
@@ -139,7 +140,8 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
 io::Task<void> LambdaApi::handle_lambda(io::Exchange& exchange, AwsCaller caller) {
   lambda::Match match = lambda::find_operation(exchange.method(), exchange.request().target);
   if (match.operation == nullptr) {
-    co_await send(exchange, aws::lambda_error_reply(no_operation(match)));
+    Reply refusal = aws::lambda_error_reply(no_operation(match));
+    co_await send(exchange, std::move(refusal));
     co_return;
   }
   const lambda::Operation& operation = *match.operation;
@@ -149,23 +151,30 @@ io::Task<void> LambdaApi::handle_lambda(io::Exchange& exchange, AwsCaller caller
   auto body = co_await exchange.read_body(limit);
   if (!body) {
     if (body.error().kind() == Kind::Cancelled) co_return;
-    co_await send(exchange, aws::lambda_error_reply(body_error(body.error(), operation, limit)));
+    Reply refusal = aws::lambda_error_reply(body_error(body.error(), operation, limit));
+    co_await send(exchange, std::move(refusal));
     co_return;
   }
   if (auto allowed = aws::check_caller(services_, exchange, *body); !allowed) {
-    co_await send(exchange, aws::lambda_error_reply(allowed.error()));
+    Reply refusal = aws::lambda_error_reply(allowed.error());
+    co_await send(exchange, std::move(refusal));
     co_return;
   }
   call.set_body(std::move(*body));
-  AwsResult<Reply> reply =
-      operation.answer != nullptr ? operation.answer(call) : co_await operation.work(call);
+  AwsResult<Reply> reply = Reply();
+  if (operation.answer != nullptr) {
+    reply = operation.answer(call);
+  } else {
+    reply = co_await operation.work(call);
+  }
   if (reply) {
     co_await send(exchange, std::move(*reply));
   } else if (exchange.begun()) {
     exchange.abort();
   } else {
     if (reply.error().status == 500) log::error("{}: {}", operation.name, reply.error().message);
-    co_await send(exchange, aws::lambda_error_reply(reply.error()));
+    Reply refusal = aws::lambda_error_reply(reply.error());
+    co_await send(exchange, std::move(refusal));
   }
 }
 
@@ -182,8 +191,8 @@ io::Task<void> LambdaApi::serve_code(io::Exchange& exchange) {
                   aws::lambda_error_reply(aws::resource_not_found("There is no such code archive")));
     co_return;
   }
-  co_await s3::send_file(services_.loop, exchange, std::move(*file),
-                         {.size = *size, .content_type = "application/zip"});
+  s3::SentFile what{.size = *size, .content_type = "application/zip"};
+  co_await s3::send_file(services_.loop, exchange, std::move(*file), std::move(what));
 }
 
 }  // namespace berth::api

@@ -43,7 +43,8 @@ io::Task<void> PackageApi::handle(io::Exchange& exchange, AwsCaller caller) {
   } else {
     aws::AwsError error{404, "UnknownOperationException",
                         "There are POST /_berth/package/image and GET /_berth/package/zip"};
-    co_await answer(exchange, aws::lambda_error_reply(error));
+    aws::Reply reply = aws::lambda_error_reply(error);
+    co_await answer(exchange, std::move(reply));
   }
 }
 
@@ -54,23 +55,27 @@ io::Task<void> PackageApi::make_image(io::Exchange& exchange, AwsCaller caller) 
   auto function = tag ? catalog_.resolve(caller.realm, request->function, request->qualifier)
                       : Result<functions::FunctionVersionPtr>(tag.error());
   if (!function) {
-    co_await answer(exchange, aws::lambda_error_reply(aws::from_error(function.error())));
+    aws::Reply reply = aws::lambda_error_reply(aws::from_error(function.error()));
+    co_await answer(exchange, std::move(reply));
     co_return;
   }
   auto base = co_await bases_.ensure((*function)->runtime);
   auto base_id = base ? Digest::parse(base->image_id) : Result<Digest>(base.error());
   if (!base_id) {
-    co_await answer(exchange, aws::lambda_error_reply(aws::from_error(base_id.error())));
+    aws::Reply reply = aws::lambda_error_reply(aws::from_error(base_id.error()));
+    co_await answer(exchange, std::move(reply));
     co_return;
   }
   auto work = [&] { return functions::make_function_image(images_, *base_id, **function, {*tag}); };
   auto image = co_await loop_.on_worker(work);
   if (!image) {
-    co_await answer(exchange, aws::lambda_error_reply(aws::from_error(image.error())));
+    aws::Reply reply = aws::lambda_error_reply(aws::from_error(image.error()));
+    co_await answer(exchange, std::move(reply));
     co_return;
   }
   Json made{{"ImageId", image->str()}, {"Tag", request->tag}};
-  co_await answer(exchange, aws::json_reply(201, made));
+  aws::Reply reply = aws::json_reply(201, made);
+  co_await answer(exchange, std::move(reply));
 }
 
 io::Task<void> PackageApi::send_zip(io::Exchange& exchange) {
@@ -81,7 +86,8 @@ io::Task<void> PackageApi::send_zip(io::Exchange& exchange) {
   };
   auto function = co_await loop_.on_worker(work);
   if (!function) {
-    co_await answer(exchange, aws::lambda_error_reply(aws::from_error(function.error())));
+    aws::Reply reply = aws::lambda_error_reply(aws::from_error(function.error()));
+    co_await answer(exchange, std::move(reply));
     co_return;
   }
   aws::Reply reply{.body = std::move(zip.text), .content_type = "application/zip"};

@@ -109,7 +109,7 @@ io::Task<AwsResult<Reply>> create_function(Call& call) {
     co_return aws::json_reply(201, being_created(configuration_json(*entry->latest, "")));
   }
   CO_TRY(auto published, call.catalog().publish(realm, name, std::nullopt));
-  co_return aws::json_reply(201, being_created(configuration_json(*published, published->version)));
+  co_return aws::json_reply(201, being_created(configuration_json(*published, "")));
 }
 
 AwsResult<Reply> list_functions(Call& call) {

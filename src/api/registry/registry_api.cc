@@ -49,14 +49,14 @@ struct OwnStore {
   static Result<std::shared_ptr<OwnStore>> open(const std::string& root) {
     if (!root.starts_with('/'))
       return failure(Kind::InvalidArgument, "\"{}\": the data root must be absolute", root);
+    bool is_engines = ::access((root + "/state.db").c_str(), F_OK) == 0;
+    if (is_engines) return failure(Kind::InvalidArgument, "{} is the data root of an engine", root);
     auto own = std::make_shared<OwnStore>();
     CHECK(sys::make_dirs(root, 0700));
     TRY(own->lock, sys::open_file((root + "/registry.lock").c_str(), O_RDWR | O_CREAT, 0600));
     if (::flock(own->lock.get(), LOCK_EX | LOCK_NB) != 0) {
       return failure(Kind::WrongState, "another engine serves {}", root);
     }
-    bool is_engines = ::access((root + "/state.db").c_str(), F_OK) == 0;
-    if (is_engines) return failure(Kind::InvalidArgument, "{} is the data root of an engine", root);
     TRY(own->database, storage::Database::open(root + "/registry.db"));
     TRY(own->content, storage::ContentStore::open(root + "/content"));
     CHECK(storage::HeldBlobs::create(*own->database));
@@ -91,6 +91,8 @@ struct Instance {
   server::Server serving;
   io::HttpServer http;
   std::string url;
+  enum class Life { OfARequest, OfTheEngine };
+  Life life = Life::OfARequest;
 };
 
 /// Lines for a client that may read slowly: the oldest are dropped.
@@ -186,6 +188,11 @@ io::Task<Result<std::list<Instance>::iterator>> RegistryApi::State::start(
     served = own->store.get();
   }
   bool encrypted = wanted.encrypted;
+  bool is_open = !wanted.users && !wanted.tokens && settings.client_ca.empty() && !settings.read_only;
+  if (is_open && !address.ip.starts_with("127.") && address.ip != "::1") {
+    log::warn("the registry on {} takes pushes from everyone who reaches it (--htpasswd, --readonly)",
+              settings.address);
+  }
   auto place = instances.emplace(instances.end(), services.loop, *served, std::move(wanted), std::move(own));
   io::TlsConfig tls{settings.certificate, settings.key, settings.client_ca};
   auto port = encrypted ? place->http.listen_tls(address.ip, address.port, tls)
@@ -328,13 +335,17 @@ io::Task<void> RegistryApi::handle(io::Exchange& exchange) {
 
 io::Task<Result<void>> RegistryApi::serve(RegistrySettings settings) {
   std::function<void(std::string)> access_log = [](std::string line) { log::debug("registry: {}", line); };
-  CO_CHECK(co_await state_->start(std::move(settings), std::move(access_log)));
+  CO_TRY(auto place, co_await state_->start(std::move(settings), std::move(access_log)));
+  place->life = Instance::Life::OfTheEngine;
   co_return Result<void>();
 }
 
 io::Task<void> RegistryApi::drain(io::SteadyTime deadline) {
   for (Instance& instance : state_->instances) instance.http.close_listeners();
-  for (Instance& instance : state_->instances) co_await instance.http.drain(deadline);
+  // Those of a request end with it, and may do so meanwhile.
+  for (Instance& instance : state_->instances) {
+    if (instance.life == Instance::Life::OfTheEngine) co_await instance.http.drain(deadline);
+  }
 }
 
 }  // namespace berth::api

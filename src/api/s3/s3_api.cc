@@ -154,14 +154,17 @@ class S3Call {
     exchange_.set_header("x-amz-request-id", caller_.request_id);
     exchange_.set_header("Server", "AmazonS3");
     if (!allowed()) {
-      co_await fail({403, "AccessDenied", "The request is not signed with a key that this server knows."});
+      fail({403, "AccessDenied", "The request is not signed with a key that this server knows."});
     } else if (bucket_.empty()) {
-      co_await serve_service();
+      serve_service();
     } else if (key_.empty()) {
       co_await serve_bucket();
     } else {
       co_await serve_object();
     }
+    if (!answer_) co_return;
+    std::string type = answer_->body.empty() ? "" : "application/xml";
+    [[maybe_unused]] auto sent = co_await exchange_.respond(answer_->status, type, answer_->body);
   }
 
  private:
@@ -199,23 +202,24 @@ class S3Call {
 
   // --- answers
 
-  io::Task<void> send(int status, std::string body) {
-    std::string type = body.empty() ? "" : "application/xml";
+  // Kept until serve() sends it: what a co_await is given must not be a temporary that holds strings (g++
+  // 12).
+  void send(int status, std::string body) {
     if (!body.empty()) body.insert(0, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    [[maybe_unused]] auto sent = co_await exchange_.respond(status, type, body);
+    answer_ = Answer{status, std::move(body)};
   }
-  io::Task<void> fail(S3Error error) {
+  void fail(const S3Error& error) {
     std::string body;
     if (!is("HEAD")) {
       body = fmt::format("<Error>{}{}{}{}</Error>", element("Code", error.code),
                          element("Message", error.message), element("Resource", exchange_.path()),
                          element("RequestId", caller_.request_id));
     }
-    co_await send(error.status, std::move(body));
+    send(error.status, std::move(body));
   }
-  io::Task<void> not_implemented() {
-    co_await fail({501, "NotImplemented",
-                   "A header or query you provided implies functionality that is not implemented"});
+  void not_implemented() {
+    fail({501, "NotImplemented",
+          "A header or query you provided implies functionality that is not implemented"});
   }
 
   template <class F>
@@ -223,25 +227,24 @@ class S3Call {
     return services_.loop.on_worker(blocking);
   }
 
-  io::Task<void> serve_service() {
+  void serve_service() {
     if (!is("GET")) {
-      co_await not_implemented();
-      co_return;
+      not_implemented();
+      return;
     }
     auto all = buckets_.list();
     if (!all) {
-      co_await fail(from_error(all.error()));
-      co_return;
+      fail(from_error(all.error()));
+      return;
     }
     std::string list;
     for (const auto& bucket : *all) {
       list += fmt::format("<Bucket>{}{}</Bucket>", element("Name", bucket.name),
                           element("CreationDate", iso_time(bucket.created)));
     }
-    co_await send(200,
-                  fmt::format("<ListAllMyBucketsResult xmlns=\"{}\"><Owner>{}</Owner><Buckets>{}</Buckets>"
-                              "</ListAllMyBucketsResult>",
-                              xml_namespace, element("ID", caller_.realm.account), list));
+    send(200, fmt::format("<ListAllMyBucketsResult xmlns=\"{}\"><Owner>{}</Owner><Buckets>{}</Buckets>"
+                          "</ListAllMyBucketsResult>",
+                          xml_namespace, element("ID", caller_.realm.account), list));
   }
 
   // --- buckets
@@ -252,15 +255,15 @@ class S3Call {
     } else if (is("HEAD")) {
       bool there = buckets_.exists(bucket_);
       if (there) exchange_.set_header("x-amz-bucket-region", caller_.realm.region);
-      co_await send(there ? 200 : 404, "");
+      send(there ? 200 : 404, "");
     } else if (is("DELETE")) {
-      co_await delete_bucket();
+      delete_bucket();
     } else if (is("POST") && asks("delete")) {
       co_await delete_objects();
     } else if (is("GET")) {
       co_await get_bucket();
     } else {
-      co_await not_implemented();
+      not_implemented();
     }
   }
 
@@ -268,45 +271,46 @@ class S3Call {
     [[maybe_unused]] auto body = co_await exchange_.read_body(document_bytes);
     // Settings of a bucket (versioning, encryption, policy ...) are taken and change nothing.
     if (!exchange_.query().parameters().empty() && buckets_.exists(bucket_)) {
-      co_await send(200, "");
+      send(200, "");
       co_return;
     }
     auto created = buckets_.create(bucket_, caller_.realm.region);
     if (!created && (created.error().kind() != Kind::AlreadyExists || caller_.realm.region != "us-east-1")) {
-      co_await fail(from_error(created.error()));
+      fail(from_error(created.error()));
       co_return;
     }
     exchange_.set_header("Location", "/" + bucket_);
-    co_await send(200, "");
+    send(200, "");
   }
 
-  io::Task<void> delete_bucket() {
+  void delete_bucket() {
     if (!exchange_.query().parameters().empty()) {
-      co_await send(204, "");
-      co_return;
+      send(204, "");
+      return;
     }
     auto removed = buckets_.remove(bucket_);
     if (!removed) {
-      co_await fail(from_error(removed.error()));
-      co_return;
+      fail(from_error(removed.error()));
+      return;
     }
-    co_await send(204, "");
+    send(204, "");
   }
 
   io::Task<void> get_bucket() {
     if (!buckets_.exists(bucket_)) {
-      co_await fail({404, "NoSuchBucket", "The specified bucket does not exist"});
+      fail({404, "NoSuchBucket", "The specified bucket does not exist"});
     } else if (asks("location")) {
       std::string region = caller_.realm.region == "us-east-1" ? "" : caller_.realm.region;
-      co_await send(200, fmt::format("<LocationConstraint xmlns=\"{}\">{}</LocationConstraint>",
-                                     xml_namespace, aws::xml_escape(region)));
+      send(200, fmt::format("<LocationConstraint xmlns=\"{}\">{}</LocationConstraint>", xml_namespace,
+                            aws::xml_escape(region)));
     } else if (asks("versioning")) {
-      co_await send(200, fmt::format("<VersioningConfiguration xmlns=\"{}\"/>", xml_namespace));
+      send(200, fmt::format("<VersioningConfiguration xmlns=\"{}\"/>", xml_namespace));
+    } else if (asks("versions")) {
+      co_await list_versions();
     } else if (asks("uploads")) {
-      co_await send(200,
-                    fmt::format("<ListMultipartUploadsResult xmlns=\"{}\">{}<IsTruncated>false</IsTruncated>"
-                                "</ListMultipartUploadsResult>",
-                                xml_namespace, element("Bucket", bucket_)));
+      send(200, fmt::format("<ListMultipartUploadsResult xmlns=\"{}\">{}<IsTruncated>false</IsTruncated>"
+                            "</ListMultipartUploadsResult>",
+                            xml_namespace, element("Bucket", bucket_)));
     } else {
       co_await list_objects();
     }
@@ -328,7 +332,7 @@ class S3Call {
     auto listing = [&] { return buckets_.list_objects(bucket_, wanted); };
     auto page = co_await work(listing);
     if (!page) {
-      co_await fail(from_error(page.error()));
+      fail(from_error(page.error()));
       co_return;
     }
     std::string body = fmt::format("<ListBucketResult xmlns=\"{}\">", xml_namespace);
@@ -350,32 +354,55 @@ class S3Call {
       body += fmt::format("<CommonPrefixes>{}</CommonPrefixes>", element("Prefix", shown_key(prefix)));
     }
     body += "</ListBucketResult>";
-    co_await send(200, std::move(body));
+    send(200, std::move(body));
+  }
+
+  /// There is one version of each object, "null", as in a bucket that never had versions.
+  io::Task<void> list_versions() {
+    functions::ListObjects wanted{.prefix = query("prefix"), .after = query("key-marker")};
+    auto listing = [&] { return buckets_.list_objects(bucket_, wanted); };
+    auto page = co_await work(listing);
+    if (!page) {
+      fail(from_error(page.error()));
+      co_return;
+    }
+    std::string body = fmt::format("<ListVersionsResult xmlns=\"{}\">", xml_namespace);
+    body += element("Name", bucket_) + element("Prefix", shown_key(wanted.prefix)) +
+            element("MaxKeys", "1000") + element("IsTruncated", page->truncated ? "true" : "false");
+    if (page->truncated) body += element("NextKeyMarker", shown_key(page->last));
+    for (const ObjectInfo& object : page->objects) {
+      body += fmt::format(
+          "<Version>{}<VersionId>null</VersionId><IsLatest>true</IsLatest>{}{}{}</Version>",
+          element("Key", shown_key(object.key)), element("LastModified", iso_time(object.modified)),
+          element("ETag", "\"" + object.etag + "\""), element("Size", std::to_string(object.size)));
+    }
+    body += "</ListVersionsResult>";
+    send(200, std::move(body));
   }
 
   io::Task<void> delete_objects() {
     auto body = co_await exchange_.read_body(document_bytes);
     if (!body) {
-      co_await fail({400, "MalformedXML", "The request could not be read"});
+      fail({400, "MalformedXML", "The request could not be read"});
       co_return;
     }
     std::string report;
     for (const std::string& key : elements(*body, "Key")) {
       auto removed = buckets_.remove_object(bucket_, key);
       if (!removed) {
-        co_await fail(from_error(removed.error()));
+        fail(from_error(removed.error()));
         co_return;
       }
       report += fmt::format("<Deleted>{}</Deleted>", element("Key", key));
     }
-    co_await send(200, fmt::format("<DeleteResult xmlns=\"{}\">{}</DeleteResult>", xml_namespace, report));
+    send(200, fmt::format("<DeleteResult xmlns=\"{}\">{}</DeleteResult>", xml_namespace, report));
   }
 
   // --- objects
 
   io::Task<void> serve_object() {
     if (is("GET") && asks("uploadId")) {
-      co_await list_parts();
+      list_parts();
     } else if (is("GET") || is("HEAD")) {
       co_await get_object();
     } else if (is("PUT") && asks("uploadId")) {
@@ -384,17 +411,17 @@ class S3Call {
       co_await copy_object();
     } else if (is("PUT") && (asks("tagging") || asks("acl"))) {
       [[maybe_unused]] auto body = co_await exchange_.read_body(document_bytes);
-      co_await send(200, "");
+      send(200, "");
     } else if (is("PUT")) {
       co_await put_object();
     } else if (is("POST") && asks("uploads")) {
-      co_await begin_upload();
+      begin_upload();
     } else if (is("POST") && asks("uploadId")) {
       co_await complete_upload();
     } else if (is("DELETE")) {
-      co_await delete_object();
+      delete_object();
     } else {
-      co_await not_implemented();
+      not_implemented();
     }
   }
 
@@ -443,23 +470,23 @@ class S3Call {
   io::Task<void> put_object() {
     auto writer = buckets_.begin(bucket_);
     if (!writer) {
-      co_await fail(from_error(writer.error()));
+      fail(from_error(writer.error()));
       co_return;
     }
     auto received = co_await receive(**writer);
     if (!received) {
-      if (received.error().kind() != Kind::Cancelled) co_await fail(from_error(received.error()));
+      if (received.error().kind() != Kind::Cancelled) fail(from_error(received.error()));
       co_return;
     }
     ObjectInfo info = info_of_request();
     auto keep = [&] { return buckets_.put(bucket_, std::move(*writer), std::move(info)); };
     auto kept = co_await work(keep);
     if (!kept) {
-      co_await fail(from_error(kept.error()));
+      fail(from_error(kept.error()));
       co_return;
     }
     exchange_.set_header("ETag", "\"" + kept->etag + "\"");
-    co_await send(200, "");
+    send(200, "");
   }
 
   io::Task<void> copy_object() {
@@ -485,18 +512,18 @@ class S3Call {
     };
     auto kept = co_await work(copy);
     if (!kept) {
-      co_await fail(from_error(kept.error()));
+      fail(from_error(kept.error()));
       co_return;
     }
-    co_await send(200, fmt::format("<CopyObjectResult xmlns=\"{}\">{}{}</CopyObjectResult>", xml_namespace,
-                                   element("LastModified", iso_time(kept->modified)),
-                                   element("ETag", "\"" + kept->etag + "\"")));
+    send(200, fmt::format("<CopyObjectResult xmlns=\"{}\">{}{}</CopyObjectResult>", xml_namespace,
+                          element("LastModified", iso_time(kept->modified)),
+                          element("ETag", "\"" + kept->etag + "\"")));
   }
 
   io::Task<void> get_object() {
     auto object = buckets_.open_object(bucket_, key_);
     if (!object) {
-      co_await fail(from_error(object.error()));
+      fail(from_error(object.error()));
       co_return;
     }
     const ObjectInfo& info = object->info;
@@ -504,31 +531,30 @@ class S3Call {
     exchange_.set_header("Last-Modified", http_time(info.modified));
     for (const auto& [name, value] : info.metadata) exchange_.set_header(name, value);
     SentFile what{.size = info.size, .content_type = info.content_type};
-    co_await send_file(services_.loop, exchange_, std::move(object->file), std::move(what));
+    co_await s3::send_file(services_.loop, exchange_, std::move(object->file), std::move(what));
   }
 
-  io::Task<void> delete_object() {
+  void delete_object() {
     auto removed =
         asks("uploadId") ? buckets_.abort_upload(query("uploadId")) : buckets_.remove_object(bucket_, key_);
     if (!removed) {
-      co_await fail(from_error(removed.error()));
-      co_return;
+      fail(from_error(removed.error()));
+      return;
     }
-    co_await send(204, "");
+    send(204, "");
   }
 
   // --- multipart
 
-  io::Task<void> begin_upload() {
+  void begin_upload() {
     auto id = buckets_.begin_upload(bucket_, info_of_request());
     if (!id) {
-      co_await fail(from_error(id.error()));
-      co_return;
+      fail(from_error(id.error()));
+      return;
     }
-    co_await send(
-        200, fmt::format("<InitiateMultipartUploadResult xmlns=\"{}\">{}{}{}</InitiateMultipartUploadResult>",
-                         xml_namespace, element("Bucket", bucket_), element("Key", key_),
-                         element("UploadId", *id)));
+    send(200, fmt::format(
+                  "<InitiateMultipartUploadResult xmlns=\"{}\">{}{}{}</InitiateMultipartUploadResult>",
+                  xml_namespace, element("Bucket", bucket_), element("Key", key_), element("UploadId", *id)));
   }
 
   io::Task<void> put_part() {
@@ -537,28 +563,28 @@ class S3Call {
     std::from_chars(text.data(), text.data() + text.size(), number);
     auto writer = buckets_.begin(bucket_);
     if (!writer) {
-      co_await fail(from_error(writer.error()));
+      fail(from_error(writer.error()));
       co_return;
     }
     auto received = co_await receive(**writer);
     if (!received) {
-      if (received.error().kind() != Kind::Cancelled) co_await fail(from_error(received.error()));
+      if (received.error().kind() != Kind::Cancelled) fail(from_error(received.error()));
       co_return;
     }
     auto etag = buckets_.put_part(query("uploadId"), number, std::move(*writer));
     if (!etag) {
-      co_await fail(from_error(etag.error()));
+      fail(from_error(etag.error()));
       co_return;
     }
     exchange_.set_header("ETag", "\"" + *etag + "\"");
-    co_await send(200, "");
+    send(200, "");
   }
 
-  io::Task<void> list_parts() {
+  void list_parts() {
     auto parts = buckets_.parts(query("uploadId"));
     if (!parts) {
-      co_await fail(from_error(parts.error()));
-      co_return;
+      fail(from_error(parts.error()));
+      return;
     }
     std::string list;
     for (const auto& part : *parts) {
@@ -566,10 +592,10 @@ class S3Call {
           fmt::format("<Part>{}{}{}</Part>", element("PartNumber", std::to_string(part.number)),
                       element("ETag", "\"" + part.etag + "\""), element("Size", std::to_string(part.size)));
     }
-    co_await send(200, fmt::format("<ListPartsResult xmlns=\"{}\">{}{}{}<IsTruncated>false</IsTruncated>{}"
-                                   "</ListPartsResult>",
-                                   xml_namespace, element("Bucket", bucket_), element("Key", key_),
-                                   element("UploadId", query("uploadId")), list));
+    send(200, fmt::format("<ListPartsResult xmlns=\"{}\">{}{}{}<IsTruncated>false</IsTruncated>{}"
+                          "</ListPartsResult>",
+                          xml_namespace, element("Bucket", bucket_), element("Key", key_),
+                          element("UploadId", query("uploadId")), list));
   }
 
   io::Task<void> complete_upload() {
@@ -588,13 +614,13 @@ class S3Call {
     auto complete = [&] { return buckets_.complete_upload(bucket_, upload, parts); };
     auto kept = co_await work(complete);
     if (!kept) {
-      co_await fail(from_error(kept.error()));
+      fail(from_error(kept.error()));
       co_return;
     }
-    co_await send(
-        200, fmt::format("<CompleteMultipartUploadResult xmlns=\"{}\">{}{}{}</CompleteMultipartUploadResult>",
-                         xml_namespace, element("Bucket", bucket_), element("Key", key_),
-                         element("ETag", "\"" + kept->etag + "\"")));
+    send(200,
+         fmt::format("<CompleteMultipartUploadResult xmlns=\"{}\">{}{}{}</CompleteMultipartUploadResult>",
+                     xml_namespace, element("Bucket", bucket_), element("Key", key_),
+                     element("ETag", "\"" + kept->etag + "\"")));
   }
 
   FunctionServices& services_;
@@ -602,6 +628,11 @@ class S3Call {
   AwsCaller caller_;
   BucketStore& buckets_;
   std::string bucket_, key_;
+  struct Answer {
+    int status;
+    std::string body;
+  };
+  std::optional<Answer> answer_;
 };
 
 }  // namespace

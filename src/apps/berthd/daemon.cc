@@ -308,8 +308,17 @@ Result<void> listen_for_metrics(const Options& options, io::HttpServer& server) 
   return {};
 }
 
+/// What is wrong with certificates is said before the engine touches anything.
+Result<void> check_tls(const Options& options) {
+  if (options.tls == Options::Tls::Off) return {};
+  TRY(io::TlsConfig config, read_tls_files(options));
+  CHECK(io::TlsContext::create(config));
+  return {};
+}
+
 Result<void> run_in_place(const Options& options, std::span<const char* const> arguments,
                           rootless::Entered* rootless) {
+  CHECK(check_tls(options));
   TRY(auto lock, lock_instance(options.exec_root));
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
   TRY(auto settings, engine_options(options));

@@ -89,7 +89,8 @@ Result<launch::LaunchPlan> plan(const Container& container, const CreateOptions&
   request.id = container.record().id.substr(0, 128);
   request.root =
       launch::DirectoryRoot{.path = container.record().rootfs, .seen_at_path = any_hooks(spec.hooks)};
-  request.creator_prepares = true;
+  // An ordinary user can do nothing that the user namespace's root cannot.
+  request.creator_prepares = ::geteuid() == 0;
   request.stdin_mode = launch::StdinMode::Open;
   request.inherits_stdio = true;
   request.moves_root = options.moves_root;

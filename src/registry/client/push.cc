@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/sha256.h"
 #include "storage/compression.h"
+#include "storage/held_blobs.h"
 
 namespace berth::registry {
 namespace {
@@ -371,7 +372,7 @@ Result<void> Push::upload_plain(Repository& repository, const storage::Layer& la
     return upload(repository, layer.diff_id, info.size, start.location, id);
   }();
   // The tree can give it back at any time.
-  CHECK(state_.images.content().remove(layer.diff_id));
+  CHECK(storage::remove_unless_held(state_.images.content(), layer.diff_id));
   CHECK(std::move(sent));
   tell(id, "Pushed");
   return {};

@@ -142,10 +142,12 @@ Result<void> Store::release_if_unused(const Digest& content) {
 Result<void> Store::publish(const std::string& path, const Digest& content, uint64_t size) {
   std::string target = content_.blob_path(content);
   struct stat status {};
-  if (::stat(target.c_str(), &status) == 0 && static_cast<uint64_t>(status.st_size) == size) {
+  bool there = ::stat(target.c_str(), &status) == 0 && static_cast<uint64_t>(status.st_size) == size;
+  if (there && ::chmod(target.c_str(), storage::held_mode) == 0) {
     ::unlink(path.c_str());
     return {};
   }
+  if (::chmod(path.c_str(), storage::held_mode) != 0) return Error::from_errno("chmod", path, errno);
   if (::rename(path.c_str(), target.c_str()) != 0) return Error::from_errno("publish blob", target, errno);
   return sys::fsync_dir(target.substr(0, target.rfind('/')));
 }

@@ -1,5 +1,5 @@
 // Manifests, tags, referrers and the lists of them.
-#include <algorithm>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/format.h"
@@ -69,7 +69,7 @@ Result<void> Store::put_manifest(std::string_view repository, const ContentDiges
   Digest content = sha256(body);
   std::string path = upload_path(content.hex() + ".manifest");
   TRY(Transaction transaction, database_.begin());
-  if (!content_.contains(content)) {
+  if (::chmod(content_.blob_path(content).c_str(), storage::held_mode) != 0) {
     CHECK(sys::write_file_atomic(path, body, 0400, sys::Durability::Fsync));
     CHECK(publish(path, content, body.size()));
   }

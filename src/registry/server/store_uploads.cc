@@ -169,7 +169,6 @@ Result<StoredBlob> Store::finish_upload(std::unique_ptr<Upload> upload, const Co
                               : upload->digest(ContentDigest::Algorithm::Sha256));
   TRY(Digest content, Digest::parse(name.str()));
   std::string path = upload_path(upload->id());
-  if (::fchmod(upload->file_.get(), 0400) != 0) return Error::from_errno("chmod", path, errno);
   CHECK(sys::fsync_fd(upload->file_.get()));
 
   TRY(Transaction transaction, database_.begin());
