@@ -169,7 +169,8 @@ class Trouble(RegistryCase):
 
     def big(self, tag="big:1"):
         payload = os.urandom(3 << 20)
-        image = Image([tar(archives.busybox_entries()), tar([entry("payload", data=payload)])], {"Cmd": ["wc", "-c", "/payload"]})
+        base = tar(archives.busybox_entries([entry("base", data=os.urandom(16))]))
+        image = Image([base, tar([entry("payload", data=payload)])], {"Cmd": ["wc", "-c", "/payload"]})
         name = self.registry.add(*tag.split(":"), image)
         self.addCleanup(self.engine, "rmi", "-f", name)
         return name, image
@@ -211,6 +212,8 @@ class Trouble(RegistryCase):
             self.assertTrue(reached.wait(30))
             partial = os.path.join(self.engine.data, "content", "ingest", "partial-" + layer[7:])
             eventually(lambda: os.path.exists(partial) and os.path.getsize(partial) >= 1 << 20, "a part of the layer is on the disk")
+            whole = os.path.join(self.engine.data, "content", "blobs", "sha256", image.layers[0][7:])
+            eventually(lambda: os.path.exists(whole), "the other layer is whole")
             self.engine.kill()
         release.set()
         self.engine.start()
