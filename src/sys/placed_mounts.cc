@@ -46,6 +46,7 @@ class MappedOverlay {
     for (const std::string& lower : layers.lower) {
       TRY(UniqueFd tree, mapped(lower));
       CHECK(set(FSCONFIG_SET_FD, "lowerdir+", nullptr, tree.get()));
+      trees_.push_back(std::move(tree));
     }
     if (!layers.upper.empty()) CHECK(set_upper(layers));
     for (const std::string& option : layers.options) CHECK(set_option(option));
@@ -92,6 +93,7 @@ class MappedOverlay {
       if (!directory) return Error::from_errno("open", *path, errno);
       CHECK(set(FSCONFIG_SET_FD, key, nullptr, directory.get()));
     }
+    trees_.push_back(std::move(tree));
     return {};
   }
 
@@ -112,6 +114,8 @@ class MappedOverlay {
 
   const OwnerMapping& mapping_;
   UniqueFd context_;
+  /// A detached mount falls apart with its descriptor, and overlayfs clones it when it is created.
+  std::vector<UniqueFd> trees_;
 };
 
 Result<UniqueFd> plain_overlay(const OverlayLayers& layers) {

@@ -66,6 +66,7 @@ FunctionPart::~FunctionPart() = default;
 io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop& loop,
                                                                    engine::Engine& engine,
                                                                    FunctionOptions options) {
+  if (options.address != "none") CO_CHECK(parse_address(options.address));
   api::aws::SigningKeys keys;
   if (!options.keys_file.empty()) {
     CO_TRY(auto text, sys::read_file(options.keys_file, longest_keys_file));
