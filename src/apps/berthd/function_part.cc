@@ -166,7 +166,12 @@ void FunctionPart::version_removed(functions::FunctionVersionPtr version) {
 }
 
 void FunctionPart::settings_changed(const functions::FunctionEntry& entry) {
-  invoker_->set_concurrency(entry.realm(), entry.name(), concurrency_of(*catalog_, entry));
+  functions::ConcurrencySettings settings = concurrency_of(*catalog_, entry);
+  invoker_->set_concurrency(entry.realm(), entry.name(), settings);
+  for (const auto& [qualifier, config] : entry.settings.provisioned) {
+    auto version = catalog_->main_version(entry, qualifier);
+    if (version) invoker_->set_provisioned(*version, settings.provisioned[(*version)->version]);
+  }
 }
 
 Result<api::FunctionImage> FunctionPart::find_image(std::string_view reference) const {
