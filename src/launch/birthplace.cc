@@ -65,11 +65,8 @@ ForeignUsers find_foreign_users(const LaunchPlan& plan) {
 
 Result<void> enter_birthplace(const KeeperSetup& setup, int container_init) {
   if (container_init >= 0) {
-    int error = ::setns(container_init, CLONE_NEWPID) == 0 ? 0 : errno;
-    // An ordinary user has rights in the container's user namespace alone.
-    if (error == EPERM && ::setns(container_init, CLONE_NEWUSER) == 0)
-      error = ::setns(container_init, CLONE_NEWPID) == 0 ? 0 : errno;
-    if (error != 0) return Error::from_errno("join pid namespace", "of the container", error);
+    if (::setns(container_init, CLONE_NEWPID) != 0)
+      return Error::from_errno("join pid namespace", "of the container", errno);
   } else if (!setup.pid_namespace.empty()) {
     TRY(auto fd, open_namespace(setup.pid_namespace));
     if (::setns(fd.get(), CLONE_NEWPID) != 0)

@@ -57,10 +57,6 @@ long Executor::perform(const step::JoinContainer& step) {
   long init = slot(kSlotInit);
   if (init < 0) return init;
   long error = call::enter_namespace(static_cast<int>(init), static_cast<int>(step.types));
-  // The creator may have had to enter the user namespace before us (birthplace.cc).
-  constexpr uint32_t kUser = CLONE_NEWUSER;
-  if (error == -EINVAL && (step.types & kUser) != 0)
-    error = call::enter_namespace(static_cast<int>(init), static_cast<int>(step.types & ~kUser));
   call::close(static_cast<int>(init));
   slots_[kSlotInit] = -1;
   if (error < 0) return error;
