@@ -1,4 +1,5 @@
 // The end of a container's process: its state, who is told, what is given back, and whether it starts again.
+#include <algorithm>
 #include <utility>
 
 #include "base/format.h"
@@ -6,6 +7,7 @@
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/log_quota.h"
+#include "engine/run_usage.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
 #include "engine/start_order.h"
@@ -28,8 +30,23 @@ io::Task<void> remove_links(Core& core, network::LinkRemoval removal) {
   if (!removed) log::warn("{}", removed.error().message());
 }
 
+/// What is known before the control group is read; a restarted container's record is already that of the next
+/// run.
+RunUsage usage_of(const ContainerRecord& record) {
+  auto memory = static_cast<uint64_t>(std::max<int64_t>(record.host_config.resources.memory, 0));
+  return {.id = record.id,
+          .name = record.name,
+          .image = record.config.image,
+          .started = record.state.started,
+          .finished = record.state.finished,
+          .exit_code = record.state.exit_code,
+          .memory_limit_bytes = memory};
+}
+
 io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::shared_ptr<sys::Cgroup> cgroup,
-                               std::string exec_dir) {
+                               std::string exec_dir, RunUsage usage) {
+  bool wanted = cgroup && run_observer() && usage.started != Timestamp{};
+  bool measured = false;
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
     if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
       log::warn("{}", gone.error().message());
@@ -40,8 +57,15 @@ io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::share
     if (!cgroup) return {};
     // With a shared pid namespace processes may have outlived the init.
     CHECK(cgroup->kill_all());
+    if (auto stats = wanted ? cgroup->stats() : Result<sys::CgroupStats>(Error(Kind::Unavailable, ""));
+        stats) {
+      usage.cpu_us = stats->cpu.total_ns / 1000;
+      usage.memory_peak_bytes = stats->memory.max_usage;
+      measured = true;
+    }
     return cgroup->remove();
   });
+  if (measured && run_observer()) run_observer()(usage);
   if (!removed) log::warn("container {}: {}", container->record.short_id(), removed.error().message());
   container->torn_down.set();
 }
@@ -86,7 +110,8 @@ void tear_down(Core& core, ContainerHandle container, std::shared_ptr<Run> run) 
   core.in_background(remove_links(core, detach_networks(core, record, run->endpoints)));
   if (run->keeper) publish_volumes(core, record, "unmount");
   std::shared_ptr<sys::Cgroup> cgroup(std::move(run->cgroup));
-  core.in_background(finish_teardown(core, container, std::move(cgroup), core.exec_dir(record.id)));
+  core.in_background(
+      finish_teardown(core, container, std::move(cgroup), core.exec_dir(record.id), usage_of(record)));
 }
 
 void container_exited(Core& core, ContainerHandle container, const launch::ExitRecord& ended) {

@@ -12,6 +12,7 @@
 #include "api/lambda/function_url.h"
 #include "api/lambda/router.h"
 #include "api/s3/s3_api.h"
+#include "api/sqs/protocol.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "functions/packages/package_store.h"
@@ -25,6 +26,7 @@ using aws::AwsResult;
 using aws::Reply;
 
 constexpr std::string_view code_prefix = "/_berth/code/";
+constexpr std::string_view own_prefix = "/_berth/";
 constexpr std::string_view package_prefix = "/_berth/package/";
 constexpr uint64_t document_bytes = 6 << 20;
 
@@ -123,8 +125,11 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
     co_await aws::serve_logs(services_, exchange, std::move(caller));
     co_return;
   }
-  std::string service = target.starts_with("AmazonSQS.") ? "sqs" : caller.service;
+  std::string service = caller.service;
+  if (exchange.path().starts_with(own_prefix)) service = "berth";
   if (exchange.path().starts_with(package_prefix)) service = "package";
+  if (target.starts_with("AWSEvents.")) service = "events";
+  if (sqs::is_sqs(exchange.request())) service = "sqs";
   if (auto further = services_.further.find(service); further != services_.further.end()) {
     co_await further->second(exchange, std::move(caller));
     co_return;

@@ -5,10 +5,14 @@
 #include <algorithm>
 #include <charconv>
 
-#include "apps/berthd/absent_queue.h"
+#include "api/events/further_services.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/run_usage.h"
+#include "functions/events/event_services.h"
 #include "functions/log/file_log.h"
+#include "functions/metering/budgets.h"
+#include "functions/metering/metering_store.h"
 #include "functions/runtimes/runtime_bases.h"
 #include "functions/sandbox/sandbox_invoker.h"
 #include "sys/file.h"
@@ -61,7 +65,9 @@ functions::ConcurrencySettings concurrency_of(const functions::Catalog& catalog,
 FunctionPart::FunctionPart(io::EventLoop& loop, engine::Engine& engine, FunctionOptions options)
     : loop_(loop), engine_(engine), options_(std::move(options)) {}
 
-FunctionPart::~FunctionPart() = default;
+FunctionPart::~FunctionPart() {
+  engine::set_run_observer({});
+}
 
 io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop& loop,
                                                                    engine::Engine& engine,
@@ -82,11 +88,31 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   functions::FileFunctionLog::Options log_options{.directory = root + "/logs"};
   CO_TRY(part->log_, functions::FileFunctionLog::open(loop, std::move(log_options)));
   part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
-  part->metering_ = std::make_unique<NoMetering>();
+  CO_TRY(part->metering_, functions::MeteringStore::open(loop, root + "/metering.db", {}));
+  engine::set_run_observer([store = part->metering_.get()](const engine::RunUsage& run) {
+    functions::ContainerRunRecord record{.id = run.id,
+                                         .name = run.name,
+                                         .image = run.image,
+                                         .started = run.started,
+                                         .finished = run.finished,
+                                         .cpu_us = run.cpu_us,
+                                         .memory_peak_bytes = run.memory_peak_bytes,
+                                         .memory_limit_bytes = run.memory_limit_bytes,
+                                         .exit_code = run.exit_code};
+    store->record(record);
+  });
+  auto budget = [catalog = part->catalog_.get()](const functions::Realm& realm, const std::string& name) {
+    const auto* entry = catalog->find(realm, name);
+    return entry == nullptr ? std::nullopt : functions::budget_of(entry->settings.tags);
+  };
+  auto changed = [owner = part.get()](const functions::Realm& realm, const std::string& name) {
+    if (const auto* entry = owner->catalog_->find(realm, name)) owner->settings_changed(*entry);
+  };
+  part->budgets_ = std::make_unique<functions::Budgets>(loop, *part->metering_, budget, changed);
   functions::SandboxSettings settings{.limits = part->options_.profile};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
-                                                                  *part->metering_, std::move(settings)));
-  part->queue_ = std::make_unique<AbsentQueue>();
+                                                                  *part->budgets_, std::move(settings)));
+  CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_));
   if (auto unused = part->packages_->set_aside(part->catalog_->code_directories()); unused) {
     auto remove = [&] { return functions::PackageStore::remove(*unused); };
     [[maybe_unused]] auto removed = co_await loop.on_worker(remove);
@@ -100,11 +126,12 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .packages = *part->packages_,
       .buckets = *part->buckets_,
       .invoker = *part->invoker_,
-      .queue = *part->queue_,
+      .queue = part->events_->events(),
       .log = *part->log_,
       .find_image = [self](std::string_view reference) { return self->find_image(reference); },
       .profile = part->options_.profile,
       .keys = std::move(keys)});
+  api::add_further_services(*part->services_, *part->events_, *part->metering_);
   part->api_ = std::make_unique<api::LambdaApi>(*part->services_);
   part->invoker_->serve_endpoint(endpoint_port,
                                  [self](io::Exchange& exchange) { return self->api_->handle(exchange); });
@@ -117,6 +144,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
 }
 
 void FunctionPart::listen() {
+  events_->start();
   if (options_.address == "none") return;
   auto address = parse_address(options_.address);
   if (!address) {
@@ -150,6 +178,7 @@ void FunctionPart::listen() {
 io::Task<void> FunctionPart::close() {
   if (!address_file_.empty()) ::unlink(address_file_.c_str());
   if (server_ != nullptr) server_->close_listeners();
+  events_->stop();  // before the sandboxes end, so that their end does not count as the functions' failure
   co_await invoker_->close();
   if (server_ != nullptr) co_await server_->drain(std::chrono::steady_clock::now() + drain_time);
   log_->flush();
@@ -157,6 +186,7 @@ io::Task<void> FunctionPart::close() {
 
 void FunctionPart::function_changed(const functions::Realm& realm, const std::string& name,
                                     functions::FunctionVersionPtr latest) {
+  if (latest == nullptr) events_->function_removed(realm, name);
   invoker_->function_changed(realm, name, std::move(latest));
 }
 
@@ -167,6 +197,7 @@ void FunctionPart::version_removed(functions::FunctionVersionPtr version) {
 
 void FunctionPart::settings_changed(const functions::FunctionEntry& entry) {
   functions::ConcurrencySettings settings = concurrency_of(*catalog_, entry);
+  if (budgets_->stopped(entry.realm(), entry.name())) settings.reserved = 0;
   invoker_->set_concurrency(entry.realm(), entry.name(), settings);
   for (const auto& [qualifier, config] : entry.settings.provisioned) {
     auto version = catalog_->main_version(entry, qualifier);

@@ -17,11 +17,14 @@
 #include "io/http_server.h"
 
 namespace berth::functions {
-class AsyncQueue;
+class Budgets;
 class FileFunctionLog;
-class MeteringSink;
+class MeteringStore;
 class RuntimeBases;
 class SandboxInvoker;
+namespace events {
+class EventServices;
+}
 }  // namespace berth::functions
 
 namespace berth::berthd {
@@ -60,9 +63,10 @@ class FunctionPart final : private functions::CatalogListener {
   std::unique_ptr<functions::BucketStore> buckets_;
   std::unique_ptr<functions::FileFunctionLog> log_;
   std::unique_ptr<functions::RuntimeBases> bases_;
-  std::unique_ptr<functions::MeteringSink> metering_;
+  std::unique_ptr<functions::MeteringStore> metering_;
+  std::unique_ptr<functions::Budgets> budgets_;
   std::unique_ptr<functions::SandboxInvoker> invoker_;
-  std::unique_ptr<functions::AsyncQueue> queue_;
+  std::unique_ptr<functions::events::EventServices> events_;
   std::unique_ptr<api::FunctionServices> services_;
   std::unique_ptr<api::LambdaApi> api_;
   std::unique_ptr<api::PackageApi> package_api_;

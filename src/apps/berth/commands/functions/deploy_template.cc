@@ -1,0 +1,400 @@
+// Deploying a SAM template: queues and buckets first, then functions, then what calls them.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <functional>
+#include <set>
+
+#include "apps/berth/archive/file_text.h"
+#include "apps/berth/archive/zip_file.h"
+#include "apps/berth/commands/functions/deploying.h"
+#include "apps/berth/commands/functions/template.h"
+#include "base/bytes.h"
+#include "base/json.h"
+
+namespace berth::cli::commands {
+namespace {
+
+using client::function_path;
+using client::FunctionClient;
+using client::percent_encode;
+
+constexpr size_t kMaxTemplate = 4u << 20;
+
+/// Properties of functions that are carried out.
+constexpr std::array<std::string_view, 20> used{
+    "FunctionName",      "CodeUri",           "InlineCode",      "ImageUri",
+    "PackageType",       "Handler",           "Runtime",         "MemorySize",
+    "Timeout",           "Environment",       "Layers",          "Events",
+    "Description",       "EphemeralStorage",  "DeadLetterQueue", "Tags",
+    "FunctionUrlConfig", "EventInvokeConfig", "Architectures",   "ReservedConcurrentExecutions"};
+/// Properties that change nothing on one's own machine: whoever may use the engine may use all of it.
+constexpr std::array<std::string_view, 8> without_effect{
+    "Role",        "Policies", "PermissionsBoundary", "Tracing", "VpcConfig", "AssumeRolePolicyDocument",
+    "ImageConfig", "Metadata"};
+
+/// A place in the template for errors.
+class Place {
+ public:
+  Place(const Template& document, const TemplateResource& resource)
+      : document_(document), resource_(resource) {}
+  Failure refuse(std::string_view property, std::string_view message) const {
+    auto line = resource_.property_lines.find(std::string(property));
+    return Failure::client(
+        document_.at(line == resource_.property_lines.end() ? resource_.line : line->second, message)
+            .message());
+  }
+  const TemplateResource& resource() const { return resource_; }
+  const Json& properties() const { return *resource_.properties; }
+
+  std::string text(const char* name, std::string fallback = {}) const {
+    auto value = properties().find(name);
+    return value != properties().end() && value->is_string() ? value->get<std::string>() : fallback;
+  }
+  Outcome<std::optional<int64_t>> number(const char* name) const {
+    auto value = properties().find(name);
+    if (value == properties().end()) return std::optional<int64_t>();
+    return parse(name, *value);
+  }
+  Outcome<std::optional<int64_t>> parse(const char* name, const Json& value) const {
+    int64_t number = 0;
+    const std::string text = value.is_string() ? value.get<std::string>() : std::string();
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (text.empty() || error != std::errc() || end != text.data() + text.size())
+      return refuse(name, fmt::format("{} must be a number", name));
+    return std::optional<int64_t>(number);
+  }
+
+ private:
+  const Template& document_;
+  const TemplateResource& resource_;
+};
+
+bool is_true(const Json& object, const char* name, bool fallback) {
+  auto value = object.find(name);
+  if (value == object.end() || !value->is_string()) return fallback;
+  return *value == "true" || *value == "True" || *value == "yes";
+}
+std::string member_text(const Json& object, const char* name) {
+  auto value = object.is_object() ? object.find(name) : object.end();
+  return object.is_object() && value != object.end() && value->is_string() ? value->get<std::string>()
+                                                                           : std::string();
+}
+
+/// Null when there is none.
+Json member_of(const Json& object, const char* name) {
+  const Json* found = json_member(object, name);
+  return found == nullptr ? Json() : *found;
+}
+
+class Deployment {
+ public:
+  Deployment(Context& context, const Template& document, std::string folder)
+      : context_(context), client_(context), document_(document), folder_(std::move(folder)) {}
+
+  Outcome<std::vector<DeployedFunction>> run() {
+    for (const TemplateResource& resource : document_.resources) {
+      Place place(document_, resource);
+      if (resource.type == "AWS::Serverless::Function") {
+        CHECK(check(place));
+      } else if (resource.type == "AWS::SQS::Queue") {
+        CHECK(make_queue(place));
+      } else if (resource.type == "AWS::S3::Bucket") {
+        CHECK(make_bucket(place));
+      } else {
+        return place.refuse("", fmt::format("{} is a {}, which berth does not deploy: it deploys "
+                                            "AWS::Serverless::Function, AWS::SQS::Queue and AWS::S3::Bucket",
+                                            resource.logical_id, resource.type));
+      }
+    }
+    for (const TemplateResource& resource : document_.resources) {
+      if (resource.type == "AWS::Serverless::Function") CHECK(make_function(Place(document_, resource)));
+    }
+    return std::move(deployed_);
+  }
+
+ private:
+  Outcome<void> check(const Place& place) {
+    for (const auto& [name, value] : place.properties().items()) {
+      auto in = [&name](const auto& list) { return std::find(list.begin(), list.end(), name) != list.end(); };
+      if (!in(used) && !in(without_effect))
+        return place.refuse(name, fmt::format("the property {} of functions is not supported", name));
+    }
+    return {};
+  }
+
+  Outcome<void> make_queue(const Place& place) {
+    Json attributes = Json::object();
+    std::string name = place.text("QueueName", place.resource().logical_id);
+    for (const auto& [key, value] : place.properties().items()) {
+      if (key == "QueueName" || key == "Tags") continue;
+      attributes[key] = value.is_string() ? value : Json(to_json(value));
+    }
+    if (attributes.contains("FifoQueue") && attributes["FifoQueue"] == "false") attributes.erase("FifoQueue");
+    TRY(Json made, client_.sqs("CreateQueue", Json{{"QueueName", name}, {"Attributes", attributes}}));
+    context_.out.print("queue {}\n", name);
+    return {};
+  }
+
+  Outcome<void> make_bucket(const Place& place) {
+    std::string name = place.text("BucketName", place.resource().logical_id);
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    auto made = client_.call({.method = "PUT", .path = "/_berth/buckets/" + percent_encode(name)});
+    if (!made && made.error().http_status != 409) return made.error();
+    context_.out.print("bucket {}\n", name);
+    return {};
+  }
+
+  Outcome<FunctionSpec> spec(const Place& place) {
+    FunctionSpec spec;
+    spec.name = place.text("FunctionName", place.resource().logical_id);
+    spec.runtime = place.text("Runtime");
+    spec.handler = place.text("Handler");
+    spec.description = place.text("Description");
+    spec.image = place.text("ImageUri");
+    TRY(spec.memory_mebibytes, place.number("MemorySize"));
+    TRY(spec.timeout_seconds, place.number("Timeout"));
+    const Json& properties = place.properties();
+    if (auto storage = properties.find("EphemeralStorage");
+        storage != properties.end() && storage->is_object()) {
+      TRY(spec.ephemeral_mebibytes, place.parse("EphemeralStorage", member_of(*storage, "Size")));
+    }
+    if (auto environment = properties.find("Environment"); environment != properties.end()) {
+      auto variables = environment->is_object() ? environment->find("Variables") : environment->end();
+      if (!environment->is_object() || variables == environment->end() || !variables->is_object())
+        return place.refuse("Environment", "Environment takes Variables");
+      for (const auto& [name, value] : variables->items()) {
+        if (!value.is_string())
+          return place.refuse("Environment", fmt::format("variable {} must be a text", name));
+        spec.environment[name] = value.get<std::string>();
+      }
+    }
+    for (auto [name, list] : {std::pair{"Layers", &spec.layers}, {"Architectures", &spec.architectures}}) {
+      auto items = properties.find(name);
+      if (items == properties.end() || !items->is_array()) continue;
+      for (const Json& item : *items) {
+        if (item.is_string()) list->push_back(item.get<std::string>());
+      }
+    }
+    if (auto letters = properties.find("DeadLetterQueue"); letters != properties.end())
+      spec.dead_letter_arn = member_text(*letters, "TargetArn");
+    CHECK(find_code(place, spec));
+    return spec;
+  }
+
+  Outcome<void> find_code(const Place& place, FunctionSpec& spec) {
+    if (!spec.image.empty()) return {};
+    if (place.properties().contains("InlineCode"))
+      return place.refuse("InlineCode",
+                          "InlineCode is not supported: put the code into a file and name its folder "
+                          "with CodeUri");
+    std::string uri = place.text("CodeUri");
+    if (uri.empty())
+      return place.refuse(
+          "CodeUri", fmt::format("function {} has no CodeUri and no ImageUri", place.resource().logical_id));
+    if (uri.starts_with("s3://"))
+      return place.refuse("CodeUri",
+                          "CodeUri: code in S3 is not supported here; name a folder or a zip archive");
+    spec.code = uri.starts_with("/") ? uri : fmt::format("{}/{}", folder_, uri);
+    while (spec.code.size() > 1 && spec.code.ends_with('/')) spec.code.pop_back();
+    auto guessed = guess_runtime(spec);
+    if (!guessed) return place.refuse("CodeUri", guessed.error().message);
+    return {};
+  }
+
+  Outcome<void> make_function(const Place& place) {
+    TRY(FunctionSpec wanted, spec(place));
+    auto what = deploy_function(client_, wanted);
+    if (!what) return what.error();
+    context_.out.print("{} function {}\n", *what == Deployed::Created ? "created" : "updated", wanted.name);
+    const Json& properties = place.properties();
+    TRY(auto reserved, place.number("ReservedConcurrentExecutions"));
+    if (reserved) {
+      Json body{{"ReservedConcurrentExecutions", *reserved}};
+      CHECK(client_.json({.method = "PUT",
+                          .path = function_path(wanted.name, "concurrency", "2017-10-31"),
+                          .body = to_json(body)}));
+    }
+    if (properties.contains("EventInvokeConfig")) CHECK(configure_events(place, wanted.name));
+    if (properties.contains("FunctionUrlConfig"))
+      CHECK(make_url(place, wanted.name, properties["FunctionUrlConfig"]));
+    if (auto events = properties.find("Events"); events != properties.end() && events->is_object()) {
+      for (const auto& [name, event] : events->items()) CHECK(make_event(place, wanted.name, name, event));
+    }
+    deployed_.push_back({place.resource().logical_id, std::move(wanted)});
+    return {};
+  }
+
+  Outcome<void> configure_events(const Place& place, const std::string& function) {
+    const Json& config = place.properties()["EventInvokeConfig"];
+    Json body = Json::object();
+    for (const char* name : {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"}) {
+      if (!config.is_object() || !config.contains(name)) continue;
+      TRY(auto number, place.parse("EventInvokeConfig", config[name]));
+      body[name] = *number;
+    }
+    if (config.is_object() && config.contains("DestinationConfig")) {
+      const Json& destinations = config["DestinationConfig"];
+      for (const char* when : {"OnSuccess", "OnFailure"}) {
+        if (destinations.is_object() && destinations.contains(when))
+          body["DestinationConfig"][when]["Destination"] = member_text(destinations[when], "Destination");
+      }
+    }
+    CHECK(client_.json({.method = "PUT",
+                        .path = function_path(function, "event-invoke-config", "2019-09-25"),
+                        .body = to_json(body)}));
+    return {};
+  }
+
+  Outcome<void> make_url(const Place& place, const std::string& function, const Json& config) {
+    std::string auth = member_text(config, "AuthType");
+    if (auth.empty())
+      return place.refuse("FunctionUrlConfig", "FunctionUrlConfig needs an AuthType: NONE or AWS_IAM");
+    Json body{{"AuthType", auth}};
+    if (std::string mode = member_text(config, "InvokeMode"); !mode.empty()) body["InvokeMode"] = mode;
+    std::string path = function_path(function, "url", "2021-10-31");
+    auto made = client_.json({.method = "POST", .path = path, .body = to_json(body)});
+    if (!made && made.error().http_status == 409)
+      made = client_.json({.method = "PUT", .path = path, .body = to_json(body)});
+    if (!made) return made.error();
+    context_.out.print("  url {}\n", json_string(*made, "FunctionUrl").value_or(""));
+    return {};
+  }
+
+  Outcome<void> make_event(const Place& place, const std::string& function, const std::string& name,
+                           const Json& event) {
+    std::string type = member_text(event, "Type");
+    Json properties =
+        event.is_object() && event.contains("Properties") ? event["Properties"] : Json::object();
+    if (type == "Schedule" || type == "ScheduleV2" || type == "EventBridgeRule" || type == "CloudWatchEvent")
+      return make_rule(place, function, name, type, properties);
+    if (type == "SQS") return map_queue(place, function, name, properties);
+    if (type == "SelfManagedKafka") return map_kafka(place, function, name, properties);
+    if (type == "Api" || type == "HttpApi") {
+      if (url_made_.insert(function).second && !place.properties().contains("FunctionUrlConfig"))
+        return make_url(place, function, Json{{"AuthType", "NONE"}});
+      return {};
+    }
+    return place.refuse("Events", fmt::format("event {} is of type {}: berth knows Schedule, ScheduleV2, "
+                                              "EventBridgeRule, SQS, SelfManagedKafka, Api and HttpApi",
+                                              name, type.empty() ? "(none)" : type));
+  }
+
+  Outcome<void> make_rule(const Place& place, const std::string& function, const std::string& name,
+                          const std::string& type, const Json& properties) {
+    std::string rule = member_text(properties, "Name");
+    if (rule.empty()) rule = fmt::format("{}-{}", function, name);
+    std::string expression =
+        member_text(properties, type == "ScheduleV2" ? "ScheduleExpression" : "Schedule");
+    Json body{{"Name", rule},
+              {"State", is_true(properties, "Enabled", member_text(properties, "State") != "DISABLED")
+                            ? "ENABLED"
+                            : "DISABLED"}};
+    if (properties.contains("Pattern")) {
+      body["EventPattern"] = to_json(properties["Pattern"]);
+    } else if (expression.empty()) {
+      return place.refuse("Events", fmt::format("event {} has no schedule", name));
+    } else {
+      body["ScheduleExpression"] = expression;
+    }
+    CHECK(client_.target("AWSEvents.PutRule", body));
+    Json target{{"Id", "function"}, {"Arn", arn_of(function)}};
+    if (std::string input = member_text(properties, "Input"); !input.empty()) target["Input"] = input;
+    CHECK(client_.target("AWSEvents.PutTargets", Json{{"Rule", rule}, {"Targets", Json::array({target})}}));
+    context_.out.print("  rule {} {}\n", rule, expression);
+    return {};
+  }
+
+  std::string arn_of(const std::string& function) const {
+    return fmt::format("arn:aws:lambda:us-east-1:000000000000:function:{}", function);
+  }
+
+  /// Members that both kinds of mapping share.
+  Outcome<Json> mapping_body(const Place& place, const std::string& function, const Json& properties) {
+    Json body{{"FunctionName", function}, {"Enabled", is_true(properties, "Enabled", true)}};
+    for (const char* name : {"BatchSize", "MaximumBatchingWindowInSeconds", "MaximumRetryAttempts"}) {
+      if (!properties.contains(name)) continue;
+      TRY(auto number, place.parse("Events", properties[name]));
+      body[name] = *number;
+    }
+    for (const char* name : {"FunctionResponseTypes", "FilterCriteria", "DestinationConfig"}) {
+      if (properties.contains(name)) body[name] = properties[name];
+    }
+    if (properties.contains("ScalingConfig")) {
+      TRY(auto most, place.parse("Events", member_of(properties["ScalingConfig"], "MaximumConcurrency")));
+      body["ScalingConfig"] = {{"MaximumConcurrency", *most}};
+    }
+    return body;
+  }
+
+  Outcome<void> put_mapping(const std::string& what, const Json& body,
+                            const std::function<bool(const Json&)>& same) {
+    TRY(Json list, client_.json({.path = "/2015-03-31/event-source-mappings?FunctionName=" +
+                                         percent_encode(body["FunctionName"].get<std::string>())}));
+    for (const Json& mapping : member_of(list, "EventSourceMappings")) {
+      if (!same(mapping)) continue;
+      Json change = body;
+      for (const char* fixed : {"EventSourceArn", "SelfManagedEventSource", "Topics", "StartingPosition",
+                                "SelfManagedKafkaEventSourceConfig"})
+        change.erase(fixed);
+      CHECK(client_.json({.method = "PUT",
+                          .path = "/2015-03-31/event-source-mappings/" +
+                                  percent_encode(json_string(mapping, "UUID").value_or("")),
+                          .body = to_json(change)}));
+      context_.out.print("  source {}\n", what);
+      return {};
+    }
+    CHECK(
+        client_.json({.method = "POST", .path = "/2015-03-31/event-source-mappings", .body = to_json(body)}));
+    context_.out.print("  source {}\n", what);
+    return {};
+  }
+
+  Outcome<void> map_queue(const Place& place, const std::string& function, const std::string& name,
+                          const Json& properties) {
+    std::string queue = member_text(properties, "Queue");
+    if (queue.empty()) return place.refuse("Events", fmt::format("event {} has no Queue", name));
+    TRY(Json body, mapping_body(place, function, properties));
+    body["EventSourceArn"] = queue;
+    return put_mapping(queue, body, [&](const Json& mapping) {
+      return json_string(mapping, "EventSourceArn").value_or("") == queue;
+    });
+  }
+
+  Outcome<void> map_kafka(const Place& place, const std::string& function, const std::string& name,
+                          const Json& properties) {
+    if (!properties.contains("KafkaBootstrapServers") || !properties.contains("Topics"))
+      return place.refuse("Events", fmt::format("event {} needs KafkaBootstrapServers and Topics", name));
+    TRY(Json body, mapping_body(place, function, properties));
+    body["SelfManagedEventSource"]["Endpoints"]["KAFKA_BOOTSTRAP_SERVERS"] =
+        properties["KafkaBootstrapServers"];
+    body["Topics"] = properties["Topics"];
+    std::string position = member_text(properties, "StartingPosition");
+    body["StartingPosition"] = position.empty() ? "LATEST" : position;
+    if (std::string group = member_text(properties, "ConsumerGroupId"); !group.empty())
+      body["SelfManagedKafkaEventSourceConfig"] = {{"ConsumerGroupId", group}};
+    return put_mapping(to_json(body["Topics"]), body,
+                       [&](const Json& mapping) { return member_of(mapping, "Topics") == body["Topics"]; });
+  }
+
+  Context& context_;
+  FunctionClient client_;
+  const Template& document_;
+  std::string folder_;
+  std::vector<DeployedFunction> deployed_;
+  std::set<std::string> url_made_;
+};
+
+}  // namespace
+
+Outcome<std::vector<DeployedFunction>> deploy_template(Context& context, const std::string& path,
+                                                       const std::map<std::string, std::string>& parameters) {
+  TRY(std::string text, archive::read_text(path, kMaxTemplate));
+  size_t slash = path.rfind('/');
+  std::string folder = slash == path.npos ? "." : path.substr(0, slash);
+  TemplateContext settings{.parameters = parameters};
+  TRY(Template document, read_template(path, text, settings));
+  return Deployment(context, document, folder).run();
+}
+
+}  // namespace berth::cli::commands

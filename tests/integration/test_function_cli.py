@@ -1,0 +1,157 @@
+"""The commands for functions: init, deploy, ls, rm, watch, templates, bill. No handler runs here, so that no runtime
+base has to be made."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from harness.engine import Client
+from harness.functions import FunctionsCase
+
+
+class FunctionCommands(FunctionsCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="bt.", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(self.remove_functions)
+
+    def remove_functions(self):
+        names = self.engine.ok("function", "ls", "-q").lines
+        if names:
+            self.engine.ok("function", "rm", *names)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def configuration(self, name):
+        answer = self.api.request("GET", f"/2015-03-31/functions/{name}/configuration")
+        self.assertEqual(answer.status, 200, str(answer))
+        return answer.json()
+
+    def refused(self, *arguments, text):
+        result = self.engine(*arguments)
+        self.assertEqual(result.code, 1, str(result))
+        self.assertIn(text, result.err)
+
+    def test_init_deploy_ls_rm(self):
+        folder = os.path.join(self.folder, "greeter")
+        self.engine.ok("function", "init", folder)
+        self.assertEqual(sorted(os.listdir(folder)), ["app.py", "template.yaml"])
+        self.refused("function", "init", folder, text="exists already")
+        self.assertIn("created function greeter", self.engine.ok("function", "deploy", folder).out)
+        self.assertIn("updated function greeter", self.engine.ok("function", "deploy", folder).out)
+        config = self.configuration("greeter")
+        self.assertEqual((config["Runtime"], config["Handler"], config["Timeout"]),
+                         ("python3.11", "app.lambda_handler", 30))
+        listed = self.engine.ok("function", "ls").lines
+        self.assertRegex(listed[1], r"^greeter +python3\.11 +app\.lambda_handler +128MB +30s ")
+        self.assertEqual(self.engine.ok("function", "rm", "greeter").text, "greeter")
+        self.refused("function", "rm", "greeter", text="ResourceNotFoundException: Function not found")
+
+    def test_deploy_guesses_and_takes_flags(self):
+        self.write("plain/index.mjs", "export const handler = async () => 1;\n")
+        plain = os.path.join(self.folder, "plain")
+        self.engine.ok("function", "deploy", "-m", "256m", "--timeout", "7s", "-e", "A=1", plain)
+        config = self.configuration("plain")
+        self.assertEqual((config["Runtime"], config["Handler"], config["MemorySize"], config["Timeout"]),
+                         ("nodejs20.x", "index.handler", 256, 7))
+        self.assertEqual(config["Environment"]["Variables"], {"A": "1"})
+        first = config["CodeSha256"]
+        self.engine.ok("function", "deploy", plain)
+        self.assertEqual(self.configuration("plain")["CodeSha256"], first, "the same code has the same digest")
+        empty = os.path.join(self.folder, "empty")
+        os.mkdir(empty)
+        self.refused("function", "deploy", empty, text="cannot tell the runtime")
+        self.refused("function", "deploy", os.path.join(self.folder, "none"), text="cannot tell the runtime")
+
+    def test_invoke_says_what_is_wrong(self):
+        self.refused("function", "invoke", "none", text="ResourceNotFoundException: Function not found")
+        self.refused("function", "logs", "none", text="ResourceNotFoundException: Function not found")
+        self.refused("function", "why", "none", text="no record of request none")
+
+    def test_a_template_with_events(self):
+        self.write("src/app.py", "def lambda_handler(event, context):\n    return event\n")
+        path = self.write("template.yaml", """Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Stage: {Type: String, Default: dev}
+Globals:
+  Function: {Runtime: python3.11, Timeout: 9}
+Resources:
+  Jobs:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: !Sub "jobs-${Stage}"
+      VisibilityTimeout: 60
+  Worker:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: !Sub "worker-${Stage}"
+      CodeUri: src
+      Handler: app.lambda_handler
+      Environment:
+        Variables: {QUEUE: !GetAtt Jobs.Arn}
+      EventInvokeConfig: {MaximumRetryAttempts: 1}
+      Events:
+        Nightly:
+          Type: Schedule
+          Properties: {Schedule: "cron(0 3 * * ? *)", Input: '{"night": true}'}
+        Queue:
+          Type: SQS
+          Properties: {Queue: !GetAtt Jobs.Arn, BatchSize: 5}
+""")
+        for _ in range(2):  # the second time changes what is there
+            self.engine.ok("deploy", "--parameter", "Stage=test", path)
+        config = self.configuration("worker-test")
+        self.assertEqual(config["Timeout"], 9)
+        self.assertEqual(config["Environment"]["Variables"]["QUEUE"],
+                         "arn:aws:sqs:us-east-1:000000000000:jobs-test")
+        mappings = self.api.request("GET", "/2015-03-31/event-source-mappings?FunctionName=worker-test").json()
+        mapping, = mappings["EventSourceMappings"]
+        self.assertEqual((mapping["BatchSize"], mapping["EventSourceArn"]),
+                         (5, "arn:aws:sqs:us-east-1:000000000000:jobs-test"))
+        self.addCleanup(self.api.request, "DELETE", f"/2015-03-31/event-source-mappings/{mapping['UUID']}")
+        rules = self.api.request("POST", "/", b"{}", {"X-Amz-Target": "AWSEvents.ListRules"}).json()["Rules"]
+        rule, = (rule for rule in rules if rule["Name"] == "worker-test-Nightly")
+        self.assertEqual(rule["ScheduleExpression"], "cron(0 3 * * ? *)")
+        targets = self.api.request("POST", "/", json.dumps({"Rule": rule["Name"]}).encode(),
+                                   {"X-Amz-Target": "AWSEvents.ListTargetsByRule"}).json()["Targets"]
+        self.assertEqual(targets[0]["Input"], '{"night": true}')
+
+    def test_errors_of_templates_have_file_and_line(self):
+        path = self.write("template.yaml", "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n")
+        self.refused("deploy", path, text=f"{path}:2: T is a AWS::DynamoDB::Table, which berth does not deploy")
+        path = self.write("template.yaml", "Resources:\n  F:\n    Type: AWS::Serverless::Function\n"
+                                           "    Properties:\n      CodeUri: !ImportValue x\n")
+        self.refused("deploy", path, text=f"{path}:5: !ImportValue is not supported")
+        path = self.write("template.yaml", "Resources:\n  F:\n    Type: AWS::Serverless::Function\n"
+                                           "    Properties:\n      CodeUri: .\n      Nonsense: 1\n")
+        self.refused("deploy", path, text=f"{path}:6: the property Nonsense of functions is not supported")
+
+    def test_watch_deploys_what_changes(self):
+        path = self.write("live/app.py", "def lambda_handler(event, context):\n    return 1\n")
+        command = [*self.engine.cli, "function", "watch", os.path.dirname(path)]
+        with Client(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **self.engine.env}) as watching:
+            self.assertIn("created live", watching.stdout.readline())
+            before = self.configuration("live")["CodeSha256"]
+            self.write("live/app.py", "def lambda_handler(event, context):\n    return 2\n")
+            self.assertRegex(watching.stdout.readline(), r"^updated live in \d+ ms$")
+            self.assertNotEqual(self.configuration("live")["CodeSha256"], before)
+
+    def test_bill_by_a_table_of_ones_own(self):
+        prices = self.write("prices", "function_gb_second = 1\ncurrency = EUR\n")
+        bill = self.engine.ok("bill", "--by", "day", "--prices", prices)
+        self.assertIn("EUR 0.00000000", bill.out)
+        self.assertIn(f"Prices: {prices}", bill.out)
+        self.refused("bill", "--by", "weather", text="--by weather")
+        wrong = self.write("wrong", "\nwater = 3\n")
+        self.refused("bill", "--prices", wrong, text=f"{wrong}:2: \"water\" is no price")
+
+
+if __name__ == "__main__":
+    unittest.main()
