@@ -5,7 +5,7 @@ import statistics
 import sys
 from collections import OrderedDict, namedtuple
 
-ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-rootless", "podman", "docker")
+ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-rootless", "podman", "docker", "skopeo")
 
 # A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit
 # (seconds, KiB, lines; with `at_least` a number that must be reached).
@@ -33,10 +33,10 @@ PROMISES = (
     _ratio("run without root within 2 x of root's", ("run-rootless", "berth"), ("run-rootless", "berth-rootless"), 0.5),
     _ratio("exec 12 x faster than docker", ("exec", "docker"), ("exec", "berth"), 12),
     _ratio("detached starts in a row 15 x faster than docker", ("start-1", "docker"), ("start-1", "berth"), 15),
-    _ratio("the last of 1,000 containers starts within 1.2 x of the first", ("crowd-first", "berth"), ("crowd-last", "berth"), 1 / 1.2),
-    _limit("ps with 1,000 containers within 50 ms", ("crowd-ps", "berth"), 0.05),
-    _ratio("publishing costs the last no more than 1.2 x the first", ("publish-first", "berth"), ("publish-last", "berth"), 1 / 1.2),
-    _least("DNS answers 20,000 a second", ("dns", "berth"), 20_000),
+    _ratio("the last of 1,000 containers starts within 1.2 x of the first (aim)", ("crowd-first", "berth"), ("crowd-last", "berth"), 1 / 1.2),
+    _limit("ps with 1,000 containers within 50 ms (aim)", ("crowd-ps", "berth"), 0.05),
+    _ratio("publishing costs the last no more than 1.2 x the first (aim)", ("publish-first", "berth"), ("publish-last", "berth"), 1 / 1.2),
+    _least("DNS answers 20,000 a second (aim)", ("dns", "berth"), 20_000),
     _limit("berthd idle at most 20 MiB", ("idle-memory", "berth"), 20 * 1024),
     _limit("keeper at most 350 KiB per idle container", ("container-memory", "berth"), 350),
     _limit("no log line lost, written in blocks", ("logs-lost-blocks", "berth"), 0),

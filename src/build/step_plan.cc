@@ -6,9 +6,16 @@
 
 #include "base/format.h"
 #include "launch/defaults.h"
+#include "sys/sub_ids.h"
 
 namespace berth::build {
 namespace {
+
+/// As the snapshotter's: marks in user.* go with redirects that are not followed.
+std::vector<std::string> overlay_options() {
+  if (sys::in_initial_user_namespace()) return {"index=off", "metacopy=off", "redirect_dir=off"};
+  return {"index=off", "metacopy=off", "redirect_dir=nofollow", "userxattr"};
+}
 
 constexpr std::array host_files = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
 
@@ -21,10 +28,8 @@ spec::Mount bind_host(const std::string& source, const std::string& target, bool
 
 spec::Mount overlay(const OverlayMount& source, const std::string& target, bool readonly,
                     const launch::HostFacts& host) {
-  spec::Mount mount{.destination = target,
-                    .type = "overlay",
-                    .source = "overlay",
-                    .options = {"index=off", "metacopy=off", "redirect_dir=off"}};
+  spec::Mount mount{
+      .destination = target, .type = "overlay", .source = "overlay", .options = overlay_options()};
   // One layer at a time since Linux 6.5; before, one string for all.
   std::string joined;
   for (const auto& lower : source.lowers) {

@@ -2,6 +2,7 @@
 // root; of one that is stopped the merged view is opened without mounting it anywhere, and paths below its
 // volumes lead to their sources.
 #include <algorithm>
+#include <optional>
 
 #include "base/format.h"
 #include "engine/core.h"
@@ -9,6 +10,7 @@
 #include "engine/user_namespace.h"
 #include "spec/image.h"
 #include "storage/copy_archive.h"
+#include "sys/acting_owner.h"
 #include "sys/root_dir.h"
 
 namespace berth::engine {
@@ -262,6 +264,8 @@ io::Task<Result<void>> Containers::copy_in(std::string reference, std::string pa
       options.owner = storage::FixedOwner{.uid = outside_id(maps.uids, inside.uid),
                                           .gid = outside_id(maps.gids, inside.gid)};
     }
+    std::optional<sys::ActingOwner> acting;
+    if (maps && inputs.pid != 0) acting.emplace(outside_id(maps.uids, 0), outside_id(maps.gids, 0));
     auto copied = storage::copy_in(place.root, place.path, *source, options);
     if (!copied && copied.error().kind() == Kind::NotFound) return missing_path(path, inputs.id);
     return copied;

@@ -81,12 +81,15 @@ Result<void> restore_snapshot(const Layers& layers, const std::string& name, std
 
 Result<ContainerSnapshot> describe(const Layers& layers, const std::string& name) {
   std::string path = layers.snapshots + "/" + name;
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return Error::from_errno("stat", path, errno);
+  struct statx status {};
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_BTIME | STATX_CTIME, &status) != 0)
+    return Error::from_errno("stat", path, errno);
   TRY(auto usage, sys::disk_usage(path));
   // The directory keeps the layer's own times; its inode was born with the snapshot.
-  return ContainerSnapshot{name, from_unix_nanoseconds(int64_t{status.st_ctim.tv_sec} * 1'000'000'000),
-                           usage.allocated_bytes};
+  const struct statx_timestamp& made =
+      (status.stx_mask & STATX_BTIME) != 0 ? status.stx_btime : status.stx_ctime;
+  Timestamp created = from_unix_nanoseconds(made.tv_sec * 1'000'000'000 + made.tv_nsec);
+  return ContainerSnapshot{name, created, usage.allocated_bytes};
 }
 
 bool exists(const Layers& layers, const std::string& name) {

@@ -58,6 +58,24 @@ uint64_t Sandbox::oom_kills() const {
   return kills ? *kills : 0;
 }
 
+uint64_t Sandbox::shared_memory() const {
+  return life_->run->cgroup ? sys::shared_memory_of(*life_->run->cgroup) : 0;
+}
+
+Result<sys::UniqueFd> Sandbox::watch_memory(uint64_t bytes) const {
+  if (!life_->run->cgroup) return Error(Kind::WrongState, "the sandbox has ended");
+  return sys::watch_memory_usage(*life_->run->cgroup, bytes);
+}
+
+Result<void> Sandbox::set_memory_limit(uint64_t bytes) {
+  if (!life_->run->cgroup) return Error(Kind::WrongState, "the sandbox has ended");
+  sys::CgroupLimits limits;
+  limits.memory = static_cast<int64_t>(bytes);
+  limits.memory_swap = static_cast<int64_t>(bytes);
+  TRY([[maybe_unused]] auto warnings, life_->run->cgroup->apply(limits));
+  return {};
+}
+
 bool Sandbox::has_ended() const {
   return life_->run->exited.is_set();
 }

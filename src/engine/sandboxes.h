@@ -78,6 +78,12 @@ class Sandbox {
   /// Reads files by path: for ends, not for every event.
   uint64_t oom_kills() const;
 
+  /// Bytes of the group in tmpfs: /tmp and /dev/shm.
+  uint64_t shared_memory() const;
+  /// A descriptor that becomes readable when memory in use passes `bytes` (cgroup v1; else Unsupported).
+  Result<sys::UniqueFd> watch_memory(uint64_t bytes) const;
+  Result<void> set_memory_limit(uint64_t bytes);
+
   bool has_ended() const;
   /// To the program.
   Result<void> signal(int number);

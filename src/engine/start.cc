@@ -234,7 +234,6 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
   run.keeper.emplace(std::move(keeper));
-  CHECK(launch::failpoint("start.keeper"));
   return {};
 }
 

@@ -180,6 +180,12 @@ Task<bool> HttpConnection::read_head() {
       co_return parsed;
     }
     if (bytes.size() > service_.limits.max_head_bytes) break;
+    // A TLS greeting on a plain port: who speaks it first and plain HTTP then must not wait for a deadline.
+    bool is_no_method = !bytes.empty() && static_cast<unsigned char>(bytes.front()) <= 0x20 && bytes != "\r";
+    if (is_no_method) {
+      co_await refuse(400, "this port speaks plain HTTP");
+      co_return false;
+    }
     searched = bytes.size() > 3 ? bytes.size() - 3 : 0;
     if (!bytes.empty() && !waiting_for_head) {
       waiting_for_head = true;

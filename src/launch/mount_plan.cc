@@ -10,6 +10,7 @@
 #include "base/format.h"
 #include "launch/mount_options.h"
 #include "launch/namespaces.h"
+#include "sys/sub_ids.h"
 
 namespace berth::launch {
 namespace {
@@ -36,6 +37,12 @@ TargetRule rule_for_bind(const std::string& destination) {
   if (std::ranges::find(kCoverableProcFiles, destination) != std::end(kCoverableProcFiles))
     return TargetRule::InsideProc;
   return TargetRule::Ordinary;
+}
+
+/// Group 5, tty; an ordinary user's engine may have a single id.
+bool knows_terminal_group() {
+  constexpr uint32_t kTty = 5;
+  return sys::in_initial_user_namespace() || sys::mapped_ids("/proc/self/gid_map") > kTty;
 }
 
 std::string base_name(const std::string& path) {
@@ -208,7 +215,7 @@ Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
     return failure(Kind::Unsupported, "mount \"{}\": only bind mounts can be idmapped", mount.destination);
   std::string destination = clean_path(mount.destination);
   TRY(Slot slot, builder_.slot());
-  if (mount.type == "devpts" && !maps_id(request_.spec.gid_mappings, 5))
+  if (mount.type == "devpts" && (!maps_id(request_.spec.gid_mappings, 5) || !knows_terminal_group()))
     std::erase(options.parameters, "gid=5");
   step::NewFilesystem step{.slot = slot, .attributes = static_cast<uint32_t>(options.set)};
   TRY(step.type, builder_.text(mount.type));

@@ -53,7 +53,8 @@ Ingest::Ingest(std::string blobs, std::string path, sys::UniqueFd fd, ExpectedBl
       hashing_(hashing) {}
 
 Ingest::~Ingest() {
-  if (!path_.empty() && leftover_ == Leftover::Remove) ::unlink(path_.c_str());
+  bool worth_keeping = leftover_ == Leftover::Keep && size_ > 0;
+  if (!path_.empty() && !worth_keeping) ::unlink(path_.c_str());
 }
 
 void Ingest::discard() {

@@ -53,8 +53,12 @@ Result<OverlaySpec> Snapshotter::spec_for(const std::string& container_id,
   spec.work = directory + "/work";
   // Layers are shared and packed as they are: nothing may refer from one to another by redirect, metacopy or
   // index.
-  spec.options = {"index=off", "metacopy=off", "redirect_dir=off"};
-  if (!sys::in_initial_user_namespace()) spec.options.push_back("userxattr");
+  spec.options = {"index=off", "metacopy=off"};
+  // With its marks in user.*, overlayfs neither makes redirects nor follows them, and wants it said that way.
+  if (sys::in_initial_user_namespace())
+    spec.options.push_back("redirect_dir=off");
+  else
+    spec.options.insert(spec.options.end(), {"redirect_dir=nofollow", "userxattr"});
   if (durability == UpperDurability::Disposable) spec.options.push_back("volatile");
   return spec;
 }

@@ -2,6 +2,7 @@
 #include "sys/cgroup_controls.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -88,6 +89,39 @@ uint64_t CgroupControls::memory_peak() const {
 uint64_t CgroupControls::cpu_microseconds() const {
   if (unified_cpu_) return read_number(cpu_.get(), "usage_usec ");
   return read_number(cpu_.get(), nullptr) / 1000;
+}
+
+uint64_t shared_memory_of(const Cgroup& group) {
+  for (const auto& [directory, controllers] : group.directories()) {
+    bool counts = controllers.empty() || has_controller(controllers, "memory");
+    if (!counts) continue;
+    UniqueFd stat = open_at(directory, "memory.stat", O_RDONLY);
+    if (!stat) continue;
+    std::string text(8192, '\0');
+    ssize_t size = ::pread(stat.get(), text.data(), text.size() - 1, 0);
+    if (size <= 0) continue;
+    size_t at = text.find("\nshmem ");
+    if (at != std::string::npos) return std::strtoull(text.c_str() + at + 7, nullptr, 10);
+  }
+  return 0;
+}
+
+Result<UniqueFd> watch_memory_usage(const Cgroup& group, uint64_t bytes) {
+  for (const auto& [directory, controllers] : group.directories()) {
+    if (!has_controller(controllers, "memory")) continue;
+    UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!event) return Error::from_errno("create eventfd", {}, errno);
+    UniqueFd usage = open_at(directory, "memory.usage_in_bytes", O_RDONLY);
+    UniqueFd control = open_at(directory, "cgroup.event_control", O_WRONLY);
+    if (!usage || !control) return Error::from_errno("open", directory, errno);
+    std::string order =
+        std::to_string(event.get()) + " " + std::to_string(usage.get()) + " " + std::to_string(bytes);
+    if (::write(control.get(), order.data(), order.size()) < 0) {
+      return Error::from_errno("watch memory of", directory, errno);
+    }
+    return event;
+  }
+  return Error(Kind::Unsupported, "this host does not tell when a group nears its memory limit");
 }
 
 }  // namespace berth::sys

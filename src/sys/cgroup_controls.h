@@ -31,4 +31,10 @@ class CgroupControls {
   bool unified_cpu_ = false;
 };
 
+/// Bytes of the group's memory that are pages of a tmpfs; 0 where that is not told.
+uint64_t shared_memory_of(const Cgroup& group);
+/// An eventfd that becomes readable when the group's memory in use passes `bytes`, and when the group goes
+/// (cgroup v1: memory.usage_in_bytes behind cgroup.event_control). Unsupported elsewhere.
+Result<UniqueFd> watch_memory_usage(const Cgroup& group, uint64_t bytes);
+
 }  // namespace berth::sys

@@ -2,18 +2,16 @@
 #include "sys/placed_mounts.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/mount.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <thread>
 #include <vector>
 
 #include "base/format.h"
+#include "sys/acting_owner.h"
 #include "sys/kernel_call.h"
 #include "sys/mapped_tree.h"
 
@@ -46,6 +44,7 @@ class MappedOverlay {
     for (const std::string& lower : layers.lower) {
       TRY(UniqueFd tree, mapped(lower));
       CHECK(set(FSCONFIG_SET_FD, "lowerdir+", nullptr, tree.get()));
+      trees_.push_back(std::move(tree));
     }
     if (!layers.upper.empty()) CHECK(set_upper(layers));
     for (const std::string& option : layers.options) CHECK(set_option(option));
@@ -58,25 +57,10 @@ class MappedOverlay {
     return clone_mapped_tree(path, TreeDepth::MountAlone, mapping_.user_namespace, TreeDepth::MountAlone);
   }
 
-  /// overlayfs works on its layers as whoever creates the mount, and through the map nobody makes files whose
-  /// own id it does not know: so that is the container's root, with all capabilities. Of a thread of its own,
-  /// for these are the kernel's, not the C library's, credentials.
+  /// overlayfs works on its layers as whoever creates the mount: the container's root.
   Result<void> create() {
-    Result<void> created;
-    auto work = [&] {
-      __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-      __user_cap_data_struct capabilities[2] = {};
-      bool become = ::syscall(SYS_capget, &header, capabilities) == 0;
-      ::syscall(SYS_setfsgid, mapping_.root_gid);
-      ::syscall(SYS_setfsuid, mapping_.root_uid);
-      // Leaving id 0 has taken those that concern files.
-      if (!become || ::syscall(SYS_capset, &header, capabilities) != 0)
-        created = Error::from_errno("become", "the container's root", errno);
-      else
-        created = set(FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
-    };
-    std::thread(work).join();
-    return created;
+    ActingOwner owner(mapping_.root_uid, mapping_.root_gid);
+    return set(FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
   }
 
   /// Upper and work directory have to lie in one mount, so that it is their parent which is mapped.
@@ -92,6 +76,7 @@ class MappedOverlay {
       if (!directory) return Error::from_errno("open", *path, errno);
       CHECK(set(FSCONFIG_SET_FD, key, nullptr, directory.get()));
     }
+    trees_.push_back(std::move(tree));
     return {};
   }
 
@@ -112,6 +97,8 @@ class MappedOverlay {
 
   const OwnerMapping& mapping_;
   UniqueFd context_;
+  /// A detached mount falls apart with its descriptor, and overlayfs clones it when it is created.
+  std::vector<UniqueFd> trees_;
 };
 
 Result<UniqueFd> plain_overlay(const OverlayLayers& layers) {

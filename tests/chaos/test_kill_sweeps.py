@@ -10,6 +10,7 @@ import time
 from harness import archives, host
 from harness.archives import docker_archive, entry, tar
 from harness.engine import IMAGE, EngineCase, eventually
+from harness.registry import FakeRegistry, Image, digest_of
 
 POINTS = 16  # instants per operation, spread evenly over the time that it takes undisturbed
 
@@ -117,6 +118,49 @@ class Sweep(EngineCase):
                 self.ok("rmi", "swept:1")
 
             self.sweep(lambda: self.engine.popen("load", "-i", archive.name), verify, prepare)
+
+    def travelling(self):
+        """A registry and an image of two layers for it."""
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        return registry, Image([tar(archives.busybox_entries()), tar([entry("big", data=os.urandom(4 << 20))])],
+                               {"Cmd": ["cat", "/etc/passwd"]})
+
+    def test_pull(self):
+        registry, image = self.travelling()
+        name = registry.add("swept", "1", image)
+
+        def prepare():
+            self.engine("rmi", "-f", name)
+            self.ok("system", "prune", "-f")
+
+        def verify(context):
+            if name in self.ok("images", "--format", "{{.Repository}}:{{.Tag}}").lines:
+                self.assertIn("root:x", self.ok("run", "--rm", name).out, context)
+            self.ok("pull", name)
+            self.assertIn("root:x", self.ok("run", "--rm", name).out, context)
+            self.assertEqual(self.engine.inspect(name)["RepoDigests"], [f"{registry.host}/swept@{image.digest}"], context)
+            self.assertEqual(os.listdir(os.path.join(self.engine.data, "content", "ingest")), [], context)
+
+        self.sweep(lambda: self.engine.popen("pull", name), verify, prepare)
+
+    def test_push(self):
+        registry, _ = self.travelling()
+        name = f"{registry.host}/swept:1"
+        digests = set()
+
+        def prepare():
+            self.ok("tag", IMAGE, name)
+            registry.blobs.clear()
+            registry.manifests.clear()
+
+        def verify(context):
+            self.assertIn("root:x", self.ok("run", "--rm", name, "cat", "/etc/passwd").out, context)
+            self.ok("push", name)
+            digests.add(digest_of(registry.manifests[("swept", "1")][1]))
+            self.assertEqual(len(digests), 1, f"{context}: the image keeps its digest")
+
+        self.sweep(lambda: self.engine.popen("push", name), verify, prepare)
 
     def test_build(self):
         context_folder = self.folder()

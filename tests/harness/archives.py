@@ -42,10 +42,10 @@ def tar(entries):
     return out.getvalue()
 
 
-def probe():
-    """The bytes of tests/programs/probe.cc, compiled when it is newer than what was compiled before."""
-    source = os.path.join(TOP, "tests", "programs", "probe.cc")
-    program = os.path.join(TOP, "build", "tools", "bin", "probe")
+def program(name):
+    """The bytes of tests/programs/<name>.cc, compiled when it is newer than what was compiled before."""
+    source = os.path.join(TOP, "tests", "programs", f"{name}.cc")
+    program = os.path.join(TOP, "build", "tools", "bin", name)
     if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
         os.makedirs(os.path.dirname(program), exist_ok=True)
         fresh = f"{program}.{os.getpid()}"
@@ -54,6 +54,10 @@ def probe():
         os.replace(fresh, program)
     with open(program, "rb") as binary:
         return binary.read()
+
+
+def probe():
+    return program("probe")
 
 
 def busybox_entries(extra=()):

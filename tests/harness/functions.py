@@ -15,14 +15,14 @@ ROLE = "arn:aws:iam::000000000000:role/test"
 
 
 def zip_of(files):
-    """A zip archive of {name: text or bytes}; files whose content begins with #! are executable."""
+    """A zip archive of {name: text or bytes}; scripts and programs are executable."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             text = content.encode() if isinstance(content, str) else content
-            info.external_attr = (0o100755 if text.startswith(b"#!") else 0o100644) << 16
+            info.external_attr = (0o100755 if text.startswith((b"#!", b"\x7fELF")) else 0o100644) << 16
             archive.writestr(info, text)
     return buffer.getvalue()
 

@@ -65,8 +65,9 @@ class Image:
 
 
 def small_image(text="hello", **more):
-    """The base root and one file on top, which makes the image differ from others."""
-    return Image([archives.tar(archives.busybox_entries()), archives.tar([archives.entry("note", data=text.encode())])],
+    """A root and one file on top; neither layer is another image's."""
+    base = archives.busybox_entries([archives.entry("base", data=os.urandom(16))])
+    return Image([archives.tar(base), archives.tar([archives.entry("note", data=text.encode())])],
                  {"Cmd": ["cat", "/note"]}, **more)
 
 

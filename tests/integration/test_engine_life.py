@@ -125,7 +125,7 @@ class Audit(PrivateEngine):
     def test_who_did_what(self):
         engine = Engine("audit")
         self.addCleanup(engine.close)
-        path = os.path.join(engine.folder, "audit.log")
+        path = os.path.join(engine.folder, "who-did-what")
         engine.flags += ["--audit-log", path]
         engine.start()
         engine.load_base_image()
@@ -225,6 +225,7 @@ class Authorization(PrivateEngine):
         shown = [question for call, question in plugin.questions if call.endswith("Res") and "/version" in question["RequestUri"]]
         self.assertEqual(shown[-1]["ResponseStatusCode"], 200)
         self.assertIn("ApiVersion", base64.b64decode(shown[-1]["ResponseBody"]).decode())
+        plugin.refuses = lambda call, question: None
 
     def test_without_its_plugin_nothing_is_allowed(self):
         plugin = self.plugin(lambda call, question: None)

@@ -1,4 +1,5 @@
 """Failure at every step of a launch: nothing stays behind, the error names the step, and the next launch works."""
+import glob
 import os
 import re
 import tempfile
@@ -18,7 +19,7 @@ def choose(path, point):
 
 class EngineSteps(EngineCase):
     """berth run, through berthd and berth-keeper."""
-    POINTS = ("start.directory", "start.networks", "start.shared-memory", "start.cgroup", "start.plan", "start.keeper")
+    POINTS = ("start.directory", "start.networks", "start.shared-memory", "start.cgroup", "start.plan")
 
     @classmethod
     def setUpClass(cls):
@@ -35,6 +36,7 @@ class EngineSteps(EngineCase):
         super().setUp()
         self.only_berth("failpoints are its own")
         choose(self.chosen, "")
+        self.group = f"/berth-failing-{os.getpid()}"
         # What lasts as long as the engine (networks, pools) is there before anything is counted.
         self.ok("run", "--rm", "-p", "0:80", IMAGE, "true")
         eventually(lambda: not self.engine("ps", "-aq").out, "the first is gone")
@@ -43,16 +45,24 @@ class EngineSteps(EngineCase):
         choose(self.chosen, "")
         super().tearDown()
 
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        for hierarchy in glob.glob(f"/sys/fs/cgroup/*/berth-failing-{os.getpid()}") + glob.glob(f"/sys/fs/cgroup/berth-failing-{os.getpid()}"):
+            os.rmdir(hierarchy)
+
     def settled(self, before):
         """What a failed start has left, pools of empty namespaces apart."""
-        now = Snapshot()
-        return [item for item in now.left_since(before) if not item.startswith("network namespace")]
+        left = Snapshot().left_since(before)
+        return [item for item in left if not item.startswith("network namespace") and
+                (not item.startswith("cgroup") or self.group + "/" in item)]
 
     def fails_at(self, point, *flags):
         """Whether a start fails there; checks that nothing is left and that the point is named."""
         before = Snapshot()
         choose(self.chosen, point)
-        result = self.engine("run", "--rm", "-p", "0:80", "--tmpfs", "/t", "--ipc", "shareable", *flags, IMAGE, "true")
+        result = self.engine("run", "--rm", "-p", "0:80", "--tmpfs", "/t", "--ipc", "shareable",
+                             "--cgroup-parent", self.group, *flags, IMAGE, "true")
         choose(self.chosen, "")
         if result.code == 0:
             return False

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 import zipfile
 
-from harness.engine import AGAINST, IMAGE, Engine, eventually
+from harness.engine import AGAINST, IMAGE, PROGRAMS, Engine, eventually, run
 from harness.functions import FunctionsApi, zip_of
 
 
@@ -398,6 +398,24 @@ class Keys(LambdaCase):
                                       {"Authorization": wrong.replace("AKIDEXAMPLE", "OTHER")}), 403,
                      "UnrecognizedClientException", "security token")
         self.assertEqual(self.api.request("GET", "/").status, 403)
+
+
+@unittest.skipIf(AGAINST == "docker", "dockerd runs no functions")
+class Flags(unittest.TestCase):
+    def test_wrong_ones_are_said(self):
+        folder = tempfile.mkdtemp(prefix="bt.", dir="/tmp")
+        self.addCleanup(shutil.rmtree, folder)
+        keys = os.path.join(folder, "keys")
+        with open(keys, "w") as file:
+            file.write("OnlyAKey\n")
+        for flags, text in ((("--functions-addr", "nowhere"), "\"nowhere\" is not IP:PORT"),
+                            (("--functions-limits", "none"), "expected open or strict"),
+                            (("--functions-keys", keys), "line 1: expected \"ACCESS_KEY_ID SECRET_ACCESS_KEY\""),
+                            (("--functions-keys", "/no/such/file"), "/no/such/file")):
+            ended = run([os.path.join(PROGRAMS, "berthd"), "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
+                         "-H", f"unix://{folder}/sock", *flags])
+            self.assertNotEqual(ended.code, 0, str(ended))
+            self.assertIn(text, ended.err, str(ended))
 
 
 class TakenPort(LambdaCase):

@@ -181,7 +181,7 @@ class Network(RootlessCase):
 
     def test_published_datagrams(self):
         port = self.free_port()
-        self.start("sh", "-c", "nc -u -l -p 53 -e cat", flags=("-p", f"{port}:53/udp"))
+        self.start("probe", "udp-echo", "5353", flags=("-p", f"{port}:5353/udp"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(0.2)
 
@@ -214,7 +214,7 @@ class Network(RootlessCase):
         if any("no network beyond" in warning for warning in info["Warnings"] or []):
             self.skipTest(f"neither pasta nor slirp4netns works here: {info['Warnings']}")
         link = "bt" + secrets.token_hex(4)
-        run(["ip", "link", "add", link, "type", "dummy"])
+        run(["ip", "link", "add", link, "type", "bridge"])
         self.addCleanup(run, ["ip", "link", "del", link])
         run(["ip", "addr", "add", "198.51.100.77/32", "dev", link])
         run(["ip", "link", "set", link, "up"])
@@ -377,7 +377,6 @@ class Runtime(unittest.TestCase):
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.assertEqual(done.returncode, 0, words)
         self.assertEqual(json.loads(self.runtime("state", "c2").out)["status"], "running")
-        self.assertEqual(self.runtime("exec", "c2", "id", "-u").text, "0")
         self.assertEqual(self.runtime("delete", "--force", "c2").code, 0)
 
     def test_no_writable_cgroups(self):

@@ -73,8 +73,8 @@ Context::Context(GlobalOptions options, grammar::Tree tree) : options_(std::move
   }
 }
 
-/// -H, --context, $BERTH_HOST, $BERTH_CONTEXT, $DOCKER_HOST, what `context use` chose, berth's own socket: the
-/// first that is given.
+/// -H, --context, $BERTH_HOST, $BERTH_CONTEXT, $DOCKER_HOST, what `context use` chose, berth's own socket:
+/// the first that is given.
 Result<client::Endpoint> Context::choose_endpoint() {
   std::string host = options_.host;
   std::string context = host.empty() ? options_.context : std::string();

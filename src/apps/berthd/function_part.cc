@@ -72,6 +72,7 @@ FunctionPart::~FunctionPart() {
 io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop& loop,
                                                                    engine::Engine& engine,
                                                                    FunctionOptions options) {
+  if (options.address != "none") CO_CHECK(parse_address(options.address));
   api::aws::SigningKeys keys;
   if (!options.keys_file.empty()) {
     CO_TRY(auto text, sys::read_file(options.keys_file, longest_keys_file));
@@ -197,7 +198,11 @@ void FunctionPart::version_removed(functions::FunctionVersionPtr version) {
 void FunctionPart::settings_changed(const functions::FunctionEntry& entry) {
   functions::ConcurrencySettings settings = concurrency_of(*catalog_, entry);
   if (budgets_->stopped(entry.realm(), entry.name())) settings.reserved = 0;
-  invoker_->set_concurrency(entry.realm(), entry.name(), std::move(settings));
+  invoker_->set_concurrency(entry.realm(), entry.name(), settings);
+  for (const auto& [qualifier, config] : entry.settings.provisioned) {
+    auto version = catalog_->main_version(entry, qualifier);
+    if (version) invoker_->set_provisioned(*version, settings.provisioned[(*version)->version]);
+  }
 }
 
 Result<api::FunctionImage> FunctionPart::find_image(std::string_view reference) const {

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <climits>
 #include <cstdio>
 #include <set>
 
@@ -120,6 +122,20 @@ Result<void> print_stats(const std::string& id, const sys::Cgroup& group) {
   return print_event("stats", id, stats_of(stats));
 }
 
+/// "100ms", "5s", "2m", "1h": whole numbers with a unit, as far as anybody writes them here.
+Result<int> milliseconds_of(const std::string& text) {
+  constexpr std::pair<std::string_view, int> kUnits[] = {
+      {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+  int number = 0;
+  auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string_view unit(rest, static_cast<size_t>(text.data() + text.size() - rest));
+  for (const auto& [name, factor] : kUnits)
+    if (error == std::errc{} && unit == name && number > 0 && number <= INT_MAX / factor)
+      return number * factor;
+  return failure(Kind::InvalidArgument,
+                 "--interval \"{}\": it must be a duration greater than 0, as \"500ms\" or \"5s\"", text);
+}
+
 }  // namespace
 
 Result<int> state(const Settings& settings, const std::vector<std::string>& words) {
@@ -185,10 +201,7 @@ Result<int> ps(const Settings& settings, const std::vector<std::string>& words) 
 Result<int> events(const Settings& settings, const std::vector<std::string>& words) {
   TRY(auto line, CommandLine::parse(words, kEventsFlags));
   TRY(std::string id, line.argument(0, "the container's id"));
-  std::string text = line.text("interval");
-  if (!text.empty() && text.back() == 's') text.pop_back();
-  int seconds = text.empty() ? 5 : std::atoi(text.c_str());
-  if (seconds <= 0) return Error(Kind::InvalidArgument, "--interval must be a duration greater than 0");
+  TRY(int interval, milliseconds_of(line.has("interval") ? line.text("interval") : "5s"));
   TRY(auto container, Container::look(settings.root, id));
   if (container.status() == Status::Stopped)
     return failure(Kind::WrongState, "container with id {} is not running", id);
@@ -203,7 +216,7 @@ Result<int> events(const Settings& settings, const std::vector<std::string>& wor
   auto oom = group->watch_oom();
   pollfd watched[] = {{init.get(), POLLIN, 0}, {oom ? oom->get() : -1, POLLIN, 0}};
   while (true) {
-    int ready = ::poll(watched, std::size(watched), seconds * 1000);
+    int ready = ::poll(watched, std::size(watched), interval);
     if (watched[0].revents != 0) return 0;
     if (ready > 0 && watched[1].revents != 0) {
       char drained[1024];

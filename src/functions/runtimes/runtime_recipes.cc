@@ -38,7 +38,7 @@ constexpr std::string_view kRecipePrefix = "lambda-";
 storage::PackageImage plain_base(std::string_view runtime) {
   storage::PackageImage image;
   image.name = base_image_name(runtime);
-  image.packages = {"ca-certificates", "curl", "netbase"};
+  image.packages = {"ca-certificates", "curl", "libstdc++6", "netbase"};
   image.directories = {"var/task", "var/runtime", "var/lang/bin", "opt", "tmp", "home/sbx_user1051"};
   image.users = {"sbx_user1051:x:993:990::/home/sbx_user1051:/sbin/nologin"};
   image.config.env = {"PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",

@@ -89,6 +89,10 @@ Result<void> FunctionSandbox::open_sockets(const sys::NetworkNamespace& netns) {
                  "is not possible");
   }
   sys::UniqueFd api, endpoint;
+  if (!extensions_.empty()) {
+    netns_ = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
+    telemetry_ = std::make_unique<TelemetryFeed>(services_.loop, [this] { return socket_inside(); });
+  }
   bool wants_endpoint = services_.endpoint && plan_.endpoint_port != 0;
   CHECK(netns.run_inside([&]() -> Result<void> {
     TRY(api, listen_on_loopback(kRuntimeApiPort));
@@ -108,6 +112,7 @@ Result<void> FunctionSandbox::open_sockets(const sys::NetworkNamespace& netns) {
 
 io::Task<Result<void>> FunctionSandbox::prepare() {
   CO_TRY(auto request, plan_sandbox(plan_));
+  extensions_.expect(external_extensions());
   CO_TRY(request.wiring, wire());
   engine::Sandboxes sandboxes(services_.engine);
   io::Task<Result<std::unique_ptr<engine::Sandbox>>> start = sandboxes.start(std::move(request));
@@ -121,6 +126,7 @@ io::Task<Result<void>> FunctionSandbox::prepare() {
     phase_ = Phase::Prepared;
   }
   tasks_.spawn(watch_end());
+  if (plan_.memory_follows_tmp) tasks_.spawn(guard_memory());
   co_return Result<void>();
 }
 
@@ -131,6 +137,10 @@ void FunctionSandbox::run(EventPtr within) {
     begin_event(std::move(within));
   } else {
     std::string runtime = function().runtime.empty() ? "image" : function().runtime;
+    if (telemetry_) {
+      telemetry_->publish(TelemetryType::Platform, init_start_line(LogFormat::Json, berth::now(), runtime,
+                                                                   function(), plan_.initialization));
+    }
     log_platform(
         init_start_line(function().logging.format, berth::now(), runtime, function(), plan_.initialization));
     deadline_.set(services_.alarms, init_started_ + services_.init_timeout, [this] {
@@ -147,6 +157,11 @@ io::Task<void> FunctionSandbox::watch_start() {
   io::Task<Result<void>> start = container_->started();
   auto started = co_await std::move(start);
   program_started_ = std::chrono::steady_clock::now();
+  if (started) {
+    for (const Extension& extension : extensions_.all()) {
+      if (extension.external) tasks_.spawn(launch_extension(extension.name));
+    }
+  }
   if (started || phase_ != Phase::Init) co_return;
   const launch::LaunchFailure* failure = container_->failure();
   if (failure == nullptr) co_return;
@@ -188,7 +203,7 @@ void FunctionSandbox::container_ended(const launch::ExitRecord& record) {
   } else if (phase_ == Phase::Init && could_not_start) {
     init_fail(launch_failure(*container_->failure()));
   } else if (phase_ == Phase::Busy && event_) {
-    fail_event("Runtime.ExitError", exit_text(code), ReportStatus::Error);
+    fail_event("Runtime.ExitError", exit_text(code), ReportStatus::Failure);
   }
   phase_ = Phase::Ended;
   deadline_.cancel();
@@ -198,6 +213,9 @@ void FunctionSandbox::container_ended(const launch::ExitRecord& record) {
   api_.reset();
   endpoint_.reset();
   output_.reset();
+  telemetry_.reset();
+  netns_.reset();
+  extension_outputs_.clear();
   services_.log.flush();
   services_.owner.sandbox_ended(*this);
 }
@@ -207,13 +225,15 @@ void FunctionSandbox::freeze() {
   frozen_ = container_->freeze().has_value();
 }
 
-void FunctionSandbox::end() {
+void FunctionSandbox::end(std::string_view reason) {
   if (phase_ == Phase::Ending || phase_ == Phase::Ended) return;
   bool prepared = container_ != nullptr;
+  bool ran = phase_ != Phase::Prepared && phase_ != Phase::Starting;
   phase_ = Phase::Ending;
   deadline_.cancel();
   freeze_alarm.cancel();
   idle_alarm.cancel();
+  if (prepared && ran && begin_shutdown(reason)) return;
   if (prepared) container_->kill();
 }
 

@@ -1,7 +1,9 @@
 // From a function's version to a container.
 #include "functions/sandbox/environment.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -15,9 +17,33 @@ constexpr uint32_t kMebibytesPerCpu = 1769;
 constexpr int64_t kMaxProcesses = 1024;
 constexpr int64_t kMaxFiles = 1024;
 
+/// A link of a zip means something inside the sandbox alone, so it is not followed here.
 bool is_file(const std::string& path) {
   struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+  return ::lstat(path.c_str(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISLNK(status.st_mode));
+}
+
+/// What execve() will say of it: empty, or the words of an error. Bytes are looked at, nothing is run.
+std::string_view fault_of(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) return "no such file or directory";
+  if (S_ISLNK(status.st_mode)) return {};  // the kernel will say
+  // The sandbox's user owns nothing of a zip.
+  if ((status.st_mode & 0001) == 0 || (status.st_mode & 0004) == 0) return "permission denied";
+  sys::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  char head[4] = {};
+  if (!file || ::read(file.get(), head, sizeof head) < 2) return "exec format error";
+  bool elf = std::string_view(head, 4) ==
+             "\x7f"
+             "ELF";
+  bool script = head[0] == '#' && head[1] == '!';
+  return elf || script ? std::string_view() : std::string_view("exec format error");
+}
+
+Result<void> check_bootstrap(const std::string& path, std::string_view inside) {
+  std::string_view fault = fault_of(path);
+  if (fault.empty()) return {};
+  return failure(Kind::InvalidArgument, "fork/exec {}: {}", inside, fault);
 }
 
 bool is_provided(const FunctionVersion& function) {
@@ -67,12 +93,14 @@ spec::HostConfig host_config(const SandboxPlan& plan) {
   host.network_mode = plan.network;
   host.readonly_rootfs = true;
   host.init = true;
+  host.extra_hosts = {"sandbox.localdomain:127.0.0.1", "sandbox:127.0.0.1"};
   host.log_config.type = "none";
   host.security_opt = {"no-new-privileges"};
   host.tmpfs["/tmp"] = fmt::format("rw,exec,nosuid,nodev,size={},mode=1777,uid={},gid={}",
                                    function.ephemeral_mebibytes * kMebibyte, kSandboxUid, kSandboxGid);
   spec::ContainerResources& resources = host.resources;
   resources.memory = static_cast<int64_t>(function.memory_mebibytes * kMebibyte);
+  if (plan.memory_follows_tmp) resources.memory += static_cast<int64_t>(kMemorySlack);
   resources.memory_swap = resources.memory;
   resources.pids_limit = kMaxProcesses;
   resources.ulimits = {{"nofile", kMaxFiles, kMaxFiles}, {"core", 0, 0}};
@@ -157,6 +185,7 @@ Result<SandboxProgram> sandbox_program(const SandboxPlan& plan) {
     return program;
   }
   if (is_file(function.code_directory + "/bootstrap")) {
+    CHECK(check_bootstrap(function.code_directory + "/bootstrap", "/var/task/bootstrap"));
     program.entry_point = {"/var/task/bootstrap"};
     return program;
   }

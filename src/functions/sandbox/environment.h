@@ -16,6 +16,8 @@ namespace berth::functions {
 /// AWS's user of sandboxes, by number: images need no entry for it.
 constexpr uint32_t kSandboxUid = 993, kSandboxGid = 990;
 constexpr uint16_t kRuntimeApiPort = 9001;
+/// By how much a group's limit exceeds the memory size where the limit follows /tmp (memory.cc).
+constexpr uint64_t kMemorySlack = 48u << 20;
 
 /// One sandbox to be.
 struct SandboxPlan {
@@ -28,6 +30,7 @@ struct SandboxPlan {
   std::string network = "bridge";
   LimitProfile limits = LimitProfile::Open;
   std::string container_name;
+  bool memory_follows_tmp = false;  ///< the host can tell when a group nears its limit
 };
 
 std::string log_group_of(const FunctionVersion& function);

@@ -31,11 +31,32 @@ struct EventRun {
   std::string tail;                 ///< of its log, while it is collected
   std::shared_ptr<void> admission;  ///< gives its place among the function's concurrent events back
 
-  void fail(Error why) {
-    if (done.is_set()) return;
-    error = std::move(why);
-    done.set();
+  /// The outcome stands. Whoever waits is told once no write to its stream is under way, which it owns.
+  void finish() {
+    over = true;
+    if (writers == 0) done.set();
   }
+  void fail(Error why) {
+    if (over) return;
+    error = std::move(why);
+    finish();
+  }
+
+  bool over = false;
+  int writers = 0;
+
+  /// Lives while a write to the event's stream is under way, also when the writer is destroyed within it.
+  class Writing {
+   public:
+    explicit Writing(std::shared_ptr<EventRun> event) : event_(std::move(event)) { ++event_->writers; }
+    Writing(const Writing&) = delete;
+    ~Writing() {
+      if (--event_->writers == 0 && event_->over) event_->done.set();
+    }
+
+   private:
+    std::shared_ptr<EventRun> event_;
+  };
 };
 using EventPtr = std::shared_ptr<EventRun>;
 

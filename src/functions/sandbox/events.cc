@@ -1,4 +1,6 @@
 // The phases of a sandbox: init, events one after the other, and what is written down about each.
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/log.h"
 #include "functions/sandbox/function_sandbox.h"
@@ -28,7 +30,11 @@ int64_t to_milliseconds_since_epoch(Timestamp time) {
 
 }  // namespace
 
-void FunctionSandbox::log_line(std::string_view line) {
+void FunctionSandbox::log_line(std::string_view line, LineSource source) {
+  if (telemetry_ && source != LineSource::Platform) {
+    auto type = source == LineSource::Function ? TelemetryType::Function : TelemetryType::Extension;
+    if (telemetry_->wants(type)) telemetry_->publish_line(type, to_milliseconds(berth::now()), line);
+  }
   if (event_ && event_->invocation.log_tail && event_->counting) {
     event_->tail.append(line);
     if (event_->tail.size() > 2 * kTailBytes) event_->tail.erase(0, event_->tail.size() - kTailBytes);
@@ -38,17 +44,24 @@ void FunctionSandbox::log_line(std::string_view line) {
 }
 
 void FunctionSandbox::log_platform(std::string line) {
-  log_line(line);
+  log_line(line, LineSource::Platform);
+}
+
+void FunctionSandbox::check_init() {
+  if (phase_ == Phase::Init && runtime_ == RuntimeState::Ready && extensions_.all_ready()) init_done();
 }
 
 void FunctionSandbox::init_done() {
+  extensions_.close_registration();
   deadline_.cancel();
   auto now = std::chrono::steady_clock::now();
   cold_.runtime_us = microseconds_between(init_started_, now);
   cold_.pooled = pooled;
+  publish_init_done(cold_.runtime_us);
   if (event_) {  // its own time ran during init
     phase_ = Phase::Busy;
     event_->cold = cold_;
+    tell_extensions_of_event();
     hand_over();
     return;
   }
@@ -76,13 +89,13 @@ void FunctionSandbox::init_fail(InitFailure failure) {
       event_->outcome.function_error = "Unhandled";
       finish_event();
     } else {
-      fail_event(failure.type, failure.text, ReportStatus::Error);
+      fail_event(failure.type, failure.text, ReportStatus::Failure);
     }
-    end();
+    end("failure");
     return;
   }
   services_.owner.sandbox_init_failed(*this, std::move(failure));
-  end();
+  end("failure");
 }
 
 void FunctionSandbox::begin_event(EventPtr event) {
@@ -95,20 +108,25 @@ void FunctionSandbox::begin_event(EventPtr event) {
   event_->cpu_before_us = container_ ? container_->cpu_microseconds() : 0;
   event_status_ = ReportStatus::Success;
   event_error_type_.clear();
+  runtime_done_ = false;
   log_platform(start_line(function().logging.format, event_->started_at, event_->outcome.request_id,
                           function().version));
+  if (telemetry_) {
+    telemetry_->publish(TelemetryType::Platform, start_line(LogFormat::Json, event_->started_at,
+                                                            event_->outcome.request_id, function().version));
+  }
   deadline_.set(services_.alarms, event_->deadline, [this] {
     if (phase_ == Phase::Init) phase_ = Phase::Busy;
     if (!event_) return;
     fail_event("Sandbox.Timedout", timeout_text(function().timeout_seconds), ReportStatus::Timeout);
-    end();
+    end("timeout");
   });
 }
 
 void FunctionSandbox::refuse(EventPtr event, std::string type, std::string text) {
   phase_ = Phase::Busy;
   begin_event(std::move(event));
-  fail_event(std::move(type), std::move(text), ReportStatus::Error);
+  fail_event(std::move(type), std::move(text), ReportStatus::Failure);
   phase_ = Phase::Ended;
 }
 
@@ -123,25 +141,43 @@ void FunctionSandbox::give(EventPtr event) {
   event->init_us = std::exchange(init_us_, 0);
   if (event->init_us > 0) event->cold = cold_;
   begin_event(std::move(event));
+  tell_extensions_of_event();
   hand_over();
 }
 
 void FunctionSandbox::runtime_wants_more() {
   switch (phase_) {
     case Phase::Init:
-      init_done();
+      check_init();
       return;
     case Phase::Busy:
-      if (runtime_ == RuntimeState::Running) return;  // the event could not be delivered to the /next before
-      finish_event();
-      if (phase_ != Phase::Busy) return;
-      phase_ = Phase::Idle;
-      idle_since_ = std::chrono::steady_clock::now();
-      services_.owner.sandbox_idle(*this);
+      publish_runtime_done();
+      if (!extensions_.any_working()) {
+        become_idle();
+        return;
+      }
+      // The caller has waited for the function alone; the event ends when the extensions are done with it.
+      runtime_done_ = true;
+      if (event_ && !event_->invocation.log_tail && !event_->over) {
+        event_->outcome.record = make_record(*event_);
+        event_->finish();
+      }
       return;
     default:
       return;
   }
+}
+
+void FunctionSandbox::extension_done() {
+  if (phase_ == Phase::Busy && runtime_done_ && !extensions_.any_working()) become_idle();
+}
+
+void FunctionSandbox::become_idle() {
+  finish_event();
+  if (phase_ != Phase::Busy) return;
+  phase_ = Phase::Idle;
+  idle_since_ = std::chrono::steady_clock::now();
+  services_.owner.sandbox_idle(*this);
 }
 
 void FunctionSandbox::answer(std::string payload, std::string function_error, std::string error_type) {
@@ -154,9 +190,9 @@ void FunctionSandbox::answer(std::string payload, std::string function_error, st
   }
   if (event_->invocation.log_tail) return;  // the tail ends with REPORT
   answer_alarm_.set(services_.alarms, std::chrono::steady_clock::now() + kAnswerGrace, [this] {
-    if (event_ && !event_->done.is_set()) {
+    if (event_ && !event_->over) {
       event_->outcome.record = make_record(*event_);
-      event_->done.set();
+      event_->finish();
     }
   });
 }
@@ -189,6 +225,8 @@ InvocationRecord FunctionSandbox::make_record(const EventRun& event) const {
   uint64_t before = event.init_us > 0 ? 0 : event.cpu_before_us;
   record.cpu_us = cpu > before ? cpu - before : 0;
   record.memory_peak_bytes = container_ ? container_->memory_peak() : 0;
+  // Beyond lies what is in /tmp, and a little air (memory.cc).
+  record.memory_peak_bytes = std::min(record.memory_peak_bytes, uint64_t{version.memory_mebibytes} << 20);
   record.memory_mebibytes = version.memory_mebibytes;
   record.cold = event.cold;
   return record;
@@ -210,6 +248,8 @@ void FunctionSandbox::finish_event() {
                      .status = event_status_,
                      .error_type = event_error_type_};
   if (function().logging.format == LogFormat::Text) log_platform(end_line(event->outcome.request_id));
+  if (telemetry_)
+    telemetry_->publish(TelemetryType::Platform, report_line(LogFormat::Json, berth::now(), report));
   log_platform(report_line(function().logging.format, berth::now(), report));
   services_.log.flush();
   services_.metering.record(record);
@@ -218,9 +258,9 @@ void FunctionSandbox::finish_event() {
     event->outcome.log_tail = std::move(event->tail);
   }
   event_.reset();
-  if (event->done.is_set()) return;
+  if (event->over) return;
   event->outcome.record = std::move(record);
-  event->done.set();
+  event->finish();
 }
 
 void FunctionSandbox::fail_event(std::string type, std::string text, ReportStatus status) {
@@ -238,7 +278,7 @@ void FunctionSandbox::fail_event(std::string type, std::string text, ReportStatu
     event_error_type_ = "Runtime.OutOfMemory";
   }
   // A response that was sent counts, whatever came after it.
-  bool answered = runtime_ == RuntimeState::ResponseSent;
+  bool answered = runtime_ == RuntimeState::ResponseSent && status != ReportStatus::Timeout;
   if (!answered) {
     event_->outcome.payload = error_document(type, with_request_id(id, text));
     event_->outcome.function_error = "Unhandled";

@@ -6,6 +6,8 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "functions/limits.h"
+#include "sys/cgroup.h"
 
 namespace berth::functions {
 namespace {
@@ -14,9 +16,12 @@ using namespace std::chrono_literals;
 
 /// Containers that are made at the same time: more would only wait for each other.
 constexpr size_t kStartsAtOnce = 8;
+/// How long an event waits for a sandbox that has answered its last one.
+constexpr auto kPatience = 10ms;
 /// Objects of one revision that are known by address.
 constexpr size_t kMaxEquals = 8;
-constexpr size_t kMaxResponse = (6u << 20) + 100;
+/// What AWS's emulator allows beyond the limit.
+constexpr size_t kResponseSlack = 100;
 
 std::string make_request_id() {
   std::string hex = random_hex(16);
@@ -75,7 +80,7 @@ FunctionPool::FunctionPool(io::EventLoop& loop, engine::Engine& engine, RuntimeB
                 .owner = *this,
                 .endpoint = {},
                 .init_timeout = settings.init_timeout,
-                .max_response_bytes = kMaxResponse},
+                .max_response_bytes = limits_of(settings.limits).sync_payload_bytes + kResponseSlack},
       starts_(kStartsAtOnce) {}
 
 FunctionPool::~FunctionPool() {
@@ -170,7 +175,17 @@ void FunctionPool::dispatch(Version& version, EventPtr event) {
     return;
   }
   version.waiting.push_back(std::move(event));
-  start_more(version);
+  // A sandbox that has just answered asks for more in a moment: worth waiting for, before a new one is made.
+  auto finishing = std::count_if(version.sandboxes.begin(), version.sandboxes.end(),
+                                 [](const auto& sandbox) { return sandbox->finishing(); });
+  if (version.waiting.size() > static_cast<size_t>(finishing) + version.starting) {
+    start_more(version);
+    return;
+  }
+  if (version.patience.is_set()) return;
+  Version* own = &version;
+  version.patience.set(services_.alarms, std::chrono::steady_clock::now() + kPatience,
+                       [this, own] { start_more(*own); });
 }
 
 void FunctionPool::start_more(Version& version) {
@@ -199,7 +214,9 @@ FunctionSandbox& FunctionPool::new_sandbox(Version& version, const RuntimeBase& 
                    .endpoint_port = services_.endpoint ? endpoint_port_ : uint16_t{0},
                    .network = settings_.network,
                    .limits = settings_.limits,
-                   .container_name = fmt::format("lambda-{}-{}", function.name, random_hex(6))};
+                   .container_name = fmt::format("lambda-{}-{}", function.name, random_hex(6)),
+                   .memory_follows_tmp = services_.engine.cgroups().version() == sys::CgroupVersion::V1 ||
+                                         services_.engine.cgroups().version() == sys::CgroupVersion::Hybrid};
   version.sandboxes.push_back(std::make_unique<FunctionSandbox>(services_, std::move(plan)));
   FunctionSandbox& sandbox = *version.sandboxes.back();
   by_sandbox_[&sandbox] = &version;
@@ -260,9 +277,9 @@ void FunctionPool::could_not_start(FunctionSandbox& sandbox, Error error, EventP
     event = std::move(version.waiting.front());
     version.waiting.pop_front();
   }
-  bool bootstrap_missing =
-      error.kind() == Kind::InvalidArgument && error.message().starts_with("Couldn't find valid bootstrap");
-  if (event && bootstrap_missing) {
+  // What plan_sandbox() and the start refuse is the function's program; everything else is ours.
+  bool program_at_fault = error.kind() == Kind::InvalidArgument;
+  if (event && program_at_fault) {
     sandbox.refuse(event, "Runtime.InvalidEntrypoint", error.message());
   } else if (event) {
     log::error("function {}: {}", sandbox.function().name, error.message());

@@ -60,6 +60,7 @@ class FunctionPool final : public SandboxOwner {
     size_t starting = 0;  ///< sandboxes on their way, without those that are prepared ahead
     uint32_t provisioned = 0;
     std::string provision_failure;
+    Alarms::Alarm patience;
   };
 
   struct Function {

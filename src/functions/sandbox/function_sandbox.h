@@ -17,9 +17,11 @@
 #include "functions/sandbox/alarms.h"
 #include "functions/sandbox/environment.h"
 #include "functions/sandbox/event_run.h"
+#include "functions/sandbox/extension_set.h"
 #include "functions/sandbox/output_reader.h"
 #include "functions/sandbox/platform_log.h"
 #include "functions/sandbox/runtime_protocol.h"
+#include "functions/sandbox/telemetry.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
 
@@ -77,8 +79,10 @@ class FunctionSandbox {
   /// Hands an event to an idle sandbox.
   void give(EventPtr event);
   void freeze();
+  /// It has answered its event and will be idle in a moment.
+  bool finishing() const { return phase_ == Phase::Busy && runtime_ == RuntimeState::ResponseSent; }
   /// Ends it: SIGTERM and a moment first where an extension has asked for that, else SIGKILL.
-  void end();
+  void end(std::string_view reason = "spindown");
 
   Phase phase() const { return phase_; }
   bool frozen() const { return frozen_; }
@@ -115,7 +119,31 @@ class FunctionSandbox {
   io::Task<void> stream_response(io::Exchange& exchange, EventPtr event);
   io::Task<Result<void>> deliver(io::Exchange& exchange, EventPtr event);
 
+  // extensions.cc
+  std::vector<std::string> external_extensions() const;
+  io::Task<void> launch_extension(std::string name);
+  io::Task<void> serve_extension(io::Exchange& exchange, std::string_view call);
+  io::Task<void> serve_register(io::Exchange& exchange);
+  io::Task<void> serve_extension_next(io::Exchange& exchange, std::string id);
+  void tell_extensions_of_event();
+  /// False: nobody is to be told, end at once.
+  bool begin_shutdown(std::string_view reason);
+  void stop_runtime();
+
+  // telemetry_api.cc
+  Result<sys::UniqueFd> socket_inside() const;
+  io::Task<void> serve_telemetry(io::Exchange& exchange);
+  void publish_platform(std::string_view type, std::string record);
+  void publish_init_done(uint64_t duration_us);
+  void publish_runtime_done();
+
+  // memory.cc: /tmp is not the function's memory.
+  io::Task<void> guard_memory();
+
   // events.cc: the phases.
+  void check_init();
+  void extension_done();
+  void become_idle();
   void init_done();
   void init_fail(InitFailure failure);
   void begin_event(EventPtr event);
@@ -125,7 +153,8 @@ class FunctionSandbox {
   void finish_event();
   void fail_event(std::string type, std::string text, ReportStatus status);
 
-  void log_line(std::string_view line);
+  enum class LineSource { Function, Extension, Platform };
+  void log_line(std::string_view line, LineSource source = LineSource::Function);
   void log_platform(std::string line);
   InvocationRecord make_record(const EventRun& event) const;
 
@@ -139,6 +168,14 @@ class FunctionSandbox {
   std::unique_ptr<OutputReader> output_;
   std::unique_ptr<io::HttpServer> api_;
   std::unique_ptr<io::HttpServer> endpoint_;
+
+  ExtensionSet extensions_;
+  sys::UniqueFd netns_;  ///< where there are extensions: for connections to their subscribers
+  std::unique_ptr<TelemetryFeed> telemetry_;
+  std::vector<std::unique_ptr<OutputReader>> extension_outputs_;
+  io::Condition extension_event_;
+  bool stopping_ = false;      ///< shutdown has begun
+  bool runtime_done_ = false;  ///< of the event under way; extensions may still work on it
 
   EventPtr event_;
   NextCall* next_ = nullptr;

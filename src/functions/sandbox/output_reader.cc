@@ -64,11 +64,15 @@ void OutputReader::drain_whole() {
 io::Task<void> OutputReader::follow(OutputReader& reader) {
   while (true) {
     auto readable = co_await reader.loop_.readable(reader.fd_.get());
-    if (!readable) co_return;
-    bool more = true;
+    bool open = readable.has_value();
+    bool more = open;
     for (int i = 0; more && i < kReadsAtOnce; ++i) {
-      if (!reader.read_once(more)) co_return;
+      open = reader.read_once(more);
+      more = more && open;
     }
+    if (open) continue;
+    reader.ended_.set();
+    co_return;
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "io/event_loop.h"
+#include "io/sync.h"
 #include "io/task_group.h"
 #include "sys/fd.h"
 
@@ -24,6 +25,8 @@ class OutputReader {
   void drain();
   /// The same, and what is kept back too: nobody writes any more for a while.
   void drain_whole();
+  /// Set when all writers have closed it.
+  io::Event& ended() { return ended_; }
 
  private:
   static io::Task<void> follow(OutputReader& reader);
@@ -35,6 +38,7 @@ class OutputReader {
   sys::UniqueFd fd_;
   std::function<void(std::string_view)> take_;
   std::string pending_;
+  io::Event ended_;
   io::TaskGroup tasks_;
 };
 

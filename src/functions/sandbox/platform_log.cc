@@ -94,8 +94,8 @@ std::string report_line(LogFormat format, Timestamp time, const EventReport& rep
       mebibytes(report.memory_peak_bytes));
   auto out = std::back_inserter(line);
   if (report.init_us > 0) fmt::format_to(out, "Init Duration: {:.2f} ms\t", milliseconds(report.init_us));
-  bool failed = report.status == ReportStatus::Failure || report.status == ReportStatus::Error;
-  if (failed && !report.error_type.empty()) {
+  // What a runtime reports of its handler is no failure of the platform's.
+  if (report.status == ReportStatus::Failure && !report.error_type.empty()) {
     fmt::format_to(out, "Status: error\tError Type: {}\t", report.error_type);
   }
   if (report.status == ReportStatus::Timeout) line += "Status: timeout\t";

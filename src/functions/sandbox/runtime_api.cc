@@ -16,6 +16,7 @@ constexpr std::string_view kRuntimePrefix = "/2018-06-01/runtime/";
 constexpr std::string_view kInvocationPrefix = "/2018-06-01/runtime/invocation/";
 constexpr size_t kReadBytes = 64u << 10;
 constexpr size_t kMaxErrorBody = 256u << 10;
+constexpr uint64_t kMaxReadOff = 1u << 30;
 
 /// "id/response" -> id, "response"
 std::pair<std::string_view, std::string_view> split_call(std::string_view rest) {
@@ -55,16 +56,29 @@ io::Task<void> FunctionSandbox::serve(io::Exchange& exchange) {
   if (post && path.starts_with(kInvocationPrefix)) {
     auto [id, call] = split_call(path.substr(kInvocationPrefix.size()));
     if (call == "response") {
-      co_await serve_response(exchange, std::string(id));
+      std::string request_id(id);
+      io::Task<void> response = serve_response(exchange, std::move(request_id));
+      co_await std::move(response);
       co_return;
     }
     if (call == "error") {
-      co_await serve_error(exchange, std::string(id));
+      std::string request_id(id);
+      io::Task<void> error = serve_error(exchange, std::move(request_id));
+      co_await std::move(error);
       co_return;
     }
   }
   if (method == "GET" && (path == "/2018-06-01/ping" || path == "/test/ping")) {
     [[maybe_unused]] auto sent = co_await exchange.respond(200, "text/plain", "pong");
+    co_return;
+  }
+  constexpr std::string_view extension_prefix = "/2020-01-01/extension/";
+  if (path.starts_with(extension_prefix)) {
+    co_await serve_extension(exchange, path.substr(extension_prefix.size()));
+    co_return;
+  }
+  if (path == "/2022-07-01/telemetry" || path == "/2020-08-15/logs") {
+    co_await serve_telemetry(exchange);
     co_return;
   }
   bool known = path.starts_with(kRuntimePrefix);
@@ -129,22 +143,29 @@ io::Task<Result<void>> FunctionSandbox::deliver(io::Exchange& exchange, EventPtr
 
 io::Task<Result<std::string>> FunctionSandbox::read_payload(io::Exchange& exchange, size_t limit,
                                                             bool& too_large) {
-  too_large = exchange.request().content_length > limit;
+  uint64_t announced = exchange.request().content_length;
+  too_large = announced > limit;
   std::string body;
-  if (too_large) co_return body;
-  body.reserve(std::min<uint64_t>(exchange.request().content_length, limit));
-  std::string buffer(std::clamp<uint64_t>(exchange.request().content_length, 1024, kReadBytes), '\0');
+  if (!too_large) body.reserve(announced);
+  std::string buffer(std::clamp<uint64_t>(announced, 1024, kReadBytes), '\0');
+  uint64_t size = 0;
   while (true) {
     auto count = co_await exchange.read_some({buffer.data(), buffer.size()});
     if (!count) co_return std::move(count).error();
-    if (*count == 0) co_return body;
-    if (body.size() + *count > limit) {
-      too_large = true;
-      response_size_ = body.size() + *count;
-      co_return body;
+    if (*count == 0) break;
+    size += *count;
+    too_large = too_large || size > limit;
+    // Read off, so that the runtime, which may write all before it reads, gets to see the refusal and goes
+    // on.
+    if (size > kMaxReadOff) co_return Error(Kind::Exhausted, "the payload has no end");
+    if (too_large) {
+      std::string().swap(body);
+    } else {
+      body.append(buffer.data(), *count);
     }
-    body.append(buffer.data(), *count);
   }
+  response_size_ = size;
+  co_return body;
 }
 
 io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::string request_id) {
@@ -161,8 +182,8 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
     runtime_ = RuntimeState::ResponseSent;
     answer(error_document("Runtime.InvalidResponseModeHeader", "Invalid response mode header: " + mode),
            "Unhandled", "Runtime.InvalidResponseModeHeader");
-    [[maybe_unused]] auto sent = co_await exchange.respond(
-        400, kJson, api_error("InvalidResponseModeHeader", "Invalid response mode header: " + mode));
+    std::string refused = api_error("InvalidResponseModeHeader", "Invalid response mode header: " + mode);
+    [[maybe_unused]] auto sent = co_await exchange.respond(400, kJson, refused);
     co_return;
   }
   if (mode == "streaming" && event->invocation.stream != nullptr) {
@@ -171,7 +192,6 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
     co_return;
   }
   bool too_large = false;
-  response_size_ = exchange.request().content_length;
   io::Task<Result<std::string>> reading = read_payload(exchange, services_.max_response_bytes, too_large);
   auto body = co_await std::move(reading);
   if (event_ != event) co_return;  // it has timed out meanwhile
@@ -191,8 +211,8 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
   if (!body) {
     answer(error_document("Runtime.TruncatedResponse", "Response truncated"), "Unhandled",
            "Runtime.TruncatedResponse");
-    [[maybe_unused]] auto sent =
-        co_await exchange.respond(400, kJson, api_error("Runtime.TruncatedResponse", "Response truncated"));
+    std::string refused = api_error("Runtime.TruncatedResponse", "Response truncated");
+    [[maybe_unused]] auto sent = co_await exchange.respond(400, kJson, refused);
     co_return;
   }
   answer(std::move(*body), {}, {});
@@ -201,9 +221,12 @@ io::Task<void> FunctionSandbox::serve_response(io::Exchange& exchange, std::stri
 
 io::Task<void> FunctionSandbox::stream_response(io::Exchange& exchange, EventPtr event) {
   std::string content_type(exchange.header("Content-Type").value_or("application/octet-stream"));
-  ResponseStream& stream = *event->invocation.stream;
-  io::Task<Result<void>> begin = stream.begin(content_type);
-  auto begun = co_await std::move(begin);
+  Result<void> written;
+  {
+    EventRun::Writing writing(event);
+    io::Task<Result<void>> begin = event->invocation.stream->begin(content_type);
+    written = co_await std::move(begin);
+  }
   std::string buffer(kReadBytes, '\0');
   bool truncated = false;
   while (event_ == event) {
@@ -211,10 +234,10 @@ io::Task<void> FunctionSandbox::stream_response(io::Exchange& exchange, EventPtr
     truncated = !count;
     if (!count || *count == 0) break;
     // A client that has gone stops nothing: the function says all it has to say.
-    if (begun && event_ == event) {
-      io::Task<Result<void>> write = stream.write({buffer.data(), *count});
-      begun = co_await std::move(write);
-    }
+    if (!written || event->over || event->invocation.stream == nullptr) continue;
+    EventRun::Writing writing(event);
+    io::Task<Result<void>> write = event->invocation.stream->write({buffer.data(), *count});
+    written = co_await std::move(write);
   }
   if (event_ != event) co_return;
   runtime_ = RuntimeState::ResponseSent;

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/rollback.h"
 #include "engine/engine.h"
 #include "functions/runtimes/runtime_bases.h"
 #include "functions/sandbox/function_pool.h"
@@ -44,6 +45,9 @@ io::Task<Result<InvocationOutcome>> SandboxInvoker::invoke(Invocation invocation
   auto admitted = state_->pool.admit(std::move(invocation));
   if (!admitted) co_return std::move(admitted).error();
   EventPtr event = std::move(*admitted);
+  // A caller that goes takes its stream with it; the function works on.
+  Rollback forget;
+  forget.add([event] { event->invocation.stream = nullptr; });
   co_await event->done.wait();
   if (event->error) co_return std::move(*event->error);
   co_return std::move(event->outcome);
@@ -66,6 +70,10 @@ void SandboxInvoker::set_concurrency(const Realm& realm, const std::string& name
 Invoker::Provisioned SandboxInvoker::provisioned(const Realm& realm, const std::string& name,
                                                  const std::string& version) const {
   return state_->pool.provisioned(realm, name, version);
+}
+
+void SandboxInvoker::set_provisioned(FunctionVersionPtr version, uint32_t count) {
+  state_->pool.set_provisioned(std::move(version), count);
 }
 
 void SandboxInvoker::serve_endpoint(uint16_t port, std::function<io::Task<void>(io::Exchange&)> handler) {

@@ -53,6 +53,9 @@ class SandboxInvoker final : public Invoker {
   Provisioned provisioned(const Realm& realm, const std::string& name,
                           const std::string& version) const override;
 
+  /// Keeps this many sandboxes of the version initialised, invoked before or not; 0: none.
+  void set_provisioned(FunctionVersionPtr version, uint32_t count);
+
   /// Serves AWS's APIs inside every sandbox at 127.0.0.1:<port>, where AWS_ENDPOINT_URL points, whatever its
   /// network: functions call back without a way to the host. Call it before the first event.
   void serve_endpoint(uint16_t port, std::function<io::Task<void>(io::Exchange&)> handler);

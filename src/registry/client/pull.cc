@@ -317,12 +317,41 @@ void Pull::start_transfer(LayerWork& work) {
   work.transfer->listen(work.listener);
 }
 
+/// A layer that was made or imported here has no compressed form yet. The registry's is kept, so that the
+/// image leaves under the digest under which it came.
+bool Pull::lacks_blob(const LayerWork& work) const {
+  auto layer = state_.images.snapshotter().layer(work.chain_id);
+  return layer && !layer->blob && work.descriptor.digest != work.diff_id && work.descriptor.urls.empty();
+}
+
+Result<void> Pull::keep_blob(LayerWork& work) {
+  auto verify = [&](storage::ByteSource& source) -> Result<void> {
+    TRY(auto plain, storage::decompress(source));
+    storage::HashingSink hash(nullptr);
+    CHECK(storage::copy_stream(*plain, hash, stop_));
+    if (hash.finish() == work.diff_id) return {};
+    return failure(Kind::Corrupt, "layer is damaged: {} is not what the image's configuration says",
+                   work.descriptor.digest.str());
+  };
+  auto reader = work.transfer->reader(stop_);
+  auto right = verify(*reader);
+  CHECK(work.transfer->wait(stop_));
+  if (!right) work.transfer->discard();
+  CHECK(std::move(right));
+  CHECK(work.transfer->commit());
+  return state_.images.snapshotter().set_blob(work.chain_id,
+                                              {.digest = work.descriptor.digest,
+                                               .media_type = work.descriptor.media_type,
+                                               .size = static_cast<uint64_t>(work.descriptor.size)});
+}
+
 Result<void> Pull::fetch_layers() {
   storage::Snapshotter& snapshotter = state_.images.snapshotter();
   std::vector<LayerWork*> missing;
   for (LayerWork& work : layers_) {
     std::string id = work.descriptor.digest.short_hex();
-    if (snapshotter.has_layer(work.chain_id)) {
+    work.unpacked = snapshotter.has_layer(work.chain_id);
+    if (work.unpacked && !lacks_blob(work)) {
       tell(id, "Already exists");
       continue;
     }
@@ -330,10 +359,10 @@ Result<void> Pull::fetch_layers() {
     missing.push_back(&work);
   }
   for (LayerWork* work : missing) {
-    if (!state_.images.content().contains(work->descriptor.digest)) start_transfer(*work);
+    if (work->unpacked || !state_.images.content().contains(work->descriptor.digest)) start_transfer(*work);
   }
   for (LayerWork* work : missing) {
-    CHECK(unpack(*work));
+    CHECK(work->unpacked ? keep_blob(*work) : unpack(*work));
     tell(work->descriptor.digest.short_hex(), "Pull complete");
     work->transfer.reset();
   }

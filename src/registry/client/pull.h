@@ -28,6 +28,7 @@ class Pull {
     Digest diff_id;
     Digest chain_id;
     std::optional<Digest> parent;
+    bool unpacked = false;  ///< the layer is here, and only its bytes as the registry has them are wanted
     std::shared_ptr<BlobTransfer> transfer = {};
     std::shared_ptr<BlobListener> listener = {};
   };
@@ -40,6 +41,8 @@ class Pull {
   Result<std::string> fetch_config();
   Result<void> plan_layers();
   Result<void> fetch_layers();
+  bool lacks_blob(const LayerWork& work) const;
+  Result<void> keep_blob(LayerWork& work);
   Result<void> unpack(LayerWork& work);
   Result<void> unpack_from(LayerWork& work, storage::ByteSource& source);
   Result<bool> unpack_kept_blob(LayerWork& work);

@@ -144,7 +144,10 @@ HttpOutcome Session::send_once(const Request& request) {
     if (!registry_is_inner_) wire.reach = Reach::PublicOnly;
   }
   HttpOutcome outcome = transport_.perform(wire);
-  if (own && outcome.trouble == Trouble::None) registry_is_inner_ = outcome.answer.peer_is_inner;
+  if (own && outcome.trouble == Trouble::None) {
+    registry_is_inner_ = outcome.answer.peer_is_inner;
+    registry_is_known_ = true;
+  }
   outcome = follow(std::move(wire), std::move(outcome));
   if (!own) answered_by_registry_ = false;
   return outcome;
@@ -187,6 +190,8 @@ HttpOutcome Session::send(const Request& request) {
 }
 
 HttpOutcome Session::send_foreign(const Request& request, const Url& url) {
+  // Whether a private address may be meant depends on where the registry itself is.
+  if (!registry_is_known_) (void)send_once({.target = "v2/"});
   HttpRequest wire{.method = request.method,
                    .url = url,
                    .headers = request.headers,

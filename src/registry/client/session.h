@@ -90,6 +90,7 @@ class Session {
   std::string withheld_from_;
   std::string challenged_by_;
   bool registry_is_inner_ = false;
+  bool registry_is_known_ = false;    ///< it has answered, so that registry_is_inner_ means something
   bool answered_by_registry_ = true;  ///< the last answer, and not by a host it redirected to
   bool offline_ = false;
 };

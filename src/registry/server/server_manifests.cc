@@ -34,6 +34,11 @@ std::expected<ManifestName, Refusal> parse_name(const std::string& reference) {
   return ManifestName{.tag = reference};
 }
 
+/// What cannot be a tag names nothing: 404 to those who ask for it, 400 to those who push it.
+bool is_no_tag(const Refusal& refusal) {
+  return refusal.code == "TAG_INVALID";
+}
+
 std::string names_json(std::string_view key, const std::vector<std::string>& names,
                        std::string_view repository) {
   Json document = {{std::string(key), names}};
@@ -45,7 +50,7 @@ std::string names_json(std::string_view key, const std::vector<std::string>& nam
 
 io::Task<Outcome> Server::get_manifest(Call& call) {
   auto name = parse_name(call.route.reference);
-  if (!name) co_return name.error();
+  if (!name) co_return is_no_tag(name.error()) ? unknown_manifest() : name.error();
   auto look = [&] {
     return name->digest ? store_.manifest(call.route.name, *name->digest)
                         : store_.tagged(call.route.name, name->tag);
@@ -118,7 +123,7 @@ io::Task<Outcome> Server::put_manifest(Call& call) {
 
 io::Task<Outcome> Server::delete_manifest(Call& call) {
   auto name = parse_name(call.route.reference);
-  if (!name) co_return name.error();
+  if (!name) co_return is_no_tag(name.error()) ? unknown_manifest() : name.error();
   auto remove = [&] {
     return name->digest ? store_.remove_manifest(call.route.name, *name->digest)
                         : store_.remove_tag(call.route.name, name->tag);

@@ -512,44 +512,36 @@ void Converger::note(Done done) {
   done_.push_back(std::move(done));
 }
 
-/// Everything in reverse: what was made goes, what was set aside takes its name and its life back.
+/// What was made goes first, so that names are free; then what was set aside takes its name and its life
+/// back.
 void Converger::undo() {
   auto engine = session_.client();
   session_.report.warn("up failed: putting everything back as it was");
-  auto attempt = [&](const Outcome<client::Reply>& outcome, const std::string& name) {
+  auto attempt = [&](std::string_view method, std::string path, const std::string& name, Query query = {}) {
+    auto outcome = call(*engine, method, std::move(path), std::move(query));
     if (!outcome && !outcome.error().not_found())
       session_.report.warn(fmt::format("{}: {}", name, outcome.error().text()));
   };
-  std::vector<Done> to_start;
+  std::set<std::string> made;
   for (auto done = done_.rbegin(); done != done_.rend(); ++done) {
-    switch (done->what) {
-      case Done::What::Started:
-        break;  // made in this run, or stopped again below
-      case Done::What::Created:
-        attempt(
-            call(*engine, "DELETE", path_of("containers", done->id), std::move(Query().flag("force", true))),
-            done->name);
-        session_.report.tell("Container", done->name, "Removed");
-        break;
-      case Done::What::SetAside: {
-        Query query;
-        query.add("name", done->name);
-        attempt(call(*engine, "POST", path_of("containers", done->id, "rename"), std::move(query)),
-                done->name);
-        if (done->was_running) to_start.push_back(*done);
-        break;
-      }
-      case Done::What::NetworkMade:
-        attempt(call(*engine, "DELETE", path_of("networks", done->name)), done->name);
-        break;
-      case Done::What::VolumeMade:
-        attempt(call(*engine, "DELETE", path_of("volumes", done->name)), done->name);
-        break;
+    if (done->what != Done::What::Created) continue;
+    made.insert(done->id);
+    attempt("DELETE", path_of("containers", done->id), done->name, std::move(Query().flag("force", true)));
+    session_.report.tell("Container", done->name, "Removed");
+  }
+  for (const Done& done : done_) {
+    if (done.what == Done::What::SetAside) {
+      attempt("POST", path_of("containers", done.id, "rename"), done.name,
+              std::move(Query().add("name", done.name)));
+      if (done.was_running) attempt("POST", path_of("containers", done.id, "start"), done.name);
+      session_.report.tell("Container", done.name, "Restored");
+    } else if (done.what == Done::What::Started && !made.contains(done.id)) {
+      attempt("POST", path_of("containers", done.id, "stop"), done.name);
     }
   }
-  for (auto done = to_start.rbegin(); done != to_start.rend(); ++done) {
-    attempt(call(*engine, "POST", path_of("containers", done->id, "start")), done->name);
-    session_.report.tell("Container", done->name, "Restored");
+  for (auto done = done_.rbegin(); done != done_.rend(); ++done) {
+    if (done->what == Done::What::NetworkMade) attempt("DELETE", path_of("networks", done->name), done->name);
+    if (done->what == Done::What::VolumeMade) attempt("DELETE", path_of("volumes", done->name), done->name);
   }
 }
 

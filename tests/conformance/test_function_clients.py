@@ -1,0 +1,81 @@
+"""AWS's own runtime interface clients, unchanged, as the runtime of a function: the zip brings the client and a
+`bootstrap` that starts it."""
+import base64
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+
+from harness import runtimes
+from harness.engine import Engine, eventually
+from harness.functions import FunctionsApi
+
+# Versions that are known to be there; newer ones may want another libc.
+PYTHON_CLIENT = ("awslambdaric==4.2.2", "snapshot-restore-py", "simplejson")
+
+
+def wheels(packages):
+    """{name: bytes} of the packages' wheels for Python 3.11, or None where they cannot be had."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
+                                  "--python-version", "3.11", "-d", folder, *packages], capture_output=True, text=True)
+        if fetched.returncode != 0:
+            return None
+        files = {}
+        for path in glob.glob(os.path.join(folder, "*.whl")):
+            with zipfile.ZipFile(path) as archive:
+                files.update({name: archive.read(name) for name in archive.namelist() if not name.endswith("/")})
+        return files
+
+
+class RuntimeInterfaceClients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.engine = Engine(cls.__name__)
+        try:
+            cls.engine.start()
+            cls.api = FunctionsApi(cls.engine.functions_address)
+        except BaseException:
+            cls.engine.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.engine.close()
+
+    def invoke(self, name, event):
+        answer = self.api.invoke(name, event, X_Amz_Log_Type="Tail")
+        self.assertEqual(answer.status, 200, str(answer))
+        return (json.loads(answer.body), answer.headers.get("X-Amz-Function-Error"),
+                base64.b64decode(answer.headers.get("X-Amz-Log-Result") or b"").decode())
+
+    def test_awslambdaric(self):
+        base = runtimes.python_base("provided.al2023")
+        if base is None:
+            self.skipTest("the host has no Python 3.11 in /usr")
+        files = wheels(PYTHON_CLIENT)
+        if files is None:
+            self.skipTest("awslambdaric cannot be had from PyPI")
+        self.assertEqual(self.engine.load(base).code, 0)
+        files["bootstrap"] = "#!/bin/sh\ncd /var/task\nexec /usr/bin/python3.11 -m awslambdaric \"$_HANDLER\"\n"
+        files["app.py"] = ("def handler(event, context):\n    if event.get('fail'):\n        raise KeyError('x')\n"
+                           "    print('in', context.function_name)\n"
+                           "    return {'event': event, 'arn': context.invoked_function_arn}\n")
+        made = self.api.create("ric", files, Handler="app.handler", Timeout=30, MemorySize=256)
+        self.assertEqual(made.status, 201, str(made))
+        eventually(lambda: self.api.request("GET", "/2015-03-31/functions/ric/configuration").json()["State"] == "Active",
+                   "the function is active")
+        payload, error, tail = self.invoke("ric", {"a": 1})
+        self.assertIsNone(error, tail)
+        self.assertEqual(payload, {"event": {"a": 1}, "arn": "arn:aws:lambda:us-east-1:000000000000:function:ric"})
+        self.assertIn("in ric\n", tail)
+        payload, error, tail = self.invoke("ric", {"fail": 1})
+        self.assertEqual((payload["errorType"], error), ("KeyError", "Unhandled"), tail)
+
+
+if __name__ == "__main__":
+    unittest.main()
