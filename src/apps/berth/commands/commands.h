@@ -44,8 +44,7 @@ extern const Command prune_containers_command, prune_images_command, prune_volum
 // functions
 extern const Command init_function_command, deploy_function_command, deploy_stack_command,
     invoke_function_command, function_logs_command, list_functions_command, remove_function_command,
-    watch_function_command, why_function_command, bill_command, package_image_command,
-    package_zip_command;
+    watch_function_command, why_function_command, bill_command, package_image_command, package_zip_command;
 // contexts
 extern const Command list_contexts_command, show_context_command, inspect_context_command,
     use_context_command;
