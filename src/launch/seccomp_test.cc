@@ -264,10 +264,13 @@ TEST(SeccompTest, HardenedTakesAwayAndAddsNothing) {
   ASSERT_TRUE(hardened && ordinary);
   for (uint32_t number = 0; number < 480; ++number) {
     uint32_t strict = judge(**hardened, AUDIT_ARCH_X86_64, number, {});
-    if (strict == kAllowed) EXPECT_EQ(judge(**ordinary, AUDIT_ARCH_X86_64, number, {}), kAllowed) << number;
+    if (strict == kAllowed) {
+      EXPECT_EQ(judge(**ordinary, AUDIT_ARCH_X86_64, number, {}), kAllowed) << number;
+    }
   }
-  for (const char* name : {"ptrace", "unshare", "setns", "mount", "bpf", "name_to_handle_at", "mknodat"})
+  for (const char* name : {"ptrace", "unshare", "setns", "mount", "bpf", "name_to_handle_at", "mknodat"}) {
     EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, number_of(SCMP_ARCH_X86_64, name), {}), kDenied) << name;
+  }
   uint32_t socket = number_of(SCMP_ARCH_X86_64, "socket"), clone = number_of(SCMP_ARCH_X86_64, "clone");
   EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, socket, {2}), kAllowed);
   EXPECT_EQ(judge(**hardened, AUDIT_ARCH_X86_64, socket, {17}), kDenied);
