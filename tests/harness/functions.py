@@ -8,6 +8,7 @@ import tempfile
 import unittest
 import zipfile
 
+from . import archives
 from .api import Response
 from .engine import AGAINST, IMAGE, Engine, eventually
 
@@ -25,6 +26,17 @@ def zip_of(files):
             info.external_attr = (0o100755 if text.startswith((b"#!", b"\x7fELF")) else 0o100644) << 16
             archive.writestr(info, text)
     return buffer.getvalue()
+
+
+def build_worker(engine, tag):
+    """An image for functions that answer with their event, and fail on events with the word "fail" in them."""
+    with tempfile.TemporaryDirectory(prefix="bt.", dir="/tmp") as folder:
+        with open(os.path.join(folder, "bootstrap"), "wb") as program:
+            program.write(archives.program("lambda_bootstrap"))
+        os.chmod(program.name, 0o755)
+        with open(os.path.join(folder, "Dockerfile"), "w") as file:
+            file.write(f"FROM {IMAGE}\nCOPY bootstrap /bootstrap\nENV FAIL_ON=fail\nENTRYPOINT [\"/bootstrap\"]\n")
+        engine.ok("build", "-q", "-t", tag, folder)
 
 
 class FunctionsApi:

@@ -90,7 +90,7 @@ services:
         self.assertNotIn(f"{self.app}_data", self.ok("volume", "ls").out)
 
     def test_scale_up_and_down(self):
-        self.write(f"services: {{web: {{image: '{IMAGE}', {SLEEP}}}}}\n")
+        self.write(f"services: {{web: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s}}}}\n")
         self.good("up", "-d", "--scale", "web=3")
         self.assertEqual(len(self.ids("web")), 3)
         self.good("scale", "web=1")

@@ -57,11 +57,11 @@ class FunctionCommands(FunctionsCase):
     def test_deploy_guesses_and_takes_flags(self):
         self.write("plain/index.mjs", "export const handler = async () => 1;\n")
         plain = os.path.join(self.folder, "plain")
-        self.engine.ok("function", "deploy", "-m", "256m", "--timeout", "7s", "-e", "A=1", plain)
+        self.engine.ok("function", "deploy", "-m", "256m", "--timeout", "7s", "-e", "NAME=1", plain)
         config = self.configuration("plain")
         self.assertEqual((config["Runtime"], config["Handler"], config["MemorySize"], config["Timeout"]),
                          ("nodejs20.x", "index.handler", 256, 7))
-        self.assertEqual(config["Environment"]["Variables"], {"A": "1"})
+        self.assertEqual(config["Environment"]["Variables"], {"NAME": "1"})
         first = config["CodeSha256"]
         self.engine.ok("function", "deploy", plain)
         self.assertEqual(self.configuration("plain")["CodeSha256"], first, "the same code has the same digest")

@@ -139,12 +139,18 @@ int main() {
   if (init != nullptr && std::strcmp(init, "exit") == 0) return 3;
   if (init != nullptr && std::strcmp(init, "sleep") == 0) ::sleep(1000);
   std::printf("init\n");
+  const char* fail_on = std::getenv("FAIL_ON");  // a word: events that hold it fail
   int fd = connect_api();
   while (true) {
     send_all(fd, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n");
     Answer event = read_answer(fd);
     std::string id = field_of(event, "lambda-runtime-aws-request-id:");
     std::string what = member(event.body, "do");
+    if (fail_on != nullptr && event.body.find(fail_on) != std::string::npos) {
+      post(fd, "invocation/" + id + "/error", "{\"errorMessage\":\"no\",\"errorType\":\"Refused\"}",
+           "Lambda-Runtime-Function-Error-Type: Function.Refused\r\n");
+      continue;
+    }
     if (what == "say") std::printf("%s\n", member(event.body, "text").c_str());
     if (what == "environment") {
       post(fd, "invocation/" + id + "/response",

@@ -27,7 +27,7 @@ class RulesTest : public testing::Test, public QueueDatabase {
  public:
   RulesTest() {
     open_rules();
-    EXPECT_TRUE(loop.run_until_complete(queues->create({}, "q", {}, {})));
+    EXPECT_TRUE(loop.run_until_complete(queues->create({}, "q", {{"VisibilityTimeout", "43200"}}, {})));
   }
   ~RulesTest() override {
     rules.reset();

@@ -282,8 +282,11 @@ TEST_F(IsolationTest, UserNamespace) {
   wanted.spec.gid_mappings = {{0, 100000, 65536}};
   for (const auto& entry : fs::recursive_directory_iterator(root()))
     ::lchown(entry.path().c_str(), 100000, 100000);
-  for (const std::string& each : {root(), directory_ + "/upper", directory_ + "/work", directory_})
+  for (const std::string& each : {root(), directory_ + "/upper", directory_ + "/work"})
     ASSERT_EQ(::lchown(each.c_str(), 100000, 100000), 0);
+  // The root is opened by the host's user, before the process has ids of its own; what is mounted later is
+  // not.
+  ASSERT_EQ(::chmod(directory_.c_str(), 0711), 0);
   wanted.root = DirectoryRoot{root()};
   auto outcome = run(wanted);
   EXPECT_FALSE(outcome.failure) << outcome.failure->message;
