@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -73,6 +74,8 @@ def main(folder, argv=None, also=(), without=()):
     parser.add_argument("--report", metavar="FILE", help="write counts, failures and reasons for skips as JSON")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
     options = parser.parse_args(argv)
+    # Whoever runs tests in the background has SIGINT ignored, and so would every client that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     suite = unittest.TestSuite()
     errors = []
