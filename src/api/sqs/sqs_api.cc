@@ -263,8 +263,9 @@ std::vector<std::string> string_list(const Json& input, const char* name) {
 
 SqsResult<QueueName> queue_of(const SqsCall& call) {
   auto member = call.input.find("QueueUrl");
-  std::string url =
-      member != call.input.end() && member->is_string() ? member->get<std::string>() : call.path;
+  bool given = member != call.input.end() && !member->is_null();
+  if (given && !member->is_string()) return invalid_parameter("QueueUrl must be a string.");
+  std::string url = given ? member->get<std::string>() : call.path;
   size_t slash = url.rfind('/');
   std::string name = slash == url.npos ? url : url.substr(slash + 1);
   if (name.empty()) return missing_parameter("QueueUrl");
