@@ -11,12 +11,16 @@ import unittest
 from harness.engine import IMAGE, EngineCase, Lines, eventually
 
 
-def read_pty(descriptor, until, within=20):
-    """Reads a terminal until `until` appears; returns all that was read."""
+def read_pty(descriptor, until, within=20, nudge=None):
+    """Reads a terminal until `until` appears; returns all that was read. `nudge` is called while nothing comes."""
     data = b""
     deadline = time.monotonic() + within
     while until not in data:
-        ready, _, _ = select.select([descriptor], [], [], max(0, deadline - time.monotonic()))
+        left = max(0, deadline - time.monotonic())
+        ready, _, _ = select.select([descriptor], [], [], left if nudge is None else min(left, 0.5))
+        if not ready and nudge is not None and left > 0:
+            nudge()
+            continue
         if not ready:
             raise AssertionError(f"the terminal did not show {until!r}: {data!r}")
         try:
@@ -158,8 +162,8 @@ class Terminals(EngineCase):
                                        "trap 'stty size' WINCH; echo up; while :; do sleep 0.1; done", rows=33, columns=99)
         read_pty(master, b"up")
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 123, 0, 0))
-        os.kill(client.pid, signal.SIGWINCH)
-        read_pty(master, b"41 123")
+        # docker's command may not listen yet when the program does.
+        read_pty(master, b"41 123", nudge=lambda: os.kill(client.pid, signal.SIGWINCH))
         client.kill()
         self.ok("kill", *self.ok("ps", "-q").lines)
 
