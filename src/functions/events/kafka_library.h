@@ -8,17 +8,31 @@
 
 namespace berth::functions::events {
 
-// Name by name, so that each has the header's own type.
-#define BERTH_KAFKA_FUNCTIONS(F)                                                                  \
-  F(conf_new)                                                                                     \
-  F(conf_set)                                                                                     \
-  F(conf_destroy)                                                                                 \
-  F(poll_set_consumer)                                                                            \
-  F(subscribe)                                                                                    \
-  F(consumer_poll) F(consumer_close) F(destroy) F(commit) F(message_destroy) F(message_timestamp) \
-      F(message_headers) F(header_get_all) F(topic_name) F(topic_partition_list_new)              \
-          F(topic_partition_list_add) F(topic_partition_list_destroy) F(queue_get_consumer)       \
-              F(queue_io_event_enable) F(queue_destroy) F(err2str)
+// Name by name, so that each has the header's own type. (clang-format would shift the lines each time anew.)
+// clang-format off
+#define BERTH_KAFKA_FUNCTIONS(F) \
+  F(conf_new) \
+  F(conf_set) \
+  F(conf_destroy) \
+  F(poll_set_consumer) \
+  F(subscribe) \
+  F(consumer_poll) \
+  F(consumer_close) \
+  F(destroy) \
+  F(commit) \
+  F(message_destroy) \
+  F(message_timestamp) \
+  F(message_headers) \
+  F(header_get_all) \
+  F(topic_name) \
+  F(topic_partition_list_new) \
+  F(topic_partition_list_add) \
+  F(topic_partition_list_destroy) \
+  F(queue_get_consumer) \
+  F(queue_io_event_enable) \
+  F(queue_destroy) \
+  F(err2str)
+// clang-format on
 
 struct KafkaLibrary {
 #define BERTH_KAFKA_MEMBER(name) decltype(&rd_kafka_##name) name = nullptr;
