@@ -5,7 +5,7 @@ import statistics
 import sys
 from collections import OrderedDict, namedtuple
 
-ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-rootless", "podman", "docker", "skopeo")
+ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-runtime", "berth-rootless", "podman", "docker", "skopeo")
 
 # A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit
 # (seconds, KiB, lines; with `at_least` a number that must be reached).
