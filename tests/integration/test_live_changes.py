@@ -196,7 +196,8 @@ class Secrets(LiveCase):
         self.ok("restart", "-t", "0", name)
         self.assertEqual(self.exec(name, "cat /run/secrets/token /run/secrets/other"), "s3cr3t-valuein the air")
         self.ok("rm", "-f", name)
-        self.assertFalse([line for line in host.mounts() if "secrets" in line and self.engine.folder in line])
+        eventually(lambda: not [line for line in host.mounts() if "secrets" in line and self.engine.folder in line],
+                   "the secrets' file system is gone")
 
     def test_refusals(self):
         self.fails(125, "run", "--rm", "--secret", "id=x", IMAGE, "true", says="src=FILE")
