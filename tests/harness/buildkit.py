@@ -51,6 +51,9 @@ def upgrade(socket_path, path, fields=()):
             break
         answer += piece
     if b" 101 " not in answer.split(b"\r\n")[0]:
+        connection.settimeout(5)
+        with contextlib.suppress(OSError):
+            answer += connection.recv(65536)
         connection.close()
         raise ValueError(answer.decode())
     return connection

@@ -6,6 +6,7 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -126,6 +127,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "berth-buildkit is started by berthd: it has no use of its own\n");
     return 2;
   }
+  ::prctl(PR_SET_NAME, "berth-buildkit");  // it was started by a descriptor, which would be its name
   ::signal(SIGPIPE, SIG_IGN);
   // A Ctrl-C in berthd's terminal ends berthd, and its end ends this.
   ::signal(SIGINT, SIG_IGN);
