@@ -254,6 +254,19 @@ class Life(BuildkitCase):
 class Extension(EngineCase):
     """POST /berth/build itself."""
 
+    def test_the_command_gives_secrets(self):
+        folder = self.folder()
+        with open(os.path.join(folder, "Dockerfile"), "w") as file:
+            file.write(f"FROM {IMAGE}\nRUN --mount=type=secret,id=a --mount=type=secret,id=b cat /run/secrets/* | wc -c > /n\n")
+        with open(os.path.join(self.folder(), "token"), "w") as file:
+            file.write("12345")
+        told = self.ok("build", "-t", "grpc/command", "--secret", f"id=a,src={file.name}", "--secret", "id=b,env=BUILD_B", folder,
+                       env={"BUILD_B": "123"})
+        self.assertIn("Successfully tagged grpc/command:latest", told.out)
+        self.assertEqual(self.run_sh("cat /n", image="grpc/command").text, "8")
+        self.fails(1, "build", "--secret", "id=a,src=/nowhere", folder, says="/nowhere")
+        self.fails(125, "build", "--secret", "src=/x", folder, says="needs an id")
+
     def test_bad_bodies(self):
         for body, says in ((b"", "ends before"), (b"[]\n", "JSON object"), (b"{\n", ""), (b'{"Secrets": {"a": "%%"}}\n', "base64"),
                            (b'{"Secrets": 1}\n', "Secrets")):
