@@ -117,6 +117,15 @@ class Flags(RuntimeCase):
         for path in [*glob.glob(f"/sys/fs/cgroup/*/{parent}"), *glob.glob(f"/sys/fs/cgroup/{parent}")]:
             os.rmdir(path)
 
+    def test_a_group_that_is_frozen_or_in_use(self):
+        def change(config):
+            config["linux"]["cgroupsPath"] = f"/berth-runtime/taken-{os.getpid()}"
+        name = self.running(change)
+        self.assertIn("is not empty", self.run_in("true", change).err)
+        self.ok("pause", name)
+        self.assertIn("unexpectedly frozen", self.run_in("true", change).err)
+        self.ok("resume", name)
+
     def test_debug(self):
         log = os.path.join(self.folder, "debug.log")
         folder = self.bundle("true")

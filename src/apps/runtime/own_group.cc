@@ -16,6 +16,15 @@ spec::Resources with_default_devices(spec::Resources resources) {
   return resources;
 }
 
+/// Whoever froze a group that is there already did not expect a new container in it.
+Result<void> check_not_frozen(const sys::CgroupHost& host, const std::string& path) {
+  auto group = sys::Cgroup::open(host, path);
+  if (!group) return {};
+  auto state = (*group)->freeze_state();
+  if (!state || *state == sys::FreezeState::Thawed) return {};
+  return failure(Kind::WrongState, "container's cgroup unexpectedly frozen: {}: thaw it or remove it", path);
+}
+
 Result<sys::Cgroup::Created> make_none(Container& container, const sys::CgroupLimits& limits) {
   container.record().cgroup.clear();
   CHECK(container.save());
@@ -38,6 +47,7 @@ Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Contai
   if (settings.groups == Groups::None) {
     TRY(created, make_none(container, limits));
   } else {
+    if (!spec.cgroups_path.empty()) CHECK(check_not_frozen(*host, path));
     // Known before it is there: whoever finds a half-made container can take all of it away.
     container.record().cgroup = path;
     CHECK(container.save());
