@@ -1,7 +1,7 @@
 // The list of containers.
 import {actions, act, underWay} from "./actions.js";
 import {fill, h, setText, webAddress} from "./dom.js";
-import {engine, historyLength, nameOf, on, refresh, watchUsage} from "./engine.js";
+import {engine, historyLength, nameOf, on, watchUsage} from "./engine.js";
 import {bytes, date, percent, plural} from "./format.js";
 import {iconButton} from "./icons.js";
 import {bindKeys} from "./keys.js";
@@ -250,12 +250,9 @@ export function show(main, {search}) {
     ["l", "Its logs", visit("logs")], ["t", "A terminal in it", visit("terminal")], ["c", "Its charts", visit("stats")],
   ]);
   const offs = [on("containers", update), watchUsage(updateUsage), unbind];
-  // "Up 5 minutes" grows without an event.
-  const clock = setInterval(() => document.hidden || refresh("containers"), 30000);
   search.oninput = update;
   update();
   return () => {
-    clearInterval(clock);
     search.oninput = null;
     for (const off of offs) off();
   };

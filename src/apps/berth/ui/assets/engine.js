@@ -153,8 +153,12 @@ export function watchUsage(listener) {
   };
 }
 
+// "Up 5 minutes" grows without an event.
+const clockEvery = 5000;
+
 export function begin() {
   watch(1000);
+  setInterval(() => document.hidden || engine.problem || refresh("containers"), clockEvery);
   sampleUsage();
 }
 

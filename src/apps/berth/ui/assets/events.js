@@ -14,7 +14,7 @@ function subject(event) {
 
 function details(event) {
   return Object.entries(event.Actor?.Attributes ?? {}).filter(([key]) => key !== "name" && !key.startsWith("com.docker."))
-    .map(([key, value]) => `${key}=${value}`).join("  ");
+    .map(([key, value]) => `${key}=${/^(sha256:)?[0-9a-f]{64}$/.test(value) ? shortId(value) : value}`).join("  ");
 }
 
 function row(event) {
@@ -26,14 +26,24 @@ function row(event) {
     h("td", {class: "details sub"}, details(event)));
 }
 
+// Health checks run commands all the time, and would push everything else out of sight.
+const settings = {commands: false};
+const isCommand = (event) => event.Type === "container" && event.Action.startsWith("exec_");
+
 export function show(main, {search}) {
+  const commands = h("input", {type: "checkbox", onchange: () => {
+    settings.commands = commands.checked;
+    update();
+  }});
+  commands.checked = settings.commands;
   const body = h("tbody", {});
   const table = h("table", {class: "list events"}, h("caption", {class: "sr"}, "Events, the newest first"),
     h("thead", {}, h("tr", {}, ["Time", "Type", "Action", "Name", "Details"].map((text) => h("th", {scope: "col"}, text)))), body);
   const empty = h("div", {class: "empty", role: "status"});
   const summary = h("p", {class: "totals"});
-  fill(main, h("div", {class: "head"}, h("h1", {}, "Events"), summary), table, empty);
+  fill(main, h("div", {class: "head"}, h("h1", {}, "Events"), summary, h("label", {class: "check right"}, commands, "Commands in containers too")), table, empty);
   const matches = (event) => {
+    if (isCommand(event) && !settings.commands) return false;
     const text = [event.Type, event.Action, event.Actor?.ID, ...Object.values(event.Actor?.Attributes ?? {})].join(" ").toLowerCase();
     return search.value.toLowerCase().split(/\s+/).every((word) => text.includes(word));
   };
@@ -44,7 +54,7 @@ export function show(main, {search}) {
     table.hidden = found === 0;
     empty.hidden = found > 0;
     setText(summary, found ? `the last ${plural(found, "event")}, as they come` : "");
-    if (found === 0) fill(empty, h("h2", {}, engine.events.length ? `Nothing matches “${search.value.trim()}”` : "Nothing has happened yet"),
+    if (found === 0) fill(empty, h("h2", {}, search.value.trim() ? `Nothing matches “${search.value.trim()}”` : "Nothing has happened yet"),
       h("p", {}, "What starts, stops, is built or removed appears here at once."));
   }
   function update() {
