@@ -474,7 +474,9 @@ class Page(UiCase):
         page.type("echo $((6*7)); printf '\\033[32mgreen\\033[0m\\n'; stty size", "Enter")
         page.wait_for_text(".rows", "\n42\n")
         eventually(lambda: page.text(".rows .fg2") == "green", "colours")
-        eventually(lambda: re.search(r"\n[1-9]\d+ [1-9]\d+\n", page.text(".rows")), "it knows its size")
+        rows, columns = map(int, eventually(lambda: re.search(r"\n(\d+) (\d+)\n", page.text(".rows")), "it knows its size").groups())
+        self.assertNotEqual((rows, columns), (24, 80))
+        self.assertGreater(columns, 100)  # of a window of 1,280 pixels
         page.type("exit", "Enter")
         page.wait_for_text(".toolbar", "Ended with 0")
 

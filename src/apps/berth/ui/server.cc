@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <charconv>
 #include <system_error>
 #include <thread>
 
@@ -121,6 +122,18 @@ class Visit {
     return respond(head, status, is_json ? json_type : "text/plain; charset=utf-8", reply->body);
   }
 
+  /// Of "?h=ROWS&w=COLUMNS"; what is no size is left as it is.
+  static TerminalSize terminal_size(const io::HttpRequestHead& head) {
+    TerminalSize size;
+    for (auto [name, value] : {std::pair{"h", &size.rows}, {"w", &size.columns}}) {
+      std::string_view text = head.query.get_or(name, "");
+      uint16_t number = 0;
+      auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+      if (error == std::errc{} && end == text.data() + text.size() && number > 0) *value = number;
+    }
+    return size;
+  }
+
   Outcome<bool> stream(const io::HttpRequestHead& head, std::string_view path) {
     // Browsers always name the origin of a WebSocket.
     if (!head.headers.get("Origin"))
@@ -130,14 +143,13 @@ class Visit {
       return refuse_request({400, "this address speaks WebSocket alone"}, After::Close);
     auto route = find_engine_route(head.method, path, true);
     if (!route) return refuse_request({403, "the page has no use for this request"}, After::Close);
-    client::Request request = request_for(head, std::move(route->path));
     CHECK(accept_websocket(page_, head));
     // A failure shows with the first request as well.
     [[maybe_unused]] auto settled = engine_.negotiate();
     if (route->carriage == Carriage::Terminal) {
-      CHECK(bridge_terminal(page_, engine_, std::move(request)));
+      CHECK(bridge_terminal(page_, engine_, std::move(route->path), terminal_size(head)));
     } else {
-      CHECK(bridge_stream(page_, engine_, request));
+      CHECK(bridge_stream(page_, engine_, request_for(head, std::move(route->path))));
     }
     return false;
   }

@@ -185,9 +185,10 @@ Outcome<void> bridge_stream(BrowserConnection& page, client::Client& engine, con
   return bridge.carry();
 }
 
-Outcome<void> bridge_terminal(BrowserConnection& page, client::Client& engine, client::Request request) {
-  request.method = "POST";
-  request.body = R"({"Detach":false,"Tty":true})";
+Outcome<void> bridge_terminal(BrowserConnection& page, client::Client& engine, std::string path,
+                              TerminalSize size) {
+  Json body = {{"Detach", false}, {"Tty", true}, {"ConsoleSize", {size.rows, size.columns}}};
+  client::Request request{.method = "POST", .path = std::move(path), .body = to_json(body)};
   auto upgraded = engine.upgrade(request);
   if (!upgraded) return tell_failure(page, upgraded.error());
   CHECK(send_text(page, {{"status", 101}, {"type", "application/octet-stream"}}));

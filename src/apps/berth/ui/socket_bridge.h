@@ -13,6 +13,7 @@
 // {"status":N,"message":"..."}, after which the socket closes.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "apps/berth/client/client.h"
@@ -28,8 +29,12 @@ Result<void> accept_websocket(BrowserConnection& page, const io::HttpRequestHead
 
 /// Passes the answer to `request` on, until either side ends.
 Outcome<void> bridge_stream(BrowserConnection& page, client::Client& engine, const client::Request& request);
-/// Starts an exec with a terminal and passes bytes both ways. When the page goes away, what runs in the
+/// Starts an exec with a terminal of this many rows and columns and passes bytes both ways. When the page goes away, what runs in the
 /// terminal gets an interrupt and an end of input, so that no shell stays behind.
-Outcome<void> bridge_terminal(BrowserConnection& page, client::Client& engine, client::Request request);
+struct TerminalSize {
+  uint16_t rows = 24, columns = 80;
+};
+Outcome<void> bridge_terminal(BrowserConnection& page, client::Client& engine, std::string path,
+                              TerminalSize size);
 
 }  // namespace berth::cli::ui

@@ -121,7 +121,7 @@ export function show(panel, details) {
     heard.replaceChildren();
     setText(state, "Opening…");
     try {
-      const body = {Cmd: words, Tty: true, AttachStdin: true, AttachStdout: true, AttachStderr: true, Env: ["TERM=xterm-256color"], ConsoleSize: [rows, columns]};
+      const body = {Cmd: words, Tty: true, AttachStdin: true, AttachStdout: true, AttachStderr: true, Env: ["TERM=xterm-256color"]};
       if (user.value.trim()) body.User = user.value.trim();
       exec = (await call("POST", pathOf(details.Id, "/exec"), {body})).Id;
     } catch (error) {
@@ -129,12 +129,11 @@ export function show(panel, details) {
     }
     if (left) return;
     const decoder = new TextDecoder();
-    open = stream(`/exec/${exec}/start`, {}, {
+    open = stream(`/exec/${exec}/start`, {h: screen.rows, w: screen.columns}, {
       onHead() {
         setText(state, "");
         setText(button, "Start anew");
         input.focus({preventScroll: true});
-        call("POST", `/exec/${exec}/resize`, {query: {h: screen.rows, w: screen.columns}}).catch(() => {});
         schedule();
       },
       onBytes(bytes) {
