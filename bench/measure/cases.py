@@ -372,6 +372,30 @@ def pull(bench):
         registry.stop()
 
 
+@case("compose-20", "compose up of a project of 20 services in four layers")
+def compose_up(bench):
+    """berth's compose, docker's against berth, and docker's against docker."""
+    folder = os.path.join(bench.scratch, "compose")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "compose.yaml"), "w") as file:
+        file.write("services:\n")
+        for number in range(20):
+            needs = f", depends_on: [s{number - 5}]" if number >= 5 else ""
+            file.write(f"  s{number}: {{image: '{images.SMALL}', command: [/idle], stop_signal: SIGKILL, "
+                       f"volumes: ['v{number}:/data']{needs}}}\n")
+        file.write("volumes: {" + ", ".join(f"v{number}: {{}}" for number in range(20)) + "}\n")
+    contestants = engines.compose_contestants(bench.engines, folder)
+    if not any(contestant.name == "docker" for contestant in contestants):
+        bench.report.failed("compose-20", "docker compose", "neither docker compose (scripts/install-compose) nor docker-compose is here")
+
+    def measure(contestant, _):
+        seconds = contestant.timed("up", "-d")
+        contestant.timed("down", "-v", "-t", "0")
+        return seconds
+
+    bench.interleaved("compose-20", "s", MEDIUM, contestants, measure)
+
+
 TITLES.update({
     "start-1": "start of {containers} detached containers, one after the other",
     "start-8": "start of {containers} detached containers, eight at a time",
@@ -397,7 +421,11 @@ TITLES.update({
     "push": "push of the image that was pulled",
 })
 SHOWN_IN_ORDER = (
+<<<<<<< HEAD
     "run-none", "runtime-run", "seccomp", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
+=======
+    "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8", "compose-20",
+>>>>>>> main
     "crowd-first", "crowd-last", "crowd-ps", "publish-first", "publish-last", "dns",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",

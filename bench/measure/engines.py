@@ -178,6 +178,35 @@ class Podman(Engine):
         return bool(shutil.which("podman") and shutil.which("crun") and shutil.which("conmon"))
 
 
+class Compose:
+    """A compose command with an engine behind it."""
+
+    def __init__(self, name, engine, words, folder, environment):
+        self.name, self.engine, self.environment = name, engine, environment
+        self.words = [*words, "--project-name", "bench", "--file", os.path.join(folder, "compose.yaml")]
+
+    def timed(self, *arguments):
+        return self.engine.runner.timed([*self.words, *arguments], self.environment)
+
+
+def compose_contestants(running, folder):
+    """berth's own, and docker's (of version 2 where it is, else the old one) against both engines."""
+    built = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "build", "clients", "compose", "docker-compose")
+    has_plugin = shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    docker = [built] if os.access(built, os.X_OK) else ["docker", "compose"] if has_plugin else \
+        ["docker-compose"] if shutil.which("docker-compose") else None
+    contestants = []
+    for engine in running:
+        if engine.name not in ("berth", "docker"):
+            continue
+        environment = {"DOCKER_HOST": f"unix://{engine.socket}", "HOME": engine.scratch}
+        if engine.name == "berth":
+            contestants.append(Compose("berth", engine, [*engine.command, "compose"], folder, environment))
+        if docker:
+            contestants.append(Compose("docker" if engine.name == "docker" else "docker-on-berth", engine, docker, folder, environment))
+    return contestants
+
+
 class Runtime:
     """An OCI runtime with a prepared bundle: no image, no log, no state but its own."""
 

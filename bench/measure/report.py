@@ -35,6 +35,7 @@ PROMISES = (
     _ratio("run without root within 2 x of root's", ("run-rootless", "berth"), ("run-rootless", "berth-rootless"), 0.5),
     _ratio("exec 12 x faster than docker", ("exec", "docker"), ("exec", "berth"), 12),
     _ratio("detached starts in a row 15 x faster than docker", ("start-1", "docker"), ("start-1", "berth"), 15),
+    _ratio("compose up of 20 services 5 x faster than docker's", ("compose-20", "docker"), ("compose-20", "berth"), 5),
     _ratio("the last of 1,000 containers starts within 1.2 x of the first (aim)", ("crowd-first", "berth"), ("crowd-last", "berth"), 1 / 1.2),
     _limit("ps with 1,000 containers within 50 ms (aim)", ("crowd-ps", "berth"), 0.05),
     _ratio("publishing costs the last no more than 1.2 x the first (aim)", ("publish-first", "berth"), ("publish-last", "berth"), 1 / 1.2),
