@@ -27,6 +27,8 @@ def _least(text, left, least):
 PROMISES = (
     _ratio("run --network none no slower than crun run", ("run-none", "crun"), ("run-none", "berth"), 1),
     _ratio("berth-runtime run no slower than crun run", ("runtime-run", "crun"), ("runtime-run", "berth-runtime"), 1),
+    _limit("the default filter costs a run less than 1 ms", ("seccomp", "berth"), 0.001),
+    _limit("a filter of its size costs berth-runtime less than 1 ms", ("seccomp", "berth-runtime"), 0.001),
     _ratio("run --network none within 1.5 x of the floor (aim)", ("run-none", "floor"), ("run-none", "berth"), 1 / 1.5),
     _ratio("run on the bridge 25 x faster than docker", ("run-bridge", "docker"), ("run-bridge", "berth"), 25),
     _ratio("run on the bridge within 2 x of the run without network", ("run-none", "berth"), ("run-bridge", "berth"), 0.5),
