@@ -33,6 +33,9 @@ class Bench:
         self.lines = 100_000 if options.quick else 1_000_000
         self.mebibytes = 200 if options.quick else 700
         self.files = 8_000 if options.quick else 25_000
+        self.functions = 200 if options.quick else 1000
+        self.programs = options.programs
+        self.small_programs = None  # where programs/ was built
         self.debian = None
         self.travel = None
         self.scratch = None
@@ -431,4 +434,7 @@ SHOWN_IN_ORDER = (
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",
     "pull", "pull-nothing", "push",
+    "function-warm", "function-warm-late", "function-warm-rate", "function-cold-provided", "function-cold-pooled",
+    "function-cold-python", "function-cold-imports", "function-ahead-imports", "function-idle-memory",
+    "function-thousand-memory", "function-thousand-latency",
 )

@@ -4,6 +4,7 @@ testcontainers (npm), testcontainers (pip), bollard (cargo), the dev containers 
 They are installed into build/clients, once; without their package manager or its registry they are skipped."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -13,6 +14,8 @@ from harness.engine import IMAGE, TOP, EngineCase, docker_client, run
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
 CLIENTS = os.path.join(TOP, "build", "clients")
 INSTALL_SECONDS = 240
+# What npm, pip and cargo say without a network. Anything else that fails is a failure.
+UNREACHABLE = r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|network|could ?n.t resolve|name resolution|connection|timed? ?out"
 
 
 def install(name, program, sources, *commands):
@@ -37,8 +40,11 @@ def install(name, program, sources, *commands):
         except subprocess.TimeoutExpired:
             raise unittest.SkipTest(f"{name}: \"{' '.join(command)}\" did not end within {INSTALL_SECONDS} s") from None
         if done.returncode != 0:
-            reason = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()] or ["no reason given"]
-            raise unittest.SkipTest(f"{name}: \"{' '.join(command)}\" failed: {reason[0][:200]}")
+            words = done.stderr + done.stdout
+            if not re.search(UNREACHABLE, words, re.I):
+                raise AssertionError(f"{name}: \"{' '.join(command)}\" failed: {words[-3000:]}")
+            reason = next(line for line in words.splitlines() if re.search(UNREACHABLE, line, re.I))
+            raise unittest.SkipTest(f"{name}: its registry cannot be reached: {reason.strip()[:200]}")
     with open(mark, "w") as file:
         file.write(wanted)
     return folder
@@ -113,6 +119,7 @@ services:
     depends_on: [init]
     ports: ["127.0.0.1::80"]
     environment: {{A: b}}
+    stop_grace_period: 0s
   init:
     image: {IMAGE}
     command: sh -c "echo kept > /data/file"

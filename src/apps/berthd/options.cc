@@ -162,6 +162,12 @@ constexpr Flag flags[] = {
        options.functions_strict = value == "strict";
        return {};
      }},
+    {"functions-prepared", 0, "int", "Sandboxes of functions that are made ahead, 0 to 1000 (default 8)",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(options.functions_prepared, number<unsigned>(value));
+       if (options.functions_prepared <= 1000) return {};
+       return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected 0 to 1000", value);
+     }},
     {"group", 'G', "string", "Group that may use the unix socket (default \"berth\" where it exists)",
      set_text<&Options::group>},
     {"help", 'h', "", "Print this and exit",

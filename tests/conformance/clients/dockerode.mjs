@@ -127,3 +127,5 @@ await check("images", async () => {
   await docker.getImage("dockerode-tag:1").remove();
   await assert.rejects(docker.getImage("dockerode-tag:1").inspect(), (error) => error.statusCode === 404);
 });
+
+process.exit(0);  // streams that were left open would keep Node.js waiting

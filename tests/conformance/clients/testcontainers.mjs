@@ -48,3 +48,5 @@ await check("a network with aliases", async () => {
 await check("a failing start says so", async () => {
   await assert.rejects(new GenericContainer(image).withCommand(["no-such-program"]).start());
 });
+
+process.exit(0);

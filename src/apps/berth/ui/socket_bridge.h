@@ -29,8 +29,8 @@ Result<void> accept_websocket(BrowserConnection& page, const io::HttpRequestHead
 
 /// Passes the answer to `request` on, until either side ends.
 Outcome<void> bridge_stream(BrowserConnection& page, client::Client& engine, const client::Request& request);
-/// Starts an exec with a terminal of this many rows and columns and passes bytes both ways. When the page goes away, what runs in the
-/// terminal gets an interrupt and an end of input, so that no shell stays behind.
+/// Starts an exec with a terminal of this many rows and columns and passes bytes both ways. When the page
+/// goes away, what runs in the terminal gets an interrupt and an end of input, so that no shell stays behind.
 struct TerminalSize {
   uint16_t rows = 24, columns = 80;
 };
