@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 
+from .filter import default_filter
 from .process import CommandFailed, processes_named, pss_of
 
 START_SECONDS = 60
@@ -225,17 +226,20 @@ class Runtime:
         self.spec["root"] = {"path": root, "readonly": True}
         self.spec["process"]["terminal"] = False
 
-    def _write_spec(self, program):
+    def _write_spec(self, program, filtered=True):
         self.count += 1
         identifier = f"bench-{self.name}-{self.count}"
         self.spec["process"]["args"] = [program]
         self.spec.setdefault("linux", {})["cgroupsPath"] = f"/berth-bench-{identifier}"
+        self.spec["linux"].pop("seccomp", None)
+        if filtered:
+            self.spec["linux"]["seccomp"] = default_filter()
         with open(os.path.join(self.bundle, "config.json"), "w") as file:
             json.dump(self.spec, file)
         return identifier
 
-    def run_true(self):
-        identifier = self._write_spec("/true")
+    def run_true(self, filtered=True):
+        identifier = self._write_spec("/true", filtered)
         return self.runner.timed([self.program, "--root", self.state, "run", "--bundle", self.bundle, identifier])
 
     def start_idle(self):

@@ -138,7 +138,7 @@ class Server(UiCase):
         page = gzip.decompress(body).decode()
         size, seen, waiting = len(body), {"/"}, [page]
         while waiting:
-            for name in re.findall(r"(?:src=|href=|from )\"(?:\./)?([\w.]+)\"", waiting.pop()):
+            for name in re.findall(r"(?:src=|href=|from |import\()\"(?:\./)?([\w.]+)\"", waiting.pop()):
                 if name in seen or "." not in name:
                     continue
                 seen.add(name)

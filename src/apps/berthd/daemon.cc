@@ -129,7 +129,8 @@ FunctionOptions function_options(const Options& options) {
   return {
       .address = options.functions_address,
       .keys_file = options.functions_keys,
-      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open};
+      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open,
+      .prepared = options.functions_prepared};
 }
 
 /// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.

@@ -21,6 +21,7 @@
 BERTH_EMBED(index, "index.html");
 BERTH_EMBED(style, "style.css");
 BERTH_EMBED(icon, "icon.svg");
+BERTH_EMBED(start, "start.js");
 BERTH_EMBED(app, "app.js");
 BERTH_EMBED(api, "api.js");
 BERTH_EMBED(dom, "dom.js");
@@ -60,6 +61,7 @@ std::span<const Asset> assets() {
       BERTH_ASSET("/", html, index),
       BERTH_ASSET("/style.css", css, style),
       BERTH_ASSET("/icon.svg", svg, icon),
+      BERTH_ASSET("/start.js", script, start),
       BERTH_ASSET("/app.js", script, app),
       BERTH_ASSET("/api.js", script, api),
       BERTH_ASSET("/dom.js", script, dom),
