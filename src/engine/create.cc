@@ -17,6 +17,7 @@
 #include "engine/sandbox_table.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
+#include "launch/failpoint.h"
 
 namespace berth::engine {
 namespace {
@@ -234,6 +235,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
   CO_TRY(record.name, take_name(core, request.name, record.id));
   Rollback undo;
   undo.add([&core, name = record.name] { core.containers.release_name(name); });
+  CO_CHECK(launch::failpoint("create.name"));
 
   auto durability =
       record.host_config.auto_remove ? storage::UpperDurability::Disposable : storage::UpperDurability::Kept;
@@ -241,6 +243,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
     if (auto removed = core.snapshotter->remove(id); !removed) log::warn("{}", removed.error().message());
   });
   CO_CHECK(core.snapshotter->prepare(record.id, record.chain_id, durability));
+  CO_CHECK(launch::failpoint("create.snapshot"));
   bool has_volumes = std::any_of(record.mounts.begin(), record.mounts.end(), [](const MountPoint& mount) {
     return mount.type == spec::MountType::Volume;
   });
@@ -249,6 +252,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
     io::Task<Result<void>> volumes = make_volumes(core, record);
     CO_CHECK(co_await std::move(volumes));
   }
+  CO_CHECK(launch::failpoint("create.volumes"));
   if (!SandboxTable::of(core).expects(record.name)) CO_CHECK(core.records->insert_container(record));
   undo.keep();
   auto container = std::make_shared<Container>(std::move(record));

@@ -98,6 +98,15 @@ Result<void> only_true(Options&, std::string_view value) {
   if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
   return {};
 }
+/// One range for all containers is what berth does not have: theirs would not be apart from each other.
+Result<void> refuse_remap(Options&, std::string_view value) {
+  if (value.empty()) return {};
+  return failure(
+      Kind::Unsupported,
+      "userns-remap \"{}\": berth does not map all containers to one range of ids; \"run --userns auto\" "
+      "and \"--security hardened\" give each a range of its own, and files keep their owners",
+      value);
+}
 /// How many layers at a time.
 template <unsigned Options::*Member>
 Result<void> set_count(Options& options, std::string_view value) {
@@ -264,6 +273,7 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"userland-proxy", 0, "", "", ignore},
+    {"userns-remap", 0, "string", "", refuse_remap},
     {"validate", 0, "", "Check the configuration and exit",
      [](Options& options, std::string_view) -> Result<void> {
        options.action = Options::Action::Validate;
