@@ -46,9 +46,10 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
   TRY(auto reply, context.engine().call({.path = "/containers/json", .query = query}));
   Truncate truncate = invocation.on("no-trunc") ? Truncate::No : Truncate::Yes;
   Timestamp time = now();
+  RowDetail detail = format == table ? RowDetail::Table : RowDetail::All;
   Outcome<void> listed;
   auto add = [&](Json&& container) -> Result<void> {
-    if (listed) listed = listing.add(container_row(container, truncate, time));
+    if (listed) listed = listing.add(container_row(container, truncate, time, detail));
     return {};
   };
   CHECK(for_each_element(reply.body, {.max_bytes = 256u << 20}, add));
