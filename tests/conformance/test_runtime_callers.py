@@ -81,7 +81,7 @@ class DockerLike:
     def test_terminal(self):
         # The client's own side of a terminal, by script(1).
         words = " ".join([*self.command, "run", "--rm", "-t", *self.flags, IMAGE, "sh", "-c", "'tty; stty size'"])
-        done = self.place.run("script", "-qec", words, "/dev/null")
+        done = self.place.run("script", "-qec", words, "/dev/null", env=self.environment)
         self.assertEqual(done.code, 0, str(done))
         self.assertEqual(done.lines[0].strip(), "/dev/pts/0")
 
@@ -105,7 +105,7 @@ class DockerLike:
         name = self.running("sleep", "1000")
         self.assertEqual(self.ok("exec", "-u", "12:34", name, "sh", "-c", "id -u; id -g").lines, ["12", "34"])
         words = " ".join([*self.command, "exec", "-t", name, "tty"])
-        self.assertIn("/dev/pts/", self.place.run("script", "-qec", words, "/dev/null").out)
+        self.assertIn("/dev/pts/", self.place.run("script", "-qec", words, "/dev/null", env=self.environment).out)
         self.ok("exec", "-d", name, "sh", "-c", "echo x > /made")
         eventually(lambda: self.engine("exec", name, "cat", "/made").text == "x", "the other exec has run")
 
@@ -137,6 +137,7 @@ class Docker(DockerLike, CallerCase):
         folder = cls.place.folder
         socket = os.path.join(folder, "docker.sock")
         cls.flags = ["--runtime", "berth"]
+        cls.environment = {"DOCKER_CONFIG": os.path.join(folder, "config")}
         cls.command = [docker_client(), "-H", f"unix://{socket}"]
         log = cls.place.start("dockerd", "--data-root", os.path.join(folder, "data"), "--exec-root", os.path.join(folder, "exec"),
                               "--pidfile", os.path.join(folder, "pid"), "-H", f"unix://{socket}", "--iptables=false",
@@ -147,7 +148,7 @@ class Docker(DockerLike, CallerCase):
 
     @classmethod
     def engine(cls, *words, **more):
-        return cls.place.run(*cls.command, *words, env={"DOCKER_CONFIG": os.path.join(cls.place.folder, "config")}, **more)
+        return cls.place.run(*cls.command, *words, env=cls.environment, **more)
 
     def test_stats_and_top(self):
         name = self.running("sleep", "1000")
@@ -164,8 +165,9 @@ class Podman(DockerLike, CallerCase):
     @classmethod
     def start_engine(cls):
         folder = cls.place.folder
-        cls.settings = os.path.join(folder, "containers.conf")
-        with open(cls.settings, "w") as file:
+        settings = os.path.join(folder, "containers.conf")
+        cls.environment = {"CONTAINERS_CONF": settings}
+        with open(settings, "w") as file:
             file.write(f'[engine]\nruntime_supports_nocgroup = ["berth-runtime"]\n[engine.runtimes]\nberth-runtime = ["{RUNTIME}"]\n')
         cls.flags = ["--network", "none", "--cgroup-parent", cls.place.group]
         cls.command = ["podman", "--root", os.path.join(folder, "root"), "--runroot", os.path.join(folder, "runroot"), "--tmpdir",
@@ -174,7 +176,7 @@ class Podman(DockerLike, CallerCase):
 
     @classmethod
     def engine(cls, *words, **more):
-        return cls.place.run(*cls.command, *words, env={"CONTAINERS_CONF": cls.settings}, **more)
+        return cls.place.run(*cls.command, *words, env=cls.environment, **more)
 
     def test_user_namespaces_and_init(self):
         done = self.run_in("cat /proc/self/uid_map", "--uidmap", "0:100000:5000")

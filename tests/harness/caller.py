@@ -10,6 +10,7 @@ import tempfile
 from .engine import eventually, run
 from .host import children
 
+GROUPS = "/sys/fs/cgroup"
 # The first process there reaps what the others leave to it.
 KEEPER = "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /dev/shm && : > \"$0\" && while :; do sleep 1000 & wait; done"
 
@@ -19,6 +20,7 @@ class Place:
         self.folder = tempfile.mkdtemp(prefix="bc.", dir="/tmp")
         self.group = f"/berth-{name}-{os.getpid()}"
         self.started = []
+        self.hierarchies = set(os.listdir(GROUPS))
         ready = os.path.join(self.folder, "ready")
         self.keeper = subprocess.Popen(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
                                         KEEPER, ready], stdin=subprocess.DEVNULL)
@@ -57,11 +59,15 @@ class Place:
                 each.kill()
                 each.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+        # podman makes plain folders for controllers that the host does not have.
+        for name in set(os.listdir(GROUPS)) - self.hierarchies:
+            if not os.path.ismount(os.path.join(GROUPS, name)) and os.path.isdir(os.path.join(GROUPS, name, self.group.lstrip("/"))):
+                shutil.rmtree(os.path.join(GROUPS, name))
         eventually(self._without_groups, f"the groups below {self.group} can go")
 
     def _without_groups(self):
         """The parent group stays where an engine made it: whoever chose its name takes it away."""
-        left = glob.glob(f"/sys/fs/cgroup/*{self.group}") + glob.glob(f"/sys/fs/cgroup{self.group}")
+        left = glob.glob(f"{GROUPS}/*{self.group}") + glob.glob(f"{GROUPS}{self.group}")
         for path in left:
             for folder, _, _ in os.walk(path, topdown=False):
                 try:
