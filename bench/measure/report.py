@@ -59,7 +59,7 @@ PROMISES = (
     _least("8,000 warm events a second (aim)", ("function-warm-rate", "berth"), 8_000),
     _limit("cold start of a native function within 10 ms", ("function-cold-provided", "berth"), 0.01),
     _limit("... from a prepared sandbox within 3 ms", ("function-cold-pooled", "berth"), 0.003),
-    _limit("Python function with large imports, made ahead, within 10 ms", ("function-ahead-imports", "berth"), 0.01),
+    _limit("changed Python function with large imports, initialised ahead, within 10 ms", ("function-ahead-imports", "berth"), 0.01),
     _limit("frozen Python sandbox at most 8 MiB private", ("function-idle-memory", "berth"), 8 * 1024),
     _limit("berthd's memory within 10 % after 1,000 functions", ("function-thousand-memory", "berth"), 1.1),
     _limit("warm events within 10 % among 1,000 functions", ("function-thousand-latency", "berth"), 1.1),

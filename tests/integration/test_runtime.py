@@ -203,6 +203,29 @@ class Hooks(RuntimeCase):
         with open(inside) as file:
             self.assertIn("created", file.read())
 
+    def test_start_container_has_no_more_rights_than_the_container(self):
+        """What is run is the image's: it could be anything."""
+        script = ("grep -E '^(Uid|CapEff|Seccomp|NoNewPrivs):' /proc/self/status > /tmp/hook; "
+                  "grep -h pids /proc/self/cgroup >> /tmp/hook; readlink /proc/self/ns/pid >> /tmp/hook; ls /proc/self/fd >> /tmp/hook")
+
+        def change(config):
+            config["root"]["readonly"] = False
+            config["process"]["user"] = {"uid": 7, "gid": 7}
+            config["process"]["capabilities"] = {"bounding": ["CAP_KILL"]}
+            config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW",
+                                          "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"}]}
+            config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+        os.chmod(os.path.join(self.rootfs, "tmp"), 0o1777)
+        done = self.run_in(script.replace("/tmp/hook", "/tmp/own"), change)
+        self.assertEqual(done.code, 0, str(done))
+        with open(os.path.join(self.rootfs, "tmp", "hook")) as hook, open(os.path.join(self.rootfs, "tmp", "own")) as own:
+            self.assertEqual(hook.read(), own.read())
+        script = "mkdir /tmp/folder"
+        done = self.run_in("true", change)
+        self.assertEqual(done.code, 1)
+        self.assertIn("startContainer hook #0: /bin/sh: signal: Bad system call", done.err)
+        self.assertEqual(self.ok("list", "--quiet").out, "")
+
     def test_a_failing_hook_fails_the_operation(self):
         for kind in ("prestart", "createRuntime", "createContainer"):
             def change(config, kind=kind):
