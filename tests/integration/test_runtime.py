@@ -261,12 +261,23 @@ class Inside(RuntimeCase):
         self.ok("update", "--resources", "-", name, input=json.dumps({"memory": {"limit": 64 << 20}}))
         stats = json.loads(self.ok("events", "--stats", name).out)["data"]
         self.assertEqual(stats["memory"]["usage"]["limit"], 64 << 20)
+        # Each flag alone: the other limit is as it was, or goes with this one.
+        for flags in (("--memory-swap", "-1"), ("--memory-swap", str(96 << 20)), ("--memory", "48M"), ("--memory", "-1")):
+            self.ok("update", *flags, name)
+        stats = json.loads(self.ok("events", "--stats", name).out)["data"]
+        self.assertGreater(stats["memory"]["usage"]["limit"], 1 << 60)
         self.assertEqual(json.loads(self.ok("ps", "--format", "json", name).out), [self.state(name)["pid"]])
 
     def test_unknown_capabilities_are_warned_of(self):
         result = self.run_in("true", lambda config: config["process"]["capabilities"].update(bounding=["CAP_X"]))
         self.assertEqual(result.code, 0, str(result))
         self.assertIn("CAP_X", result.err)
+
+    def test_unknown_capabilities_are_no_matter_to_execs_and_hooks(self):
+        def change(config):
+            config["process"]["capabilities"]["bounding"].append("CAP_NOBODY_KNOWS")
+            config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
+        self.assertEqual(self.ok("exec", self.running(change), "sh", "-c", "echo in").text, "in")
 
     def test_a_small_limit_of_descriptors(self):
         result = self.run_in("ulimit -n", lambda config: config["process"].update(

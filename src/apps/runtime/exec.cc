@@ -124,7 +124,8 @@ Result<int> exec_process(const Settings& settings, const std::vector<std::string
     return Error(Kind::WrongState, "cannot exec in a stopped container");
   if (status == Status::Paused && !line.on("ignore-paused"))
     return Error(Kind::WrongState, "cannot exec in a paused container (use --ignore-paused to override)");
-  TRY(auto spec, container.config());
+  TRY(auto config, container.config());
+  const spec::RuntimeSpec& spec = *config;
   TRY(auto process, process_of(line, spec));
   bool terminal = process.terminal;
   std::string console_socket = line.text("console-socket");

@@ -76,7 +76,8 @@ Result<int> start(const Settings& settings, const std::vector<std::string>& word
     case Status::Creating:
       return Error(Kind::WrongState, "cannot start a container that is being created");
   }
-  TRY(auto spec, container.config());
+  TRY(auto config, container.config());
+  const spec::RuntimeSpec& spec = *config;
   CHECK(start_container(settings, container, spec));
   return 0;
 }
