@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/image_commands.h"
 #include "apps/berth/commands/registry_commands.h"
 
 namespace berth::cli::commands {
@@ -105,6 +106,8 @@ constexpr std::array tree{
     Entry{"image remove", &remove_image_command, Section::Alias},
     Entry{"image save", &save_command},
     Entry{"image tag", &tag_command},
+    Entry{"image tree", &image_tree_command},
+    Entry{"image verify", &verify_images_command},
 
     Entry{"network", nullptr, Section::Management, "Manage networks"},
     Entry{"network connect", &connect_network_command},
