@@ -2,7 +2,6 @@
 #include "engine/image_care.h"
 
 #include "engine/progress_relay.h"
-#include "storage/held_blobs.h"
 
 namespace berth::engine {
 
@@ -21,12 +20,8 @@ io::Task<Result<storage::VerifyReport>> ImageCare::verify(std::vector<std::strin
 
 io::Task<Result<storage::LayerTree>> ImageCare::tree() {
   storage::ImageStore* store = &engine_.image_store();
-  storage::Database* database = &engine_.database();
   storage::InUse in_use = engine_.layers_in_use();
-  auto work = [store, database, in_use]() -> Result<storage::LayerTree> {
-    TRY(std::set<Digest> held, storage::HeldBlobs::all(*database));
-    return storage::layer_tree(*store, held, in_use);
-  };
+  auto work = [store, in_use] { return storage::layer_tree(*store, in_use); };
   co_return co_await loop_.on_worker(work);
 }
 

@@ -201,11 +201,13 @@ io::Task<Result<std::vector<storage::LoadedImage>>> Images::load(storage::ByteSo
   co_return images;
 }
 
-io::Task<Result<void>> Images::save(std::vector<std::string> references, storage::ByteSink& out) {
+io::Task<Result<void>> Images::save(std::vector<std::string> references,
+                                    std::optional<spec::Platform> platform, storage::ByteSink& out) {
   storage::ImageStore* store = core_.image_store.get();
   storage::ByteSink* sink = &out;
-  auto work = [store, sink, references](std::stop_token stop) {
+  auto work = [store, sink, references, platform](std::stop_token stop) {
     storage::ImageStore::SaveOptions options;
+    options.platform = platform;
     options.stop = stop;
     return store->save(references, *sink, options);
   };

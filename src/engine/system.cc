@@ -151,6 +151,8 @@ io::Task<Result<DiskUsageReport>> System::disk_usage(DiskUsageParts parts) {
   storage::ImageStore* store = core_.image_store.get();
   CO_TRY(storage::ImageUsage usage, co_await core_.loop.on_worker([store] { return store->usage(); }));
   report.layers_bytes = usage.layers_bytes;
+  report.images_disk_bytes = usage.disk_bytes;
+  report.storage_quota = core_.options.storage_quota;
   if (parts.images) {
     ListImages query;
     query.shared_size = true;

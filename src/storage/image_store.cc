@@ -69,6 +69,7 @@ Result<std::unique_ptr<ImageStore>> ImageStore::open(Database& database, Content
   std::unique_ptr<ImageStore> store(new ImageStore(database, content, snapshotter));
   CHECK(store->state_->table.create());
   CHECK(HeldBlobs::create(database));
+  CHECK(store->state_->indexes.create());
   CHECK(store->state_->drop_broken_images());
   return store;
 }
@@ -217,7 +218,21 @@ Lease ImageStore::lease() {
   return Lease(std::make_shared<Lease::State>(state_->leases));
 }
 
+std::set<Digest> ImageStore::leased_images() const {
+  std::set<Digest> images;
+  std::lock_guard lock(state_->leases->mutex);
+  for (const Lease::State* lease : state_->leases->held) {
+    images.insert(lease->images.begin(), lease->images.end());
+  }
+  return images;
+}
+
+IndexStore& ImageStore::indexes() {
+  return state_->indexes;
+}
+
 Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& scope) {
+  TRY(std::set<Digest> released, indexes.release_unnamed());
   GcInput input;
   for (const Layer& layer : snapshotter.layers()) {
     std::optional<Digest> blob;
@@ -264,7 +279,8 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
   TRY(Transaction transaction, database.begin());
   TRY(std::set<Digest> held, HeldBlobs::all(database));
   for (const Digest& blob : plan.blobs) {
-    if ((scope.blobs && !scope.blobs->contains(blob)) || held.contains(blob)) continue;
+    bool in_scope = !scope.blobs || scope.blobs->contains(blob) || released.contains(blob);
+    if (!in_scope || held.contains(blob)) continue;
     CHECK(content.remove(blob));
     swept.bytes += blob_sizes[blob];
   }
@@ -297,6 +313,12 @@ Result<ImageUsage> ImageStore::usage() const {
       visit(it->second);
     }
   };
+  // Bytes of platforms that are kept and not unpacked.
+  TRY(std::set<Digest> foreign, state_->indexes.all_blobs());
+  for (const auto& [chain, layer] : layers) {
+    if (layer.blob) foreign.erase(layer.blob->digest);
+  }
+  for (const Digest& blob : foreign) usage.layers_bytes += content_.size(blob).value_or(0);
   std::map<Digest, int> users;
   for (const ImageRow& row : rows) for_each_layer(row, [&](const Layer& layer) { ++users[layer.chain_id]; });
   for (const ImageRow& row : rows) {

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -39,7 +38,6 @@ struct LayerTree {
   uint64_t layers_bytes = 0;      ///< content and blobs of all layers, once
 };
 
-/// `held` is what the registry's repositories and others keep beside images (HeldBlobs::all).
-Result<LayerTree> layer_tree(ImageStore& images, const std::set<Digest>& held, const InUse& in_use);
+Result<LayerTree> layer_tree(ImageStore& images, const InUse& in_use);
 
 }  // namespace berth::storage

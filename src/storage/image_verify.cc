@@ -11,6 +11,7 @@
 #include "base/format.h"
 #include "storage/image_lookup.h"
 #include "storage/image_table.h"
+#include "storage/index_store.h"
 #include "storage/tree_check.h"
 
 namespace berth::storage {
@@ -24,6 +25,7 @@ class Verification {
   Verification(ImageStore& images, Database& database, const VerifyOptions& options)
       : content_(images.content()),
         snapshotter_(images.snapshotter()),
+        indexes_(images.indexes()),
         table_(database),
         options_(options),
         lease_(images.lease()) {}
@@ -45,6 +47,9 @@ class Verification {
       bool better = known.empty() || !name.reference.digest();
       if (better) known = name.reference.familiar_string();
     }
+    for (const NameRow& name : names) {
+      if (name.reference.digest()) CHECK(note_index(name.image, *name.reference.digest()));
+    }
     std::set<Digest> wanted;
     for (const std::string& reference : options_.references) {
       TRY(Digest id, find_image(table_, reference));
@@ -56,8 +61,22 @@ class Verification {
       lease_.add_image(row.id);
       if (row.manifest) lease_.add_blob(*row.manifest);
       if (row.chain_id) lease_.add_chain(*row.chain_id);
+      for (const Digest& blob : index_blobs_[row.id]) lease_.add_blob(blob);
+      for (const Digest& index : index_documents_[row.id]) lease_.add_blob(index);
       chosen_.push_back(row);
     }
+    return {};
+  }
+
+  /// What an index that is kept whole holds belongs to the image that has its name.
+  Result<void> note_index(const Digest& image, const Digest& digest) {
+    TRY(std::set<Digest> held, indexes_.blobs(digest));
+    if (held.empty()) return {};
+    users_[digest].insert(name_of(image));
+    for (const Digest& blob : held) users_[blob].insert(name_of(image));
+    held.erase(digest);
+    index_blobs_[image].merge(held);
+    index_documents_[image].insert(digest);
     return {};
   }
 
@@ -84,6 +103,14 @@ class Verification {
     if (options_.progress) options_.progress({.id = row.id.short_hex(), .status = "Verifying " + name});
     CHECK(check_blob(VerifiedPart::Configuration, row.id, std::nullopt));
     if (row.manifest) CHECK(check_blob(VerifiedPart::Manifest, *row.manifest, std::nullopt));
+    CHECK(check_layers(row, name));
+    for (const Digest& index : index_documents_[row.id])
+      CHECK(check_blob(VerifiedPart::Manifest, index, std::nullopt));
+    for (const Digest& blob : index_blobs_[row.id]) CHECK(check_blob(VerifiedPart::Blob, blob, std::nullopt));
+    return {};
+  }
+
+  Result<void> check_layers(const ImageRow& row, const std::string& name) {
     if (!row.chain_id) return {};
     auto chain = snapshotter_.chain(*row.chain_id);
     if (!chain) {
@@ -198,18 +225,22 @@ class Verification {
   /// `user_key` is what images were noted under.
   void add(VerifiedPart part, const Digest& user_key, const Digest& digest, std::string trouble) {
     VerifyFault fault{.images = {}, .part = part, .digest = digest, .trouble = std::move(trouble)};
-    if (auto it = users_.find(user_key); it != users_.end()) fault.images.assign(it->second.begin(), it->second.end());
+    if (auto it = users_.find(user_key); it != users_.end())
+      fault.images.assign(it->second.begin(), it->second.end());
     report_.faults.push_back(std::move(fault));
   }
 
   ContentStore& content_;
   Snapshotter& snapshotter_;
+  IndexStore& indexes_;
   ImageTable table_;
   const VerifyOptions& options_;
   Lease lease_;
   std::vector<ImageRow> chosen_;
   std::map<Digest, std::string> names_;
   std::map<Digest, std::set<std::string>> users_;
+  std::map<Digest, std::set<Digest>> index_blobs_;  ///< of images with an index that is kept whole
+  std::map<Digest, std::set<Digest>> index_documents_;
   std::map<Digest, bool> blobs_;  ///< looked at, and whether they are whole
   std::set<Digest> layers_;
   VerifyReport report_;

@@ -69,7 +69,7 @@ RouteMatch find_route(std::string_view method, std::string_view wanted) {
                                            archive_routes(),    exec_routes(),      image_routes(),
                                            registry_routes(),   build_routes(),     volume_routes(),
                                            network_routes(),    system_routes(),    swarm_routes(),
-                                           websocket_routes(),  extension_routes(),  image_care_routes()};
+                                           websocket_routes(),  extension_routes(), image_care_routes()};
   for (std::span<const Route> group : groups) {
     for (const Route& route : group) {
       if (route.method != method) continue;

@@ -1,9 +1,10 @@
-// /berth/images/...: verification, the tree of layers.
+// /berth/images/...: verification, the tree of layers, pins.
 #include "api/docker/routes_image_care.h"
 
 #include "api/docker/json_lines.h"
 #include "base/json.h"
 #include "engine/image_care.h"
+#include "engine/image_quota.h"
 #include "io/cancel.h"
 
 namespace berth::api {
@@ -77,7 +78,26 @@ Outcome tree(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
+Outcome pin(Context& context) {
+  CO_CHECK(context.engine().image_quota().pin(context.capture()));
+  co_return co_await context.empty(204);
+}
+
+Outcome unpin(Context& context) {
+  CO_CHECK(context.engine().image_quota().unpin(context.capture()));
+  co_return co_await context.empty(204);
+}
+
+Outcome pins(Context& context) {
+  CO_TRY(auto names, context.engine().image_quota().pins());
+  Json answer = names;
+  co_return co_await context.json(200, std::move(answer));
+}
+
 constexpr Route routes[] = {
+    {"GET", "/berth/images/pins", pins},
+    {"POST", "/berth/images/{name*}/pin", pin},
+    {"DELETE", "/berth/images/{name*}/pin", unpin},
     {"POST", "/berth/images/verify", verify},
     {"GET", "/berth/images/tree", tree},
 };

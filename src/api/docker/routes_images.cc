@@ -19,14 +19,25 @@ Outcome list(Context& context) {
   CO_TRY(query.filters, context.filters());
   CO_TRY(auto images, co_await context.engine().images().list(std::move(query)));
   Json answer = Json::array();
-  for (const engine::ImageSummary& image : images)
-    answer.push_back(image_summary_json(image, context.version()));
+  bool manifests = context.flag("manifests");
+  for (const engine::ImageSummary& image : images) {
+    Json summary = image_summary_json(image, context.version());
+    if (manifests) {
+      CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.image.repo_digests));
+      summary["Manifests"] = image_manifests_json(index, image.image);
+    }
+    answer.push_back(std::move(summary));
+  }
   co_return co_await context.json(200, std::move(answer));
 }
 
 Outcome inspect(Context& context) {
   CO_TRY(auto image, context.engine().images().find(context.capture()));
   Json answer = image_inspect_json(image, context.version());
+  if (context.flag("manifests")) {
+    CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
+    answer["Manifests"] = image_manifests_json(index, image);
+  }
   co_return co_await context.json(200, std::move(answer));
 }
 
@@ -113,10 +124,11 @@ Outcome load(Context& context) {
 }
 
 Outcome save_images(Context& context, std::vector<std::string> names) {
+  CO_TRY(auto platform, platform_parameter(context));
   // Found out before the stream begins, so that the answer can still be 404.
   for (const std::string& name : names) CO_CHECK(context.engine().images().find(name));
   BodySink sink(context.loop(), context.exchange(), "application/x-tar");
-  co_return co_await sink.run(context.engine().images().save(std::move(names), sink));
+  co_return co_await sink.run(context.engine().images().save(std::move(names), std::move(platform), sink));
 }
 
 Outcome save_one(Context& context) {

@@ -6,5 +6,6 @@
 namespace berth::cli::commands {
 
 extern const grammar::Command verify_images_command, image_tree_command;
+extern const grammar::Command pin_image_command, unpin_image_command, list_pins_command;
 
 }  // namespace berth::cli::commands

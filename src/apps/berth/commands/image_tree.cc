@@ -85,16 +85,16 @@ class Tree {
       }
       const Layer& layer = layers_[top];
       std::string what = count == 1 ? "layer" : fmt::format("{} layers", count);
-      out.line(output::printable(fmt::format("{}{} {}  {}", step.lead, what, output::short_id(layer.diff_id),
-                                             size_text(bytes))));
+      out.line(output::printable(
+          fmt::format("{}{} {}  {}", step.lead, what, output::short_id(layer.diff_id), size_text(bytes))));
       size_t left = layer.images.size() + layer.children.size();
       for (size_t image : layer.images) {
         out.line(step.below + (--left == 0 ? "└─ " : "├─ ") + images_[image]);
       }
       for (size_t i = layer.children.size(); i-- > 0;) {
         bool last = i + 1 == layer.children.size();
-        open.push_back({layer.children[i], step.below + (last ? "└─ " : "├─ "),
-                        step.below + (last ? "   " : "│  ")});
+        open.push_back(
+            {layer.children[i], step.below + (last ? "└─ " : "├─ "), step.below + (last ? "   " : "│  ")});
       }
     }
     for (size_t image : bare_) out.line(images_[image]);
@@ -110,7 +110,8 @@ class Tree {
     TRY(int64_t children, json_int(json, "Children"));
     std::string line = names.empty() ? "<none>" : fmt::format("{}", fmt::join(names, ", "));
     line += fmt::format("  {}  {}, frees {}", output::short_id(id), size_text(size), size_text(frees));
-    if (containers > 0) line += fmt::format(", in use by {} container{}", containers, containers == 1 ? "" : "s");
+    if (containers > 0)
+      line += fmt::format(", in use by {} container{}", containers, containers == 1 ? "" : "s");
     if (children > 0) line += fmt::format(", {} image{} built on it", children, children == 1 ? "" : "s");
     return output::printable(line);
   }

@@ -44,8 +44,8 @@ std::string way_out(size_t faults, const std::set<std::string>& images, bool oth
   std::string text = fmt::format("{} fault{}", faults, faults == 1 ? "" : "s");
   if (!images.empty()) {
     std::string names = fmt::format("{}", fmt::join(images, " "));
-    text += fmt::format(": remove what needs the damaged parts (berth rmi -f {}), then pull, load or build it again",
-                        names);
+    text += fmt::format(
+        ": remove what needs the damaged parts (berth rmi -f {}), then pull, load or build it again", names);
   }
   if (others) text += fmt::format("{} of the registry's blobs: push them again", images.empty() ? "" : ";");
   return text;
@@ -67,10 +67,10 @@ Outcome<int> verify(Context& context, const Invocation& invocation) {
     TRY(std::vector<std::string> images, json_strings(fault, "Images"));
     damaged.insert(images.begin(), images.end());
     others = others || images.empty();
-    context.out.line(output::printable(fmt::format(
-        "{}: {} {} {}", images.empty() ? "registry" : joined(images, ", "),
-        json_string(fault, "Part").value_or(""), json_string(fault, "Digest").value_or(""),
-        json_string(fault, "Trouble").value_or(""))));
+    context.out.line(output::printable(
+        fmt::format("{}: {} {} {}", images.empty() ? "registry" : joined(images, ", "),
+                    json_string(fault, "Part").value_or(""), json_string(fault, "Digest").value_or(""),
+                    json_string(fault, "Trouble").value_or(""))));
   }
   if (!invocation.on("quiet")) {
     TRY(std::vector<std::string> images, json_strings(report, "Images"));

@@ -99,6 +99,8 @@ constexpr std::array tree{
     Entry{"image load", &load_command},
     Entry{"image ls", &list_images_command},
     Entry{"image list", &list_images_command, Section::Alias},
+    Entry{"image pin", &pin_image_command},
+    Entry{"image pins", &list_pins_command},
     Entry{"image prune", &prune_images_command},
     Entry{"image pull", &pull_command},
     Entry{"image push", &push_command},
@@ -107,6 +109,7 @@ constexpr std::array tree{
     Entry{"image save", &save_command},
     Entry{"image tag", &tag_command},
     Entry{"image tree", &image_tree_command},
+    Entry{"image unpin", &unpin_image_command},
     Entry{"image verify", &verify_images_command},
 
     Entry{"network", nullptr, Section::Management, "Manage networks"},
