@@ -190,7 +190,8 @@ Result<storage::CollectionChoice> ImageQuota::choose() {
   TRY(std::set<std::string> pins, upkeep_.pins());
   TRY(std::vector<storage::Image> images, core_.image_store->list(false));
   std::set<Digest> kept = core_.image_store->leased_images();
-  for (const storage::ImageUse& use : in_use(core_).images) kept.insert(use.image);
+  storage::InUse users = in_use(core_);
+  for (const storage::ImageUse& use : users.images) kept.insert(use.image);
   std::vector<storage::CollectionCandidate> candidates;
   for (const storage::Image& image : images) {
     TRY(std::vector<Digest> children, core_.image_store->children(image.id));

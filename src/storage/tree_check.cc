@@ -99,14 +99,13 @@ class Comparison : private TreeVisitor {
     path = canonical(path);
     see(path);
     forget(path, entry.type != TarType::Directory);
-    struct stat status {};
     auto found = tree_.stat(path, sys::Follow::No);
     if (!found) {
       bool cannot_be_made = entry.type == TarType::CharDevice || entry.type == TarType::BlockDevice;
       if (!cannot_be_made || sys::in_initial_user_namespace()) report(path, "is missing");
       return {};
     }
-    status = *found;
+    const struct stat& status = *found;
     if (entry.type == TarType::HardLink) return check_hard_link(path, entry, status);
     if ((status.st_mode & S_IFMT) != file_type(entry.type)) {
       report(path, "is of another type");
