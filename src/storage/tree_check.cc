@@ -227,18 +227,31 @@ class Comparison : private TreeVisitor {
     if (directory.empty()) return {};
     std::string path = canonical(directory);
     see(path);
-    TRY(sys::ParentAndName place, tree_.open_parent(path));
-    for (const char* name : {opaque_xattr, user_opaque_xattr}) {
-      auto value = sys::get_xattr_at(place.parent.get(), place.name, name);
-      if (value && *value == "y") return {};
-    }
-    report(path, "no longer hides what lies beneath");
+    TRY(bool opaque, is_opaque(path));
+    if (!opaque) report(path, "no longer hides what lies beneath");
     return {};
+  }
+
+  Result<bool> is_opaque(const std::string& path) {
+    auto place = tree_.open_parent(path);
+    if (!place) return false;
+    for (const char* name : {opaque_xattr, user_opaque_xattr}) {
+      auto value = sys::get_xattr_at(place->parent.get(), place->name, name);
+      if (value && *value == "y") return true;
+    }
+    return false;
   }
 
   Result<void> check_whiteout(const std::string& path) {
     see(path);
-    if (!tree_.exists(path, sys::Follow::No)) report(path, "no longer hides what lies beneath");
+    if (tree_.exists(path, sys::Follow::No)) return {};
+    // Where everything beneath is hidden, a whiteout is not needed.
+    std::string directory(split_path(path).parent);
+    if (!directory.empty()) {
+      TRY(bool opaque, is_opaque(directory));
+      if (opaque) return {};
+    }
+    report(path, "no longer hides what lies beneath");
     return {};
   }
 

@@ -50,8 +50,8 @@ class CareCase(EngineCase):
 
     def spoil(self, path):
         """Changes one byte in the middle, and nothing else."""
-        os.chmod(path, 0o600)
         before = os.stat(path)
+        os.chmod(path, 0o600)
         with open(path, "r+b") as file:
             file.seek(before.st_size // 2)
             byte = file.read(1)

@@ -93,24 +93,29 @@ class AllPlatforms(IndexCase):
         self.fails(1, "pull", "--all-platforms", self.name, says="manifest unknown")
         self.assertEqual(self.engine("image", "inspect", self.name).code, 1)
 
+    def offer(self, tag, index):
+        for reference in (tag, registry.digest_of(index)):
+            self.registry.manifests[("many", reference)] = (registry.OCI_INDEX, index)
+
     def test_hostile_indexes(self):
         big = json.loads(self.registry.manifests[("many", "1")][1])
-        for number, change in enumerate((
-                {"manifests": [{**big["manifests"][1], "size": big["manifests"][1]["size"] + 1}]},
-                {"manifests": [{**big["manifests"][1], "mediaType": "application/octet-stream"}]},
-                {"manifests": [big["manifests"][1]] * 2000},
-                {"manifests": [{**big["manifests"][1], "mediaType": registry.OCI_INDEX}]})):
+        ours, arm = big["manifests"][1], big["manifests"][0]
+        for number, (change, says) in enumerate((
+                ({"manifests": [{**ours, "size": ours["size"] + 1}]}, "size"),
+                ({"manifests": [ours, {**arm, "size": arm["size"] + 1}]}, "does not match its descriptor"),
+                ({"manifests": [ours, {**arm, "mediaType": "application/octet-stream"}]}, "neither manifest nor index"),
+                ({"manifests": [ours] * 2000}, "1024"),
+                ({"manifests": [ours, {**arm, "mediaType": registry.OCI_INDEX}]}, "invalid index"))):
             with self.subTest(change=str(change)[:80]):
-                data = json.dumps({**big, **change}).encode()
-                self.registry.manifests[("many", f"h{number}")] = (registry.OCI_INDEX, data)
-                self.assertEqual(self.engine("pull", "--all-platforms", f"{self.registry.host}/many:h{number}").code, 1)
+                self.offer(f"h{number}", json.dumps({**big, **change}).encode())
+                self.fails(1, "pull", "--all-platforms", f"{self.registry.host}/many:h{number}", says=says)
         # One that is within itself, as deep as one likes, cannot be: digests. Deep ones are bounded.
         kind, data = registry.OCI_INDEX, self.registry.manifests[("many", "1")][1]
         for _ in range(8):
+            self.offer("deep", data)
             entry = {"mediaType": kind, "digest": registry.digest_of(data), "size": len(data)}
-            self.registry.manifests[("many", entry["digest"])] = (kind, data)
             data = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}).encode()
-        self.registry.manifests[("many", "deep")] = (kind, data)
+        self.offer("deep", data)
         self.fails(1, "pull", "--all-platforms", f"{self.registry.host}/many:deep", says="nested too deep")
 
     def test_flags_that_contradict(self):

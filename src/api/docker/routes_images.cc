@@ -23,8 +23,10 @@ Outcome list(Context& context) {
   for (const engine::ImageSummary& image : images) {
     Json summary = image_summary_json(image, context.version());
     if (manifests) {
-      CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.image.repo_digests));
-      summary["Manifests"] = image_manifests_json(index, image.image);
+      // A filter may have left out the name that the index is known by.
+      CO_TRY(auto whole, context.engine().image_store().get(image.image.id));
+      CO_TRY(auto index, context.engine().image_store().indexes().of_names(whole.repo_digests));
+      summary["Manifests"] = image_manifests_json(index, whole);
     }
     answer.push_back(std::move(summary));
   }
@@ -123,10 +125,21 @@ Outcome load(Context& context) {
   co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
 }
 
+/// The image, and that it is here for the platform, if one is asked for.
+Result<void> find_for_save(Context& context, const std::string& name,
+                           const std::optional<spec::Platform>& platform) {
+  TRY(auto image, context.engine().images().find(name));
+  if (!platform || spec::matches(*platform, image.config->platform)) return {};
+  TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
+  if (index && storage::find_platform(index->images, *platform) != nullptr) return {};
+  return failure(Kind::NotFound, "image {} is not here for {}: pull it with --platform or --all-platforms",
+                 name, platform->str());
+}
+
 Outcome save_images(Context& context, std::vector<std::string> names) {
   CO_TRY(auto platform, platform_parameter(context));
   // Found out before the stream begins, so that the answer can still be 404.
-  for (const std::string& name : names) CO_CHECK(context.engine().images().find(name));
+  for (const std::string& name : names) CO_CHECK(find_for_save(context, name, platform));
   BodySink sink(context.loop(), context.exchange(), "application/x-tar");
   co_return co_await sink.run(context.engine().images().save(std::move(names), std::move(platform), sink));
 }
