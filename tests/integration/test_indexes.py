@@ -247,7 +247,7 @@ class Life(IndexCase):
         payload = Image([archive_of(os.urandom(2 << 20))], architecture="arm64")
         self.images.append(payload)
         self.digest = self.registry.add_index("many", "1", self.images)
-        for fault_at in (self.images[0].layers[0], payload.layers[0], self.images[3].id):
+        for fault_at in (self.images[0].layers[0], payload.layers[0]):
             with self.subTest(fault_at=fault_at):
                 reached, release = threading.Event(), threading.Event()
                 self.addCleanup(release.set)
