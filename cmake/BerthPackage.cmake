@@ -7,9 +7,9 @@ foreach(program IN ITEMS berth berthd berth-runtime)
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
 endforeach()
-# berth-keeper is no command for people: berthd finds it in ../libexec/berth when it is not beside it.
+# berth-keeper and berth-buildkit are no commands for people: berthd finds them in ../libexec/berth when they are not beside it.
 if(TARGET berth-keeper)
-  install(TARGETS berth-keeper RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/berth)
+  install(TARGETS berth-keeper berth-buildkit RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/berth)
 endif()
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/berth.service DESTINATION lib/systemd/system)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md ${CMAKE_SOURCE_DIR}/LICENSE

@@ -33,6 +33,9 @@ class Bench:
         self.lines = 100_000 if options.quick else 1_000_000
         self.mebibytes = 200 if options.quick else 700
         self.files = 8_000 if options.quick else 25_000
+        self.functions = 200 if options.quick else 1000
+        self.programs = options.programs
+        self.small_programs = None  # where programs/ was built
         self.debian = None
         self.travel = None
         self.scratch = None
@@ -87,10 +90,28 @@ def run_none(bench):
     bench.interleaved("run-none", "ms", SHORT, bench.runtimes + bench.engines, measure)
 
 
-@case("runtime-run", "run of a prepared bundle by the OCI runtimes: all namespaces, cgroups, the same configuration")
+@case("runtime-run", "run of a prepared bundle by the OCI runtimes: all namespaces, cgroups, a filter, the same configuration")
 def runtime_run(bench):
     runtimes = [runtime for runtime in bench.runtimes if isinstance(runtime, engines.Runtime)]
     bench.interleaved("runtime-run", "ms", SHORT, runtimes, lambda runtime, _: runtime.run_true())
+
+
+@case("seccomp", "what a run with the default filter takes more than one without")
+def seccomp(bench):
+    """Each sample is the difference of two runs, one right after the other: who begins changes."""
+    def measure(contestant, number):
+        def run(filtered):
+            if contestant in bench.engines:
+                flags = [] if filtered else ["--security-opt", "seccomp=unconfined"]
+                return contestant.timed("run", "--rm", "--network", "none", *flags, images.SMALL, "/true")
+            return contestant.run_true(filtered)
+        times = {filtered: run(filtered) for filtered in ((True, False) if number % 2 else (False, True))}
+        return times[True] - times[False]
+
+    runtimes = [runtime for runtime in bench.runtimes if isinstance(runtime, engines.Runtime)]
+    berth = [engine for engine in bench.engines if engine.name == "berth"]
+    for _ in range(3):  # differences scatter more than what they are made of
+        bench.interleaved("seccomp", "ms", SHORT, runtimes + berth, measure)
 
 
 @case("run-bridge", "run --rm on the default bridge")
@@ -354,6 +375,30 @@ def pull(bench):
         registry.stop()
 
 
+@case("compose-20", "compose up of a project of 20 services in four layers")
+def compose_up(bench):
+    """berth's compose, docker's against berth, and docker's against docker."""
+    folder = os.path.join(bench.scratch, "compose")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "compose.yaml"), "w") as file:
+        file.write("services:\n")
+        for number in range(20):
+            needs = f", depends_on: [s{number - 5}]" if number >= 5 else ""
+            file.write(f"  s{number}: {{image: '{images.SMALL}', command: [/idle], stop_signal: SIGKILL, "
+                       f"volumes: ['v{number}:/data']{needs}}}\n")
+        file.write("volumes: {" + ", ".join(f"v{number}: {{}}" for number in range(20)) + "}\n")
+    contestants = engines.compose_contestants(bench.engines, folder)
+    if not any(contestant.name == "docker" for contestant in contestants):
+        bench.report.failed("compose-20", "docker compose", "neither docker compose (scripts/install-compose) nor docker-compose is here")
+
+    def measure(contestant, _):
+        seconds = contestant.timed("up", "-d")
+        contestant.timed("down", "-v", "-t", "0")
+        return seconds
+
+    bench.interleaved("compose-20", "s", MEDIUM, contestants, measure)
+
+
 TITLES.update({
     "start-1": "start of {containers} detached containers, one after the other",
     "start-8": "start of {containers} detached containers, eight at a time",
@@ -379,10 +424,17 @@ TITLES.update({
     "push": "push of the image that was pulled",
 })
 SHOWN_IN_ORDER = (
-    "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
+<<<<<<< HEAD
+    "run-none", "runtime-run", "seccomp", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
+=======
+    "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8", "compose-20",
+>>>>>>> main
     "crowd-first", "crowd-last", "crowd-ps", "publish-first", "publish-last", "dns",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",
     "pull", "pull-nothing", "push",
+    "function-warm", "function-warm-late", "function-warm-rate", "function-cold-provided", "function-cold-pooled",
+    "function-cold-python", "function-cold-imports", "function-ahead-imports", "function-idle-memory",
+    "function-thousand-memory", "function-thousand-latency",
 )

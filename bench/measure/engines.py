@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 
+from .filter import default_filter
 from .process import CommandFailed, processes_named, pss_of
 
 START_SECONDS = 60
@@ -177,6 +178,35 @@ class Podman(Engine):
         return bool(shutil.which("podman") and shutil.which("crun") and shutil.which("conmon"))
 
 
+class Compose:
+    """A compose command with an engine behind it."""
+
+    def __init__(self, name, engine, words, folder, environment):
+        self.name, self.engine, self.environment = name, engine, environment
+        self.words = [*words, "--project-name", "bench", "--file", os.path.join(folder, "compose.yaml")]
+
+    def timed(self, *arguments):
+        return self.engine.runner.timed([*self.words, *arguments], self.environment)
+
+
+def compose_contestants(running, folder):
+    """berth's own, and docker's (of version 2 where it is, else the old one) against both engines."""
+    built = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "build", "clients", "compose", "docker-compose")
+    has_plugin = shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    docker = [built] if os.access(built, os.X_OK) else ["docker", "compose"] if has_plugin else \
+        ["docker-compose"] if shutil.which("docker-compose") else None
+    contestants = []
+    for engine in running:
+        if engine.name not in ("berth", "docker"):
+            continue
+        environment = {"DOCKER_HOST": f"unix://{engine.socket}", "HOME": engine.scratch}
+        if engine.name == "berth":
+            contestants.append(Compose("berth", engine, [*engine.command, "compose"], folder, environment))
+        if docker:
+            contestants.append(Compose("docker" if engine.name == "docker" else "docker-on-berth", engine, docker, folder, environment))
+    return contestants
+
+
 class Runtime:
     """An OCI runtime with a prepared bundle: no image, no log, no state but its own."""
 
@@ -196,17 +226,20 @@ class Runtime:
         self.spec["root"] = {"path": root, "readonly": True}
         self.spec["process"]["terminal"] = False
 
-    def _write_spec(self, program):
+    def _write_spec(self, program, filtered=True):
         self.count += 1
         identifier = f"bench-{self.name}-{self.count}"
         self.spec["process"]["args"] = [program]
         self.spec.setdefault("linux", {})["cgroupsPath"] = f"/berth-bench-{identifier}"
+        self.spec["linux"].pop("seccomp", None)
+        if filtered:
+            self.spec["linux"]["seccomp"] = default_filter()
         with open(os.path.join(self.bundle, "config.json"), "w") as file:
             json.dump(self.spec, file)
         return identifier
 
-    def run_true(self):
-        identifier = self._write_spec("/true")
+    def run_true(self, filtered=True):
+        identifier = self._write_spec("/true", filtered)
         return self.runner.timed([self.program, "--root", self.state, "run", "--bundle", self.bundle, identifier])
 
     def start_idle(self):

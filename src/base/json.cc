@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "base/json_elements.h"
 
 namespace berth {
 namespace {
@@ -47,7 +48,9 @@ const Json* json_member(const Json& object, std::string_view key) {
   return it == object.end() || it->is_null() ? nullptr : &*it;
 }
 
-Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+namespace {
+
+Result<void> check_limits(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return failure(Kind::InvalidArgument, "JSON document of {} bytes is larger than the limit of {}",
                    text.size(), limits.max_bytes);
@@ -55,6 +58,34 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   if (too_deep(text, limits.max_depth)) {
     return failure(Kind::InvalidArgument, "JSON document is nested deeper than {} levels", limits.max_depth);
   }
+  return {};
+}
+
+}  // namespace
+
+Result<void> for_each_element(std::string_view text, const JsonLimits& limits,
+                              const std::function<Result<void>(Json&&)>& take) {
+  CHECK(check_limits(text, limits));
+  Result<void> taken;
+  auto each = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth == 0 || (depth == 1 && (event == Json::parse_event_t::object_start ||
+                                      event == Json::parse_event_t::array_start)))
+      return true;
+    if (depth > 1) return true;
+    if (taken) taken = take(std::move(value));
+    return false;
+  };
+  try {
+    Json rest = Json::parse(text, each);
+    if (!rest.is_array()) return Error(Kind::InvalidArgument, "invalid JSON: expected a list");
+  } catch (const std::exception& error) {
+    return failure(Kind::InvalidArgument, "invalid JSON: {}", error.what());
+  }
+  return taken;
+}
+
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+  CHECK(check_limits(text, limits));
   try {
     return Json::parse(text);
   } catch (const std::exception& error) {

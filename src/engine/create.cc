@@ -16,6 +16,7 @@
 #include "engine/plan_container.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
+#include "launch/failpoint.h"
 
 namespace berth::engine {
 namespace {
@@ -233,6 +234,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
   CO_TRY(record.name, take_name(core, request.name, record.id));
   Rollback undo;
   undo.add([&core, name = record.name] { core.containers.release_name(name); });
+  CO_CHECK(launch::failpoint("create.name"));
 
   auto durability =
       record.host_config.auto_remove ? storage::UpperDurability::Disposable : storage::UpperDurability::Kept;
@@ -240,6 +242,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
     if (auto removed = core.snapshotter->remove(id); !removed) log::warn("{}", removed.error().message());
   });
   CO_CHECK(core.snapshotter->prepare(record.id, record.chain_id, durability));
+  CO_CHECK(launch::failpoint("create.snapshot"));
   bool has_volumes = std::any_of(record.mounts.begin(), record.mounts.end(), [](const MountPoint& mount) {
     return mount.type == spec::MountType::Volume;
   });
@@ -248,6 +251,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
     io::Task<Result<void>> volumes = make_volumes(core, record);
     CO_CHECK(co_await std::move(volumes));
   }
+  CO_CHECK(launch::failpoint("create.volumes"));
   CO_CHECK(core.records->insert_container(record));
   undo.keep();
   auto container = std::make_shared<Container>(std::move(record));

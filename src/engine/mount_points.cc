@@ -8,6 +8,7 @@
 
 #include "base/format.h"
 #include "base/id.h"
+#include "engine/mount_id_map.h"
 #include "engine/paths.h"
 #include "engine/plan_mounts.h"
 
@@ -41,7 +42,7 @@ struct BindMode {
 BindMode parse_mode(std::string_view mode) {
   BindMode parsed;
   if (mode.empty()) return parsed;
-  int access = 0, label = 0, propagation = 0, copy = 0, consistency = 0;
+  int access = 0, label = 0, propagation = 0, copy = 0, consistency = 0, id_map = 0;
   for (std::string_view word : split(mode, ',')) {
     if (word == "ro" || word == "rw") {
       ++access;
@@ -56,11 +57,13 @@ BindMode parse_mode(std::string_view mode) {
       parsed.no_copy = true;
     } else if (word == "consistent" || word == "cached" || word == "delegated") {
       ++consistency;
+    } else if (is_id_map_option(word)) {
+      ++id_map;
     } else {
       parsed.valid = false;
     }
   }
-  if (std::max({access, label, propagation, copy, consistency}) > 1) parsed.valid = false;
+  if (std::max({access, label, propagation, copy, consistency, id_map}) > 1) parsed.valid = false;
   return parsed;
 }
 
@@ -304,6 +307,8 @@ Result<std::vector<MountPoint>> resolve_mounts(const spec::ContainerConfig& conf
   CHECK(add_volumes_from(host, sources, mounts));
   for (const std::string& bind : host.binds) {
     TRY(auto mount, parse_bind(bind, host.volume_driver));
+    TRY(auto id_map, id_map_of_mode(mount.mode));
+    if (id_map) CHECK(check_id_map(*id_map, host.userns_mode, mount.destination));
     CHECK(mounts.add(std::move(mount)));
   }
   for (const spec::MountRequest& request : host.mounts) {

@@ -62,9 +62,9 @@ uint64_t Sandbox::shared_memory() const {
   return life_->run->cgroup ? sys::shared_memory_of(*life_->run->cgroup) : 0;
 }
 
-Result<sys::UniqueFd> Sandbox::watch_memory(uint64_t bytes) const {
+Result<sys::MemoryWatch> Sandbox::watch_memory(uint64_t bytes) const {
   if (!life_->run->cgroup) return Error(Kind::WrongState, "the sandbox has ended");
-  return sys::watch_memory_usage(*life_->run->cgroup, bytes);
+  return sys::MemoryWatch::prepare(*life_->run->cgroup, bytes);
 }
 
 Result<void> Sandbox::set_memory_limit(uint64_t bytes) {
@@ -74,6 +74,12 @@ Result<void> Sandbox::set_memory_limit(uint64_t bytes) {
   limits.memory_swap = static_cast<int64_t>(bytes);
   TRY([[maybe_unused]] auto warnings, life_->run->cgroup->apply(limits));
   return {};
+}
+
+std::vector<pid_t> Sandbox::processes() const {
+  if (!life_->run->cgroup) return {};
+  auto pids = life_->run->cgroup->pids();
+  return pids ? std::move(*pids) : std::vector<pid_t>();
 }
 
 bool Sandbox::has_ended() const {

@@ -80,10 +80,12 @@ class Sandbox {
 
   /// Bytes of the group in tmpfs: /tmp and /dev/shm.
   uint64_t shared_memory() const;
-  /// A descriptor that becomes readable when memory in use passes `bytes` (cgroup v1; else Unsupported).
-  Result<sys::UniqueFd> watch_memory(uint64_t bytes) const;
+  /// To be armed on a worker: tells when memory in use passes `bytes` (cgroup v1; else Unsupported).
+  Result<sys::MemoryWatch> watch_memory(uint64_t bytes) const;
   Result<void> set_memory_limit(uint64_t bytes);
 
+  /// Ids of its processes as the host sees them; none after the end.
+  std::vector<pid_t> processes() const;
   bool has_ended() const;
   /// To the program.
   Result<void> signal(int number);

@@ -11,6 +11,7 @@
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/links.h"
+#include "engine/mount_id_map.h"
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
 #include "engine/sandbox_table.h"
@@ -217,6 +218,7 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   request.network_from_fd = static_cast<bool>(netns);
   CHECK(wire_sandbox(core, record, netns, request));
   TRY(auto maps, user_maps(record.host_config));
+  CHECK(place_id_mapped_mounts(core.exec_dir(record.id), planned.mounts, maps, request.spec.mounts));
   if (maps) CHECK(place_mounts(core, record, maps, netns, request));
   ::unlink(request.exit_path.c_str());
   TRY(auto launch_plan, launch::plan_launch(request, core.host));
@@ -272,7 +274,7 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   }
   Result<void> launched =
       mounts ? launch_run(core, *container, *mounts) : Result<void>(std::move(mounts).error());
-  bool placed = !record.host_config.userns_mode.empty();
+  bool placed = !record.host_config.userns_mode.empty() || has_id_maps(record.mounts);
   if (!launched) {
     if (placed) remove_placed_mounts(core.exec_dir(record.id));
     run_failed(core, container, {.exit_code = 128, .message = launched.error().message()});

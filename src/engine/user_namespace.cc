@@ -300,7 +300,8 @@ void remove_placed_mounts(const std::string& exec_dir) {
   auto entries = sys::list_dir(exec_dir);
   if (!entries) return;
   for (const sys::DirEntry& entry : *entries) {
-    if (entry.name == "root" || entry.name == "sys" || entry.name.starts_with("volume"))
+    if (entry.name == "root" || entry.name == "sys" || entry.name.starts_with("volume") ||
+        entry.name.starts_with("mapped"))
       sys::remove_placed(exec_dir + "/" + entry.name);
   }
 }

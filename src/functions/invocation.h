@@ -35,6 +35,7 @@ struct Invocation {
   std::string trace_header = {};      ///< X-Amzn-Trace-Id of the caller; empty: one is made
   InvocationSource source = InvocationSource::Sync;
   bool log_tail = false;  ///< keep the last 4 KiB of this invocation's log
+  bool debug = false;     ///< the time limit stands still while a debugger is attached to the sandbox
   ResponseStream* stream =
       nullptr;  ///< not null: bytes go there as they come, `payload` of the outcome stays empty
 };

@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -117,6 +118,11 @@ Result<void> proceed(const DirectProcess& process) {
   return Error::from_errno("speak to the process", {}, errno);
 }
 
+void set_size(int master, const DirectProcess& process) {
+  winsize size{.ws_row = process.rows, .ws_col = process.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (process.rows != 0 && process.columns != 0) ::ioctl(master, TIOCSWINSZ, &size);
+}
+
 }  // namespace
 
 void end_process(DirectProcess& process) {
@@ -181,7 +187,9 @@ Result<DirectProcess> clone_process(const LaunchPlan& plan, DirectRequest reques
                         .pidfd = sys::UniqueFd(pidfd),
                         .sync = std::move(pair.first),
                         .uid_map = std::string(plan.setup.uid_map.view()),
-                        .gid_map = std::string(plan.setup.gid_map.view())};
+                        .gid_map = std::string(plan.setup.gid_map.view()),
+                        .rows = plan.setup.rows,
+                        .columns = plan.setup.columns};
   return process;
 }
 
@@ -209,7 +217,9 @@ Result<DirectPhase> follow(DirectProcess& process, const DirectCallbacks& callba
         if (done) done = proceed(process);
         break;
       case ProcessSays::Console:
+        set_size(message->fd.get(), process);
         if (callbacks.console) done = callbacks.console(std::move(message->fd));
+        if (done) done = proceed(process);
         break;
       case ProcessSays::Listener:
         if (callbacks.seccomp) done = callbacks.seccomp(std::move(message->fd));

@@ -45,6 +45,8 @@ struct DirectProcess {
   sys::UniqueFd sync;  ///< what the process says (step_report.h)
   std::string uid_map;
   std::string gid_map;
+  uint16_t rows = 0;  ///< of its terminal, in characters; 0: as the kernel has it
+  uint16_t columns = 0;
 };
 
 /// Clones. For programs of one thread. On failure nothing stays.

@@ -32,6 +32,10 @@ bool is_bind(const spec::Mount& mount, const MountOptions& options) {
   return mount.type == "bind" || options.bind != MountOptions::Bind::No;
 }
 
+bool is_cgroup(const spec::Mount& mount) {
+  return mount.type == "cgroup" || mount.type == "cgroup2";
+}
+
 TargetRule rule_for_bind(const std::string& destination) {
   if (destination == "/proc") return TargetRule::ProcItself;
   if (std::ranges::find(kCoverableProcFiles, destination) != std::end(kCoverableProcFiles))
@@ -43,6 +47,11 @@ TargetRule rule_for_bind(const std::string& destination) {
 bool knows_terminal_group() {
   constexpr uint32_t kTty = 5;
   return sys::in_initial_user_namespace() || sys::mapped_ids("/proc/self/gid_map") > kTty;
+}
+
+/// Filesystems whose files have no labels of their own; the kernel's have theirs by its policy.
+bool takes_label(const std::string& type) {
+  return type == "tmpfs" || type == "devpts";
 }
 
 std::string base_name(const std::string& path) {
@@ -80,11 +89,17 @@ Result<MountSlots> MountPlanner::run() {
 }
 
 /// Before anything else is changed: a source that is shared keeps its peers on the host only if it is taken
-/// while our copy of its mount is still one of them.
+/// while our copy of its mount is still one of them. New filesystems are made in turn with them, for the
+/// kernel lists mounts by age, and callers look for the configuration's order; those of a user namespace can
+/// be made only when the process is in it.
 Result<void> MountPlanner::open_sources() {
+  bool own_users = find_namespace(request_.spec.namespaces, spec::NamespaceType::User) != nullptr;
   for (const auto& mount : request_.spec.mounts) {
     TRY(auto options, parse_mount_options(mount.options));
-    if (!is_bind(mount, options)) continue;
+    if (!is_bind(mount, options)) {
+      if (!own_users && !is_cgroup(mount)) CHECK(make_filesystem(mount, std::move(options)));
+      continue;
+    }
     if (!mount.source.starts_with('/'))
       return failure(Kind::InvalidArgument, "bind mount source \"{}\" must be an absolute path",
                      mount.source);
@@ -176,7 +191,7 @@ Result<void> MountPlanner::add(const spec::Mount& mount) {
   if (clean_path(mount.destination) == "/")
     return failure(Kind::InvalidArgument, "invalid specification: destination can't be '/'");
   if (is_bind(mount, options)) return add_bind(mount);
-  if (mount.type == "cgroup" || mount.type == "cgroup2") return add_cgroup(mount);
+  if (is_cgroup(mount)) return add_cgroup(mount);
   return add_filesystem(mount);
 }
 
@@ -209,38 +224,47 @@ Result<void> MountPlanner::add_bind(const spec::Mount& mount) {
   return attach(slot, destination, rule_for_bind(destination));
 }
 
-Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
-  TRY(auto options, parse_mount_options(mount.options));
+/// What has still to be written into becomes read-only later.
+Result<Slot> MountPlanner::make_filesystem(const spec::Mount& mount, MountOptions options) {
   if (is_mapped(mount, options))
     return failure(Kind::Unsupported, "mount \"{}\": only bind mounts can be idmapped", mount.destination);
-  std::string destination = clean_path(mount.destination);
   TRY(Slot slot, builder_.slot());
   if (mount.type == "devpts" && (!maps_id(request_.spec.gid_mappings, 5) || !knows_terminal_group()))
     std::erase(options.parameters, "gid=5");
+  const std::string& label = request_.spec.mount_label;
+  if (host_.selinux && !label.empty() && takes_label(mount.type))
+    options.parameters.push_back("context=" + label);
   step::NewFilesystem step{.slot = slot, .attributes = static_cast<uint32_t>(options.set)};
   TRY(step.type, builder_.text(mount.type));
   TRY(step.source, builder_.text(mount.source));
   TRY(step.parameters, builder_.list(options.parameters));
-  bool is_tmpfs = mount.type == "tmpfs";
-  auto names_mode = [](const std::string& parameter) { return parameter.starts_with("mode="); };
-  bool inherits_mode = is_tmpfs && std::ranges::none_of(options.parameters, names_mode);
-  if (is_tmpfs && (options.set & MOUNT_ATTR_RDONLY) != 0 && !options.copy_up) {
-    step.attributes &= ~uint32_t{MOUNT_ATTR_RDONLY};
-    slots_.readonly_last.push_back(slot);
-  }
+  if (mount.type == "tmpfs" || options.copy_up) step.attributes &= ~uint32_t{MOUNT_ATTR_RDONLY};
   builder_.add(step);
+  sources_.push_back({&mount, slot});
+  return slot;
+}
+
+Result<void> MountPlanner::add_filesystem(const spec::Mount& mount) {
+  TRY(auto options, parse_mount_options(mount.options));
+  Slot slot = source_slot(mount);
+  if (slot == kNoSlot) {
+    TRY(slot, make_filesystem(mount, options));
+  }
+  std::string destination = clean_path(mount.destination);
+  bool is_tmpfs = mount.type == "tmpfs", readonly = (options.set & MOUNT_ATTR_RDONLY) != 0;
   if (options.copy_up) {
     TRY(Text path, builder_.text(destination));
-    // It must be writable while it is filled.
-    std::get<step::NewFilesystem>(builder_.last()).attributes &= ~uint32_t{MOUNT_ATTR_RDONLY};
     builder_.add(step::CopyUp{slot, path});
-    if ((options.set & MOUNT_ATTR_RDONLY) != 0)
-      builder_.add(step::SetAttributes{.slot = slot, .set = MOUNT_ATTR_RDONLY});
+    if (readonly) builder_.add(step::SetAttributes{.slot = slot, .set = MOUNT_ATTR_RDONLY});
+  } else if (is_tmpfs && readonly) {
+    slots_.readonly_last.push_back(slot);
   }
   bool is_proc = mount.type == "proc", is_sysfs = mount.type == "sysfs";
   CHECK(
       attach(slot, destination, is_proc || is_sysfs ? TargetRule::OrdinaryDirectory : TargetRule::Ordinary));
-  if (inherits_mode) std::get<step::Attach>(builder_.last()).inherits_mode = 1;
+  auto names_mode = [](const std::string& parameter) { return parameter.starts_with("mode="); };
+  if (is_tmpfs && std::ranges::none_of(options.parameters, names_mode))
+    std::get<step::Attach>(builder_.last()).inherits_mode = 1;
   if (options.propagation != 0)
     builder_.add(
         step::SetAttributes{.slot = slot,

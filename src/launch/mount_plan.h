@@ -39,6 +39,7 @@ class MountPlanner {
   Result<void> make_overlay(const OverlayRoot& root);
   Result<void> add(const spec::Mount& mount);
   Result<void> add_bind(const spec::Mount& mount);
+  Result<Slot> make_filesystem(const spec::Mount& mount, MountOptions options);
   Result<void> add_filesystem(const spec::Mount& mount);
   Result<void> add_cgroup(const spec::Mount& mount);
   Result<void> add_cgroup_v1(const spec::Mount& mount, const std::string& destination);

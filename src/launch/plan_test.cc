@@ -1,6 +1,7 @@
 // Plans, asserted without root; and their encoding.
 #include "launch/plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -183,6 +184,14 @@ TEST(PlanTest, BadRequests) {
          "sysctl \"vm.swappiness\" is not in a separate kernel namespace");
   expect([](auto& r) { r.spec.sysctl["net.ipv4.x=1\nkernel.core_pattern"] = "1"; },
          "invalid sysctl \"net.ipv4.x=1\nkernel.core_pattern\"");
+  expect([](auto& r) { r.spec.sysctl["kernel.hostname"] = "x"; },
+         "sysctl \"kernel.hostname\" is not allowed: the name is what the field hostname says");
+  expect(
+      [](auto& r) {
+        r.spec.domainname = "a";
+        r.spec.sysctl["kernel/domainname"] = "b";
+      },
+      "sysctl \"kernel.domainname\" is \"b\", but the field domainname says \"a\"");
   expect([](auto& r) { r.spec.process.apparmor_profile = "docker-default"; },
          "apparmor profile \"docker-default\": AppArmor is not enabled on this host");
   expect([](auto& r) { r.root = OverlayRoot{}; }, "the container's root has no layers");
@@ -218,6 +227,36 @@ TEST(PlanTest, DevicesInAUserNamespaceAreMadeByTheCreator) {
   EXPECT_EQ(nodes.back().major, 7u);
   EXPECT_EQ(nodes.back().uid, 100010u);
   EXPECT_EQ(nodes.back().gid, 0u);  // not mapped
+}
+
+TEST(PlanTest, OfVariablesGivenTwiceTheLastStays) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  request.spec.process.env = {"A=1", "PATH=/first", "HOME=/root", "A=2", "PATH=/last", "HOME=", "B"};
+  auto plan = planned(request, host);
+  const auto execute = steps_of<step::Execute>(plan).at(0);
+  std::vector<std::string> environment;
+  for (Text variable : execute.environment) environment.emplace_back(variable.view());
+  // The executor takes an empty HOME from the accounts.
+  EXPECT_EQ(environment, (std::vector<std::string>{"A=2", "PATH=/last", "HOME=", "B"}));
+  EXPECT_EQ(steps_of<step::FindProgram>(plan).at(0).search_path.view(), "/last");
+}
+
+TEST(PlanTest, MountLabelsWhereTheHostHasThem) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  request.spec.mount_label = "system_u:object_r:container_file_t:s0:c1,c2";
+  auto labelled = [&] {
+    std::vector<std::string> types;
+    auto plan = planned(request, host);
+    for (const auto& step : steps_of<step::NewFilesystem>(plan))
+      for (Text parameter : step.parameters)
+        if (parameter.view() == "context=" + request.spec.mount_label) types.emplace_back(step.type.view());
+    return types;
+  };
+  EXPECT_TRUE(labelled().empty());
+  host.selinux = true;
+  EXPECT_THAT(labelled(), testing::UnorderedElementsAre("tmpfs", "tmpfs", "devpts"));
 }
 
 TEST(PlanTest, TooManyMounts) {

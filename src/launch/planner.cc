@@ -98,20 +98,7 @@ class LaunchPlanner {
     if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is not supported");
     if (user && !host_.user_namespaces)
       return Error(Kind::Unsupported, "this kernel has no user namespaces (CONFIG_USER_NS)");
-    CHECK(check_sysctl_names());
     return check_names();
-  }
-
-  /// What two fields say of one name must agree.
-  Result<void> check_sysctl_names() {
-    for (const auto& [key, name] :
-         {std::pair{"kernel.domainname", &spec_.domainname}, std::pair{"kernel.hostname", &spec_.hostname}}) {
-      auto found = spec_.sysctl.find(key);
-      if (found != spec_.sysctl.end() && !name->empty() && found->second != *name)
-        return failure(Kind::InvalidArgument, "sysctl {} is \"{}\", but the configuration says \"{}\"", key,
-                       found->second, *name);
-    }
-    return {};
   }
 
   Result<void> check_names() {
@@ -360,6 +347,18 @@ class LaunchPlanner {
         (name.starts_with("user.") && own(spec::NamespaceType::User));
     if (!held)
       return failure(Kind::InvalidArgument, "sysctl \"{}\" is not in a separate kernel namespace", key);
+    return check_names_of_fields(name, value);
+  }
+
+  /// Names for which the configuration has fields of their own.
+  Result<void> check_names_of_fields(std::string_view name, const std::string& value) {
+    if (name == "kernel.hostname")
+      return Error(Kind::InvalidArgument,
+                   "sysctl \"kernel.hostname\" is not allowed: the name is what the field hostname says");
+    if (name == "kernel.domainname" && !spec_.domainname.empty() && spec_.domainname != value)
+      return failure(Kind::InvalidArgument,
+                     "sysctl \"kernel.domainname\" is \"{}\", but the field domainname says \"{}\"", value,
+                     spec_.domainname);
     return {};
   }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "base/format.h"
 #include "launch/capability_names.h"
@@ -41,11 +42,24 @@ constexpr RlimitName kRlimits[] = {
     {"RLIMIT_STACK", RLIMIT_STACK},
 };
 
-/// The value of the first PATH in the environment.
+/// The value of PATH in the environment: of several the last.
 std::string_view search_path_of(const std::vector<std::string>& environment) {
-  for (const auto& variable : environment)
-    if (variable.starts_with("PATH=")) return std::string_view(variable).substr(5);
+  for (auto variable = environment.rbegin(); variable != environment.rend(); ++variable)
+    if (variable->starts_with("PATH=")) return std::string_view(*variable).substr(5);
   return kDefaultPath;
+}
+
+/// Of variables that are given more than once the last stays, as runc and docker have it: programs find the
+/// first, and would see what was meant to be overridden.
+std::vector<std::string> last_of_each(const std::vector<std::string>& environment) {
+  std::vector<std::string> kept;
+  std::set<std::string_view> seen;
+  for (auto variable = environment.rbegin(); variable != environment.rend(); ++variable) {
+    std::string_view name = std::string_view(*variable).substr(0, variable->find('='));
+    if (seen.insert(name).second) kept.push_back(*variable);
+  }
+  std::ranges::reverse(kept);
+  return kept;
 }
 
 Result<void> plan_user(PlanBuilder& builder, const spec::User& user) {
@@ -104,7 +118,7 @@ Result<void> plan_rlimits(PlanBuilder& builder, const spec::Process& process) {
 Result<void> plan_exec_step(PlanBuilder& builder, const ProcessPlan& plan) {
   step::Execute step;
   TRY(step.arguments, builder.list(plan.process.args));
-  TRY(step.environment, builder.list(plan.process.env));
+  TRY(step.environment, builder.list(last_of_each(plan.process.env)));
   step.through_init = plan.through_init ? 1 : 0;
   builder.add(step);
   return {};

@@ -7,6 +7,7 @@
 //      | -- Hooks -------------------------> |  only with AwaitHooks
 //      | <------------------------ Proceed - |
 //      | -- Console (with the pty's master)> |
+//      | <------------------------ Proceed - |  only where the process outlives its creator
 //      | -- Ready -------------------------> |  StartMode::WhenReleased only
 //      | <------------------------ Proceed - |  on release()
 //      | -- Executing ---------------------> |

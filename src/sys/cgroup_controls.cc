@@ -106,22 +106,26 @@ uint64_t shared_memory_of(const Cgroup& group) {
   return 0;
 }
 
-Result<UniqueFd> watch_memory_usage(const Cgroup& group, uint64_t bytes) {
+Result<MemoryWatch> MemoryWatch::prepare(const Cgroup& group, uint64_t bytes) {
   for (const auto& [directory, controllers] : group.directories()) {
     if (!has_controller(controllers, "memory")) continue;
-    UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!event) return Error::from_errno("create eventfd", {}, errno);
-    UniqueFd usage = open_at(directory, "memory.usage_in_bytes", O_RDONLY);
-    UniqueFd control = open_at(directory, "cgroup.event_control", O_WRONLY);
-    if (!usage || !control) return Error::from_errno("open", directory, errno);
-    std::string order =
-        std::to_string(event.get()) + " " + std::to_string(usage.get()) + " " + std::to_string(bytes);
-    if (::write(control.get(), order.data(), order.size()) < 0) {
-      return Error::from_errno("watch memory of", directory, errno);
-    }
-    return event;
+    MemoryWatch watch;
+    watch.event_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!watch.event_) return Error::from_errno("create eventfd", {}, errno);
+    watch.usage_ = open_at(directory, "memory.usage_in_bytes", O_RDONLY);
+    watch.control_ = open_at(directory, "cgroup.event_control", O_WRONLY);
+    if (!watch.usage_ || !watch.control_) return Error::from_errno("open", directory, errno);
+    watch.order_ = std::to_string(watch.event_.get()) + " " + std::to_string(watch.usage_.get()) + " " +
+                   std::to_string(bytes);
+    return watch;
   }
   return Error(Kind::Unsupported, "this host does not tell when a group nears its memory limit");
+}
+
+Result<void> MemoryWatch::arm() const {
+  if (::write(control_.get(), order_.data(), order_.size()) < 0)
+    return Error::from_errno("watch", "memory of a group", errno);
+  return {};
 }
 
 }  // namespace berth::sys

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/result.h"
 #include "sys/cgroup.h"
@@ -33,8 +34,21 @@ class CgroupControls {
 
 /// Bytes of the group's memory that are pages of a tmpfs; 0 where that is not told.
 uint64_t shared_memory_of(const Cgroup& group);
-/// An eventfd that becomes readable when the group's memory in use passes `bytes`, and when the group goes
-/// (cgroup v1: memory.usage_in_bytes behind cgroup.event_control). Unsupported elsewhere.
-Result<UniqueFd> watch_memory_usage(const Cgroup& group, uint64_t bytes);
+
+/// Tells when a group's memory in use passes a bound (cgroup v1: memory.usage_in_bytes behind
+/// cgroup.event_control).
+class MemoryWatch {
+ public:
+  /// Opens what it takes; nothing is told before arm(). Unsupported on hosts without cgroup v1.
+  static Result<MemoryWatch> prepare(const Cgroup& group, uint64_t bytes);
+  /// Takes the kernel an RCU grace period (5 to 12 ms): on a worker thread.
+  Result<void> arm() const;
+  /// An eventfd: readable when the bound is passed, and when the group goes.
+  int fd() const { return event_.get(); }
+
+ private:
+  UniqueFd event_, usage_, control_;
+  std::string order_;
+};
 
 }  // namespace berth::sys

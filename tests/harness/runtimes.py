@@ -33,7 +33,9 @@ def _with_parents(paths, seen):
 
 def _file(path, name):
     with open(path, "rb") as content:
-        return archives.entry(name, 0o755 if os.access(path, os.X_OK) else 0o644, data=content.read())
+        # With its time: compiled Python is good for that alone.
+        return archives.entry(name, 0o755 if os.access(path, os.X_OK) else 0o644, data=content.read(),
+                              mtime=int(os.path.getmtime(path)))
 
 
 def _libraries(program):
@@ -42,18 +44,19 @@ def _libraries(program):
     return sorted(set(words))
 
 
-def _tree(folder):
+def _tree(folder, compiled=False):
+    unwanted = ("test", "idlelib", "ensurepip") + (() if compiled else ("__pycache__",))
     for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("test", "idlelib", "ensurepip", "__pycache__")]
+        folders[:] = [name for name in folders if name not in unwanted]
         for name in files:
             path = os.path.join(base, name)
             if os.path.isfile(path):
                 yield path
 
 
-def _host_base(tag, program, client, trees=()):
+def _host_base(tag, program, client, trees=(), compiled=False):
     """A base with this program of the host, its libraries, and a runtime client."""
-    paths = [os.path.realpath(program), *_libraries(program), *(path for tree in trees for path in _tree(tree))]
+    paths = [os.path.realpath(program), *_libraries(program), *(path for tree in trees for path in _tree(tree, compiled))]
     for library in [path for path in paths if path.endswith(".so")]:
         paths += [each for each in _libraries(library) if each not in paths]
     # What programs of others load by name; distributions have these beside their libc.
@@ -68,12 +71,12 @@ def _host_base(tag, program, client, trees=()):
     return archives.busybox_archive(tag, settings, entries)
 
 
-def python_base(runtime="python3.11"):
-    """berth/lambda-<runtime> of the host's own Python, or None."""
+def python_base(runtime="python3.11", compiled=False):
+    """berth/lambda-<runtime> of the host's own Python, or None. `compiled`: as distributions have it."""
     program = "/usr/bin/python3.11"
     if not os.path.exists(program):
         return None
-    return _host_base(f"berth/lambda-{runtime}:latest", program, "bootstrap.py", ["/usr/lib/python3.11"])
+    return _host_base(f"berth/lambda-{runtime}:latest", program, "bootstrap.py", ["/usr/lib/python3.11"], compiled)
 
 
 def nodejs_base():

@@ -113,6 +113,7 @@ class Metrics(PrivateEngine):
             self.assertRegex(line, r"^(# (HELP|TYPE) .*|[a-z_:]+(\{([a-z_]+=\"[^\"]*\",?)+\})? -?[0-9.e+-]+)$")
         self.assertIn('engine_daemon_container_states_containers{state="running"} 1', text)
         self.assertRegex(text, r'container_memory_usage_bytes\{id="[0-9a-f]{64}",name="measured",image="[^"]+"\} \d+')
+        self.assertRegex(text, r'container_memory_working_set_bytes\{id="[0-9a-f]{64}",name="measured",image="[^"]+"\} \d+')
         self.assertRegex(text, r'berth_http_requests_total\{method="POST",code="201"\} [1-9]')
         self.assertIn("engine_daemon_container_states", engine.api.get("/metrics").body.decode())
         other = http.client.HTTPConnection("127.0.0.1", port, timeout=20)

@@ -77,6 +77,23 @@ class EngineSteps(EngineCase):
                 self.assertIn(point, self.fails_at(point) or "")
         self.ok("run", "--rm", IMAGE, "true")
 
+    def test_points_of_create(self):
+        folders = os.path.join(self.engine.data, "containers")
+        volumes = set(self.engine("volume", "ls", "-q").lines)
+        before = set(os.listdir(folders))
+        for point in ("create.name", "create.snapshot", "create.volumes"):
+            with self.subTest(point=point):
+                choose(self.chosen, point)
+                result = self.engine("create", "--name", "again", "-v", "/data", IMAGE, "true")
+                choose(self.chosen, "")
+                self.assertNotEqual(result.code, 0)
+                self.assertIn(point, result.err)
+                self.assertEqual(self.engine("ps", "-aq").out, "")
+                self.assertEqual(set(self.engine("volume", "ls", "-q").lines), volumes)
+                eventually(lambda: set(os.listdir(folders)) == before, "the container's folder is gone")
+        self.ok("create", "--name", "again", "-v", "/data", IMAGE, "true")
+        self.ok("rm", "-v", "again")
+
     def test_every_step_of_the_plan(self):
         named = set()
         for number in range(1, MOST_STEPS):

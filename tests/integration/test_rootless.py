@@ -385,3 +385,37 @@ class Runtime(unittest.TestCase):
         os.symlink("busybox", f"{self.bundle}/rootfs/bin/find")
         done = self.runtime("run", "--bundle", self.bundle, "c3")
         self.assertEqual((done.code, done.text), (0, ""), str(done))
+
+    def detached(self, *words, prefix=()):
+        """The container keeps the streams of its creator, which must not be a pipe that is read to its end."""
+        command = self.user.command(*prefix, self.user.program("berth-runtime"), *words)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 0, words)
+
+    def test_exec_from_outside(self):
+        """Into a container with a user namespace of its own, and into one that lives in its caller's, as those of
+        engines without root do."""
+        root = os.path.join(self.user.home, "state")
+        self.script("sleep 1000")
+
+        def share_users(config):
+            config["linux"]["namespaces"] = [each for each in config["linux"]["namespaces"] if each["type"] != "user"]
+            del config["linux"]["uidMappings"], config["linux"]["gidMappings"]
+        for name, prefix in (("own", ()), ("shared", ("unshare", "--user", "--map-root-user"))):
+            with self.subTest(name):
+                if prefix:
+                    self.configure(share_users)
+                self.detached("--root", root, "create", "--bundle", self.bundle, name, prefix=prefix)
+                self.addCleanup(self.runtime, "--root", root, "delete", "--force", name)
+                self.detached("--root", root, "start", name, prefix=prefix)
+                inside = ("exec", name, "sh", "-c", "id -u; cat /proc/self/uid_map; cat /proc/sys/kernel/hostname; exit 7")
+                done = self.runtime("--root", root, *inside)
+                self.assertEqual(done.code, 7, str(done))
+                self.assertEqual(done.out.split(), ["0", "0", str(self.user.uid), "1", "berth"])
+                # Nor does the system's root bring its rights along.
+                done = run([self.user.program("berth-runtime"), "--root", root, *inside])
+                self.assertEqual(done.out.split(), ["0", "0", str(self.user.uid), "1", "berth"], str(done))
+                os.chmod(self.user.home, 0o755)
+                other = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                             self.user.program("berth-runtime"), "--root", root, *inside])
+                self.assertEqual((other.code, other.out), (255, ""), str(other))

@@ -85,6 +85,12 @@ class RuntimeCase(unittest.TestCase):
         self.ok_detached("create", "--bundle", self.bundle(*args, change=change), *flags, name)
         return name
 
+    def running(self, change=None):
+        """The name of a container that sleeps."""
+        name = self.create("sleep", "600", change=change)
+        self.ok("start", name)
+        return name
+
     def state(self, name):
         return json.loads(self.ok("state", name).out)
 
@@ -306,12 +312,28 @@ class Inside(RuntimeCase):
         os.close(read_end)
 
 
-class Exec(RuntimeCase):
-    def running(self, change=None):
-        name = self.create("sleep", "600", change=change)
-        self.ok("start", name)
-        return name
+    def test_of_variables_given_twice_the_last_counts(self):
+        with open(os.path.join(self.rootfs, "etc", "passwd"), "w") as file:
+            file.write("root:x:0:0::/home/of/root:/bin/sh\n")
+        def change(config):
+            config["process"]["env"] += ["ONE=two", "ONE=three", "HOME=/given", "HOME="]
+        self.assertEqual(self.run_in("cat /proc/self/environ", change).out.count("ONE="), 1)
+        self.assertEqual(self.run_in("echo $ONE $HOME", change).text, "three /home/of/root")
 
+    def test_pipes_are_the_users(self):
+        def change(config):
+            config["process"]["user"] = {"uid": 1000, "gid": 1001}
+        os.symlink("busybox", os.path.join(self.rootfs, "bin", "stat"))
+        self.assertEqual(self.run_in("stat -L -c %u:%g /proc/self/fd/1", change).text, "1000:1001")
+
+    def test_names_by_sysctl(self):
+        def change(key, value):
+            return lambda config: config["linux"].update(sysctl={key: value})
+        self.assertIn("is not allowed", self.run_in("true", change("kernel.hostname", "x")).err)
+        self.assertEqual(self.run_in("cat /proc/sys/kernel/domainname", change("kernel.domainname", "x")).text, "x")
+
+
+class Exec(RuntimeCase):
     def test_by_flags_and_by_document(self):
         name = self.running()
         result = self.ok("exec", "--cwd", "/tmp", "--env", "A=b", "--user", "5:6", name, "sh", "-c", "echo $A; pwd; id -u; id -g")

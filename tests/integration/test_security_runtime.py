@@ -83,7 +83,8 @@ class HostileCase(RuntimeCase):
 class Races(HostileCase):
     """Hundreds of starts while a sibling exchanges a folder and a link that leads out."""
 
-    def race(self, destination):
+    def race(self, destination, options=("rbind", "rprivate", "rw"), script="touch /swap/inside 2>/dev/null; true"):
+        """What the containers have said meanwhile."""
         os.makedirs(os.path.join(self.rootfs, "swap"))
         os.symlink(self.outside, os.path.join(self.rootfs, "link"))
         source = os.path.join(self.folder, "source")
@@ -92,20 +93,38 @@ class Races(HostileCase):
         def change(config):
             config["root"]["readonly"] = False
             config["mounts"].append({"destination": destination, "type": "bind", "source": source,
-                                     "options": ["rbind", "rprivate", "rw"]})
+                                     "options": list(options)})
 
-        bundle = self.bundle("sh", "-c", "touch /swap/inside 2>/dev/null; true", change=change)
+        bundle = self.bundle("sh", "-c", script, change=change)
         name = self.name()
+        said = []
         with Swapping(os.path.join(self.rootfs, "swap"), os.path.join(self.rootfs, "link")) as swapping:
             for _ in range(STARTS):
-                self.call("run", "--bundle", bundle, name)
+                said.append(self.call("run", "--bundle", bundle, name).out)
         self.assertGreater(swapping.times, STARTS, "the attacker did nothing")
+        return said
 
     def test_cve_2021_30465_mount_target_swap_race(self):
         self.race("/swap")
 
     def test_cve_2024_45310_mount_point_is_made_outside(self):
         self.race("/swap/new/folder")
+
+
+    def race_for_read_only(self, *options):
+        """Read-only falls on the mount itself, not on what has taken its place by then: no mount of the host becomes
+        read-only, and none of the container that was to be stays writable."""
+        said = self.race("/swap", options, "grep ' /swap ' /proc/self/mounts; touch /swap/x 2>/dev/null; true")
+        self.assertTrue([text for text in said if " /swap " in text], "some have got through")
+        self.assertEqual(os.listdir(os.path.join(self.folder, "source")), [], "what is mounted read-only was written to")
+        for path in (self.outside, self.folder, self.rootfs):
+            self.assertFalse(os.statvfs(path).f_flag & os.ST_RDONLY, path)
+
+    def test_cve_2026_115521_read_only_of_one_mount(self):
+        self.race_for_read_only("bind", "ro")
+
+    def test_cve_2026_115521_read_only_of_all_below(self):
+        self.race_for_read_only("rbind", "rro")
 
 
 class HostileRoots(HostileCase):

@@ -104,3 +104,71 @@ class Auto(EngineCase):
         os.chmod(path, 0o600)
         self.ok("cp", path, f"{name}:/copied")
         self.assertEqual(self.ok("exec", name, "sh", "-c", "stat -c %u /copied; cat /copied").text, "0\nhello")
+
+
+class IdMapped(EngineCase):
+    """-v SOURCE:TARGET:idmap, with and without a user namespace of the container's own."""
+
+    def source(self, owner=1000):
+        folder = self.folder()
+        path = os.path.join(folder, "file")
+        with open(path, "w") as file:
+            file.write("text")
+        os.chown(path, owner, owner)
+        os.chown(folder, owner, owner)
+        return folder
+
+    def owner(self, *path):
+        status = os.stat(os.path.join(*path))
+        return status.st_uid, status.st_gid
+
+    def test_named_ids(self):
+        folder = self.source()
+        seen = self.run_sh("stat -c %u:%g /d/file; echo x > /d/made; stat -c %u:%g /d/made",
+                           "-v", f"{folder}:/d:idmap=uids=1000-0-1;gids=1000-0-1")
+        self.assertEqual(seen.lines, ["0:0", "0:0"])
+        self.assertEqual(self.owner(folder, "made"), (1000, 1000))
+        self.assertEqual(self.owner(folder, "file"), (1000, 1000))
+
+    def test_what_is_not_mapped_is_nobodys(self):
+        folder = self.source(1000)
+        os.chown(os.path.join(folder, "file"), 5, 5)
+        seen = self.run_sh("stat -c %u:%g /d/file", "-v", f"{folder}:/d:ro,idmap=uids=1000-0-1;gids=1000-0-1")
+        self.assertEqual(seen.text, "65534:65534")
+
+    def test_users_alone(self):
+        folder = self.source()
+        self.assertEqual(self.run_sh("stat -c %u:%g /d/file", "-v", f"{folder}:/d:idmap=uids=1000-7-1").text, "7:1000")
+
+    def test_the_containers_own_maps(self):
+        folder = self.source(0)
+        seen = self.run_sh("stat -c %u:%g /d/file; echo x > /d/made; chown 3:3 /d/made", "-v", f"{folder}:/d:idmap", "--userns", "auto")
+        self.assertEqual(seen.text, "0:0")
+        self.assertEqual(self.owner(folder, "made"), (3, 3))
+
+    def test_relative_to_the_containers(self):
+        folder = self.source()
+        seen = self.run_sh("stat -c %u:%g /d/file", "-v", f"{folder}:/d:idmap=uids=1000-@0-1;gids=1000-@0-1", "--userns", "auto")
+        self.assertEqual(seen.text, "0:0")
+
+    def test_a_volume(self):
+        self.ok("volume", "create", "idmapped")
+        self.addCleanup(self.engine, "volume", "rm", "-f", "idmapped")
+        self.run_sh("echo x > /v/file; chown 50:50 /v/file; chown 50:50 /v", "-v", "idmapped:/v")
+        self.assertEqual(self.run_sh("stat -c %u:%g /v/file; echo y > /v/new", "-v", "idmapped:/v:idmap=uids=50-0-1;gids=50-0-1").text, "0:0")
+        self.assertEqual(self.run_sh("stat -c %u:%g /v/new", "-v", "idmapped:/v").text, "50:50")
+
+    def test_through_a_restart_and_without_traces(self):
+        folder = self.source()
+        name = self.start("sleep", "1000", flags=("-v", f"{folder}:/d:idmap=uids=1000-0-1;gids=1000-0-1"))
+        self.assertEqual(self.engine.inspect(name)["Mounts"][0]["Mode"], "idmap=uids=1000-0-1;gids=1000-0-1")
+        with open("/proc/self/mountinfo") as file:
+            self.assertNotIn(self.engine.inspect(name)["Id"] + "/mapped", file.read())
+        self.ok("restart", "-t", "0", name)
+        self.assertEqual(self.ok("exec", name, "stat", "-c", "%u", "/d/file").text, "0")
+
+    def test_what_cannot_be(self):
+        folder = self.source()
+        for option, words in (("idmap", "--userns auto"), ("idmap=uids=1-2", "DISK-INSIDE-LENGTH"), ("idmap=uids=0-0-5#3-9-1", "overlap"),
+                              ("idmap,idmap", "invalid mode")):
+            self.fails(125, "run", "--rm", "-v", f"{folder}:/d:{option}", IMAGE, "true", says=words)

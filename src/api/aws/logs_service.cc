@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "functions/function_log.h"
+#include "functions/log/filter_pattern.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
 
@@ -191,40 +192,6 @@ AwsResult<Json> put_events(LogsCall& call) {
 
 // --- reading
 
-/// Words and quoted phrases of a filter pattern, all of which must be in the message; "?a ?b": one of them;
-/// "-x": not. JSON and space-delimited patterns ("{ ... }", "[ ... ]") match everything, which is said in the
-/// documentation.
-class FilterPattern {
- public:
-  explicit FilterPattern(std::string_view text) {
-    if (text.starts_with('{') || text.starts_with('[')) return;
-    while (!text.empty()) take_term(text);
-  }
-  bool matches(std::string_view message) const {
-    bool any = any_.empty();
-    for (const auto& term : any_) any = any || message.find(term) != std::string_view::npos;
-    for (const auto& term : all_) any = any && message.find(term) != std::string_view::npos;
-    for (const auto& term : none_) any = any && message.find(term) == std::string_view::npos;
-    return any;
-  }
-
- private:
-  void take_term(std::string_view& text) {
-    while (text.starts_with(' ')) text.remove_prefix(1);
-    if (text.empty()) return;
-    std::vector<std::string>* list = &all_;
-    if (text.starts_with('?')) list = &any_;
-    if (text.starts_with('-')) list = &none_;
-    if (list != &all_) text.remove_prefix(1);
-    bool quoted = text.starts_with('"');
-    if (quoted) text.remove_prefix(1);
-    size_t end = text.find(quoted ? '"' : ' ');
-    if (end != 0) list->emplace_back(text.substr(0, end));
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
-  std::vector<std::string> all_, any_, none_;
-};
-
 /// GetLogEvents' tokens: "f/<sequence>" goes on after that event, "b/<sequence>" has no page before.
 io::Task<AwsResult<Json>> get_events(LogsCall& call) {
   LogQuery query{.group = group_of(call)};
@@ -269,12 +236,13 @@ io::Task<AwsResult<Json>> filter_events(LogsCall& call) {
   query.after_sequence = position_of(call.text("nextToken"));
   query.limit = static_cast<uint32_t>(std::clamp<int64_t>(call.number("limit").value_or(10'000), 1, 10'000));
   uint32_t limit = query.limit;
-  FilterPattern pattern(call.text("filterPattern"));
+  auto pattern = functions::FilterPattern::parse(call.text("filterPattern"));
+  if (!pattern) co_return logs_error(pattern.error());
   auto events = co_await call.services.log.read(call.realm, std::move(query));
   if (!events) co_return logs_error(events.error());
   Json list = Json::array();
   for (const LogEvent& event : *events) {
-    if (!pattern.matches(event.message)) continue;
+    if (!pattern->matches(event.message)) continue;
     list.push_back({{"logStreamName", event.stream},
                     {"timestamp", event.time_ms},
                     {"message", event.message},

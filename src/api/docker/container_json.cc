@@ -3,6 +3,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "base/json_text.h"
 
 namespace berth::api {
 namespace {
@@ -224,32 +225,46 @@ Json container_inspect_json(const ContainerRecord& record, std::optional<engine:
   return object;
 }
 
-Json container_summary_json(const ContainerRecord& record, std::optional<engine::ContainerSize> size,
-                            Timestamp now, ApiVersion) {
-  Json labels = Json::object();
-  for (const auto& [name, value] : record.config.labels) labels[name] = value;
-  std::string network_mode =
-      record.host_config.network_mode.empty() ? "default" : record.host_config.network_mode;
-  Json host_config = {{"NetworkMode", network_mode}};
-  if (!record.host_config.annotations.empty()) host_config["Annotations"] = record.host_config.annotations;
-  Json object = {{"Id", record.id},
-                 {"Names", Json::array({"/" + record.name})},
-                 {"Image", record.config.image},
-                 {"ImageID", record.image_id.str()},
-                 {"Command", command_line(record)},
-                 {"Created", to_unix_nanoseconds(record.created) / 1'000'000'000},
-                 {"Ports", port_summaries(record)},
-                 {"Labels", std::move(labels)},
-                 {"State", std::string(to_string(record.state.status))},
-                 {"Status", status_words(record, now)},
-                 {"HostConfig", std::move(host_config)},
-                 {"NetworkSettings", {{"Networks", to_json_value(record.endpoints)}}},
-                 {"Mounts", mounts_json(record.mounts)}};
-  if (size) {
-    object["SizeRw"] = size->writable;
-    object["SizeRootFs"] = size->root;
+void append_container_summary(std::string& out, const ContainerRecord& record,
+                              std::optional<engine::ContainerSize> size, Timestamp now) {
+  JsonText object(out);
+  object.text("Id", record.id);
+  append_json_string(object.begin("Names").append("["), "/" + record.name);
+  out.push_back(']');
+  object.text("Image", record.config.image)
+      .text("ImageID", record.image_id.str())
+      .text("Command", command_line(record))
+      .number("Created", to_unix_nanoseconds(record.created) / 1'000'000'000)
+      .raw("Ports", record.ports.empty() ? "[]" : to_json(port_summaries(record)));
+  {
+    object.begin("Labels");
+    JsonText labels(out);
+    for (const auto& [name, value] : record.config.labels) labels.text(name, value);
   }
-  return object;
+  object.text("State", to_string(record.state.status)).text("Status", status_words(record, now));
+  {
+    object.begin("HostConfig");
+    JsonText host_config(out);
+    const std::string& mode = record.host_config.network_mode;
+    host_config.text("NetworkMode", mode.empty() ? "default" : mode);
+    if (!record.host_config.annotations.empty())
+      host_config.raw("Annotations", to_json(record.host_config.annotations));
+  }
+  {
+    object.begin("NetworkSettings");
+    JsonText settings(out);
+    settings.raw("Networks", to_json(to_json_value(record.endpoints)));
+  }
+  object.raw("Mounts", record.mounts.empty() ? "[]" : to_json(mounts_json(record.mounts)));
+  if (size) object.number("SizeRw", size->writable).number("SizeRootFs", size->root);
+}
+
+Json container_summary_json(const ContainerRecord& record, std::optional<engine::ContainerSize> size,
+                            Timestamp now) {
+  std::string text;
+  append_container_summary(text, record, size, now);
+  auto object = parse_json(text);
+  return object ? std::move(*object) : Json::object();
 }
 
 Json top_json(const engine::ProcessTable& table) {

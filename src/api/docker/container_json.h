@@ -23,7 +23,10 @@ Json container_inspect_json(const engine::ContainerRecord& record, std::optional
                             ApiVersion version);
 /// One element of GET /containers/json. `now` gives the words of Status.
 Json container_summary_json(const engine::ContainerRecord& record, std::optional<engine::ContainerSize> size,
-                            Timestamp now, ApiVersion version);
+                            Timestamp now);
+/// The same as text, for lists of many.
+void append_container_summary(std::string& out, const engine::ContainerRecord& record,
+                              std::optional<engine::ContainerSize> size, Timestamp now);
 /// "Up 3 minutes (healthy)", "Exited (0) 2 hours ago", as docker words it.
 std::string status_words(const engine::ContainerRecord& record, Timestamp now);
 

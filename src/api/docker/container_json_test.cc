@@ -81,7 +81,7 @@ TEST(ContainerSummary, ListsPorts) {
   auto container = record();
   container.ports["80/tcp"] = {{"0.0.0.0", "8080"}, {"::", "8080"}};
   container.ports["53/udp"] = {};
-  Json object = container_summary_json(container, std::nullopt, Timestamp{}, ApiVersion{1, 51});
+  Json object = container_summary_json(container, std::nullopt, Timestamp{});
   EXPECT_EQ(object["Names"], Json::array({"/web"}));
   EXPECT_EQ(object["Command"], "sleep 1");
   ASSERT_EQ(object["Ports"].size(), 3u);

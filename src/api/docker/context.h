@@ -25,6 +25,7 @@ class Context {
   build::Builder& builder() { return api_.builder(); }
   io::EventLoop& loop() { return api_.loop(); }
   const Metrics& metrics() const { return api_.metrics(); }
+  BuildkitGate* buildkit() const { return api_.buildkit(); }
   io::Exchange& exchange() { return exchange_; }
   ApiVersion version() const { return version_; }
   bool since(int major, int minor) const { return version_ >= ApiVersion{major, minor}; }

@@ -19,6 +19,7 @@ namespace berth::api {
 
 class AuditLog;
 class Authorizer;
+class BuildkitGate;
 class Metrics;
 class ObservedExchange;
 
@@ -41,6 +42,10 @@ class DockerApi {
   };
   void set_neighbour(Neighbour neighbour) { neighbour_ = std::move(neighbour); }
 
+  /// From now on BuildKit's clients are served by it, which must outlive every exchange.
+  void set_buildkit(BuildkitGate* gate) { buildkit_ = gate; }
+  BuildkitGate* buildkit() const { return buildkit_; }
+
   /// Answers one request, errors included. A client that goes away ends what it waited for; operations that
   /// change something run to their end.
   io::Task<void> handle(io::Exchange& exchange);
@@ -62,6 +67,7 @@ class DockerApi {
   std::unique_ptr<AuditLog> audit_log_;
   std::unique_ptr<Authorizer> authorizer_;
   Neighbour neighbour_;
+  BuildkitGate* buildkit_ = nullptr;
 };
 
 }  // namespace berth::api

@@ -79,6 +79,16 @@ io::Task<std::vector<Row>> sample_all(engine::Engine& engine) {
   co_return rows;
 }
 
+/// As "docker stats" counts: without the cache that can be given up at any time.
+uint64_t working_set(const engine::StatsSample& sample) {
+  const auto& memory = sample.cgroup.memory;
+  for (const char* key : {"total_inactive_file", "inactive_file"}) {
+    if (auto found = memory.stat.find(key); found != memory.stat.end())
+      return memory.usage - std::min(memory.usage, found->second);
+  }
+  return memory.usage;
+}
+
 void add_containers(std::string& text, const std::vector<Row>& rows) {
   auto series = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
     declare(text, name, type, help);
@@ -89,6 +99,8 @@ void add_containers(std::string& text, const std::vector<Row>& rows) {
          [](const StatsSample& s) { return static_cast<double>(s.cgroup.cpu.total_ns) / 1e9; });
   series("container_memory_usage_bytes", "gauge", "Memory used, caches included",
          [](const StatsSample& s) { return s.cgroup.memory.usage; });
+  series("container_memory_working_set_bytes", "gauge", "Memory used, without caches that can be given up",
+         [](const StatsSample& s) { return working_set(s); });
   series("container_spec_memory_limit_bytes", "gauge", "Memory limit; the host's without one",
          [](const StatsSample& s) { return std::min(s.cgroup.memory.limit, s.host_memory); });
   auto network = [&](std::string_view name, std::string_view help, uint64_t engine::InterfaceStats::*field) {

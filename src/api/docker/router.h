@@ -30,6 +30,8 @@ std::span<const Route> exec_routes();
 std::span<const Route> image_routes();
 std::span<const Route> registry_routes();
 std::span<const Route> build_routes();
+std::span<const Route> build_event_routes();
+std::span<const Route> grpc_routes();
 std::span<const Route> volume_routes();
 std::span<const Route> network_routes();
 std::span<const Route> system_routes();

@@ -16,7 +16,7 @@ Outcome list(Context& context) {
   CO_TRY(query.filters, context.filters());
   CO_TRY(auto records, context.engine().containers().list(query));
   bool sizes = context.flag("size");
-  Json answer = Json::array();
+  std::string answer = "[";
   Timestamp time = now();
   for (const engine::ContainerPtr& record : records) {
     std::optional<engine::ContainerSize> size;
@@ -25,9 +25,11 @@ Outcome list(Context& context) {
       if (!measured) continue;  // removed meanwhile
       size = *measured;
     }
-    answer.push_back(container_summary_json(*record, size, time, context.version()));
+    if (answer.size() > 1) answer.push_back(',');
+    append_container_summary(answer, *record, size, time);
   }
-  co_return co_await context.json(200, std::move(answer));
+  answer += "]\n";
+  co_return co_await context.exchange().respond(200, "application/json", answer);
 }
 
 /// Behaviour that older API versions had by default (docker-api.md, section 4).

@@ -1,4 +1,4 @@
-// /_ping, /version, /info, /events, /system/df, /session, /grpc.
+// /_ping, /version, /info, /events, /system/df, /metrics.
 #include <algorithm>
 
 #include "api/docker/metrics.h"
@@ -90,11 +90,6 @@ Outcome disk_usage(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
-/// docker's CLI falls back to the classic builder when these are missing.
-Outcome no_buildkit(Context&) {
-  co_return Error(Kind::NotFound, "page not found");
-}
-
 Outcome metrics(Context& context) {
   std::string text = co_await context.metrics().text(context.engine());
   co_return co_await context.exchange().respond(200, "text/plain; version=0.0.4; charset=utf-8", text);
@@ -108,8 +103,6 @@ constexpr Route routes[] = {
     {"GET", "/info", info},
     {"GET", "/events", events},
     {"GET", "/system/df", disk_usage},
-    {"POST", "/session", no_buildkit},
-    {"POST", "/grpc", no_buildkit},
 };
 
 }  // namespace

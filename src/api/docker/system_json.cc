@@ -237,7 +237,7 @@ Json disk_usage_json(const engine::DiskUsageReport& report, const std::vector<bu
     Json list = Json::array();
     Timestamp time = now();
     for (const auto& container : report.containers) {
-      list.push_back(container_summary_json(*container.record, container.size, time, version));
+      list.push_back(container_summary_json(*container.record, container.size, time));
     }
     object["Containers"] = std::move(list);
   }

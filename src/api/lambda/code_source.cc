@@ -88,6 +88,10 @@ io::Task<AwsResult<Package>> take_code(Call& call, const Json& source, FunctionV
       co_return aws::invalid_parameter(
           "Please provide ImageUri when updating a function with packageType Image.");
     auto found = call.services().find_image(*image);
+    if (!found && found.error().kind() == Kind::NotFound && call.services().pull_image) {
+      io::Task<Result<FunctionImage>> pulling = call.services().pull_image(*image);
+      found = co_await std::move(pulling);
+    }
     if (!found) {
       co_return aws::invalid_parameter(
           fmt::format("Source image {} does not exist. Provide a valid source image. ({})", *image,

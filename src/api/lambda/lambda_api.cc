@@ -28,6 +28,7 @@ using aws::Reply;
 constexpr std::string_view code_prefix = "/_berth/code/";
 constexpr std::string_view own_prefix = "/_berth/";
 constexpr std::string_view package_prefix = "/_berth/package/";
+constexpr std::string_view sandboxes_path = "/_berth/sandboxes";
 constexpr uint64_t document_bytes = 6 << 20;
 
 io::Task<void> send(io::Exchange& exchange, Reply reply) {
@@ -128,6 +129,7 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
   std::string service = caller.service;
   if (exchange.path().starts_with(own_prefix)) service = "berth";
   if (exchange.path().starts_with(package_prefix)) service = "package";
+  if (exchange.path() == sandboxes_path) service = "sandboxes";
   if (target.starts_with("AWSEvents.")) service = "events";
   if (sqs::is_sqs(exchange.request())) service = "sqs";
   if (auto further = services_.further.find(service); further != services_.further.end()) {

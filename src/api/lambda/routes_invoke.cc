@@ -59,6 +59,7 @@ AwsResult<Invocation> prepare(Call& call) {
   std::string_view log_type = call.exchange().header("X-Amz-Log-Type").value_or("None");
   CHECK(check_enum(log_type, "logType", {"None", "Tail"}));
   invocation.log_tail = log_type == "Tail";
+  invocation.debug = call.exchange().header("X-Berth-Debug") == "true";
   return invocation;
 }
 

@@ -52,6 +52,8 @@ struct FunctionServices {
   functions::FunctionLog& log;
   /// NotFound when the engine has no such image.
   std::function<Result<FunctionImage>(std::string_view reference)> find_image;
+  /// The image, pulled when the engine does not have it. Errors are those of the registry.
+  std::function<io::Task<Result<FunctionImage>>(std::string reference)> pull_image = {};
   functions::LimitProfile profile = functions::LimitProfile::Open;
   /// When there are any, requests must be signed with one of them.
   aws::SigningKeys keys = {};

@@ -12,6 +12,8 @@
 #include "api/aws/reply.h"
 #include "api/aws/sigv4.h"
 #include "api/s3/chunked_body.h"
+#include "api/s3/notifications.h"
+#include "api/s3/xml.h"
 #include "base/clock.h"
 #include "base/format.h"
 #include "functions/buckets/bucket_store.h"
@@ -27,6 +29,7 @@ using functions::ObjectInfo;
 
 constexpr std::string_view xml_namespace = "http://s3.amazonaws.com/doc/2006-03-01/";
 constexpr size_t document_bytes = 2 << 20;
+constexpr size_t notification_bytes = 256 << 10;
 constexpr uint64_t largest_object = uint64_t{5} << 40;
 constexpr size_t buffer_bytes = 256 << 10;
 
@@ -73,73 +76,6 @@ std::string iso_time(Timestamp time) {
 
 std::string element(std::string_view name, std::string_view text) {
   return fmt::format("<{0}>{1}</{0}>", name, aws::xml_escape(text));
-}
-
-/// The texts of all elements of that name in a small document, unescaped. Enough for the few requests that
-/// have one.
-std::vector<std::string> elements(std::string_view xml, std::string_view name) {
-  std::vector<std::string> texts;
-  std::string open = fmt::format("<{}>", name), close = fmt::format("</{}>", name);
-  for (size_t at = xml.find(open); at != std::string_view::npos; at = xml.find(open, at)) {
-    at += open.size();
-    size_t end = xml.find(close, at);
-    if (end == std::string_view::npos) break;
-    std::string text(xml.substr(at, end - at));
-    constexpr std::pair<std::string_view, std::string_view> entities[] = {
-        {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#34;", "\""}, {"&apos;", "'"}, {"&amp;", "&"}};
-    for (const auto& [entity, plain] : entities) {
-      for (size_t i = text.find(entity); i != std::string::npos; i = text.find(entity, i + plain.size())) {
-        text.replace(i, entity.size(), plain);
-      }
-    }
-    texts.push_back(std::move(text));
-  }
-  return texts;
-}
-
-struct Range {
-  uint64_t begin = 0, end = 0;  ///< [begin, end)
-  bool partial = false;
-  bool impossible = false;
-};
-/// One range of "bytes="; several, and what is malformed, count as none.
-Range read_range(std::string_view header, uint64_t size) {
-  Range whole{.begin = 0, .end = size};
-  if (!header.starts_with("bytes=") || header.find(',') != std::string_view::npos) return whole;
-  header.remove_prefix(6);
-  size_t dash = header.find('-');
-  if (dash == std::string_view::npos) return whole;
-  auto number = [](std::string_view text, uint64_t& value) {
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc{} && end == text.data() + text.size();
-  };
-  std::string_view first = header.substr(0, dash), last = header.substr(dash + 1);
-  uint64_t a = 0, b = 0;
-  if (first.empty()) {
-    if (!number(last, b)) return whole;
-    if (b == 0 || size == 0) return {.impossible = true};
-    return {.begin = size - std::min(b, size), .end = size, .partial = true};
-  }
-  if (!number(first, a) || (!last.empty() && !number(last, b))) return whole;
-  if (a >= size) return {.impossible = true};
-  uint64_t end = last.empty() ? size : std::min(size, b >= size ? size : b + 1);
-  if (end <= a) return whole;
-  return {.begin = a, .end = end, .partial = true};
-}
-
-io::Task<Result<void>> stream_file(io::EventLoop& loop, io::Exchange& exchange, int file, Range range) {
-  std::string buffer(buffer_bytes, '\0');
-  while (range.begin < range.end) {
-    size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), range.end - range.begin));
-    auto read = [&]() -> ssize_t {
-      return ::pread(file, buffer.data(), wanted, static_cast<off_t>(range.begin));
-    };
-    ssize_t count = co_await loop.on_worker(read);
-    if (count <= 0) co_return Error::from_errno("read", "object", count < 0 ? errno : EIO);
-    CO_CHECK(co_await exchange.write(std::string_view(buffer).substr(0, static_cast<size_t>(count))));
-    range.begin += static_cast<uint64_t>(count);
-  }
-  co_return co_await exchange.finish();
 }
 
 /// One request.
@@ -267,7 +203,46 @@ class S3Call {
     }
   }
 
+  /// Functions that hear of the bucket's objects.
+  io::Task<void> put_notifications() {
+    auto body = co_await exchange_.read_body(notification_bytes);
+    if (!body) {
+      fail({400, "MalformedXML", "The request could not be read"});
+      co_return;
+    }
+    auto set = set_notifications(services_, caller_.realm, bucket_, *body);
+    if (!set && set.error().kind() == Kind::InvalidArgument) {
+      fail({400, "InvalidArgument", set.error().message()});
+    } else if (!set) {
+      fail(from_error(set.error()));
+    } else {
+      send(200, "");
+    }
+  }
+
+  void get_notifications() {
+    auto document = notifications_of(services_, bucket_);
+    if (!document) {
+      fail(from_error(document.error()));
+      return;
+    }
+    // As it was given, without its own heading.
+    size_t begin = document->find("<NotificationConfiguration");
+    send(200, begin == std::string::npos
+                  ? fmt::format("<NotificationConfiguration xmlns=\"{}\"/>", xml_namespace)
+                  : document->substr(begin));
+  }
+
+  io::Task<void> tell(std::string_view event, const ObjectInfo& info) {
+    ObjectChange change{.event = event, .key = info.key, .size = info.size, .etag = info.etag};
+    return notify(services_, caller_.realm, bucket_, std::move(change), caller_.request_id);
+  }
+
   io::Task<void> put_bucket() {
+    if (asks("notification")) {
+      co_await put_notifications();
+      co_return;
+    }
     [[maybe_unused]] auto body = co_await exchange_.read_body(document_bytes);
     // Settings of a bucket (versioning, encryption, policy ...) are taken and change nothing.
     if (!exchange_.query().parameters().empty() && buckets_.exists(bucket_)) {
@@ -305,6 +280,8 @@ class S3Call {
                             aws::xml_escape(region)));
     } else if (asks("versioning")) {
       send(200, fmt::format("<VersioningConfiguration xmlns=\"{}\"/>", xml_namespace));
+    } else if (asks("notification")) {
+      get_notifications();
     } else if (asks("versions")) {
       co_await list_versions();
     } else if (asks("uploads")) {
@@ -393,6 +370,8 @@ class S3Call {
         fail(from_error(removed.error()));
         co_return;
       }
+      ObjectInfo gone{.key = key};
+      co_await tell("ObjectRemoved:Delete", gone);
       report += fmt::format("<Deleted>{}</Deleted>", element("Key", key));
     }
     send(200, fmt::format("<DeleteResult xmlns=\"{}\">{}</DeleteResult>", xml_namespace, report));
@@ -419,7 +398,7 @@ class S3Call {
     } else if (is("POST") && asks("uploadId")) {
       co_await complete_upload();
     } else if (is("DELETE")) {
-      delete_object();
+      co_await delete_object();
     } else {
       not_implemented();
     }
@@ -485,6 +464,7 @@ class S3Call {
       fail(from_error(kept.error()));
       co_return;
     }
+    co_await tell("ObjectCreated:Put", *kept);
     exchange_.set_header("ETag", "\"" + kept->etag + "\"");
     send(200, "");
   }
@@ -515,6 +495,7 @@ class S3Call {
       fail(from_error(kept.error()));
       co_return;
     }
+    co_await tell("ObjectCreated:Copy", *kept);
     send(200, fmt::format("<CopyObjectResult xmlns=\"{}\">{}{}</CopyObjectResult>", xml_namespace,
                           element("LastModified", iso_time(kept->modified)),
                           element("ETag", "\"" + kept->etag + "\"")));
@@ -534,13 +515,15 @@ class S3Call {
     co_await s3::send_file(services_.loop, exchange_, std::move(object->file), std::move(what));
   }
 
-  void delete_object() {
-    auto removed =
-        asks("uploadId") ? buckets_.abort_upload(query("uploadId")) : buckets_.remove_object(bucket_, key_);
+  io::Task<void> delete_object() {
+    bool upload = asks("uploadId");
+    auto removed = upload ? buckets_.abort_upload(query("uploadId")) : buckets_.remove_object(bucket_, key_);
     if (!removed) {
       fail(from_error(removed.error()));
-      return;
+      co_return;
     }
+    ObjectInfo gone{.key = key_};
+    if (!upload) co_await tell("ObjectRemoved:Delete", gone);
     send(204, "");
   }
 
@@ -617,6 +600,7 @@ class S3Call {
       fail(from_error(kept.error()));
       co_return;
     }
+    co_await tell("ObjectCreated:CompleteMultipartUpload", *kept);
     send(200,
          fmt::format("<CompleteMultipartUploadResult xmlns=\"{}\">{}{}{}</CompleteMultipartUploadResult>",
                      xml_namespace, element("Bucket", bucket_), element("Key", key_),
@@ -636,29 +620,6 @@ class S3Call {
 };
 
 }  // namespace
-
-io::Task<void> send_file(io::EventLoop& loop, io::Exchange& exchange, sys::UniqueFd file, SentFile what) {
-  exchange.set_header("Accept-Ranges", "bytes");
-  Range range = read_range(exchange.header("Range").value_or(""), what.size);
-  if (range.impossible) {
-    exchange.set_header("Content-Range", fmt::format("bytes */{}", what.size));
-    std::string type = "application/xml", body = "<Error><Code>InvalidRange</Code></Error>";
-    [[maybe_unused]] auto sent = co_await exchange.respond(416, type, body);
-    co_return;
-  }
-  if (range.partial) {
-    exchange.set_header("Content-Range",
-                        fmt::format("bytes {}-{}/{}", range.begin, range.end - 1, what.size));
-  }
-  auto begun =
-      co_await exchange.begin_sized(range.partial ? 206 : 200, what.content_type, range.end - range.begin);
-  if (!begun) co_return;
-  if (exchange.method() == "HEAD") {
-    [[maybe_unused]] auto finished = co_await exchange.finish();
-    co_return;
-  }
-  if (auto sent = co_await stream_file(loop, exchange, file.get(), range); !sent) exchange.abort();
-}
 
 io::Task<void> serve(FunctionServices& services, io::Exchange& exchange, AwsCaller caller) {
   S3Call call(services, exchange, std::move(caller));

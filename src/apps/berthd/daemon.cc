@@ -13,6 +13,7 @@
 #include "api/docker/docker_api.h"
 #include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
+#include "apps/berthd/buildkit_bridge.h"
 #include "apps/berthd/function_part.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
@@ -139,7 +140,8 @@ FunctionOptions function_options(const Options& options) {
   return {
       .address = options.functions_address,
       .keys_file = options.functions_keys,
-      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open};
+      .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open,
+      .prepared = options.functions_prepared};
 }
 
 /// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.
@@ -364,6 +366,11 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
                          }});
   io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
   CHECK(set_up_api(options, *loop, api));
+  std::optional<BuildkitBridge> buildkit;
+  if (auto program = find_helper("berth-buildkit"); program) {
+    buildkit.emplace(*loop, server, std::move(*program), options.exec_root);
+    api.set_buildkit(&*buildkit);
+  }
   io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });
   CHECK(listen_for_metrics(options, metrics));
   CHECK(Listening(server, options, rootless != nullptr).open_all());

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "api/events/further_services.h"
+#include "api/lambda/sandboxes_api.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/run_usage.h"
@@ -109,7 +110,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
     if (const auto* entry = owner->catalog_->find(realm, name)) owner->settings_changed(*entry);
   };
   part->budgets_ = std::make_unique<functions::Budgets>(loop, *part->metering_, budget, changed);
-  functions::SandboxSettings settings{.limits = part->options_.profile};
+  functions::SandboxSettings settings{.limits = part->options_.profile, .prepared = part->options_.prepared};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
                                                                   *part->budgets_, std::move(settings)));
   CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_));
@@ -129,6 +130,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .queue = part->events_->events(),
       .log = *part->log_,
       .find_image = [self](std::string_view reference) { return self->find_image(reference); },
+      .pull_image = [self](std::string reference) { return self->pull_image(std::move(reference)); },
       .profile = part->options_.profile,
       .keys = std::move(keys)});
   api::add_further_services(*part->services_, *part->events_, *part->metering_);
@@ -139,6 +141,9 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       std::make_unique<api::PackageApi>(loop, *part->catalog_, *part->bases_, engine.image_store());
   part->services_->further["package"] = [self](io::Exchange& exchange, api::AwsCaller caller) {
     return self->package_api_->handle(exchange, std::move(caller));
+  };
+  part->services_->further["sandboxes"] = [self](io::Exchange& exchange, api::AwsCaller) {
+    return api::serve_sandboxes(*self->services_, *self->invoker_, exchange);
   };
   co_return part;
 }
@@ -211,6 +216,17 @@ Result<api::FunctionImage> FunctionPart::find_image(std::string_view reference) 
       .id = image.id.str(),
       .reference = image.repo_digests.empty() ? std::string(reference) : image.repo_digests.front(),
       .size = image.size};
+}
+
+/// As `berth run` pulls what is missing.
+io::Task<Result<api::FunctionImage>> FunctionPart::pull_image(std::string reference) {
+  CO_TRY(auto parsed, spec::Reference::parse(reference));
+  log::info("functions: pulling {}", reference);
+  registry::PullRequest request{.reference = parsed.with_default_tag()};
+  registry::MessageCallback ignore = [](const registry::Message&) {};
+  auto pulling = engine_.registries().pull(std::move(request), std::move(ignore));
+  CO_CHECK(co_await std::move(pulling));
+  co_return find_image(reference);
 }
 
 }  // namespace berth::berthd

@@ -33,6 +33,7 @@ struct FunctionOptions {
   std::string address = "127.0.0.1:4566";  ///< "none": no TCP listener
   std::string keys_file = {};              ///< secret keys for signatures; empty: any signature is taken
   functions::LimitProfile profile = functions::LimitProfile::Open;
+  size_t prepared = 8;  ///< sandboxes made ahead
 };
 
 class FunctionPart final : private functions::CatalogListener {
@@ -54,6 +55,7 @@ class FunctionPart final : private functions::CatalogListener {
   void version_removed(functions::FunctionVersionPtr version) override;
   void settings_changed(const functions::FunctionEntry& entry) override;
   Result<api::FunctionImage> find_image(std::string_view reference) const;
+  io::Task<Result<api::FunctionImage>> pull_image(std::string reference);
 
   io::EventLoop& loop_;
   engine::Engine& engine_;

@@ -164,18 +164,24 @@ Result<gid_t> find_group(const std::string& name) {
                  name);
 }
 
-Result<std::string> find_keeper() {
+Result<std::string> find_helper(const std::string& name) {
   std::array<char, 4096> buffer;
   ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
   if (length <= 0) return Error::from_errno("read", "/proc/self/exe", errno);
   std::string folder(buffer.data(), static_cast<size_t>(length));
   folder.erase(folder.rfind('/'));
-  std::string beside = folder + "/berth-keeper";
+  std::string beside = folder + "/" + name;
   if (::access(beside.c_str(), X_OK) == 0) return beside;
   std::string parent = folder.substr(0, folder.rfind('/'));
-  std::string library = parent + "/libexec/berth/berth-keeper";
+  std::string library = parent + "/libexec/berth/" + name;
   if (::access(library.c_str(), X_OK) == 0) return library;
-  return failure(Kind::NotFound, "berth-keeper is neither {} nor {}: name it with --keeper", beside, library);
+  return failure(Kind::NotFound, "{} is neither {} nor {}", name, beside, library);
+}
+
+Result<std::string> find_keeper() {
+  auto found = find_helper("berth-keeper");
+  if (found) return found;
+  return failure(found.error().kind(), "{}: name it with --keeper", found.error().message());
 }
 
 void announce_ready() {

@@ -30,7 +30,8 @@ Result<void> write_pid_file(const std::string& path);
 /// The id of a group by name or number, from /etc/group (a static program has no NSS). NotFound.
 Result<gid_t> find_group(const std::string& name);
 
-/// berth-keeper beside this program, or in ../libexec/berth. NotFound with both paths.
+/// A program of berth's own beside this one, or in ../libexec/berth. NotFound with both paths.
+Result<std::string> find_helper(const std::string& name);
 Result<std::string> find_keeper();
 
 /// Writes "1" to the descriptor in BERTHD_READY_FD and closes it; tells systemd (NOTIFY_SOCKET) READY=1.

@@ -98,6 +98,15 @@ Result<void> only_true(Options&, std::string_view value) {
   if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
   return {};
 }
+/// One range for all containers is what berth does not have: theirs would not be apart from each other.
+Result<void> refuse_remap(Options&, std::string_view value) {
+  if (value.empty()) return {};
+  return failure(
+      Kind::Unsupported,
+      "userns-remap \"{}\": berth does not map all containers to one range of ids; \"run --userns auto\" "
+      "and \"--security hardened\" give each a range of its own, and files keep their owners",
+      value);
+}
 /// How many layers at a time.
 template <unsigned Options::*Member>
 Result<void> set_count(Options& options, std::string_view value) {
@@ -152,6 +161,12 @@ constexpr Flag flags[] = {
        }
        options.functions_strict = value == "strict";
        return {};
+     }},
+    {"functions-prepared", 0, "int", "Sandboxes of functions that are made ahead, 0 to 1000 (default 8)",
+     [](Options& options, std::string_view value) -> Result<void> {
+       TRY(options.functions_prepared, number<unsigned>(value));
+       if (options.functions_prepared <= 1000) return {};
+       return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected 0 to 1000", value);
      }},
     {"group", 'G', "string", "Group that may use the unix socket (default \"berth\" where it exists)",
      set_text<&Options::group>},
@@ -263,6 +278,7 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"userland-proxy", 0, "", "", ignore},
+    {"userns-remap", 0, "string", "", refuse_remap},
     {"validate", 0, "", "Check the configuration and exit",
      [](Options& options, std::string_view) -> Result<void> {
        options.action = Options::Action::Validate;

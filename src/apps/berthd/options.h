@@ -54,6 +54,7 @@ struct Options {
   std::string functions_address = "127.0.0.1:4566";  ///< "none": no listener
   std::string functions_keys = {};                   ///< path of a file of signing keys
   bool functions_strict = false;                     ///< AWS's limits instead of berth's own
+  unsigned functions_prepared = 8;                   ///< sandboxes that are made ahead, of all functions
   /// `--tls=false`: the user knows that whoever reaches the TCP port is root on this machine.
   bool open_tcp = false;
   /// Whether TCP addresses of -H speak TLS, and whether clients must show a certificate of tls_ca.

@@ -56,6 +56,8 @@ TEST(Options, RefusesInOneLine) {
   EXPECT_FALSE(parse({"--log-level", "loud"}));
   EXPECT_FALSE(parse({"--log-opt", "max-size"}));
   EXPECT_EQ(parse({"--live-restore=false"}).error().kind(), Kind::Unsupported);
+  EXPECT_EQ(parse({"--userns-remap", "default"}).error().kind(), Kind::Unsupported);
+  EXPECT_TRUE(parse({"--userns-remap="}));
   EXPECT_FALSE(parse({"--tlsverify=perhaps"}));
   EXPECT_TRUE(parse({"--tls=false"})->open_tcp);
 }

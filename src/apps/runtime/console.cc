@@ -51,39 +51,40 @@ Result<void> send_descriptor(int socket, std::string_view message, int fd) {
   return sys::write_all(socket, message.substr(static_cast<size_t>(sent)));
 }
 
+/// The caller's terminal, whichever stream it is; -1: there is none.
+int own_terminal() {
+  for (int fd : {STDERR_FILENO, STDOUT_FILENO, STDIN_FILENO})
+    if (::isatty(fd) == 1) return fd;
+  return -1;
+}
+
 /// The caller's terminal, raw for as long as this lives.
 class RawTerminal {
  public:
-  RawTerminal() {
-    if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
+  RawTerminal() : terminal_(own_terminal()) {
+    if (terminal_ < 0 || ::tcgetattr(terminal_, &before_) != 0) return;
     termios raw = before_;
     ::cfmakeraw(&raw);
-    // The container's side leaves line ends alone (keep_line_ends), so that ours must make them.
+    // The container's side leaves line ends alone (prepare_relay), so that ours must make them.
     raw.c_oflag |= OPOST;
-    is_raw_ = ::tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+    is_raw_ = ::tcsetattr(terminal_, TCSANOW, &raw) == 0;
   }
   ~RawTerminal() {
-    if (is_raw_) ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+    if (is_raw_) ::tcsetattr(terminal_, TCSANOW, &before_);
   }
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;
 
  private:
+  int terminal_;
   termios before_{};
   bool is_raw_ = false;
 };
 
-/// What a program writes comes out as it was written: "\n" stays "\n".
-void keep_line_ends(int master) {
-  termios settings{};
-  if (::tcgetattr(master, &settings) != 0) return;
-  settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
-  ::tcsetattr(master, TCSANOW, &settings);
-}
-
 void copy_size(int master) {
   winsize size{};
-  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) ::ioctl(master, TIOCSWINSZ, &size);
+  int terminal = own_terminal();
+  if (terminal >= 0 && ::ioctl(terminal, TIOCGWINSZ, &size) == 0) ::ioctl(master, TIOCSWINSZ, &size);
 }
 
 /// Blocks every signal that can be passed on and gives them as a descriptor.
@@ -129,11 +130,18 @@ Result<void> send_with_descriptor(const std::string& socket_path, std::string_vi
   return send_descriptor(socket.get(), message, fd);
 }
 
+void prepare_relay(int master) {
+  termios settings{};
+  if (::tcgetattr(master, &settings) == 0) {
+    settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+    ::tcsetattr(master, TCSANOW, &settings);
+  }
+  copy_size(master);
+}
+
 Result<void> relay_terminal(int master, int pidfd) {
   RawTerminal raw;
   sys::UniqueFd signals = take_signals();
-  copy_size(master);
-  keep_line_ends(master);
   pollfd watched[] = {
       {STDIN_FILENO, POLLIN, 0}, {master, POLLIN, 0}, {signals.get(), POLLIN, 0}, {pidfd, POLLIN, 0}};
   auto& [input, output, signal, end] = watched;

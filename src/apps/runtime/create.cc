@@ -19,12 +19,12 @@
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
 #include "apps/runtime/net_devices.h"
+#include "apps/runtime/own_group.h"
 #include "apps/runtime/own_program.h"
 #include "apps/runtime/resources.h"
 #include "base/format.h"
 #include "base/rollback.h"
 #include "launch/capability_names.h"
-#include "launch/defaults.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
 #include "launch/plan.h"
@@ -44,10 +44,17 @@ constexpr Flag kCreateFlags[] = {{"bundle", FlagKind::Value, 'b'},
                                  {"pidfd-socket"},
                                  {"preserve-fds"},
                                  {"no-pivot", FlagKind::Switch},
-                                 {"no-new-keyring", FlagKind::Switch},
-                                 {"no-subreaper", FlagKind::Switch},
-                                 {"detach", FlagKind::Switch, 'd'},
-                                 {"keep", FlagKind::Switch}};
+                                 {"no-new-keyring", FlagKind::Switch}};
+constexpr Flag kRunFlags[] = {{"detach", FlagKind::Switch, 'd'},
+                              {"keep", FlagKind::Switch},
+                              // berth-runtime never is a subreaper: orphans are the system's.
+                              {"no-subreaper", FlagKind::Switch}};
+
+std::vector<Flag> flags_of_run() {
+  std::vector<Flag> flags(std::begin(kCreateFlags), std::end(kCreateFlags));
+  flags.insert(flags.end(), std::begin(kRunFlags), std::end(kRunFlags));
+  return flags;
+}
 
 bool any_hooks(const spec::Hooks& hooks) {
   return !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty();
@@ -62,29 +69,12 @@ Result<std::string> absolute(const std::string& path) {
   return text;
 }
 
-/// Callers give nodes that every container needs no rule of their own.
-spec::Resources with_default_devices(spec::Resources resources) {
-  if (resources.devices.empty()) return resources;
-  for (const auto& rule : launch::default_device_rules())
-    if (rule.allow) resources.devices.push_back(rule);
-  return resources;
-}
-
-Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Container& container,
-                                                const spec::RuntimeSpec& spec) {
-  TRY(const auto* host, group_host());
-  TRY(std::string path, group_path(spec.cgroups_path, container.record().id));
-  // Known before it is there: whoever finds a half-made container can take all of it away.
-  container.record().cgroup = path;
-  CHECK(container.save());
-  TRY(auto created, sys::Cgroup::create(*host, path, limits_of(with_default_devices(spec.resources))));
-  for (const auto& warning : created.warnings) settings.complaints.warn(warning);
-  return std::move(created.cgroup);
-}
-
-Result<launch::LaunchPlan> plan(const Container& container, const CreateOptions& options,
-                                spec::RuntimeSpec spec, const sys::Cgroup& group) {
+Result<launch::LaunchPlan> plan(const Settings& settings, const Container& container,
+                                const CreateOptions& options, spec::RuntimeSpec spec,
+                                const sys::Cgroup& group) {
   TRY(auto host, facts_for(spec.namespaces));
+  if (!spec.mount_label.empty() && !host.selinux)
+    settings.complaints.warn("mountLabel has no effect: SELinux is not enabled on this host");
   launch::LaunchRequest request;
   request.id = container.record().id.substr(0, 128);
   request.root =
@@ -157,14 +147,18 @@ Result<CreateOptions> options_of(const CommandLine& line) {
                         .moves_root = line.on("no-pivot"),
                         .keeps_keyring = line.on("no-new-keyring")};
   if (line.has("config")) options.config = line.text("config");
-  TRY(int64_t preserved, line.number("preserve-fds", 0));
-  if (preserved < 0 || preserved > 1000)
-    return failure(Kind::InvalidArgument, "--preserve-fds {}: it is a number from 0 to 1000", preserved);
-  options.preserve_fds = static_cast<unsigned>(preserved);
+  TRY(options.preserve_fds, preserved_descriptors(line));
   return options;
 }
 
 }  // namespace
+
+Result<unsigned> preserved_descriptors(const CommandLine& line) {
+  TRY(int64_t preserved, line.number("preserve-fds", 0));
+  if (preserved < 0 || preserved > 1000)
+    return failure(Kind::InvalidArgument, "--preserve-fds {}: it is a number from 0 to 1000", preserved);
+  return static_cast<unsigned>(preserved);
+}
 
 unsigned inherited_descriptors(unsigned preserve_fds) {
   const char* listen = std::getenv("LISTEN_FDS");
@@ -229,7 +223,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
     spec.process.env.push_back(fmt::format("LISTEN_FDS={}", listen_fds));
     spec.process.env.push_back("LISTEN_PID=1");
   }
-  TRY(auto launch_plan, plan(container, options, spec, *group));
+  TRY(auto launch_plan, plan(settings, container, options, spec, *group));
   launch::DirectRequest request{.inherited = inherited_descriptors(options.preserve_fds)};
   TRY(request.start_listener, container.listen());
   CHECK(launch::failpoint("create.listener"));
@@ -265,13 +259,14 @@ Result<int> create(const Settings& settings, const std::vector<std::string>& wor
 }
 
 Result<int> run(const Settings& settings, const std::vector<std::string>& words) {
-  TRY(auto line, CommandLine::parse(words, kCreateFlags));
+  TRY(auto line, CommandLine::parse(words, flags_of_run()));
   TRY(std::string id, line.argument(0, "the container's id"));
   TRY(auto options, options_of(line));
   bool detached = line.on("detach");
   sys::UniqueFd master;
   if (!detached && options.console_socket.empty()) {
     options.console = [&master](sys::UniqueFd fd) -> Result<void> {
+      prepare_relay(fd.get());
       master = std::move(fd);
       return {};
     };

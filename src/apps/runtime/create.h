@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/runtime/container.h"
+#include "apps/runtime/flags.h"
 #include "apps/runtime/settings.h"
 #include "base/result.h"
 
@@ -35,6 +36,9 @@ Result<void> send_listener(const Container& container, Status status, const spec
 
 /// Ends what runs, removes group and record, runs poststop hooks. Its processes are killed first.
 Result<void> destroy_container(const Settings& settings, Container& container);
+
+/// --preserve-fds of create, run and exec. InvalidArgument.
+Result<unsigned> preserved_descriptors(const CommandLine& line);
 
 /// Descriptors that a service manager passed along (LISTEN_FDS) come on top of --preserve-fds.
 unsigned inherited_descriptors(unsigned preserve_fds);

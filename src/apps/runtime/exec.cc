@@ -11,6 +11,7 @@
 #include "apps/runtime/create.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
+#include "apps/runtime/other_users.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
@@ -130,7 +131,7 @@ Result<void> choose_subgroups(const std::vector<std::string>& choices,
 }
 
 Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpec& spec,
-                              spec::Process process, const std::vector<std::string>& subgroups) {
+                              spec::Process process, int init, const std::vector<std::string>& subgroups) {
   launch::ExecRequest request;
   request.token = "exec";
   request.process = std::move(process);
@@ -139,7 +140,7 @@ Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpe
   request.personality = spec.personality;
   request.container_id = container.record().id.substr(0, 128);
   request.stdin_mode = launch::StdinMode::Open;
-  request.namespaces = spec.namespaces;
+  TRY(request.namespaces, namespaces_to_join(spec.namespaces, container.record().pid, init));
   TRY(auto group, container.cgroup());
   if (group) {
     auto directories = group->directories();
@@ -167,8 +168,8 @@ namespace {
 Result<int> exec_process(const Settings& settings, const std::vector<std::string>& words) {
   TRY(auto line, CommandLine::parse(words, kExecFlags, CommandLine::Order::FlagsFirst));
   TRY(std::string id, line.argument(0, "the container's id"));
-  TRY(int64_t preserved, line.number("preserve-fds", 0));
-  close_foreign_descriptors(inherited_descriptors(static_cast<unsigned>(preserved)));
+  TRY(unsigned preserved, preserved_descriptors(line));
+  close_foreign_descriptors(inherited_descriptors(preserved));
   TRY(auto container, Container::look(settings.root, id));
   Status status = container.status();
   if (status == Status::Stopped || status == Status::Creating)
@@ -183,15 +184,15 @@ Result<int> exec_process(const Settings& settings, const std::vector<std::string
   if (terminal && detached && console_socket.empty())
     return Error(Kind::InvalidArgument, "cannot allocate tty without --console-socket when detached");
 
-  TRY(auto exec_plan, plan(container, spec, std::move(process), line.list("cgroup")));
   TRY(auto init, container.init());
-  launch::DirectRequest request{.inherited = inherited_descriptors(static_cast<unsigned>(preserved)),
-                                .container_init = init.get()};
+  TRY(auto exec_plan, plan(container, spec, std::move(process), init.get(), line.list("cgroup")));
+  launch::DirectRequest request{.inherited = inherited_descriptors(preserved), .container_init = init.get()};
   TRY(auto child, launch::clone_process(exec_plan, std::move(request)));
   sys::UniqueFd master;
   launch::DirectCallbacks callbacks;
   callbacks.console = [&](sys::UniqueFd fd) -> Result<void> {
     if (!console_socket.empty()) return send_console(console_socket, fd.get());
+    prepare_relay(fd.get());
     master = std::move(fd);
     return {};
   };

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <climits>
@@ -215,18 +216,25 @@ Result<int> events(const Settings& settings, const std::vector<std::string>& wor
   TRY(uint64_t kills, group->oom_kills());
   auto oom = group->watch_oom();
   pollfd watched[] = {{init.get(), POLLIN, 0}, {oom ? oom->get() : -1, POLLIN, 0}};
+  // The kernel (v1) tells of a shortage before it counts the kill that follows.
+  constexpr int kSoon = 20, kLooks = 100;
+  int looks = 0;
   while (true) {
-    int ready = ::poll(watched, std::size(watched), interval);
-    if (watched[0].revents != 0) return 0;
+    int ready = ::poll(watched, std::size(watched), looks > 0 ? std::min(interval, kSoon) : interval);
     if (ready > 0 && watched[1].revents != 0) {
       char drained[1024];
       if (::read(oom->get(), drained, sizeof drained) <= 0) watched[1].fd = -1;
-      auto now = group->oom_kills();
-      if (now && *now > kills) {
-        kills = *now;
-        CHECK(print_event("oom", id, Json()));
-      }
-    } else if (ready == 0) {
+      looks = kLooks;
+    }
+    auto now = group->oom_kills();
+    if (now && *now > kills) {
+      kills = *now;
+      looks = 0;
+      CHECK(print_event("oom", id, Json()));
+    }
+    if (watched[0].revents != 0) return 0;
+    if (ready == 0 && looks-- <= 0) {
+      looks = 0;
       CHECK(print_stats(id, *group));
     }
   }

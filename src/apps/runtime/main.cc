@@ -64,7 +64,15 @@ std::string help_text() {
       "  --root DIR                Where containers are kept (default /run/berth-runtime)\n"
       "  --log FILE                Write errors there too\n"
       "  --log-format text|json    How (default text)\n"
+      "  --debug                   Tell every call and how it ended too\n"
+      "  --rootless true|false|auto\n"
+      "                            Containers without a control group: also where making one is not "
+      "permitted,\n"
+      "                            never, or where this host has none that can be written to (default auto)\n"
+      "  --cgroup-manager cgroupfs|disabled\n"
+      "                            disabled: no control groups and no limits (default cgroupfs)\n"
       "  --systemd-cgroup          Refused: groups are made by cgroupfs alone\n"
+      "  --criu PATH               Not used: checkpoint and restore are refused\n"
       "  --version                 Print the version\n\nCommands:\n";
   for (const auto& entry : kVerbs) text += fmt::format("  {:<11}{}\n", entry.name, entry.usage);
   return text;
@@ -76,6 +84,21 @@ std::string default_root() {
   return "/run/berth-runtime";
 }
 
+/// Of runc's --rootless and crun's --cgroup-manager.
+Result<Groups> groups_of(const CommandLine& line) {
+  std::string manager = line.text("cgroup-manager");
+  if (manager == "disabled") return Groups::None;
+  if (line.has("cgroup-manager") && manager != "cgroupfs" && manager != "systemd")
+    return failure(Kind::InvalidArgument,
+                   "--cgroup-manager \"{}\": it is \"cgroupfs\" or \"disabled\" (\"systemd\" is refused)",
+                   manager);
+  std::string rootless = line.text("rootless");
+  if (!line.has("rootless") || rootless == "auto") return Groups::WherePossible;
+  if (rootless == "true") return Groups::Forgiven;
+  if (rootless == "false") return Groups::Demanded;
+  return failure(Kind::InvalidArgument, "--rootless \"{}\": it is \"true\", \"false\" or \"auto\"", rootless);
+}
+
 Result<Settings> settings_of(const CommandLine& line) {
   Settings settings{.root = line.has("root") ? line.text("root") : default_root(),
                     .root_is_given = line.has("root")};
@@ -85,6 +108,8 @@ Result<Settings> settings_of(const CommandLine& line) {
   settings.complaints.set_log(line.text("log"),
                               format == "json" ? Complaints::Format::Json : Complaints::Format::Text);
   CHECK(settings.complaints.check());
+  settings.complaints.set_debug(line.on("debug"));
+  TRY(settings.groups, groups_of(line));
   settings.systemd_cgroup = line.on("systemd-cgroup") || line.text("cgroup-manager") == "systemd";
   return settings;
 }
@@ -115,7 +140,10 @@ int run_verb(const VerbEntry& entry, const Settings& settings, const std::vector
     if (auto done = run_from_safe_copy(arguments, environment); !done)
       return fail(settings.complaints, done.error());
   }
+  settings.complaints.debug(fmt::format("{} {}", entry.name, fmt::join(words, " ")));
   auto code = entry.verb(settings, words);
+  settings.complaints.debug(
+      fmt::format("{}: {}", entry.name, code ? fmt::format("exit code {}", *code) : code.error().message()));
   return code ? *code : fail(settings.complaints, code.error());
 }
 

@@ -9,10 +9,19 @@
 
 namespace berth::runtime {
 
+/// What --rootless and --cgroup-manager say of control groups.
+enum class Groups {
+  WherePossible,  ///< auto: on a host without any that can be written to there are none
+  Forgiven,       ///< true: nor where making one is not permitted
+  Demanded,       ///< false: no container without
+  None,           ///< --cgroup-manager=disabled
+};
+
 struct Settings {
   std::string root;  ///< where containers are kept
   bool root_is_given = false;
   bool systemd_cgroup = false;
+  Groups groups = Groups::WherePossible;
   Complaints complaints;
 };
 

@@ -31,6 +31,8 @@ constexpr std::string_view steps[] = {
     "CREATE TABLE bucket_parts(upload TEXT NOT NULL REFERENCES bucket_uploads(id) ON DELETE CASCADE,"
     "  number INTEGER NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,"
     "  PRIMARY KEY(upload, number)) WITHOUT ROWID;",
+    "CREATE TABLE bucket_notifications(bucket TEXT PRIMARY KEY REFERENCES buckets(name) ON DELETE CASCADE,"
+    "  document TEXT NOT NULL);",
 };
 
 constexpr size_t longest_key = 1024;
@@ -183,6 +185,23 @@ Result<void> BucketStore::remove(const std::string& bucket) {
   }
   TRY(auto statement, database_.prepare("DELETE FROM buckets WHERE name = ?"));
   return statement.bind(bucket).run();
+}
+
+Result<void> BucketStore::set_notifications(const std::string& bucket, const std::string& document) {
+  if (!exists(bucket)) return no_bucket();
+  if (document.empty()) {
+    TRY(auto statement, database_.prepare("DELETE FROM bucket_notifications WHERE bucket = ?"));
+    return statement.bind(bucket).run();
+  }
+  TRY(auto statement, database_.prepare("INSERT OR REPLACE INTO bucket_notifications VALUES(?,?)"));
+  return statement.bind(bucket).bind(document).run();
+}
+
+Result<std::string> BucketStore::notifications(const std::string& bucket) const {
+  if (!exists(bucket)) return no_bucket();
+  TRY(auto statement, database_.prepare("SELECT document FROM bucket_notifications WHERE bucket = ?"));
+  TRY(bool found, statement.bind(bucket).step());
+  return found ? statement.text(0) : std::string();
 }
 
 Result<std::unique_ptr<ObjectWriter>> BucketStore::begin(const std::string& bucket) {

@@ -87,6 +87,10 @@ class BucketStore {
   /// WrongState: it is not empty. NotFound.
   Result<void> remove(const std::string& bucket);
 
+  /// The document that says who hears of the bucket's objects; empty: nobody. NotFound.
+  Result<void> set_notifications(const std::string& bucket, const std::string& document);
+  Result<std::string> notifications(const std::string& bucket) const;
+
   Result<std::unique_ptr<ObjectWriter>> begin(const std::string& bucket);
   /// Makes what was written the object of that key, replacing another.
   Result<ObjectInfo> put(const std::string& bucket, std::unique_ptr<ObjectWriter> writer, ObjectInfo info);

@@ -162,9 +162,14 @@ struct FileFunctionLog::State {
 
   void flush() {
     if (dirty.empty()) return;
-    for (const auto& group : dirty) flush_group(*group);
+    bool opened = false;
+    for (const auto& group : dirty) {
+      bool held = group->holds_file();
+      flush_group(*group);
+      opened = opened || (!held && group->holds_file());
+    }
     dirty.clear();
-    limit_open_files();
+    if (opened) limit_open_files();
   }
 
   void limit_open_files() {

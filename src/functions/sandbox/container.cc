@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "base/format.h"
@@ -89,8 +90,11 @@ Result<void> FunctionSandbox::open_sockets(const sys::NetworkNamespace& netns) {
                  "is not possible");
   }
   sys::UniqueFd api, endpoint;
-  if (!extensions_.empty()) {
+  if (!extensions_.empty() || plan_.web.port != 0) {
     netns_ = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
+    if (!netns_) return Error::from_errno("duplicate network namespace", plan_.container_name, errno);
+  }
+  if (!extensions_.empty()) {
     telemetry_ = std::make_unique<TelemetryFeed>(services_.loop, [this] { return socket_inside(); });
   }
   bool wants_endpoint = services_.endpoint && plan_.endpoint_port != 0;
@@ -112,7 +116,11 @@ Result<void> FunctionSandbox::open_sockets(const sys::NetworkNamespace& netns) {
 
 io::Task<Result<void>> FunctionSandbox::prepare() {
   CO_TRY(auto request, plan_sandbox(plan_));
-  extensions_.expect(external_extensions());
+  std::vector<std::string> external = external_extensions();
+  // AWS's own adapter between Lambda and web servers does what web_adapter.cc would.
+  bool adapted = std::find(external.begin(), external.end(), "lambda-adapter") != external.end();
+  if (adapted) plan_.web = {};
+  extensions_.expect(std::move(external));
   CO_TRY(request.wiring, wire());
   engine::Sandboxes sandboxes(services_.engine);
   io::Task<Result<std::unique_ptr<engine::Sandbox>>> start = sandboxes.start(std::move(request));
@@ -133,6 +141,10 @@ io::Task<Result<void>> FunctionSandbox::prepare() {
 void FunctionSandbox::run(EventPtr within) {
   phase_ = Phase::Init;
   init_started_ = std::chrono::steady_clock::now();
+  // First of all, so that what is written down is written while the program starts.
+  if (auto released = container_->release(); !released) {
+    log::debug("sandbox {}: {}", plan_.container_name, released.error().message());
+  }
   if (within) {
     begin_event(std::move(within));
   } else {
@@ -147,9 +159,7 @@ void FunctionSandbox::run(EventPtr within) {
       init_fail({.type = "Sandbox.Timedout", .payload = {}, .text = {}, .timed_out = true});
     });
   }
-  if (auto released = container_->release(); !released) {
-    log::debug("sandbox {}: {}", plan_.container_name, released.error().message());
-  }
+  services_.log.flush();
   tasks_.spawn(watch_start());
 }
 
@@ -161,6 +171,7 @@ io::Task<void> FunctionSandbox::watch_start() {
     for (const Extension& extension : extensions_.all()) {
       if (extension.external) tasks_.spawn(launch_extension(extension.name));
     }
+    if (plan_.web.port != 0) tasks_.spawn(await_web_server());
   }
   if (started || phase_ != Phase::Init) co_return;
   const launch::LaunchFailure* failure = container_->failure();
@@ -207,6 +218,7 @@ void FunctionSandbox::container_ended(const launch::ExitRecord& record) {
   }
   phase_ = Phase::Ended;
   deadline_.cancel();
+  debug_alarm_.cancel();
   kill_alarm_.cancel();
   freeze_alarm.cancel();
   idle_alarm.cancel();

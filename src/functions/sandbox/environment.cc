@@ -165,6 +165,7 @@ std::vector<std::string> sandbox_environment(const SandboxPlan& plan) {
   set("LAMBDA_TASK_ROOT", "/var/task");
   set("LAMBDA_RUNTIME_DIR", "/var/runtime");
   set("TZ", ":UTC");
+  if (plan.web.port != 0) set("PORT", std::to_string(plan.web.port));
   return env;
 }
 
@@ -201,6 +202,7 @@ Result<SandboxProgram> sandbox_program(const SandboxPlan& plan) {
 
 Result<engine::SandboxRequest> plan_sandbox(const SandboxPlan& plan) {
   const FunctionVersion& function = *plan.function;
+  if (!plan.web_fault.empty()) return Error(Kind::InvalidArgument, plan.web_fault);
   TRY(SandboxProgram program, sandbox_program(plan));
   engine::SandboxRequest request;
   request.container.name = plan.container_name;

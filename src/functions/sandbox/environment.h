@@ -10,6 +10,7 @@
 #include "engine/sandboxes.h"
 #include "functions/model.h"
 #include "functions/runtimes/runtime_bases.h"
+#include "functions/sandbox/web_events.h"
 
 namespace berth::functions {
 
@@ -30,6 +31,8 @@ struct SandboxPlan {
   std::string network = "bridge";
   LimitProfile limits = LimitProfile::Open;
   std::string container_name;
+  WebServer web = {};               ///< of an image without a Lambda runtime
+  std::string web_fault = {};       ///< why that cannot be told; empty: it can
   bool memory_follows_tmp = false;  ///< the host can tell when a group nears its limit
 };
 

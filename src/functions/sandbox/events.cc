@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "functions/sandbox/function_sandbox.h"
+#include "sys/debugger.h"
 
 namespace berth::functions {
 namespace {
@@ -14,6 +15,7 @@ using namespace std::chrono_literals;
 /// the caller waiting.
 constexpr auto kAnswerGrace = 3ms;
 constexpr size_t kTailBytes = 4096;
+constexpr auto kDebugTick = 100ms;
 
 uint64_t microseconds_between(io::SteadyTime from, io::SteadyTime to) {
   auto passed = std::chrono::duration_cast<std::chrono::microseconds>(to - from).count();
@@ -115,11 +117,30 @@ void FunctionSandbox::begin_event(EventPtr event) {
     telemetry_->publish(TelemetryType::Platform, start_line(LogFormat::Json, event_->started_at,
                                                             event_->outcome.request_id, function().version));
   }
+  set_deadline();
+  if (event_->invocation.debug) watch_debugger();
+}
+
+void FunctionSandbox::set_deadline() {
   deadline_.set(services_.alarms, event_->deadline, [this] {
     if (phase_ == Phase::Init) phase_ = Phase::Busy;
     if (!event_) return;
     fail_event("Sandbox.Timedout", timeout_text(function().timeout_seconds), ReportStatus::Timeout);
     end("timeout");
+  });
+}
+
+/// Looks now and then, which is what there is: nothing tells that a debugger comes or goes.
+void FunctionSandbox::watch_debugger() {
+  debug_alarm_.set(services_.alarms, std::chrono::steady_clock::now() + kDebugTick, [this] {
+    if (!event_ || !event_->invocation.debug || !container_) return;
+    const uint16_t own_ports[] = {kRuntimeApiPort, plan_.endpoint_port};
+    std::vector<pid_t> processes = container_->processes();
+    if (sys::is_debugged(processes, own_ports)) {
+      event_->deadline += kDebugTick;
+      set_deadline();
+    }
+    watch_debugger();
   });
 }
 
@@ -234,6 +255,7 @@ InvocationRecord FunctionSandbox::make_record(const EventRun& event) const {
 
 void FunctionSandbox::finish_event() {
   deadline_.cancel();
+  debug_alarm_.cancel();
   answer_alarm_.cancel();
   if (!event_) return;
   EventPtr event = event_;

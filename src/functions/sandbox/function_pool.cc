@@ -42,10 +42,6 @@ bool is_same_revision(const FunctionVersion& a, const FunctionVersion& b) {
          a.code_directory == b.code_directory && a.image_id == b.image_id;
 }
 
-Error throttled() {
-  return Error(Kind::Exhausted, "Rate Exceeded.");
-}
-
 std::string_view state_name(const FunctionSandbox& sandbox) {
   using Phase = FunctionSandbox::Phase;
   switch (sandbox.phase()) {
@@ -123,29 +119,6 @@ FunctionPool::Version& FunctionPool::version_of(const FunctionSandbox& sandbox) 
   return *by_sandbox_.at(&sandbox);
 }
 
-Result<std::shared_ptr<void>> FunctionPool::take_place(Function& function) {
-  auto counts = function.counts;
-  if (function.concurrency.reserved) {
-    if (counts->in_flight >= *function.concurrency.reserved) {
-      last_throttle_ = Throttle::ReservedConcurrency;
-      return throttled();
-    }
-    ++counts->in_flight;
-    return std::shared_ptr<void>(nullptr, [counts](void*) { --counts->in_flight; });
-  }
-  uint32_t shared = settings_.account_concurrency - std::min(settings_.account_concurrency, reserved_total_);
-  if (*shared_in_flight_ >= shared) {
-    last_throttle_ = Throttle::Concurrency;
-    return throttled();
-  }
-  ++counts->in_flight;
-  ++*shared_in_flight_;
-  return std::shared_ptr<void>(nullptr, [counts, total = shared_in_flight_](void*) {
-    --counts->in_flight;
-    --*total;
-  });
-}
-
 Result<EventPtr> FunctionPool::admit(Invocation invocation) {
   if (closing_) return Error(Kind::Unavailable, "the service is shutting down");
   if (!invocation.function) return Error(Kind::InvalidArgument, "no function was given");
@@ -171,7 +144,14 @@ void FunctionPool::dispatch(Version& version, EventPtr event) {
     FunctionSandbox* sandbox = version.idle.back();
     version.idle.pop_back();
     --idle_count_;
+    bool stocked = sandbox == version.prepared;
+    if (stocked) unstock(version);
     sandbox->give(std::move(event));
+    if (stocked) prepare_ahead(version);
+    return;
+  }
+  if (event->invocation.debug) {  // whoever debugs stops the clock of init as well
+    tasks_.spawn(bring_up(version, std::move(event), "on-demand"));
     return;
   }
   version.waiting.push_back(std::move(event));
@@ -191,12 +171,11 @@ void FunctionPool::dispatch(Version& version, EventPtr event) {
 void FunctionPool::start_more(Version& version) {
   while (version.starting < version.waiting.size()) {
     ++version.starting;
-    if (FunctionSandbox* sandbox = std::exchange(version.prepared, nullptr)) {
-      prepared_.remove(sandbox);
-      sandbox->pooled = true;
+    if (FunctionSandbox* sandbox = unstock(version)) {
       sandbox->starting = true;
       sandbox->idle_alarm.cancel();
-      sandbox->run();
+      if (sandbox->phase() == FunctionSandbox::Phase::Prepared) sandbox->run();
+      prepare_ahead(version);
       continue;
     }
     tasks_.spawn(bring_up(version, nullptr, "on-demand"));
@@ -217,10 +196,23 @@ FunctionSandbox& FunctionPool::new_sandbox(Version& version, const RuntimeBase& 
                    .container_name = fmt::format("lambda-{}-{}", function.name, random_hex(6)),
                    .memory_follows_tmp = services_.engine.cgroups().version() == sys::CgroupVersion::V1 ||
                                          services_.engine.cgroups().version() == sys::CgroupVersion::Hybrid};
+  auto web = web_server(function);
+  if (web)
+    plan.web = std::move(*web);
+  else
+    plan.web_fault = web.error().message();
   version.sandboxes.push_back(std::make_unique<FunctionSandbox>(services_, std::move(plan)));
   FunctionSandbox& sandbox = *version.sandboxes.back();
   by_sandbox_[&sandbox] = &version;
   return sandbox;
+}
+
+Result<WebServer> FunctionPool::web_server(const FunctionVersion& function) const {
+  if (function.package != PackageType::Image) return WebServer();
+  auto image = services_.engine.images().find(function.image_id);
+  if (!image || !image->config) return WebServer();  // the start will say why
+  const auto& config = image->config->config;
+  return web_server_of(function.environment, config.env, config.labels);
 }
 
 io::Task<Result<RuntimeBase>> FunctionPool::base_of(FunctionVersionPtr function) {
@@ -288,64 +280,12 @@ void FunctionPool::could_not_start(FunctionSandbox& sandbox, Error error, EventP
   sandbox_ended(sandbox);
 }
 
-void FunctionPool::prepare_ahead(Version& version) {
-  bool wanted = settings_.prepared > 0 && !version.outdated && !closing_ && version.prepared == nullptr &&
-                !version.preparing;
-  if (!wanted) return;
-  if (version.function->package == PackageType::Zip && !bases_.find(version.function->runtime)) return;
-  version.preparing = true;
-  tasks_.spawn(bring_up_ahead(version));
-}
-
-io::Task<void> FunctionPool::bring_up_ahead(Version& version) {
-  // After those that somebody waits for.
-  co_await loop_.sleep_for(20ms);
-  io::Semaphore::Permit permit = co_await starts_.acquire();
-  io::Task<Result<RuntimeBase>> find_base = base_of(version.function);
-  auto base = co_await std::move(find_base);
-  version.preparing = false;
-  if (!base || version.outdated || closing_) {
-    forget_if_empty(version);
-    co_return;
-  }
-  version.preparing = true;
-  FunctionSandbox& sandbox = new_sandbox(version, *base, "on-demand");
-  io::Task<Result<void>> prepare = sandbox.prepare();
-  auto prepared = co_await std::move(prepare);
-  version.preparing = false;
-  if (!prepared || sandbox.phase() != FunctionSandbox::Phase::Prepared) {
-    if (!prepared) {
-      log::debug("function {}: {}", version.function->name, prepared.error().message());
-      sandbox_ended(sandbox);
-    }
-    co_return;
-  }
-  if (version.outdated || closing_) {
-    sandbox.end();
-    co_return;
-  }
-  version.prepared = &sandbox;
-  prepared_.push_back(&sandbox);
-  FunctionSandbox* it = &sandbox;
-  sandbox.idle_alarm.set(services_.alarms, std::chrono::steady_clock::now() + settings_.idle_time,
-                         [this, it] {
-                           version_of(*it).prepared = nullptr;
-                           prepared_.remove(it);
-                           it->end();
-                         });
-  while (prepared_.size() > settings_.prepared) {
-    FunctionSandbox* oldest = prepared_.front();
-    prepared_.pop_front();
-    version_of(*oldest).prepared = nullptr;
-    oldest->end();
-  }
-  if (version.waiting.size() > version.starting) start_more(version);
-}
-
 void FunctionPool::sandbox_idle(FunctionSandbox& sandbox) {
   Version& version = version_of(sandbox);
   if (std::exchange(sandbox.starting, false)) --version.starting;
+  function_of(version.function->realm, version.function->name).initializes = true;
   if (!version.waiting.empty()) {
+    if (version.prepared == &sandbox) unstock(version);
     EventPtr event = std::move(version.waiting.front());
     version.waiting.pop_front();
     sandbox.give(std::move(event));
@@ -355,12 +295,14 @@ void FunctionPool::sandbox_idle(FunctionSandbox& sandbox) {
     sandbox.end();
     return;
   }
-  version.idle.push_back(&sandbox);
+  // One that was made ahead comes last: what has served an event is warmer.
+  bool stocked = version.prepared == &sandbox;
+  version.idle.insert(stocked ? version.idle.begin() : version.idle.end(), &sandbox);
   ++idle_count_;
   auto now = std::chrono::steady_clock::now();
   FunctionSandbox* it = &sandbox;
   sandbox.freeze_alarm.set(services_.alarms, now + settings_.freeze_after, [it] { it->freeze(); });
-  if (sandbox.plan().initialization != "on-demand") return;
+  if (sandbox.plan().initialization != "on-demand" || stocked) return;
   sandbox.idle_alarm.set(services_.alarms, now + settings_.idle_time, [this, it] {
     Version& own = version_of(*it);
     std::erase(own.idle, it);
@@ -380,6 +322,7 @@ void FunctionPool::drop_excess_warm() {
     }
   }
   if (oldest == nullptr) return;
+  if (Version& version = version_of(*oldest); version.prepared == oldest) unstock(version);
   std::erase(version_of(*oldest).idle, oldest);
   --idle_count_;
   oldest->end();
@@ -387,13 +330,16 @@ void FunctionPool::drop_excess_warm() {
 
 void FunctionPool::sandbox_init_failed(FunctionSandbox& sandbox, InitFailure) {
   Version& version = version_of(sandbox);
-  if (std::exchange(sandbox.starting, false)) --version.starting;
+  bool awaited = std::exchange(sandbox.starting, false);
+  if (awaited) --version.starting;
+  function_of(version.function->realm, version.function->name).initializes = false;
+  if (version.prepared == &sandbox) unstock(version);
   if (sandbox.plan().initialization != "on-demand") {
     version.provision_failure = "FUNCTION_ERROR_INIT_FAILURE";
     version.provisioned = 0;
     return;
   }
-  if (version.waiting.empty()) return;
+  if (!awaited || version.waiting.empty()) return;
   // AWS runs a failed init again, on the time of the event that waits for it.
   EventPtr event = std::move(version.waiting.front());
   version.waiting.pop_front();
@@ -405,10 +351,7 @@ void FunctionPool::sandbox_ended(FunctionSandbox& sandbox) {
   Version& version = version_of(sandbox);
   if (std::exchange(sandbox.starting, false)) --version.starting;
   if (std::erase(version.idle, &sandbox) > 0) --idle_count_;
-  if (version.prepared == &sandbox) {
-    version.prepared = nullptr;
-    prepared_.remove(&sandbox);
-  }
+  if (version.prepared == &sandbox) unstock(version);
   by_sandbox_.erase(&sandbox);
   auto place = std::find_if(version.sandboxes.begin(), version.sandboxes.end(),
                             [&](const auto& each) { return each.get() == &sandbox; });
@@ -433,13 +376,10 @@ io::Task<void> FunctionPool::bury() {
 void FunctionPool::retire(Version& version) {
   version.outdated = true;
   version.provisioned = 0;
+  drop_stock(version);
   std::vector<FunctionSandbox*> idle = std::exchange(version.idle, {});
   idle_count_ -= idle.size();
   for (FunctionSandbox* sandbox : idle) sandbox->end();
-  if (FunctionSandbox* prepared = std::exchange(version.prepared, nullptr)) {
-    prepared_.remove(prepared);
-    prepared->end();
-  }
   by_pointer_.erase(version.function.get());
   for (const auto& equal : version.equals) by_pointer_.erase(equal.get());
 }
@@ -470,69 +410,11 @@ void FunctionPool::function_changed(const Realm& realm, const std::string& name,
     bool gone = !current && found->second.versions.empty() && found->second.counts->in_flight == 0;
     if (gone) functions_.erase(found);
   }
-  if (current) prepare_ahead(version_of(current));
-}
-
-void FunctionPool::set_concurrency(const Realm& realm, const std::string& name,
-                                   ConcurrencySettings settings) {
-  Function& function = function_of(realm, name);
-  reserved_total_ -= function.concurrency.reserved.value_or(0);
-  reserved_total_ += settings.reserved.value_or(0);
-  function.concurrency = std::move(settings);
-  for (Version& version : function.versions) {
-    if (version.outdated) continue;
-    auto wanted = function.concurrency.provisioned.find(version.function->version);
-    version.provisioned = wanted == function.concurrency.provisioned.end() ? 0 : wanted->second;
-    version.provision_failure.clear();
-    provide(version);
-  }
-}
-
-void FunctionPool::set_provisioned(FunctionVersionPtr function, uint32_t count) {
-  Function& entry = function_of(function->realm, function->name);
-  if (count == 0) {
-    entry.concurrency.provisioned.erase(function->version);
-  } else {
-    entry.concurrency.provisioned[function->version] = count;
-  }
-  Version& version = version_of(function);
-  version.provisioned = count;
-  version.provision_failure.clear();
-  provide(version);
-}
-
-void FunctionPool::provide(Version& version) {
-  if (version.outdated || closing_) return;
-  size_t there = version.starting;
-  for (const auto& sandbox : version.sandboxes) {
-    bool counts = sandbox->plan().initialization != "on-demand" &&
-                  sandbox->phase() != FunctionSandbox::Phase::Ending && !sandbox->starting;
-    there += counts ? 1 : 0;
-  }
-  for (; there < version.provisioned; ++there) {
-    ++version.starting;
-    tasks_.spawn(bring_up(version, nullptr, "provisioned-concurrency"));
-  }
-}
-
-Invoker::Provisioned FunctionPool::provisioned(const Realm& realm, const std::string& name,
-                                               const std::string& wanted) const {
-  Invoker::Provisioned answer;
-  auto found = functions_.find(Key(realm, name));
-  if (found == functions_.end()) return answer;
-  for (const Version& version : found->second.versions) {
-    if (version.outdated || version.function->version != wanted) continue;
-    answer.wanted += version.provisioned;
-    answer.failure = version.provision_failure;
-    for (const auto& sandbox : version.sandboxes) {
-      if (sandbox->plan().initialization == "on-demand") continue;
-      using Phase = FunctionSandbox::Phase;
-      bool ready = sandbox->phase() == Phase::Idle || sandbox->phase() == Phase::Busy;
-      answer.allocated += ready ? 1 : 0;
-      answer.available += sandbox->phase() == Phase::Idle ? 1 : 0;
-    }
-  }
-  return answer;
+  if (!current) return;
+  found = functions_.find(Key(realm, name));
+  static const Function never_called;
+  if (may_prepare(found == functions_.end() ? never_called : found->second))
+    prepare_ahead(version_of(current));
 }
 
 std::vector<SandboxInvoker::SandboxInfo> FunctionPool::sandboxes() const {
@@ -545,6 +427,8 @@ std::vector<SandboxInvoker::SandboxInfo> FunctionPool::sandboxes() const {
                         .function = key.second,
                         .version = version.function->version,
                         .state = std::string(state_name(*sandbox)),
+                        .initialized = sandbox->phase() == FunctionSandbox::Phase::Idle ||
+                                       sandbox->phase() == FunctionSandbox::Phase::Busy,
                         .events = sandbox->events()});
       }
     }

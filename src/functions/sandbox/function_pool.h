@@ -52,8 +52,8 @@ class FunctionPool final : public SandboxOwner {
     FunctionVersionPtr function;
     std::vector<FunctionVersionPtr> equals;  ///< other objects of the same revision
     std::list<std::unique_ptr<FunctionSandbox>> sandboxes;
-    std::vector<FunctionSandbox*> idle;  ///< the warmest last
-    FunctionSandbox* prepared = nullptr;
+    std::vector<FunctionSandbox*> idle;   ///< the warmest last
+    FunctionSandbox* prepared = nullptr;  ///< in the stock: complete but for its program, or initialised
     bool preparing = false;
     bool outdated = false;
     std::deque<EventPtr> waiting;
@@ -65,6 +65,7 @@ class FunctionPool final : public SandboxOwner {
 
   struct Function {
     ConcurrencySettings concurrency;
+    bool initializes = false;  ///< its last init went well: one ahead is worth while
     std::shared_ptr<Counts> counts = std::make_shared<Counts>();
     std::list<Version> versions;
   };
@@ -77,12 +78,16 @@ class FunctionPool final : public SandboxOwner {
   void start_more(Version& version);
   void provide(Version& version);
   void prepare_ahead(Version& version);
+  bool may_prepare(const Function& function) const;
+  FunctionSandbox* unstock(Version& version);
+  void drop_stock(Version& version);
   void retire(Version& version);
   void forget_if_empty(Version& version);
   void drop_excess_warm();
   FunctionSandbox& new_sandbox(Version& version, const RuntimeBase& base, std::string initialization);
 
   io::Task<Result<RuntimeBase>> base_of(FunctionVersionPtr function);
+  Result<WebServer> web_server(const FunctionVersion& function) const;
   /// A new sandbox for whoever waits; `within`: for this event, whose time it runs on.
   io::Task<void> bring_up(Version& version, EventPtr within, std::string initialization);
   io::Task<void> bring_up_ahead(Version& version);
@@ -96,7 +101,8 @@ class FunctionPool final : public SandboxOwner {
   std::map<Key, Function> functions_;
   std::unordered_map<const FunctionVersion*, Version*> by_pointer_;
   std::unordered_map<const FunctionSandbox*, Version*> by_sandbox_;
-  std::list<FunctionSandbox*> prepared_;  ///< oldest first
+  std::list<FunctionSandbox*> prepared_;  ///< the stock, oldest first
+  size_t preparing_ = 0;                  ///< on their way into it
   std::vector<std::unique_ptr<FunctionSandbox>> dead_;
   std::shared_ptr<uint32_t> shared_in_flight_ = std::make_shared<uint32_t>(0);
   uint32_t reserved_total_ = 0;

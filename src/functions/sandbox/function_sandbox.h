@@ -119,6 +119,12 @@ class FunctionSandbox {
   io::Task<void> stream_response(io::Exchange& exchange, EventPtr event);
   io::Task<Result<void>> deliver(io::Exchange& exchange, EventPtr event);
 
+  // web_adapter.cc: programs that are web servers.
+  io::Task<Result<void>> ask_web_server();
+  io::Task<void> await_web_server();
+  io::Task<void> serve_event_by_web(EventPtr event);
+  void answer_event(std::string payload, std::string error_type);
+
   // extensions.cc
   std::vector<std::string> external_extensions() const;
   io::Task<void> launch_extension(std::string name);
@@ -147,6 +153,8 @@ class FunctionSandbox {
   void init_done();
   void init_fail(InitFailure failure);
   void begin_event(EventPtr event);
+  void set_deadline();
+  void watch_debugger();
   void hand_over();
   void runtime_wants_more();
   void answer(std::string payload, std::string function_error, std::string error_type);
@@ -170,7 +178,7 @@ class FunctionSandbox {
   std::unique_ptr<io::HttpServer> endpoint_;
 
   ExtensionSet extensions_;
-  sys::UniqueFd netns_;  ///< where there are extensions: for connections to their subscribers
+  sys::UniqueFd netns_;  ///< where there are extensions or a web server: for connections to them
   std::unique_ptr<TelemetryFeed> telemetry_;
   std::vector<std::unique_ptr<OutputReader>> extension_outputs_;
   io::Condition extension_event_;
@@ -192,6 +200,7 @@ class FunctionSandbox {
   io::SteadyTime idle_since_{};
   std::optional<InitFailure> init_error_;
   Alarms::Alarm deadline_;
+  Alarms::Alarm debug_alarm_;
   Alarms::Alarm answer_alarm_;
   Alarms::Alarm kill_alarm_;
   io::TaskGroup tasks_;  ///< last: its frames use all the others

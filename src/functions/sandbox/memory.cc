@@ -24,13 +24,20 @@ io::Task<void> FunctionSandbox::guard_memory() {
   uint64_t limit = memory + kMemorySlack;
   while (!container_->has_ended() && limit < most) {
     auto notice = container_->watch_memory(limit - kWindow);
-    if (!notice) {
-      log::debug("sandbox {}: {}", plan_.container_name, notice.error().message());
+    Result<void> armed;
+    if (notice) {
+      auto arm = [&notice] { return notice->arm(); };
+      armed = co_await services_.loop.on_worker(arm);
+    } else {
+      armed = std::move(notice).error();
+    }
+    if (!armed) {
+      log::debug("sandbox {}: {}", plan_.container_name, armed.error().message());
       co_return;
     }
-    auto readable = co_await services_.loop.readable(notice->get());
+    auto readable = co_await services_.loop.readable(notice->fd());
     uint64_t count = 0;
-    [[maybe_unused]] ssize_t drained = ::read(notice->get(), &count, sizeof count);
+    [[maybe_unused]] ssize_t drained = ::read(notice->fd(), &count, sizeof count);
     if (!readable || container_->has_ended()) co_return;
     uint64_t wanted = std::min(memory + container_->shared_memory() + kMemorySlack, most);
     // No more in /tmp than was provided for: the next notice is for the next step, if it ever comes to that.

@@ -115,6 +115,11 @@ io::Task<void> FunctionSandbox::serve_next(io::Exchange& exchange) {
 }
 
 void FunctionSandbox::hand_over() {
+  if (plan_.web.port != 0) {
+    runtime_ = RuntimeState::Running;
+    tasks_.spawn(serve_event_by_web(event_));
+    return;
+  }
   if (next_ == nullptr) return;
   runtime_ = RuntimeState::Running;
   undelivered_ = false;

@@ -84,6 +84,10 @@ std::vector<SandboxInvoker::SandboxInfo> SandboxInvoker::sandboxes() const {
   return state_->pool.sandboxes();
 }
 
+size_t SandboxInvoker::prepared_bound() const {
+  return state_->settings.prepared;
+}
+
 io::Task<void> SandboxInvoker::close() {
   return state_->pool.close();
 }

@@ -34,7 +34,9 @@ struct SandboxSettings {
   std::chrono::milliseconds freeze_after{10};      ///< without an event, until it is frozen
   std::chrono::milliseconds init_timeout{10'000};  ///< then init starts anew within the first event
   std::string network = "bridge";                  ///< or "none", or any network of the engine
-  size_t prepared = 8;     ///< sandboxes that wait, complete but for their program, one per version; 0: none
+  /// Sandboxes that are made ahead, one per version; 0: none. They are complete but for their program, and of
+  /// functions that have run before also initialised.
+  size_t prepared = 8;
   size_t max_warm = 1000;  ///< idle sandboxes of all functions; the longest idle one goes first
 };
 
@@ -65,9 +67,12 @@ class SandboxInvoker final : public Invoker {
     std::string container_id;
     Realm realm;
     std::string function, version;
-    std::string state;  ///< "prepared", "init", "idle", "frozen", "busy", "ending"
+    std::string state;         ///< "prepared", "init", "idle", "frozen", "busy", "ending"
+    bool initialized = false;  ///< its init is done
     uint64_t events = 0;
   };
+  /// How many are made ahead at most.
+  size_t prepared_bound() const;
   std::vector<SandboxInfo> sandboxes() const;
 
   /// Ends all sandboxes as AWS does (SIGTERM, SIGKILL); events under way are answered with an error.

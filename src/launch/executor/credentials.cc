@@ -66,7 +66,9 @@ long Executor::perform(const step::SetCredentials& step) {
   for (int fd = 0; fd < 3; ++fd) {
     FileStatus status;
     if (read_status(fd, status) < 0 || (S_ISCHR(status.mode) && status.device_major == 1)) continue;
-    if (status.uid != uid_) call::change_owner(fd, "", uid_, 0xffffffff, AT_EMPTY_PATH);
+    // A terminal keeps its group, which is that of all terminals.
+    uint32_t group = S_ISFIFO(status.mode) || S_ISSOCK(status.mode) ? gid_ : 0xffffffff;
+    if (status.uid != uid_) call::change_owner(fd, "", uid_, group, AT_EMPTY_PATH);
   }
   if (step.keep_capabilities == 0)
     if (long error = drop_bounding(step.bounding); error < 0) return blame(error, "bounding capabilities");

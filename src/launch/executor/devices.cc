@@ -84,6 +84,8 @@ long Executor::perform(const step::OpenConsole& step) {
   }
   if (error >= 0) error = say(ProcessSays::Console, static_cast<int>(master));
   call::close(static_cast<int>(master));
+  // A creator that relays sets the terminal up first; a keeper has it as it is.
+  if (error >= 0 && descriptors_.outlives_creator) error = await_word();
   if (error < 0 || step.target.empty()) return error;
 
   long console = clone_tree(terminal_, "", AT_EMPTY_PATH);

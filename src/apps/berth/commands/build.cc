@@ -15,8 +15,10 @@
 #include "apps/berth/options/devices.h"
 #include "apps/berth/options/key_values.h"
 #include "apps/berth/options/links.h"
+#include "apps/berth/options/secrets.h"
 #include "apps/berth/output/progress.h"
 #include "apps/berth/output/units.h"
+#include "base/bytes.h"
 #include "base/json.h"
 #include "spec/reference.h"
 
@@ -100,6 +102,18 @@ Outcome<Query> build_query(Context& context, const Invocation& invocation) {
   return query;
 }
 
+/// The first line of a body for /berth/build; empty when there are no secrets, and docker's route does.
+Outcome<std::string> secrets_line(const Invocation& invocation, bool has_context) {
+  if (!invocation.given("secret")) return std::string();
+  Json secrets = Json::object();
+  for (const std::string& text : invocation.list("secret")) {
+    TRY(auto secret, options::parse_secret(text));
+    TRY(std::string content, options::read_secret(secret));
+    secrets[secret.id] = to_base64(content);
+  }
+  return to_json({{"Secrets", std::move(secrets)}, {"Context", has_context}}) + "\n";
+}
+
 /// The last line about the context: in place while it grows on a terminal, one plain line elsewhere.
 class ContextMeter {
  public:
@@ -168,6 +182,12 @@ class Build {
                             .query = std::move(query),
                             .headers = std::move(headers),
                             .content_type = "application/x-tar"};
+    TRY(preamble_, secrets_line(invocation_, !is_remote(invocation_.argument(0))));
+    if (!preamble_.empty()) {
+      request.path = "/berth/build";
+      request.content_type = "application/vnd.berth.build";
+      request.query.add("progress", "classic");
+    }
     CHECK(send(request));
     CHECK(progress_.finish());
     if (!id_file.empty()) {
@@ -194,6 +214,7 @@ class Build {
     if (file == "-")
       return refuse("a Dockerfile from standard input cannot be combined with a remote context");
     request.query.add("remote", source).add_unless_empty("dockerfile", file);
+    request.body = preamble_;
     CHECK(context_.engine().stream(request, [&](std::string_view bytes) { return progress_.feed(bytes); }));
     return {};
   }
@@ -231,6 +252,7 @@ class Build {
     CHECK(context_.engine().upload(
         request,
         [&](client::BodyWriter& body) -> Outcome<void> {
+          if (!preamble_.empty()) CHECK(body.write(preamble_));
           CHECK(produce([&](std::string_view bytes) -> Outcome<void> {
             if (!announced) meter_.add(bytes.size());
             return body.write(bytes);
@@ -251,6 +273,7 @@ class Build {
   ContextMeter meter_;
   output::Progress progress_;
   std::string image_id_;
+  std::string preamble_;  ///< of /berth/build
 };
 
 Outcome<int> build(Context& context, const Invocation& invocation) {
@@ -305,6 +328,10 @@ constexpr std::array flags{
     Flag{'q', "quiet", Type::Bool, "Print only the image's id"},
     Flag{.name = "rm", .help = "Remove intermediate containers after the build", .fallback = "true"},
     hidden("sbom", Type::String),
+    Flag{.name = "secret",
+         .type = Type::List,
+         .help = "File for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE",
+         .check = options::check_secret},
     Flag{.name = "security-opt", .type = Type::Strings, .help = "Security options"},
     Flag{.name = "shm-size", .type = Type::Bytes, .help = "Size of /dev/shm"},
     hidden("squash", Type::Bool),

@@ -181,11 +181,9 @@ std::string labels_text(const Json& object) {
   return fmt::format("{}", fmt::join(labels, ","));
 }
 
-RowFields container_row(const Json& container, Truncate truncate, Timestamp now) {
+RowFields container_row(const Json& container, Truncate truncate, Timestamp now, RowDetail detail) {
   bool cut = truncate == Truncate::Yes;
   Timestamp created = from_unix_nanoseconds(number(container, "Created") * 1'000'000'000);
-  int local_volumes = 0;
-  std::string mounts = mounts_text(container, truncate, local_volumes);
   std::string id = text(container, "Id");
   std::string command = text(container, "Command");
   auto ports = container.find("Ports");
@@ -194,11 +192,14 @@ RowFields container_row(const Json& container, Truncate truncate, Timestamp now)
   row.emplace_back("Names", names_text(container, truncate));
   row.emplace_back("Image", image_text(container, truncate));
   row.emplace_back("Command", output::quoted(cut ? ellipsis(command, 20) : command));
-  row.emplace_back("CreatedAt", output::local_time(created));
   row.emplace_back("RunningFor", output::time_ago(created, now));
   row.emplace_back("Ports", ports == container.end() ? std::string() : ports_text(*ports));
-  row.emplace_back("State", text(container, "State"));
   row.emplace_back("Status", text(container, "Status"));
+  if (detail == RowDetail::Table) return row;
+  int local_volumes = 0;
+  std::string mounts = mounts_text(container, truncate, local_volumes);
+  row.emplace_back("CreatedAt", output::local_time(created));
+  row.emplace_back("State", text(container, "State"));
   row.emplace_back("Size", size_text(container));
   row.emplace_back("Labels", labels_text(container));
   row.emplace_back("Label", label_method(labels_of(container)));

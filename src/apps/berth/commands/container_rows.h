@@ -11,8 +11,12 @@ enum class Truncate { No, Yes };
 
 extern const Headings container_headings;
 
+/// All fields that templates may name, or the plain table's alone.
+enum class RowDetail { All, Table };
+
 /// The row of one element of GET /containers/json.
-RowFields container_row(const Json& container, Truncate truncate, Timestamp now);
+RowFields container_row(const Json& container, Truncate truncate, Timestamp now,
+                        RowDetail detail = RowDetail::All);
 /// "0.0.0.0:80->80/tcp, 9000-9002/udp": the Ports of a container, ranges folded.
 std::string ports_text(const Json& ports);
 /// "a=1,b=2", sorted.

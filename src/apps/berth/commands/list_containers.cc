@@ -6,6 +6,7 @@
 #include "apps/berth/grammar/invocation.h"
 #include "apps/berth/options/filters.h"
 #include "base/json.h"
+#include "base/json_elements.h"
 
 namespace berth::cli::commands {
 namespace {
@@ -43,10 +44,16 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
   query.add_unless_empty("filters", options::filters_json(filters));
 
   TRY(auto reply, context.engine().call({.path = "/containers/json", .query = query}));
-  TRY(Json containers, parse_json(reply.body, {.max_bytes = 256u << 20}));
   Truncate truncate = invocation.on("no-trunc") ? Truncate::No : Truncate::Yes;
   Timestamp time = now();
-  for (const Json& container : containers) CHECK(listing.add(container_row(container, truncate, time)));
+  RowDetail detail = format == table ? RowDetail::Table : RowDetail::All;
+  Outcome<void> listed;
+  auto add = [&](Json&& container) -> Result<void> {
+    if (listed) listed = listing.add(container_row(container, truncate, time, detail));
+    return {};
+  };
+  CHECK(for_each_element(reply.body, {.max_bytes = 256u << 20}, add));
+  CHECK(listed);
   context.out.write(listing.text());
   return 0;
 }

@@ -2,12 +2,15 @@
 #include <unistd.h>
 
 #include <array>
+#include <cctype>
 
+#include "apps/berth/client/function_client.h"
 #include "apps/berth/commands/attaching.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/creating.h"
 #include "apps/berth/grammar/invocation.h"
 #include "apps/berth/options/container_flags.h"
+#include "base/json.h"
 
 namespace berth::cli::commands {
 namespace {
@@ -62,12 +65,44 @@ Outcome<int> run_attached(Context& context, const Invocation& invocation,
   return exit_code_of(context, id, wait);
 }
 
+/// An image of a function's runtime, layers and code in place of its name, NAME or NAME:QUALIFIER.
+Outcome<void> use_function(Context& context, const Invocation& invocation, options::ContainerConfig& config) {
+  TRY(Json body, parse_json(config.body));
+  const Json* command = json_member(body, "Cmd");
+  if (command == nullptr || command->empty()) {
+    return refuse(
+        "--function {}: say what to run, such as \"python3 app.py\": the package's own program waits for "
+        "events, which "
+        "a container does not get",
+        config.image);
+  }
+  size_t colon = config.image.find(':');
+  std::string name = config.image.substr(0, colon);
+  std::string qualifier = colon == std::string::npos ? std::string() : config.image.substr(colon + 1);
+  std::string tag = qualifier.empty() ? name : fmt::format("{}-{}", name, qualifier);
+  for (char& c : tag) {
+    bool fits = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
+    if (!fits) c = '-';
+  }
+  std::string image = fmt::format("berth/function:{}", tag);
+  Json wanted{{"FunctionName", name}, {"Tag", image}};
+  if (!qualifier.empty()) wanted["Qualifier"] = qualifier;
+  client::FunctionClient functions(context);
+  CHECK(functions.json({.method = "POST", .path = "/_berth/package/image", .body = to_json(wanted)}));
+  body["Image"] = config.image = image;
+  // Not the image's, which is the runtime's client.
+  if (!invocation.given("entrypoint")) body["Entrypoint"] = Json::array({""});
+  config.body = to_json(body);
+  return {};
+}
+
 Outcome<int> run(Context& context, const Invocation& invocation) {
   bool detach = invocation.on("detach");
   auto settings = config_context(context, invocation);
   settings.detach = detach;
   auto config = options::container_config(invocation, settings);
   if (!config) return with_hint(config.error(), "run");
+  if (invocation.on("function")) CHECK(use_function(context, invocation, *config));
   if (detach && !invocation.list("attach").empty()) {
     return refuse("conflicting options: cannot specify both --attach and --detach");
   }
@@ -81,6 +116,7 @@ Outcome<int> run(Context& context, const Invocation& invocation) {
 constexpr std::array flags{
     Flag{'d', "detach", Type::Bool, "Run in the background and print the container's id"},
     Flag{.name = "detach-keys", .type = Type::String, .help = "Keys that detach from the container"},
+    Flag{.name = "function", .help = "IMAGE names a function: run COMMAND with its code, layers and runtime"},
     Flag{.name = "sig-proxy", .help = "Pass signals on to the container", .fallback = "true"},
 };
 

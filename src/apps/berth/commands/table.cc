@@ -4,6 +4,7 @@
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/image_commands.h"
 #include "apps/berth/commands/registry_commands.h"
+#include "apps/berth/ui/ui_command.h"
 
 namespace berth::cli::commands {
 namespace {
@@ -178,6 +179,7 @@ constexpr std::array tree{
     Entry{"stop", &stop_command},
     Entry{"tag", &tag_command},
     Entry{"top", &top_command},
+    Entry{"ui", &ui::ui_command},
     Entry{"unpause", &unpause_command},
     Entry{"update", &update_command},
     Entry{"wait", &wait_command},

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <utility>
 
 #include "apps/berth/options/csv.h"
 #include "base/format.h"
@@ -25,6 +26,7 @@ Result<uint32_t> number(std::string_view key, std::string_view text, int base) {
 
 Result<Secret> parse_secret(std::string_view text) {
   Secret secret;
+  std::string type;
   TRY(auto fields, split_csv(text));
   for (const std::string& field : fields) {
     size_t equals = field.find('=');
@@ -36,6 +38,8 @@ Result<Secret> parse_secret(std::string_view text) {
       secret.source = value;
     } else if (key == "env") {
       secret.variable = value;
+    } else if (key == "type" && (value == "file" || value == "env")) {
+      type = value;
     } else if (key == "uid") {
       TRY(secret.uid, number(key, value, 10));
     } else if (key == "gid") {
@@ -48,6 +52,9 @@ Result<Secret> parse_secret(std::string_view text) {
     }
   }
   if (secret.id.empty()) return Error(Kind::InvalidArgument, "a secret needs an id");
+  // type=env names the variable by src, or by the id alone, as buildx has it.
+  if (type == "env" && secret.variable.empty())
+    secret.variable = secret.source.empty() ? secret.id : std::exchange(secret.source, {});
   if (secret.source.empty() == secret.variable.empty())
     return failure(Kind::InvalidArgument, "secret \"{}\" needs either src=FILE or env=VARIABLE", secret.id);
   return secret;

@@ -75,6 +75,7 @@ Outcome<int> invoke(Context& context, const Invocation& invocation) {
   if (invocation.given("qualifier"))
     request.path += "?Qualifier=" + percent_encode(invocation.text("qualifier"));
   if (invocation.on("async")) request.headers.emplace_back("X-Amz-Invocation-Type", "Event");
+  if (invocation.on("debug")) request.headers.emplace_back("X-Berth-Debug", "true");
   if (invocation.on("log")) request.headers.emplace_back("X-Amz-Log-Type", "Tail");
   TRY(client::Reply reply, client.call(request));
   if (invocation.on("async")) {
@@ -106,7 +107,26 @@ Outcome<std::vector<Json>> list_functions(FunctionClient& client) {
   return functions;
 }
 
+/// Sandboxes of functions, those that wait in the stock among them.
+Outcome<int> list_sandboxes(Context& context) {
+  FunctionClient client(context);
+  TRY(Json document, client.json({.path = "/_berth/sandboxes"}));
+  std::string text = "CONTAINER\tFUNCTION\tVERSION\tSTATE\tEVENTS\n";
+  if (auto found = document.find("sandboxes"); found != document.end() && found->is_array()) {
+    for (const Json& sandbox : *found) {
+      auto cell = [&](const char* name) {
+        return output::printable(json_string(sandbox, name).value_or(""));
+      };
+      text += fmt::format("{}\t{}\t{}\t{}\t{}\n", cell("container").substr(0, 12), cell("function"),
+                          cell("version"), cell("state"), json_int(sandbox, "events").value_or(0));
+    }
+  }
+  context.out.write(output::align_columns(text, {.min_width = 6, .padding = 3}));
+  return 0;
+}
+
 Outcome<int> list(Context& context, const Invocation& invocation) {
+  if (invocation.on("sandboxes")) return list_sandboxes(context);
   FunctionClient client(context);
   TRY(auto functions, list_functions(client));
   if (invocation.on("quiet")) {
@@ -216,11 +236,15 @@ constexpr std::array stack_flags{
 };
 constexpr std::array invoke_flags{
     Flag{.name = "async", .help = "Put the event into the queue and print its id"},
+    Flag{.name = "debug", .help = "The time limit stands still while a debugger is attached"},
     Flag{'f', "file", Type::String, "Read the payload from this file (- for standard input)"},
     Flag{.name = "log", .help = "Print the end of the invocation's log to standard error"},
     Flag{.name = "qualifier", .type = Type::String, .help = "Version or alias"},
 };
-constexpr std::array list_flags{Flag{'q', "quiet", Type::Bool, "Only the names"}};
+constexpr std::array list_flags{
+    Flag{'q', "quiet", Type::Bool, "Only the names"},
+    Flag{.name = "sandboxes", .help = "Sandboxes instead: what runs, what is frozen, what was prepared"},
+};
 
 }  // namespace
 

@@ -1,0 +1,307 @@
+"""Functions: warm and cold events, sandboxes' memory, and an engine with many of them. The engines are berth's own,
+one with a stock of prepared sandboxes and one without."""
+import base64
+import http.client
+import json
+import os
+import time
+
+from harness import runtimes
+from harness.functions import ROLE, zip_of
+
+from . import engines
+from .cases import SHORT, TITLES, Sample, case
+from .process import CommandFailed, pss_of
+
+PATIENCE = 30
+BARE = "/2015-03-31/bare"  # refused by its path: HTTP and nothing behind it
+PYTHON = "/usr/bin/python3.11"
+HANDLER = "def handler(event, context):\n    return {}\n"
+# What a function with an SDK of the size of boto3 has to load: modules of the standard library, which every base has.
+IMPORTS = ("import argparse, asyncio, concurrent.futures, configparser, csv, ctypes, decimal, difflib, email.message, "
+           "hashlib, hmac, http.client, http.cookies, http.server, imaplib, ipaddress, json, logging.config, "
+           "logging.handlers, multiprocessing, pickle, platform, plistlib, random, smtplib, sqlite3, ssl, statistics, "
+           "subprocess, tarfile, tempfile, unittest.mock, urllib.request, uuid, xml.dom.minidom, xml.etree.ElementTree, "
+           "xmlrpc.client, zipfile\n")
+
+
+class FunctionEngine(engines.Berth):
+    """A berthd with the bases that functions need, and a connection to their API."""
+
+    def __init__(self, bench, label, prepared):
+        scratch = os.path.join(bench.scratch, f"functions-{label}")
+        os.makedirs(scratch)
+        super().__init__(bench.runner, scratch, bench.programs)
+        self.prepared = prepared
+        self.connection = None
+
+    def start(self):
+        self._start_daemon([os.path.join(self.programs, "berthd"), "--functions-addr", "127.0.0.1:0",
+                            "--functions-prepared", str(self.prepared),
+                            "--data-root", os.path.join(self.scratch, "data"),
+                            "--exec-root", os.path.join(self.scratch, "exec"),
+                            "-H", f"unix://{self.socket}"], self.socket)
+        with open(os.path.join(self.scratch, "exec", "functions.addr")) as file:
+            self.address = file.read().strip()
+        self.connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
+        return self
+
+    def load_base(self, name, archive):
+        path = os.path.join(self.scratch, name)
+        with open(path, "wb") as file:
+            file.write(archive)
+        self.timed("load", "-i", path)
+        os.unlink(path)
+
+    def request(self, method, path, body=b""):
+        """Status and body; the connection is kept."""
+        self.connection.request(method, path, body)
+        answer = self.connection.getresponse()
+        return answer.status, answer.read()
+
+    def create(self, name, files, **members):
+        body = {"FunctionName": name, "Role": ROLE, "Runtime": "provided.al2023", "Handler": "index.handler",
+                "Code": {"ZipFile": base64.b64encode(zip_of(files)).decode()}, "Timeout": 30, **members}
+        status, answer = self.request("POST", "/2015-03-31/functions", json.dumps(body).encode())
+        if status != 201:
+            raise CommandFailed(f"CreateFunction {name}: {status} {answer[:500]}")
+
+    def call(self, name):
+        """Seconds that one event takes."""
+        begin = time.perf_counter()
+        status, answer = self.request("POST", f"/2015-03-31/functions/{name}/invocations", b"{}")
+        elapsed = time.perf_counter() - begin
+        if status != 200 or answer != b"{}":
+            raise CommandFailed(f"event of {name}: {status} {answer[:500]}")
+        return elapsed
+
+    def remove(self, name):
+        self.request("DELETE", f"/2015-03-31/functions/{name}")
+
+    def sandboxes(self, name):
+        """States of the function's sandboxes."""
+        return [box["state"] for box in json.loads(self.request("GET", "/_berth/sandboxes")[1])["sandboxes"]
+                if box["function"] == name]
+
+    def until(self, what, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"not within {PATIENCE} s: {what}")
+            time.sleep(0.002)
+
+    def daemon_memory(self):
+        return pss_of(self.process.pid)
+
+    def calls(self, bench, count, connections, *targets):
+        """Lines of programs/calls.cc as (status, median, 99th percentile, a second)."""
+        host, port = self.address.rsplit(":", 1)
+        program = os.path.join(bench.small_programs, "calls")
+        lines = self.runner.output([program, host, port, str(count), str(connections), *targets]).splitlines()
+        return [tuple(float(word) for word in line.split()) for line in lines]
+
+
+def native(bench):
+    with open(os.path.join(bench.small_programs, "bootstrap"), "rb") as program:
+        return {"bootstrap": program.read()}
+
+
+def started(bench, label, prepared, python=False):
+    engine = FunctionEngine(bench, label, prepared)
+    try:
+        engine.start()
+        engine.load_base("provided.tar", runtimes.provided_base())
+        if python:
+            engine.load_base("python.tar", runtimes.python_base(compiled=True))
+    except BaseException:
+        engine.stop()
+        raise
+    return engine
+
+
+def warm(bench):
+    """Yields (figure, value, unit) of warm events."""
+    engine = started(bench, "warm", 0)
+    try:
+        engine.create("warm", native(bench))
+        engine.call("warm")
+        invoke = ("POST", "/2015-03-31/functions/warm/invocations")
+        for _ in range(5):
+            bare, event = engine.calls(bench, 2000, 1, "GET", BARE, *invoke)
+            if event[0] != 200:
+                raise CommandFailed(f"a warm event was answered with {event[0]:.0f}")
+            yield "function-warm", (event[1] - bare[1]) / 1e6, "ms"
+            yield "function-warm-late", (event[2] - bare[1]) / 1e6, "ms"
+            many, = engine.calls(bench, 10_000, 4, *invoke)
+            yield "function-warm-rate", many[3], "/s"
+    finally:
+        engine.stop()
+
+
+def cold_native(bench, prepared):
+    """Yields seconds of first events, each of a function of its own."""
+    engine = started(bench, f"cold-{prepared}", prepared)
+    try:
+        for number in range(bench.rounds(SHORT) + 1):
+            name = f"cold-{number}"
+            engine.create(name, native(bench))
+            if prepared:
+                engine.until(f"{name} has a prepared sandbox", lambda: "prepared" in engine.sandboxes(name))
+            elapsed = engine.call(name)
+            if number > 0:  # the first makes the bridge
+                yield elapsed
+    finally:
+        engine.stop()
+
+
+def cold_python(bench, code, prepared):
+    """Yields seconds of first events of Python functions."""
+    engine = started(bench, f"python-{len(code)}-{prepared}", prepared, python=True)
+    try:
+        for number in range(bench.rounds(SHORT) + 1):
+            name = f"cold-{number}"
+            engine.create(name, {"index.py": code}, Runtime="python3.11", MemorySize=1769)
+            if prepared:
+                engine.until(f"{name} has a sandbox", lambda: {"prepared", "frozen"} & set(engine.sandboxes(name)))
+            elapsed = engine.call(name)
+            if number > 0:
+                yield elapsed
+    finally:
+        engine.stop()
+
+
+def interpreter(bench, code):
+    """Seconds that the bare interpreter takes for the same modules."""
+    return bench.runner.timed([PYTHON, "-I", "-c", code])
+
+
+def private_kib(pid):
+    """Memory of a process that nobody shares."""
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        return sum(int(line.split()[1]) for line in rollup if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def descendants(pid):
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:
+        with open(f"/proc/{parent}/task/{parent}/children") as children:
+            found += [int(child) for child in children.read().split()]
+    return found
+
+
+def idle_python(bench):
+    """Yields KiB of private memory of frozen Python sandboxes: all processes in them, and the keeper."""
+    engine = started(bench, "idle", 0, python=True)
+    try:
+        names = [f"idle-{number}" for number in range(5)]
+        for name in names:
+            engine.create(name, {"index.py": HANDLER}, Runtime="python3.11")
+            engine.call(name)
+        # All at once: pages of programs and libraries are private as long as there is one alone.
+        for name in names:
+            engine.until(f"{name} is frozen", lambda: engine.sandboxes(name) == ["frozen"])
+        for name in names:
+            container, = engine.output("ps", "-q", "--filter", f"label=berth.function={name}").split()
+            init = int(engine.output("inspect", "-f", "{{.State.Pid}}", container))
+            with open(f"/proc/{init}/stat") as stat:
+                keeper = int(stat.read().rsplit(")", 1)[1].split()[1])
+            yield sum(private_kib(pid) for pid in descendants(keeper))
+    finally:
+        engine.stop()
+
+
+def thousand(bench):
+    """Yields (figure, value, unit): the engine before and after many functions are deployed."""
+    engine = started(bench, "thousand", 8)
+    invoke = ("POST", "/2015-03-31/functions/first/invocations")
+    try:
+        files = native(bench)
+        engine.create("first", files)
+        engine.call("first")
+        engine.calls(bench, 2000, 1, *invoke)
+        (_, before, _, _), = engine.calls(bench, 2000, 1, *invoke)
+        memory = engine.daemon_memory()
+        for number in range(bench.functions):
+            engine.create(f"deployed-{number}", files)
+        engine.until("the stock is settled", lambda: settled(engine))
+        (_, after, _, _), = engine.calls(bench, 2000, 1, *invoke)
+        yield "function-thousand-memory", engine.daemon_memory() / memory, "×"
+        yield "function-thousand-latency", after / before, "×"
+    finally:
+        engine.stop()
+
+
+def settled(engine):
+    boxes = json.loads(engine.request("GET", "/_berth/sandboxes")[1])["sandboxes"]
+    return not any(box["state"] in ("init", "ending") for box in boxes)
+
+
+def report_all(bench, name, samples):
+    """Reports (figure, contestant, value, unit) as they come; a failure is named."""
+    if not any(engine.name == "berth" for engine in bench.engines):
+        return
+    try:
+        for figure, contestant, value, unit in samples:
+            bench.report.add(Sample(figure, contestant, value, unit))
+    except (CommandFailed, OSError, http.client.HTTPException) as error:
+        bench.report.failed(name, "berth", f"{type(error).__name__}: {error}")
+
+
+@case("function-warm", "a warm event of a native function, above a bare HTTP request: median")
+def function_warm(bench):
+    report_all(bench, "function-warm", ((figure, "berth", value, unit) for figure, value, unit in warm(bench)))
+
+
+@case("function-cold-provided", "the first event of a native function, nothing prepared")
+def function_cold_provided(bench):
+    report_all(bench, "function-cold-provided",
+               (("function-cold-provided", "berth", value, "ms") for value in cold_native(bench, 0)))
+
+
+@case("function-cold-pooled", "the first event of a native function whose sandbox is prepared")
+def function_cold_pooled(bench):
+    report_all(bench, "function-cold-pooled",
+               (("function-cold-pooled", "berth", value, "ms") for value in cold_native(bench, 8)))
+
+
+@case("function-cold-python", "the first event of a Python function without imports, nothing prepared")
+def function_cold_python(bench):
+    def samples():
+        for value in cold_python(bench, HANDLER, 0):
+            yield "function-cold-python", "berth", value, "ms"
+            yield "function-cold-python", "interpreter", interpreter(bench, "pass"), "ms"
+        for value in cold_python(bench, IMPORTS + HANDLER, 0):
+            yield "function-cold-imports", "berth", value, "ms"
+            yield "function-cold-imports", "interpreter", interpreter(bench, IMPORTS), "ms"
+        for value in cold_python(bench, IMPORTS + HANDLER, 8):
+            yield "function-ahead-imports", "berth", value, "ms"
+
+    if not os.path.exists(PYTHON):
+        bench.report.failed("function-cold-python", "berth", f"there is no {PYTHON}")
+        return
+    report_all(bench, "function-cold-python", samples())
+
+
+@case("function-idle-memory", "private memory of a frozen Python sandbox, its keeper included")
+def function_idle_memory(bench):
+    if not os.path.exists(PYTHON):
+        bench.report.failed("function-idle-memory", "berth", f"there is no {PYTHON}")
+        return
+    report_all(bench, "function-idle-memory",
+               (("function-idle-memory", "berth", value, "KiB") for value in idle_python(bench)))
+
+
+@case("function-thousand", "an engine after {functions} functions were deployed, as multiples of before")
+def function_thousand(bench):
+    report_all(bench, "function-thousand", ((figure, "berth", value, unit) for figure, value, unit in thousand(bench)))
+
+
+TITLES.update({
+    "function-warm-late": "... 99th percentile",
+    "function-warm-rate": "warm events a second, four callers",
+    "function-cold-imports": "the first event of a Python function with imports of an SDK's size, nothing prepared",
+    "function-ahead-imports": "... whose sandbox was made ahead",
+    "function-thousand-memory": "berthd's memory after {functions} functions were deployed, as a multiple of before",
+    "function-thousand-latency": "a warm event among {functions} functions, as a multiple of before",
+})

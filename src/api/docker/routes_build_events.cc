@@ -1,0 +1,170 @@
+// POST /berth/build: a build as POST /build has it, with what docker's route cannot carry: the Dockerfile's
+// text, secrets, and progress as structured events (docs/extensions.md).
+#include <algorithm>
+#include <array>
+
+#include "api/docker/build_request.h"
+#include "api/docker/router.h"
+#include "base/bytes.h"
+#include "base/format.h"
+#include "base/json.h"
+
+namespace berth::api {
+namespace {
+
+using Outcome = io::Task<Result<void>>;
+
+/// The first line of the body: a Dockerfile and secrets together.
+constexpr size_t max_preamble_bytes = size_t{16} << 20;
+constexpr size_t max_secrets = 256;
+
+/// The body's first line, and what has been read behind it.
+struct Preamble {
+  std::string line;
+  std::string rest;
+};
+
+io::Task<Result<Preamble>> read_preamble(io::Exchange& exchange) {
+  Preamble preamble;
+  std::array<char, 16384> buffer;
+  while (true) {
+    CO_TRY(size_t count, co_await exchange.read_some(buffer));
+    if (count == 0)
+      co_return Error(Kind::InvalidArgument, "the body ends before its first line, a JSON object, does");
+    std::string_view bytes(buffer.data(), count);
+    size_t end = bytes.find('\n');
+    if (preamble.line.size() + std::min(end, count) > max_preamble_bytes) {
+      co_return failure(Kind::InvalidArgument, "the body's first line is longer than {} bytes",
+                        max_preamble_bytes);
+    }
+    preamble.line.append(bytes.substr(0, end));
+    if (end == bytes.npos) continue;
+    preamble.rest = bytes.substr(end + 1);
+    co_return preamble;
+  }
+}
+
+/// {"Dockerfile": "FROM ...", "Secrets": {"id": "<base64>"}, "Context": true}
+Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request) {
+  TRY(Json object, parse_json(line, {.max_bytes = max_preamble_bytes}));
+  if (!object.is_object()) return Error(Kind::InvalidArgument, "the body's first line must be a JSON object");
+  TRY(std::string dockerfile, json_string(object, "Dockerfile"));
+  if (!dockerfile.empty()) request.dockerfile_text = std::move(dockerfile);
+  TRY(auto secrets, json_string_map(object, "Secrets"));
+  if (secrets.size() > max_secrets)
+    return failure(Kind::InvalidArgument, "a build has {} secrets at most", max_secrets);
+  for (auto& [id, encoded] : secrets) {
+    auto content = from_base64(encoded);
+    if (!content) return failure(Kind::InvalidArgument, "secret \"{}\" is not base64", id.substr(0, 128));
+    request.secrets[id] = std::move(*content);
+  }
+  return json_bool(object, "Context", true);
+}
+
+/// What is left of a body whose beginning has been read.
+class RestOfBody : public build::ContextStream {
+ public:
+  RestOfBody(std::string beginning, io::Exchange& exchange)
+      : beginning_(std::move(beginning)), exchange_(exchange) {}
+  io::Task<Result<std::string>> next() override {
+    if (!beginning_.empty()) co_return std::exchange(beginning_, {});
+    std::string bytes(size_t{128} << 10, '\0');
+    CO_TRY(size_t count, co_await exchange_.read_some(bytes));
+    bytes.resize(count);
+    co_return bytes;
+  }
+
+ private:
+  std::string beginning_;
+  io::Exchange& exchange_;
+};
+
+Json event_json(const build::StepStarted& event) {
+  return {{"event", "step"},      {"step", event.step},       {"total", event.total},
+          {"stage", event.stage}, {"onbuild", event.onbuild}, {"instruction", event.instruction}};
+}
+Json event_json(const build::StepCached& event) {
+  return {{"event", "cached"}, {"step", event.step}};
+}
+Json event_json(const build::StepRunning& event) {
+  return {{"event", "running"}, {"step", event.step}, {"container", event.container_id}};
+}
+Json event_json(const build::StepLog& event) {
+  int stream = event.stream == build::OutputStream::Stderr ? 2 : 1;
+  return {{"event", "log"}, {"step", event.step}, {"stream", stream}, {"bytes", to_base64(event.bytes)}};
+}
+Json event_json(const build::StepTransfer& event) {
+  return {{"event", "transfer"},
+          {"step", event.step},
+          {"what", event.what},
+          {"current", event.current},
+          {"total", event.total}};
+}
+Json event_json(const build::StepCompleted& event) {
+  return {{"event", "done"}, {"step", event.step}, {"id", event.id}, {"ns", event.duration.count()}};
+}
+Json event_json(const build::BuildWarning& event) {
+  return {{"event", "warning"}, {"text", event.text}, {"line", event.lines.first}};
+}
+Json event_json(const build::ImageBuilt& event) {
+  return {{"event", "built"}, {"id", event.id.str()}};
+}
+Json event_json(const build::ImageTagged& event) {
+  return {{"event", "tagged"}, {"reference", event.reference}};
+}
+Json event_json(const build::BuildFailed& event) {
+  return {{"event", "failed"},       {"message", event.message},        {"exit_code", event.exit_code},
+          {"file", event.file},      {"first_line", event.lines.first}, {"last_line", event.lines.last},
+          {"excerpt", event.excerpt}};
+}
+
+class EventLines : public build::ProgressSink {
+ public:
+  explicit EventLines(JsonLines& lines) : lines_(lines) {}
+  void report(const build::ProgressEvent& event) override {
+    auto weight = std::holds_alternative<build::StepTransfer>(event) ? JsonLines::Weight::Progress
+                                                                     : JsonLines::Weight::Message;
+    lines_.push(std::visit([](const auto& one) { return event_json(one); }, event), weight);
+  }
+
+ private:
+  JsonLines& lines_;
+};
+
+Outcome run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
+  CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
+  co_return Result<void>();
+}
+
+Outcome build_with_events(Context& context) {
+  CO_TRY(auto request, parse_build_parameters(context));
+  io::Task<Result<Preamble>> reading = read_preamble(context.exchange());
+  CO_TRY(Preamble preamble, co_await std::move(reading));
+  CO_TRY(bool has_context, apply_preamble(preamble.line, request));
+  if (std::string remote = context.text("remote"); !remote.empty()) {
+    request.context = build::RemoteContext{std::move(remote)};
+  } else if (has_context) {
+    request.context =
+        build::StreamContext{std::make_unique<RestOfBody>(std::move(preamble.rest), context.exchange())};
+  }
+  JsonLines lines(context.exchange());
+  if (context.text("progress") == "classic") {
+    auto verbosity =
+        context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
+    ClassicBuildLines sink(lines, verbosity);
+    co_return co_await lines.run(run_build(context, std::move(request), sink));
+  }
+  EventLines sink(lines);
+  lines.answer_in_band();
+  co_return co_await lines.run(run_build(context, std::move(request), sink));
+}
+
+constexpr Route routes[] = {{"POST", "/berth/build", build_with_events}};
+
+}  // namespace
+
+std::span<const Route> build_event_routes() {
+  return routes;
+}
+
+}  // namespace berth::api

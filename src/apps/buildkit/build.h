@@ -1,0 +1,80 @@
+// Build: one build of a client, from what its frontend asks to an image, and from there to where the client
+// wants it.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "apps/buildkit/engine_client.h"
+#include "apps/buildkit/parameters.h"
+#include "apps/buildkit/progress.h"
+#include "apps/buildkit/session.h"
+#include "base/result.h"
+#include "control.pb.h"
+
+namespace berth::buildkit {
+
+/// What the client's side of a gateway build returned.
+struct Returned {
+  std::string image = {};  ///< empty: nothing was built
+  std::optional<Error> error = {};
+};
+
+class Build {
+ public:
+  Build(std::string ref, const EngineClient& engine, SessionTable& sessions)
+      : ref_(std::move(ref)), engine_(engine), sessions_(sessions), progress_(ref_) {}
+
+  const std::string& ref() const { return ref_; }
+  Progress& progress() { return progress_; }
+
+  /// Control.Solve has come. WrongState: a second one.
+  Result<void> begin(moby::buildkit::v1::SolveRequest request);
+  /// Builds by the Dockerfile frontend; the image's id. Waits for Control.Solve first.
+  Result<std::string> run_frontend(const std::string& frontend, const Attributes& attributes,
+                                   const Cancelled& cancelled);
+  /// Names an image that run_frontend() made, for a client that gets a reference instead.
+  std::string add_result(std::string image);
+  Result<std::string> image_of(const std::string& reference) const;
+
+  void set_returned(Returned returned);
+  /// Waits for set_returned().
+  Result<std::string> wait_for_return(const Cancelled& cancelled);
+
+  /// Does with the image what the request's exporters say; the answer's map.
+  Result<std::map<std::string, std::string>> export_image(const std::string& image,
+                                                          const Cancelled& cancelled);
+
+ private:
+  Result<moby::buildkit::v1::SolveRequest> wait_for_request(const Cancelled& cancelled);
+
+  std::string ref_;
+  const EngineClient& engine_;
+  SessionTable& sessions_;
+  Progress progress_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<moby::buildkit::v1::SolveRequest> request_;
+  std::optional<Returned> returned_;
+  std::map<std::string, std::string> results_;
+};
+
+class BuildTable {
+ public:
+  BuildTable(const EngineClient& engine, SessionTable& sessions) : engine_(engine), sessions_(sessions) {}
+  /// The build of that name, made when nobody has mentioned it yet: calls about a build overtake each other.
+  std::shared_ptr<Build> get(const std::string& ref);
+
+ private:
+  const EngineClient& engine_;
+  SessionTable& sessions_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Build>> builds_;
+  std::vector<std::string> order_;  ///< oldest first
+};
+
+}  // namespace berth::buildkit

@@ -1,0 +1,296 @@
+#include "apps/buildkit/frontend.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <thread>
+
+#include "apps/buildkit/byte_queue.h"
+#include "apps/buildkit/file_sync.h"
+#include "base/bytes.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "spec/dockerignore.h"
+
+namespace berth::buildkit {
+namespace {
+
+constexpr size_t max_line = size_t{4} << 20;
+
+/// The engine's events as vertices.
+class Events {
+ public:
+  Events(Progress& progress, bool several_stages) : progress_(progress), several_stages_(several_stages) {}
+
+  Result<void> feed(std::string_view bytes) {
+    while (!bytes.empty()) {
+      size_t end = bytes.find('\n');
+      if (line_.size() + std::min(end, bytes.size()) > max_line)
+        return Error(Kind::Exhausted, "the engine's line is too long");
+      line_.append(bytes.substr(0, end));
+      if (end == bytes.npos) return {};
+      bytes.remove_prefix(end + 1);
+      CHECK(take(std::exchange(line_, {})));
+    }
+    return {};
+  }
+
+  const std::string& image() const { return image_; }
+  const std::string& error() const { return error_; }
+
+ private:
+  Result<void> take(std::string_view line) {
+    while (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) return {};
+    TRY(Json event, parse_json(line));
+    TRY(error_, json_string(event, "error", error_));
+    TRY(std::string kind, json_string(event, "event"));
+    TRY(int64_t step, json_int(event, "step"));
+    if (kind == "step") return begin(event, step);
+    std::string& vertex = vertices_[step];
+    if (kind == "cached") {
+      progress_.mark_cached(vertex);
+    } else if (kind == "log") {
+      TRY(int64_t stream, json_int(event, "stream"));
+      TRY(std::string encoded, json_string(event, "bytes"));
+      if (auto text = from_base64(encoded); text && !vertex.empty())
+        progress_.log(vertex, static_cast<int>(stream), std::move(*text));
+    } else if (kind == "transfer") {
+      return transfer(event, vertex);
+    } else if (kind == "done") {
+      progress_.complete(vertex);
+    } else if (kind == "warning") {
+      TRY(std::string text, json_string(event, "text"));
+      if (last_.empty()) last_ = progress_.begin("[internal] checking the Dockerfile");
+      progress_.warn(last_, text);
+    } else if (kind == "built") {
+      TRY(image_, json_string(event, "id"));
+    } else if (kind == "failed") {
+      return fail(event);
+    }
+    return {};
+  }
+
+  Result<void> begin(const Json& event, int64_t step) {
+    TRY(std::string stage, json_string(event, "stage"));
+    TRY(std::string instruction, json_string(event, "instruction"));
+    TRY(int64_t total, json_int(event, "total"));
+    bool numbered = !stage.empty() &&
+                    std::all_of(stage.begin(), stage.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (numbered) stage = "stage-" + stage;
+    std::string place = several_stages_ && !stage.empty() ? stage + " " : std::string();
+    std::replace(instruction.begin(), instruction.end(), '\n', ' ');
+    last_ = progress_.begin(fmt::format("[{}{}/{}] {}", place, step, total, instruction), last_);
+    vertices_[step] = last_;
+    return {};
+  }
+
+  Result<void> transfer(const Json& event, const std::string& vertex) {
+    TRY(std::string what, json_string(event, "what"));
+    TRY(int64_t current, json_int(event, "current"));
+    TRY(int64_t total, json_int(event, "total"));
+    std::string at = vertex.empty() ? last_ : vertex;
+    if (!at.empty()) progress_.status(at, what, current, total, total > 0 && current >= total);
+    return {};
+  }
+
+  Result<void> fail(const Json& event) {
+    TRY(std::string message, json_string(event, "message"));
+    TRY(std::string excerpt, json_string(event, "excerpt"));
+    if (last_.empty()) return {};
+    if (!excerpt.empty()) progress_.log(last_, 2, excerpt);
+    progress_.complete(last_, failure_words(message));
+    return {};
+  }
+
+  Progress& progress_;
+  bool several_stages_;
+  std::string line_;
+  std::map<int64_t, std::string> vertices_;
+  std::string last_;
+  std::string image_;
+  std::string error_;
+};
+
+struct Definition {
+  std::string dockerfile;
+  std::vector<std::string> ignored;
+};
+
+Result<std::string> load_definition(const Session& session, const BuildParameters& parameters,
+                                    Progress& progress) {
+  std::string vertex = progress.begin("[internal] load build definition from " + parameters.dockerfile);
+  auto text = fetch_file(session, parameters.dockerfile_directory, parameters.dockerfile);
+  if (!text && text.error().kind() == Kind::NotFound && parameters.dockerfile == "Dockerfile") {
+    auto lower = fetch_file(session, parameters.dockerfile_directory, "dockerfile");
+    if (lower) text = std::move(lower);
+  }
+  if (!text) {
+    progress.complete(vertex, text.error().message());
+    return text;
+  }
+  auto size = static_cast<int64_t>(text->size());
+  progress.status(vertex, fmt::format("transferring dockerfile: {}B", size), size, size, true);
+  progress.complete(vertex);
+  return text;
+}
+
+Result<std::vector<std::string>> load_ignored(const Session& session, const BuildParameters& parameters,
+                                              Progress& progress) {
+  std::string vertex = progress.begin("[internal] load .dockerignore");
+  auto text = fetch_file(session, parameters.dockerfile_directory, parameters.dockerfile + ".dockerignore");
+  if (!text && text.error().kind() == Kind::NotFound)
+    text = fetch_file(session, parameters.context_directory, ".dockerignore");
+  if (!text && text.error().kind() == Kind::NotFound) text = std::string();
+  auto patterns = text ? spec::parse_ignore_file(*text) : Result<std::vector<std::string>>(text.error());
+  progress.complete(vertex, patterns ? std::string() : patterns.error().message());
+  return patterns;
+}
+
+/// The first line of the body of POST /berth/build.
+Result<std::string> make_preamble(const Session* session, const std::string& dockerfile, bool has_context) {
+  Json secrets = Json::object();
+  for (const std::string& id : session == nullptr ? std::vector<std::string>() : secret_ids(dockerfile)) {
+    auto content = session->secret(id);
+    // Whether it must be there is the instruction's to say.
+    if (!content && (content.error().kind() == Kind::NotFound || content.error().kind() == Kind::Unsupported))
+      continue;
+    if (!content) return std::move(content).error();
+    secrets[id] = to_base64(*content);
+  }
+  Json preamble = {{"Secrets", std::move(secrets)}, {"Context", has_context}};
+  if (!dockerfile.empty()) preamble["Dockerfile"] = dockerfile;
+  return to_json(preamble) + "\n";
+}
+
+/// X-Registry-Config, from what the client knows of the registries that the Dockerfile names.
+std::string registry_header(const Session* session, const std::string& dockerfile) {
+  if (session == nullptr || !session->offers("/moby.filesync.v1.Auth/Credentials")) return {};
+  Json registries = Json::object();
+  for (const std::string& host : registry_hosts(dockerfile)) {
+    bool hub = host == "docker.io";
+    auto found = session->credentials(hub ? "registry-1.docker.io" : host);
+    if (!found) continue;
+    std::string key = hub ? "https://index.docker.io/v1/" : host;
+    bool token = found->username.empty() || found->username == "<token>";
+    registries[key] = token ? Json{{"identitytoken", found->secret}}
+                            : Json{{"username", found->username}, {"password", found->secret}};
+  }
+  return registries.empty() ? std::string() : "X-Registry-Config: " + to_base64(to_json(registries));
+}
+
+/// Fills the queue with the body on a thread of its own, which has ended when the object goes.
+class BodyProducer {
+ public:
+  BodyProducer(std::function<Result<void>(ByteQueue&)> produce) {
+    thread_ = std::thread([this, produce = std::move(produce)] { queue_.close(produce(queue_)); });
+  }
+  ~BodyProducer() {
+    queue_.abandon();
+    thread_.join();
+  }
+  Result<size_t> read(char* buffer, size_t size) {
+    if (piece_.empty()) {
+      TRY(piece_, queue_.read());
+    }
+    size_t count = std::min(size, piece_.size());
+    std::copy_n(piece_.data(), count, buffer);
+    piece_.erase(0, count);
+    return count;
+  }
+
+ private:
+  ByteQueue queue_;
+  std::string piece_;
+  std::thread thread_;
+};
+
+Result<void> send_context(const Session& session, const BuildParameters& parameters,
+                          const std::vector<std::string>& ignored, Progress& progress, ByteQueue& queue,
+                          const Cancelled& cancelled) {
+  std::string vertex = progress.begin("[internal] load build context");
+  int64_t bytes = 0;
+  WriteBytes write = [&queue](std::string_view piece) { return queue.write(piece); };
+  Result<void> sent;
+  if (!parameters.upload.empty()) {
+    WriteBytes counted = [&](std::string_view piece) {
+      bytes += static_cast<int64_t>(piece.size());
+      return write(piece);
+    };
+    sent = session.pull_upload(parameters.upload, counted, cancelled);
+  } else {
+    TreeRequest tree{.directory = parameters.context_directory, .exclude = ignored};
+    auto told = std::chrono::steady_clock::now();
+    auto count = [&](TreeProgress so_far) {
+      bytes = static_cast<int64_t>(so_far.bytes);
+      auto now = std::chrono::steady_clock::now();
+      if (now - told < std::chrono::milliseconds(100)) return;
+      told = now;
+      progress.status(vertex, "transferring context:", bytes, 0, false);
+    };
+    sent = fetch_tree(session, tree, write, count, cancelled);
+  }
+  progress.status(vertex, "transferring context:", bytes, bytes, true);
+  progress.complete(vertex, sent ? std::string() : sent.error().message());
+  return sent;
+}
+
+size_t count_stages(const std::string& dockerfile) {
+  size_t count = 0;
+  for (size_t at = 0; at < dockerfile.size(); ++at) {
+    std::string_view line = std::string_view(dockerfile).substr(at, 5);
+    bool from = line.size() == 5 && (line[0] | 32) == 'f' && (line[1] | 32) == 'r' && (line[2] | 32) == 'o' &&
+                (line[3] | 32) == 'm' && (line[4] == ' ' || line[4] == '\t');
+    count += from ? 1 : 0;
+    at = std::min(dockerfile.find('\n', at), dockerfile.size());
+  }
+  return count;
+}
+
+}  // namespace
+
+std::string failure_words(const std::string& message) {
+  constexpr std::string_view begin = "The command '";
+  constexpr std::string_view middle = "' returned a non-zero code: ";
+  size_t at = message.find(begin);
+  size_t end = message.rfind(middle);
+  if (at == message.npos || end == message.npos || end < at + begin.size()) return message;
+  std::string command = message.substr(at + begin.size(), end - at - begin.size());
+  return fmt::format("process \"{}\" did not complete successfully: exit code: {}", command,
+                     message.substr(end + middle.size()));
+}
+
+Result<std::string> build_dockerfile(const EngineClient& engine, const std::shared_ptr<Session>& session,
+                                     BuildParameters parameters, Progress& progress,
+                                     const Cancelled& cancelled) {
+  bool by_client = parameters.remote.empty();
+  if (by_client && !session) return Error(Kind::InvalidArgument, "the client's session is not connected");
+  Definition definition;
+  bool has_definition = by_client && parameters.upload.empty();
+  if (has_definition) {
+    TRY(definition.dockerfile, load_definition(*session, parameters, progress));
+    TRY(definition.ignored, load_ignored(*session, parameters, progress));
+  }
+  TRY(std::string preamble, make_preamble(session.get(), definition.dockerfile, by_client));
+  if (!by_client) parameters.query.emplace_back("remote", parameters.remote);
+  EngineRequest request{
+      .method = "POST", .path = "/berth/build", .query = parameters.query, .cancelled = cancelled};
+  request.headers.emplace_back("Content-Type: application/vnd.berth.build");
+  if (std::string header = registry_header(session.get(), definition.dockerfile); !header.empty())
+    request.headers.push_back(std::move(header));
+  BodyProducer body([&](ByteQueue& queue) -> Result<void> {
+    CHECK(queue.write(preamble));
+    if (!by_client) return {};
+    return send_context(*session, parameters, definition.ignored, progress, queue, cancelled);
+  });
+  request.read = [&body](char* buffer, size_t size) { return body.read(buffer, size); };
+  Events events(progress, count_stages(definition.dockerfile) > 1);
+  request.write = [&events](std::string_view bytes) { return events.feed(bytes); };
+  auto sent = engine.send(std::move(request));
+  if (!events.error().empty()) return Error(Kind::InvalidArgument, failure_words(events.error()));
+  if (!sent) return std::move(sent).error();
+  if (events.image().empty()) return Error(Kind::Internal, "the engine named no image");
+  return events.image();
+}
+
+}  // namespace berth::buildkit

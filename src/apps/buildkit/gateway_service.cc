@@ -1,0 +1,117 @@
+// LLBBridge: how buildx drives a build that it has begun with an empty Control.Solve.
+#include <array>
+
+#include "apps/buildkit/services.h"
+#include "gateway.grpc.pb.h"
+
+namespace berth::buildkit {
+namespace {
+
+namespace pb = moby::buildkit::v1::frontend;
+using grpc::ServerContext;
+using grpc::Status;
+
+constexpr std::array capabilities{"solve.base",
+                                  "solve.inlinereturn",
+                                  "return",
+                                  "returnmap",
+                                  "proto.refarray",
+                                  "gateway.solve.metadata",
+                                  "gateway.solve.evaluate",
+                                  "gateway.evaluate",
+                                  "gateway.warnings",
+                                  "frontend.caps"};
+
+class GatewayService final : public pb::LLBBridge::Service {
+ public:
+  explicit GatewayService(Services services) : services_(services) {}
+
+  Status Ping(ServerContext*, const pb::PingRequest*, pb::PongResponse* answer) override {
+    for (const char* id : capabilities) {
+      auto* capability = answer->add_frontend_caps();
+      capability->set_id(id);
+      capability->set_enabled(true);
+    }
+    describe_worker(*answer->add_workers());
+    return Status::OK;
+  }
+
+  Status Solve(ServerContext* context, const pb::SolveRequest* request, pb::SolveResponse* answer) override {
+    auto build = build_of(*context);
+    if (!build) return {grpc::INVALID_ARGUMENT, "the call names no build"};
+    if (request->has_definition() && request->definition().def_size() > 0)
+      return {grpc::UNIMPLEMENTED,
+              "builds by LLB definitions are not supported: this engine builds from Dockerfiles"};
+    Attributes attributes(request->frontend_opt().begin(), request->frontend_opt().end());
+    auto image =
+        build->run_frontend(request->frontend(), attributes, [context] { return context->IsCancelled(); });
+    if (!image)
+      return to_status(image.error().kind() == Kind::InvalidArgument
+                           ? std::move(image).error().in("failed to solve")
+                           : std::move(image).error());
+    std::string reference = build->add_result(*image);
+    if (!request->allow_result_return()) {
+      answer->set_ref(reference);
+    } else if (request->allow_result_array_ref()) {
+      answer->mutable_result()->mutable_ref()->set_id(reference);
+    } else {
+      answer->mutable_result()->set_ref_deprecated(reference);
+    }
+    return Status::OK;
+  }
+
+  Status Evaluate(ServerContext*, const pb::EvaluateRequest*, pb::EvaluateResponse*) override {
+    return Status::OK;
+  }
+
+  Status Return(ServerContext* context, const pb::ReturnRequest* request, pb::ReturnResponse*) override {
+    auto build = build_of(*context);
+    if (!build) return {grpc::INVALID_ARGUMENT, "the call names no build"};
+    build->set_returned(returned(*build, *request));
+    return Status::OK;
+  }
+
+  Status Inputs(ServerContext*, const pb::InputsRequest*, pb::InputsResponse*) override { return Status::OK; }
+
+  Status Warn(ServerContext* context, const pb::WarnRequest* request, pb::WarnResponse*) override {
+    if (auto build = build_of(*context)) build->progress().warn(request->digest(), request->short_());
+    return Status::OK;
+  }
+
+ private:
+  std::shared_ptr<Build> build_of(const ServerContext& context) {
+    auto found = context.client_metadata().find("buildkit-controlapi-buildid");
+    if (found == context.client_metadata().end()) return nullptr;
+    return services_.builds.get(std::string(found->second.data(), found->second.size()));
+  }
+
+  static Returned returned(const Build& build, const pb::ReturnRequest& request) {
+    if (request.has_error() && request.error().code() != 0) {
+      Kind kind = request.error().code() == grpc::CANCELLED       ? Kind::Cancelled
+                  : request.error().code() == grpc::UNIMPLEMENTED ? Kind::Unsupported
+                                                                  : Kind::InvalidArgument;
+      return {.error = Error(kind, request.error().message())};
+    }
+    const pb::Result& result = request.result();
+    std::string reference = result.has_ref() ? result.ref().id() : result.ref_deprecated();
+    if (result.has_refs()) {
+      if (result.refs().refs_size() > 1)
+        return {.error = Error(Kind::Unsupported, "results for several platforms at once are not supported")};
+      for (const auto& [name, ref] : result.refs().refs()) reference = ref.id();
+    }
+    if (reference.empty()) return {};
+    auto image = build.image_of(reference);
+    if (!image) return {.error = image.error()};
+    return {.image = *image};
+  }
+
+  Services services_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_gateway_service(Services services) {
+  return std::make_unique<GatewayService>(services);
+}
+
+}  // namespace berth::buildkit

@@ -1,0 +1,208 @@
+#include "apps/buildkit/parameters.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <set>
+
+#include "base/format.h"
+#include "base/json.h"
+#include "spec/reference.h"
+
+namespace berth::buildkit {
+namespace {
+
+constexpr std::string_view upload_prefix = "http://buildkit-session/";
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    size_t end = text.find(separator);
+    if (end != 0) parts.emplace_back(text.substr(0, end));
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+  }
+  return parts;
+}
+
+std::string get(const Attributes& attributes, const std::string& name) {
+  auto found = attributes.find(name);
+  return found == attributes.end() ? std::string() : found->second;
+}
+
+bool is_true(std::string_view text) {
+  return text == "1" || text == "true" || text == "True" || text == "TRUE" || text == "t";
+}
+
+Result<void> refuse_unsupported(const Attributes& attributes) {
+  for (const auto& [name, value] : attributes) {
+    if (name.starts_with("context:"))
+      return failure(Kind::Unsupported, "named build contexts are not supported: --build-context {}",
+                     name.substr(8));
+    if (name.starts_with("input:"))
+      return Error(Kind::Unsupported, "inputs of a build by LLB are not supported");
+    if (name == "requestid" && !value.empty())
+      return failure(Kind::Unsupported, "the request \"{}\" (--check, --call) is not supported", value);
+    if (name == "platform" && value.find(',') != value.npos)
+      return failure(Kind::Unsupported, "one platform at a time: --platform {} is not supported", value);
+  }
+  return {};
+}
+
+/// "nofile=1024:2048,nproc=5" as docker's JSON list.
+Result<std::string> ulimits_json(std::string_view text) {
+  Json list = Json::array();
+  for (const std::string& item : split(text, ',')) {
+    size_t equals = item.find('=');
+    size_t colon = item.find(':', equals == item.npos ? 0 : equals);
+    auto number = [&](std::string_view digits, int64_t& value) {
+      auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      return error == std::errc{} && end == digits.data() + digits.size();
+    };
+    int64_t soft = 0;
+    int64_t hard = 0;
+    bool valid = equals != item.npos;
+    if (valid) {
+      std::string_view values = std::string_view(item).substr(equals + 1);
+      valid = colon == item.npos ? number(values, soft) && number(values, hard)
+                                 : number(values.substr(0, colon - equals - 1), soft) &&
+                                       number(std::string_view(item).substr(colon + 1), hard);
+    }
+    if (!valid) return failure(Kind::InvalidArgument, "invalid ulimit \"{}\"", item.substr(0, 64));
+    list.push_back({{"Name", item.substr(0, equals)}, {"Soft", soft}, {"Hard", hard}});
+  }
+  return to_json(list);
+}
+
+std::string prefixed_json(const Attributes& attributes, std::string_view prefix) {
+  Json object = Json::object();
+  for (const auto& [name, value] : attributes)
+    if (name.starts_with(prefix)) object[name.substr(prefix.size())] = value;
+  return object.empty() ? std::string() : to_json(object);
+}
+
+void place_context(const Attributes& attributes, BuildParameters& parameters) {
+  std::string context = get(attributes, "context");
+  if (context.starts_with("local:")) {
+    parameters.context_directory = context.substr(6);
+  } else if (context.starts_with(upload_prefix)) {
+    parameters.upload = context.substr(upload_prefix.size() - 1);
+  } else if (!context.empty()) {
+    parameters.remote = context;
+  }
+  // bake shares a directory among targets under another name.
+  if (std::string key = get(attributes, "contextkey"); !key.empty()) parameters.context_directory = key;
+  if (std::string key = get(attributes, "dockerfilekey"); !key.empty()) parameters.dockerfile_directory = key;
+}
+
+/// Lines with what a '\' at their end continues, comments and blank lines gone.
+std::vector<std::string> logical_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  std::string line;
+  for (const std::string& raw : split(text, '\n')) {
+    std::string part = raw;
+    while (!part.empty() && std::isspace(static_cast<unsigned char>(part.back()))) part.pop_back();
+    size_t begin = 0;
+    while (begin < part.size() && std::isspace(static_cast<unsigned char>(part[begin]))) ++begin;
+    if (begin == part.size() || part[begin] == '#') continue;
+    part.erase(0, begin);
+    bool continued = part.back() == '\\';
+    if (continued) part.pop_back();
+    line += part + " ";
+    if (continued) continue;
+    lines.push_back(std::move(line));
+    line.clear();
+  }
+  if (!line.empty()) lines.push_back(std::move(line));
+  return lines;
+}
+
+bool begins_with_word(const std::string& line, std::string_view word) {
+  if (line.size() <= word.size() || !std::isspace(static_cast<unsigned char>(line[word.size()])))
+    return false;
+  return std::equal(word.begin(), word.end(), line.begin(),
+                    [](char a, char b) { return a == std::toupper(static_cast<unsigned char>(b)); });
+}
+
+}  // namespace
+
+Result<BuildParameters> parse_attributes(const Attributes& attributes) {
+  CHECK(refuse_unsupported(attributes));
+  BuildParameters parameters;
+  place_context(attributes, parameters);
+  if (std::string name = get(attributes, "filename"); !name.empty()) parameters.dockerfile = name;
+  auto& query = parameters.query;
+  auto add = [&query](const char* name, std::string value) {
+    if (!value.empty()) query.emplace_back(name, std::move(value));
+  };
+  add("dockerfile", parameters.dockerfile);
+  add("target", get(attributes, "target"));
+  add("platform", get(attributes, "platform"));
+  add("buildargs", prefixed_json(attributes, "build-arg:"));
+  add("labels", prefixed_json(attributes, "label:"));
+  // "" ignores the cache for all stages; a list of stages is taken for all of them.
+  if (attributes.contains("no-cache")) add("nocache", "1");
+  if (get(attributes, "image-resolve-mode") == "pull") add("pull", "1");
+  if (std::string mode = get(attributes, "force-network-mode"); mode == "host" || mode == "none")
+    add("networkmode", mode);
+  add("cgroupparent", get(attributes, "cgroup-parent"));
+  add("shmsize", get(attributes, "shm-size"));
+  if (std::string limits = get(attributes, "ulimit"); !limits.empty()) {
+    TRY(std::string list, ulimits_json(limits));
+    add("ulimits", std::move(list));
+  }
+  for (std::string& host : split(get(attributes, "add-hosts"), ',')) {
+    size_t equals = host.find('=');
+    if (equals != host.npos) host[equals] = ':';
+    add("extrahosts", std::move(host));
+  }
+  if (is_true(get(attributes, "squash"))) add("squash", "1");
+  return parameters;
+}
+
+std::vector<std::string> secret_ids(std::string_view dockerfile) {
+  std::set<std::string> ids;
+  for (const std::string& line : logical_lines(dockerfile)) {
+    for (size_t at = line.find("--mount="); at != line.npos; at = line.find("--mount=", at + 1)) {
+      size_t begin = at + std::string_view("--mount=").size();
+      size_t end = begin;
+      while (end < line.size() && !std::isspace(static_cast<unsigned char>(line[end]))) ++end;
+      bool secret = false;
+      std::string id;
+      std::string target;
+      for (std::string field : split(std::string_view(line).substr(begin, end - begin), ',')) {
+        field.erase(std::remove(field.begin(), field.end(), '"'), field.end());
+        if (field == "type=secret") secret = true;
+        if (field.starts_with("id=")) id = field.substr(3);
+        for (std::string_view key : {"target=", "dst=", "destination="})
+          if (field.starts_with(key)) target = field.substr(key.size());
+      }
+      if (id.empty()) id = target.substr(target.rfind('/') + 1);
+      if (secret && !id.empty()) ids.insert(id);
+    }
+  }
+  return {ids.begin(), ids.end()};
+}
+
+std::vector<std::string> registry_hosts(std::string_view dockerfile) {
+  std::set<std::string> hosts;
+  auto add = [&hosts](const std::string& name) {
+    if (name.empty() || name == "scratch" || name.find('$') != name.npos) return;
+    if (auto reference = spec::Reference::parse(name); reference) hosts.insert(reference->domain());
+  };
+  for (const std::string& line : logical_lines(dockerfile)) {
+    std::vector<std::string> words = split(line, ' ');
+    if (begins_with_word(line, "FROM")) {
+      for (size_t i = 1; i < words.size(); ++i) {
+        if (words[i].starts_with("--")) continue;
+        add(words[i]);
+        break;
+      }
+    } else if (begins_with_word(line, "COPY")) {
+      for (const std::string& word : words)
+        if (word.starts_with("--from=")) add(word.substr(7));
+    }
+  }
+  return {hosts.begin(), hosts.end()};
+}
+
+}  // namespace berth::buildkit

@@ -1,0 +1,102 @@
+#include "apps/buildkit/parameters.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "apps/buildkit/file_modes.h"
+#include "apps/buildkit/frontend.h"
+
+namespace berth::buildkit {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+TEST(Parameters, OfAPlainBuild) {
+  auto parameters = parse_attributes({{"filename", "sub.Dockerfile"},
+                                      {"target", "app"},
+                                      {"build-arg:A", "1"},
+                                      {"build-arg:B", ""},
+                                      {"label:x", "y"},
+                                      {"no-cache", ""},
+                                      {"image-resolve-mode", "pull"},
+                                      {"add-hosts", "a=1.2.3.4,b=::1"},
+                                      {"ulimit", "nofile=10:20,nproc=5"},
+                                      {"force-network-mode", "none"},
+                                      {"shm-size", "1024"},
+                                      {"local-sessionid:context", "whatever"}});
+  ASSERT_TRUE(parameters) << parameters.error().message();
+  EXPECT_EQ(parameters->dockerfile, "sub.Dockerfile");
+  EXPECT_EQ(parameters->context_directory, "context");
+  EXPECT_THAT(
+      parameters->query,
+      testing::UnorderedElementsAre(
+          Pair("dockerfile", "sub.Dockerfile"), Pair("target", "app"),
+          Pair("buildargs", R"({"A":"1","B":""})"), Pair("labels", R"({"x":"y"})"), Pair("nocache", "1"),
+          Pair("pull", "1"), Pair("extrahosts", "a:1.2.3.4"), Pair("extrahosts", "b:::1"),
+          Pair("networkmode", "none"), Pair("shmsize", "1024"),
+          Pair("ulimits", R"([{"Hard":20,"Name":"nofile","Soft":10},{"Hard":5,"Name":"nproc","Soft":5}])")));
+}
+
+TEST(Parameters, OfContextsThatAreElsewhere) {
+  EXPECT_EQ(parse_attributes({{"context", "https://example.org/a.tar"}})->remote,
+            "https://example.org/a.tar");
+  EXPECT_EQ(parse_attributes({{"context", "http://buildkit-session/abc"}})->upload, "/abc");
+  EXPECT_EQ(parse_attributes({{"context", "local:other"}})->context_directory, "other");
+  auto shared = parse_attributes({{"contextkey", "c1"}, {"dockerfilekey", "d1"}});
+  EXPECT_EQ(shared->context_directory, "c1");
+  EXPECT_EQ(shared->dockerfile_directory, "d1");
+}
+
+TEST(Parameters, ThatChangeTheResultAndAreNotSupportedAreNamed) {
+  for (const Attributes& attributes : {Attributes{{"context:base", "docker-image://x"}},
+                                       {{"input:a", "b"}},
+                                       {{"requestid", "frontend.lint"}},
+                                       {{"platform", "linux/amd64,linux/arm64"}}}) {
+    auto parameters = parse_attributes(attributes);
+    ASSERT_FALSE(parameters);
+    EXPECT_EQ(parameters.error().kind(), Kind::Unsupported);
+  }
+  for (const char* limit :
+       {"nofile", "nofile=", "nofile=x", "nofile=1:", "nofile=1:2:3", "=1:99999999999999999999"})
+    EXPECT_FALSE(parse_attributes({{"ulimit", limit}})) << limit;
+}
+
+TEST(Dockerfile, SecretsThatItsStepsMount) {
+  EXPECT_THAT(
+      secret_ids("FROM a\n"
+                 "RUN --mount=type=secret,id=one --mount=type=cache,id=no,target=/c cat /run/secrets/one\n"
+                 "# RUN --mount=type=secret,id=comment\n"
+                 "RUN --mount=type=secret,target=/etc/two \\\n"
+                 "    --mount=id=three,type=secret,required=true true\n"
+                 "RUN --mount=\"type=secret\",id=four true"),
+      ElementsAre("four", "one", "three", "two"));
+  EXPECT_THAT(secret_ids("RUN --mount=\nRUN --mount=,,,=\n--mount=type=secret"), ElementsAre());
+}
+
+TEST(Dockerfile, RegistriesThatItNames) {
+  EXPECT_THAT(
+      registry_hosts(
+          "FROM --platform=x busybox AS a\nfrom registry.example:5000/x/y:1\nFROM $BASE\nFROM scratch\n"
+          "COPY --from=ghcr.io/z/w /a /b\n"),
+      ElementsAre("docker.io", "ghcr.io", "registry.example:5000"));
+}
+
+TEST(Failures, AreWordedAsBuildKitDoes) {
+  EXPECT_EQ(failure_words("The command '/bin/sh -c exit 3' returned a non-zero code: 3"),
+            "process \"/bin/sh -c exit 3\" did not complete successfully: exit code: 3");
+  EXPECT_EQ(failure_words("no such image"), "no such image");
+}
+
+TEST(Modes, GoThereAndBack) {
+  EXPECT_EQ(to_go_mode(S_IFDIR | 01755), go_mode::dir | go_mode::sticky | 0755u);
+  EXPECT_EQ(to_go_mode(S_IFREG | 06711), go_mode::setuid | go_mode::setgid | 0711u);
+  EXPECT_EQ(permissions_of(go_mode::setuid | 0711u), mode_t{04711});
+  EXPECT_TRUE(is_regular(0644));
+  EXPECT_FALSE(is_regular(go_mode::symlink | 0777));
+}
+
+}  // namespace
+}  // namespace berth::buildkit

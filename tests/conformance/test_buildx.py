@@ -1,0 +1,115 @@
+"""docker build with the buildx plugin, where that is installed (as docker's own plugin, or named by BERTH_BUILDX)."""
+import json
+import os
+import subprocess
+import tarfile
+import unittest
+
+from harness.engine import IMAGE, EngineCase, docker_client
+
+PLACES = ("~/.docker/cli-plugins", "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
+          "/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins")
+
+
+def plugin():
+    """The path of buildx; None when it is not installed."""
+    named = os.environ.get("BERTH_BUILDX")
+    found = [os.path.join(os.path.expanduser(place), "docker-buildx") for place in PLACES]
+    return next((path for path in ([named] if named else found) if os.access(path, os.X_OK)), None)
+
+
+@unittest.skipUnless(plugin() and docker_client(), "docker's buildx plugin is not installed")
+class Buildx(EngineCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.config = os.path.join(cls.engine.folder, "buildx-config")
+        os.makedirs(os.path.join(cls.config, "cli-plugins"))
+        os.symlink(plugin(), os.path.join(cls.config, "cli-plugins", "docker-buildx"))
+
+    def docker(self, *arguments, code=0, **more):
+        env = {**os.environ, "DOCKER_HOST": f"unix://{self.engine.socket}", "DOCKER_CONFIG": self.config,
+               "BUILDX_CONFIG": os.path.join(self.engine.folder, "buildx"), "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+               "NO_COLOR": "1", **more.pop("env", {})}
+        done = subprocess.run([docker_client(), *arguments], env=env, capture_output=True, text=True, timeout=180, **more)
+        self.assertEqual(done.returncode, code, f"{arguments}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def context(self, dockerfile, **files):
+        folder = self.folder()
+        for name, content in {"Dockerfile": dockerfile, **files}.items():
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(content)
+        return folder
+
+    def test_a_build_with_arguments_labels_and_tags(self):
+        folder = self.context(f"FROM {IMAGE}\nARG A=1\nCOPY f /f\nRUN echo $A >> /f\n", f="file\n")
+        told = self.docker("build", "-t", "bx/one", "-t", "bx/one:2", "--build-arg", "A=two", "--label", "l=v",
+                           "--progress", "plain", "--iidfile", os.path.join(folder, "id"), folder)
+        self.assertIn("writing image sha256:", told.stderr)
+        self.assertEqual(self.run_sh("cat /f", image="bx/one:2").text, "file\ntwo")
+        with open(os.path.join(folder, "id")) as file:
+            self.assertEqual(file.read(), self.engine.inspect("bx/one", "image")["Id"])
+        self.assertIn("CACHED", self.docker("build", "--progress", "plain", "--build-arg", "A=two", folder).stderr)
+
+    def test_a_build_with_default_attestations_asked_for(self):
+        folder = self.context(f"FROM {IMAGE}\n")
+        self.docker("build", "-t", "bx/attest", folder, env={"BUILDX_NO_DEFAULT_ATTESTATIONS": ""})
+        metadata = os.path.join(folder, "metadata.json")
+        self.docker("buildx", "build", "--metadata-file", metadata, folder)
+        with open(metadata) as file:
+            self.assertIn("containerimage.config.digest", json.load(file))
+
+    def test_dockerfiles_from_elsewhere(self):
+        folder = self.context("FROM nothing\n", f="f")
+        other = os.path.join(self.folder(), "Other.dockerfile")
+        with open(other, "w") as file:
+            file.write(f"FROM {IMAGE}\nCOPY f /other\n")
+        self.docker("build", "-t", "bx/other", "-f", other, folder)
+        self.run_sh("test -f /other", image="bx/other")
+        self.docker("build", "-t", "bx/stdin", "-f", "-", folder, input=f"FROM {IMAGE}\nCOPY f /stdin\n")
+        self.run_sh("test -f /stdin", image="bx/stdin")
+        self.docker("build", "-t", "bx/alone", "-", input=f"FROM {IMAGE}\nRUN touch /alone\n")
+        self.run_sh("test -f /alone", image="bx/alone")
+
+    def test_secrets(self):
+        folder = self.context(f"FROM {IMAGE}\nRUN --mount=type=secret,id=s cat /run/secrets/s | wc -c > /n\n", s="12345")
+        self.docker("build", "-t", "bx/secret", "--secret", f"id=s,src={os.path.join(folder, 's')}", folder)
+        self.assertEqual(self.run_sh("cat /n", image="bx/secret").text, "5")
+
+    def test_results_outside_the_engine(self):
+        folder = self.context("FROM scratch\nCOPY f /deep/f\n", f="content")
+        out = self.folder()
+        self.docker("build", "-o", out, folder)
+        with open(os.path.join(out, "deep", "f")) as file:
+            self.assertEqual(file.read(), "content")
+        archive = os.path.join(out, "out.tar")
+        self.docker("build", "-o", f"type=tar,dest={archive}", folder)
+        with tarfile.open(archive) as opened:
+            self.assertEqual(opened.extractfile("deep/f").read(), b"content")
+
+    def test_failures(self):
+        folder = self.context(f"FROM {IMAGE}\nRUN exit 7\n")
+        self.assertIn("exit code: 7", self.docker("build", folder, code=1).stderr)
+        self.assertIn("unknown instruction", self.docker("build", self.context("FRUM x\n"), code=1).stderr)
+        self.assertIn("no such file", self.docker("build", "-f", os.path.join(folder, "none"), folder, code=1).stderr)
+
+    def test_bake(self):
+        folder = self.context(f"FROM {IMAGE} AS one\nRUN touch /one\nFROM one AS two\nRUN touch /two\n")
+        with open(os.path.join(folder, "docker-bake.json"), "w") as file:
+            json.dump({"group": {"default": {"targets": ["one", "two"]}},
+                       "target": {name: {"context": folder, "target": name, "tags": [f"bake/{name}"]}
+                                  for name in ("one", "two")}}, file)
+        self.docker("buildx", "bake", "-f", os.path.join(folder, "docker-bake.json"), cwd=folder)
+        self.run_sh("test -f /two", image="bake/two")
+        self.fails(1, "run", "--rm", "bake/one", "test", "-f", "/two")
+
+    def test_what_is_there(self):
+        self.assertIn("default", self.docker("buildx", "ls").stdout)
+        self.assertIn("linux/", self.docker("buildx", "inspect").stdout)
+        self.docker("build", self.context(f"FROM {IMAGE}\nRUN echo du\n"))
+        self.assertIn("RUN echo du", self.docker("buildx", "du", "--verbose").stdout)
+        self.docker("buildx", "prune", "-af")
+
+    def test_nothing_is_left_running(self):
+        self.assertEqual(self.engine.api.get("/containers/json?all=1").json(), [])

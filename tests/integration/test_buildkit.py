@@ -1,0 +1,276 @@
+"""Builds as BuildKit's clients ask for them: gRPC over /grpc, files and secrets over /session (docs/buildkit.md)."""
+import io
+import os
+import random
+import tarfile
+import tempfile
+import threading
+import unittest
+import uuid
+
+from harness import buildkit, host
+from harness.engine import IMAGE, PROGRAMS, EngineCase, eventually
+
+
+@unittest.skipIf(buildkit.available(), buildkit.available())
+class BuildkitCase(EngineCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.generated = tempfile.mkdtemp(prefix="proto.", dir=cls.engine.folder)
+        cls.messages = buildkit.Messages(cls.generated)
+
+    def client(self):
+        client = buildkit.Client(self.engine.socket, self.messages, self.folder())
+        self.addCleanup(client.close)
+        return client
+
+    def solve(self, files, attributes=None, exporter=("moby", {}), client=None, ref=None):
+        """One build by the Dockerfile frontend: (exporter's response, messages of its progress)."""
+        control = self.messages.control
+        client = client or self.client()
+        session, ref = uuid.uuid4().hex, ref or uuid.uuid4().hex
+        client.open_session(session, files)
+        request = control.SolveRequest(ref=ref, session=session, frontend="dockerfile.v0")
+        request.frontend_attrs.update({"filename": "Dockerfile", **(attributes or {})})
+        entry = request.exporters.add(type=exporter[0])
+        entry.attrs.update(exporter[1])
+        seen = []
+
+        def watch():
+            for message in client.stream("/moby.buildkit.v1.Control/Status", control.StatusRequest(ref=ref),
+                                         control.StatusResponse):
+                seen.append(message)
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            answer = client.call("/moby.buildkit.v1.Control/Solve", request, control.SolveResponse)
+            return dict(answer.exporter_response), seen
+        finally:
+            watcher.join(20)
+
+    def fails_to_solve(self, files, attributes=None, **more):
+        import grpc
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.solve(files, attributes, **more)
+        return raised.exception
+
+    def files(self, dockerfile, context=None, **more):
+        context = {"Dockerfile": dockerfile.encode(), **(context or {})}
+        return buildkit.Files({"context": context, "dockerfile": context}, **more)
+
+
+class Builds(BuildkitCase):
+    def test_from_a_context_with_names_arguments_and_labels(self):
+        dockerfile = f"FROM {IMAGE}\nARG WHO=nobody\nCOPY . /src/\nRUN echo hello $WHO > /said\nCMD cat /said\n"
+        files = self.files(dockerfile, {"a.txt": b"A" * 70000, "dir/": b"", "dir/b.txt": b"B", "empty": b"",
+                                        "link": ("link", "dir/b.txt")})
+        answer, seen = self.solve(files, {"build-arg:WHO": "berth", "label:made": "here"},
+                                  ("moby", {"name": "grpc/one:1,grpc/one:2"}))
+        digest = answer["containerimage.config.digest"]
+        self.assertEqual(answer["image.name"], "docker.io/grpc/one:1,docker.io/grpc/one:2")
+        for tag in ("1", "2"):
+            self.assertEqual(self.engine.inspect(f"grpc/one:{tag}", "image")["Id"], digest)
+        self.assertEqual(self.engine.inspect("grpc/one:1", "image")["Config"]["Labels"]["made"], "here")
+        self.assertEqual(self.ok("run", "--rm", "grpc/one:1").text, "hello berth")
+        listed = self.run_sh("cd /src; find . | sort; cat link; wc -c < a.txt", image="grpc/one:1").text
+        self.assertEqual(listed.split("\n"), [".", "./Dockerfile", "./a.txt", "./dir", "./dir/b.txt", "./empty", "./link",
+                                              "B70000"])
+        names = [vertex.name for message in seen for vertex in message.vertexes]
+        for expected in ("[internal] load build definition from Dockerfile", "[internal] load build context",
+                         "exporting to image"):
+            self.assertIn(expected, names)
+        self.assertTrue([name for name in names if "RUN echo hello" in name], names)
+
+    def test_what_the_ignore_file_names_stays_with_the_client(self):
+        files = self.files(f"FROM {IMAGE}\nCOPY . /src/\n", {".dockerignore": b"# no\nsecret.txt\n", "secret.txt": b"s",
+                                                             "plain.txt": b"p"})
+        self.solve(files, exporter=("moby", {"name": "grpc/ignore"}))
+        self.assertNotIn("secret.txt", self.run_sh("ls -a /src", image="grpc/ignore").text)
+        asked = [metadata for metadata in files.asked if "exclude-patterns" in metadata]
+        self.assertEqual([metadata["exclude-patterns"] for metadata in asked], [["secret.txt"]])
+
+    def test_secrets_are_there_while_a_step_runs_and_in_no_image(self):
+        dockerfile = f"FROM {IMAGE}\nRUN --mount=type=secret,id=token cp /run/secrets/token /seen && wc -c < /seen > /size; rm /seen\n"
+        self.solve(self.files(dockerfile, secrets={"token": b"s3cr3t"}), exporter=("moby", {"name": "grpc/secret"}))
+        self.assertEqual(self.run_sh("cat /size; ls /run/secrets 2>/dev/null; true", image="grpc/secret").text, "6")
+
+    def test_progress_has_the_output_and_says_what_came_from_the_cache(self):
+        files = self.files(f"FROM {IMAGE}\nRUN echo one; echo two >&2\n")
+        _, seen = self.solve(files)
+        logs = [(log.stream, log.msg) for message in seen for log in message.logs]
+        self.assertIn((1, b"one\n"), logs)
+        self.assertIn((2, b"two\n"), logs)
+        _, seen = self.solve(files)
+        self.assertTrue([vertex for message in seen for vertex in message.vertexes if vertex.cached and "RUN" in vertex.name])
+        vertices = {vertex.digest: vertex for message in seen for vertex in message.vertexes}
+        self.assertFalse([vertex.name for vertex in vertices.values() if not vertex.HasField("completed")])
+
+    def test_results_as_an_archive_and_as_a_directory(self):
+        dockerfile = "FROM scratch\nCOPY a.txt /out/a.txt\nCOPY big /out/big\n"
+        context = {"a.txt": b"A", "big": os.urandom(200000)}
+        before = {image["Id"] for image in self.engine.api.get("/images/json?all=1").json()}
+        files = self.files(dockerfile, context)
+        self.solve(files, exporter=("tar", {}))
+        with tarfile.open(fileobj=io.BytesIO(files.received[""])) as archive:
+            self.assertEqual(archive.extractfile("out/big").read(), context["big"])
+        files = self.files(dockerfile, context)
+        self.solve(files, exporter=("local", {}))
+        self.assertEqual(files.received["out/a.txt"], b"A")
+        self.assertEqual(files.received["out/big"], context["big"])
+        after = {image["Id"] for image in self.engine.api.get("/images/json?all=1").json()}
+        self.assertEqual(after, before)
+        self.assertEqual([c for c in self.engine.api.get("/containers/json?all=1").json() if "berth.export" in c["Labels"]], [])
+
+    def test_a_build_that_a_client_drives_by_the_gateway(self):
+        control, gateway = self.messages.control, self.messages.gateway
+        client = self.client()
+        session, ref = uuid.uuid4().hex, uuid.uuid4().hex
+        client.open_session(session, self.files(f"FROM {IMAGE}\nRUN echo > /gate\n"))
+        request = control.SolveRequest(ref=ref, session=session)
+        request.exporters.add(type="moby").attrs["name"] = "grpc/gateway"
+        answers = []
+        solving = threading.Thread(target=lambda: answers.append(
+            client.call("/moby.buildkit.v1.Control/Solve", request, control.SolveResponse)))
+        solving.start()
+        build = (("buildkit-controlapi-buildid", ref),)
+        service = "/moby.buildkit.v1.frontend.LLBBridge"
+        pong = client.call(f"{service}/Ping", gateway.PingRequest(), gateway.PongResponse, build)
+        self.assertIn("solve.base", [cap.id for cap in pong.frontend_caps])
+        solve = gateway.SolveRequest(frontend="dockerfile.v0", allow_result_return=True, allow_result_array_ref=True)
+        solve.frontend_opt["filename"] = "Dockerfile"
+        result = client.call(f"{service}/Solve", solve, gateway.SolveResponse, build)
+        client.call(f"{service}/Return", gateway.ReturnRequest(result=result.result), gateway.ReturnResponse, build)
+        solving.join(60)
+        self.assertEqual(answers[0].exporter_response["image.name"], "docker.io/grpc/gateway:latest")
+        self.run_sh("test -f /gate", image="grpc/gateway")
+
+
+class Refusals(BuildkitCase):
+    def test_a_step_that_fails(self):
+        error = self.fails_to_solve(self.files(f"FROM {IMAGE}\nRUN echo why; exit 3\n"))
+        self.assertIn("did not complete successfully: exit code: 3", error.details())
+
+    def test_a_dockerfile_with_a_mistake(self):
+        self.assertIn("FRUM", self.fails_to_solve(self.files("FRUM x\n")).details())
+
+    def test_no_dockerfile(self):
+        files = buildkit.Files({"context": {"a": b"a"}, "dockerfile": {}})
+        self.assertIn("no such file", self.fails_to_solve(files).details())
+
+    def test_paths_that_climb_out(self):
+        stat = self.messages.fsutil.Stat
+        for path in ("../out", "/etc/passwd", "a/../../b", "a//b", "."):
+            files = self.files(f"FROM {IMAGE}\nCOPY . /x/\n")
+            files.stats = [stat(path=path, mode=0o644, size=1)]
+            self.assertIn("sent a file named", self.fails_to_solve(files).details(), path)
+
+    def test_sizes_that_lie(self):
+        stat = self.messages.fsutil.Stat
+        for size, says in ((5, "shorter"), (-1, "negative"), (1 << 60, "larger")):
+            files = self.files(f"FROM {IMAGE}\nCOPY . /x/\n")
+            files.stats = [stat(path="zz", mode=0o644, size=size)]
+            self.assertIn(says, self.fails_to_solve(files).details())
+
+    def test_what_is_not_supported_is_named(self):
+        for attributes, says in (({"platform": "linux/amd64,linux/arm64"}, "one platform"),
+                                 ({"context:base": "local:base"}, "named build contexts"),
+                                 ({"requestid": "frontend.lint"}, "frontend.lint")):
+            self.assertIn(says, self.fails_to_solve(self.files(f"FROM {IMAGE}\n"), attributes).details())
+        error = self.fails_to_solve(self.files(f"FROM {IMAGE}\n"), exporter=("oci", {}))
+        self.assertIn('exporter "oci" is not supported', error.details())
+
+    def test_a_session_that_never_comes(self):
+        import grpc
+        control = self.messages.control
+        request = control.SolveRequest(ref=uuid.uuid4().hex, session="nobody", frontend="dockerfile.v0")
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.client().call("/moby.buildkit.v1.Control/Solve", request, control.SolveResponse)
+        self.assertIn("session", raised.exception.details())
+
+    def test_other_protocols(self):
+        answer = self.engine.api.request("POST", "/grpc")
+        self.assertEqual((answer.status, "h2c" in answer.json()["message"]), (400, True), str(answer))
+        with self.assertRaisesRegex(ValueError, "Session-Uuid"):
+            buildkit.upgrade(self.engine.socket, "/session")
+        connection = buildkit.upgrade(self.engine.socket, "/grpc")
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n" * 100)
+        connection.close()
+        self.solve(self.files(f"FROM {IMAGE}\n"))
+
+    def test_a_client_that_goes_away_ends_its_build(self):
+        control = self.messages.control
+        client = self.client()
+        session, ref, seconds = uuid.uuid4().hex, uuid.uuid4().hex, random.randrange(10**5, 10**6)
+        client.open_session(session, self.files(f"FROM {IMAGE}\nRUN sleep {seconds}\n"))
+        request = control.SolveRequest(ref=ref, session=session, frontend="dockerfile.v0")
+        stub = client.channel.unary_unary("/moby.buildkit.v1.Control/Solve", type(request).SerializeToString,
+                                          control.SolveResponse.FromString)
+        call = stub.future(request, timeout=300)
+        eventually(lambda: self.runs(f"sleep\0{seconds}"), "the step runs")
+        call.cancel()
+        eventually(lambda: not self.runs(f"sleep\0{seconds}"), "the step has ended")
+
+    @staticmethod
+    def runs(text):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as line:
+                    if text.encode() in line.read():
+                        return True
+            except OSError:
+                continue
+        return False
+
+
+class Life(BuildkitCase):
+    def bridges(self):
+        found = []
+        for pid in host.children(self.engine.pid):
+            with open(f"/proc/{pid}/comm") as comm:
+                if comm.read().strip() == "berth-buildkit":
+                    found.append(pid)
+        return found
+
+    def test_the_program_runs_from_the_first_client_on_and_ends_with_the_engine(self):
+        self.solve(self.files(f"FROM {IMAGE}\n"))
+        bridges = self.bridges()
+        self.assertEqual(len(bridges), 1)
+        self.solve(self.files(f"FROM {IMAGE}\n"))
+        self.assertEqual(self.bridges(), bridges)
+        self.engine.kill()
+        eventually(lambda: not os.path.exists(f"/proc/{bridges[0]}"), "the program has ended")
+        self.engine.start()
+        self.solve(self.files(f"FROM {IMAGE}\n"))
+
+    def test_a_killed_program_is_started_again(self):
+        self.solve(self.files(f"FROM {IMAGE}\n"))
+        pid = self.bridges()[0]
+        os.kill(pid, 9)
+        eventually(lambda: not self.bridges(), "the engine has seen its end")
+        self.solve(self.files(f"FROM {IMAGE}\n"))
+
+
+class Extension(EngineCase):
+    """POST /berth/build itself."""
+
+    def test_the_command_gives_secrets(self):
+        folder = self.folder()
+        with open(os.path.join(folder, "Dockerfile"), "w") as file:
+            file.write(f"FROM {IMAGE}\nRUN --mount=type=secret,id=a --mount=type=secret,id=b cat /run/secrets/* | wc -c > /n\n")
+        with open(os.path.join(self.folder(), "token"), "w") as file:
+            file.write("12345")
+        told = self.ok("build", "-t", "grpc/command", "--secret", f"id=a,src={file.name}", "--secret", "id=b,env=BUILD_B", folder,
+                       env={"BUILD_B": "123"})
+        self.assertIn("Successfully tagged grpc/command:latest", told.out)
+        self.assertEqual(self.run_sh("cat /n", image="grpc/command").text, "8")
+        self.fails(1, "build", "--secret", "id=a,src=/nowhere", folder, says="/nowhere")
+        self.fails(125, "build", "--secret", "src=/x", folder, says="needs an id")
+
+    def test_bad_bodies(self):
+        for body, says in ((b"", "ends before"), (b"[]\n", "JSON object"), (b"{\n", ""), (b'{"Secrets": {"a": "%%"}}\n', "base64"),
+                           (b'{"Secrets": 1}\n', "Secrets")):
+            answer = self.engine.api.request("POST", "/berth/build", body, {"Content-Type": "application/vnd.berth.build"})
+            self.assertEqual(answer.status, 400, str(answer))
+            self.assertIn(says, answer.json()["message"])
+        self.assertTrue(os.path.exists(os.path.join(PROGRAMS, "berth-buildkit")))
