@@ -20,8 +20,17 @@ Outcome list(Context& context) {
   CO_TRY(query.filters, context.filters());
   CO_TRY(auto images, co_await context.engine().images().list(std::move(query)));
   Json answer = Json::array();
-  for (const engine::ImageSummary& image : images)
-    answer.push_back(image_summary_json(image, context.version()));
+  bool manifests = context.flag("manifests");
+  for (const engine::ImageSummary& image : images) {
+    Json summary = image_summary_json(image, context.version());
+    if (manifests) {
+      // A filter may have left out the name that the index is known by.
+      CO_TRY(auto whole, context.engine().image_store().get(image.image.id));
+      CO_TRY(auto index, context.engine().image_store().indexes().of_names(whole.repo_digests));
+      summary["Manifests"] = image_manifests_json(index, whole);
+    }
+    answer.push_back(std::move(summary));
+  }
   co_return co_await context.json(200, std::move(answer));
 }
 
@@ -37,6 +46,10 @@ Outcome inspect(Context& context) {
   CO_TRY(std::string name, image_reference(context));
   CO_TRY(auto image, context.engine().images().find(name));
   Json answer = image_inspect_json(image, context.version());
+  if (context.flag("manifests")) {
+    CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
+    answer["Manifests"] = image_manifests_json(index, image);
+  }
   co_return co_await context.json(200, std::move(answer));
 }
 
@@ -124,11 +137,23 @@ Outcome load(Context& context) {
   co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
 }
 
+/// The image, and that it is here for the platform, if one is asked for.
+Result<void> find_for_save(Context& context, const std::string& name,
+                           const std::optional<spec::Platform>& platform) {
+  TRY(auto image, context.engine().images().find(name));
+  if (!platform || spec::matches(*platform, image.config->platform)) return {};
+  TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
+  if (index && storage::find_platform(index->images, *platform) != nullptr) return {};
+  return failure(Kind::NotFound, "image {} is not here for {}: pull it with --platform or --all-platforms",
+                 name, platform->str());
+}
+
 Outcome save_images(Context& context, std::vector<std::string> names) {
+  CO_TRY(auto platform, platform_parameter(context));
   // Found out before the stream begins, so that the answer can still be 404.
-  for (const std::string& name : names) CO_CHECK(context.engine().images().find(name));
+  for (const std::string& name : names) CO_CHECK(find_for_save(context, name, platform));
   BodySink sink(context.loop(), context.exchange(), "application/x-tar");
-  co_return co_await sink.run(context.engine().images().save(std::move(names), sink));
+  co_return co_await sink.run(context.engine().images().save(std::move(names), std::move(platform), sink));
 }
 
 Outcome save_one(Context& context) {

@@ -9,12 +9,12 @@
 #include <optional>
 #include <string>
 
+#include <control.pb.h>
 #include "apps/buildkit/engine_client.h"
 #include "apps/buildkit/parameters.h"
 #include "apps/buildkit/progress.h"
 #include "apps/buildkit/session.h"
 #include "base/result.h"
-#include "control.pb.h"
 
 namespace berth::buildkit {
 

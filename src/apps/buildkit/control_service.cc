@@ -5,10 +5,10 @@
 
 #include <thread>
 
+#include <control.grpc.pb.h>
 #include "apps/buildkit/services.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "control.grpc.pb.h"
 
 namespace berth::buildkit {
 namespace {

@@ -8,10 +8,10 @@
 #include <array>
 #include <map>
 
+#include <filesync.grpc.pb.h>
 #include "apps/buildkit/file_modes.h"
 #include "apps/buildkit/file_sync.h"
 #include "base/format.h"
-#include "filesync.grpc.pb.h"
 #include "storage/tar_reader.h"
 #include "sys/file.h"
 

@@ -8,9 +8,9 @@
 #include <deque>
 #include <map>
 
+#include <filesync.grpc.pb.h>
 #include "apps/buildkit/file_modes.h"
 #include "base/format.h"
-#include "filesync.grpc.pb.h"
 #include "storage/tar_writer.h"
 
 namespace berth::buildkit {

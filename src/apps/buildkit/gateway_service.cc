@@ -1,8 +1,8 @@
 // LLBBridge: how buildx drives a build that it has begun with an empty Control.Solve.
 #include <array>
 
+#include <gateway.grpc.pb.h>
 #include "apps/buildkit/services.h"
-#include "gateway.grpc.pb.h"
 
 namespace berth::buildkit {
 namespace {

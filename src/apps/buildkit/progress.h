@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "control.pb.h"
+#include <control.pb.h>
 
 namespace berth::buildkit {
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cctype>
 
+#include <filesync.grpc.pb.h>
+#include <secrets.grpc.pb.h>
+#include <upload.grpc.pb.h>
 #include "base/format.h"
-#include "filesync.grpc.pb.h"
-#include "secrets.grpc.pb.h"
-#include "upload.grpc.pb.h"
 
 namespace berth::buildkit {
 namespace {
