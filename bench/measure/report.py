@@ -5,7 +5,8 @@ import statistics
 import sys
 from collections import OrderedDict, namedtuple
 
-ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-runtime", "berth-rootless", "podman", "docker", "skopeo", "interpreter")
+ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-runtime", "berth-rootless", "podman", "docker-on-berth", "docker", "skopeo",
+         "interpreter")
 
 # A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit
 # (seconds, KiB, lines; with `at_least` a number that must be reached).
@@ -118,7 +119,7 @@ class Report:
             median = statistics.median(values)
             extremes = f"({_shown(min(values), unit)}–{_shown(max(values), unit)})"
             ratio = f"{median / base:8.2f} × berth" if base else ""
-            print(f"  {contestant:<11} {_shown(median, unit):>10}  {extremes:<22} {ratio}", file=self.out)
+            print(f"  {contestant:<15} {_shown(median, unit):>10}  {extremes:<22} {ratio}", file=self.out)
 
     def print_all(self, numbers):
         for case in self.shown:

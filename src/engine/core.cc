@@ -2,9 +2,13 @@
 #include "engine/core.h"
 
 #include "base/log.h"
+#include "engine/image_quota.h"
 #include "engine/sandbox_table.h"
 
 namespace berth::engine {
+
+Core::Core(io::EventLoop& event_loop, EngineOptions given) : loop(event_loop), options(std::move(given)) {}
+Core::~Core() = default;
 
 std::string Core::container_dir(std::string_view id) const {
   return options.data_root + "/containers/" + std::string(id);

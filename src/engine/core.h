@@ -34,7 +34,8 @@ namespace berth::engine {
 
 class Core {
  public:
-  Core(io::EventLoop& loop, EngineOptions options) : loop(loop), options(std::move(options)) {}
+  Core(io::EventLoop& loop, EngineOptions options);
+  ~Core();
 
   /// Runs `work` to its end whatever becomes of the task that waits for it.
   template <class T>
@@ -69,6 +70,7 @@ class Core {
   std::unique_ptr<storage::Snapshotter> snapshotter;
   std::unique_ptr<storage::ImageStore> image_store;
   std::unique_ptr<RegistryJobs> registry_jobs;
+  std::unique_ptr<ImageQuota> image_quota;
   std::unique_ptr<network::Networks> network;
   std::unique_ptr<sys::NetnsPool> namespaces;
   std::optional<sys::CgroupHost> cgroups;

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/core.h"
+#include "engine/image_quota.h"
 #include "engine/lifecycle.h"
 #include "engine/log_quota.h"
 #include "engine/recovery.h"
@@ -73,6 +74,8 @@ Result<void> open_stores(Core& core) {
   core.content.emplace(std::move(content));
   TRY(core.snapshotter, storage::Snapshotter::open(*core.database, *core.content, root));
   TRY(core.image_store, storage::ImageStore::open(*core.database, *core.content, *core.snapshotter));
+  core.image_quota = std::make_unique<ImageQuota>(core);
+  CHECK(core.image_quota->open());
   core.registry_jobs = std::make_unique<RegistryJobs>(core.loop, core.options.registry, *core.image_store);
   return {};
 }
@@ -125,6 +128,7 @@ io::Task<Result<std::unique_ptr<Engine>>> Engine::open(io::EventLoop& loop, Engi
   CO_CHECK(co_await std::move(recovery));
   core->database->release_memory();
   core->tasks.spawn(watch_log_quota(*core));
+  core->tasks.spawn(core->image_quota->watch());
   co_return std::unique_ptr<Engine>(new Engine(std::move(core)));
 }
 
@@ -149,6 +153,9 @@ Registries& Engine::registries() {
 EventLog& Engine::events() {
   return core_->events;
 }
+ImageQuota& Engine::image_quota() {
+  return *core_->image_quota;
+}
 
 Result<void> Engine::reload(EngineSettings settings) {
   Core& core = *core_;
@@ -163,6 +170,8 @@ Result<void> Engine::reload(EngineSettings settings) {
   core.options.default_log = std::move(settings.default_log);
   core.options.labels = std::move(settings.labels);
   core.options.log_total_bytes = settings.log_total_bytes;
+  core.options.storage_quota = settings.storage_quota;
+  core.image_quota->check();
   std::string labels;
   for (const std::string& label : core.options.labels) labels += (labels.empty() ? "" : ",") + label;
   core.events.publish("daemon", "reload", core.id,
@@ -177,6 +186,7 @@ io::Task<void> Engine::close() {
   Core& core = *core_;
   core.closing = true;
   core.registry_jobs->stop_all();
+  if (auto written = core.image_quota->flush(); !written) log::warn("{}", written.error().message());
   io::Task<Result<bool>> finished = until_empty(core.background);
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(core.options.shutdown_timeout);
   auto done = co_await io::with_deadline(std::move(finished), deadline);

@@ -49,6 +49,7 @@ struct EngineOptions {
   std::vector<std::string> labels = {};  ///< of the engine, "key=value", shown by info
   std::vector<std::string> authorization_plugins = {};  ///< shown by info; asking them is api/'s
   uint64_t log_total_bytes = 0;  ///< all containers' logs together; 0: each has its own bound alone
+  uint64_t storage_quota = 0;    ///< bytes of images on the disk; 0: none
 };
 
 /// What a running engine can be told anew (SIGHUP).
@@ -58,7 +59,10 @@ struct EngineSettings {
   spec::LogConfig default_log = {};
   std::vector<std::string> labels = {};
   uint64_t log_total_bytes = 0;
+  uint64_t storage_quota = 0;
 };
+
+class ImageQuota;
 
 class Engine {
  public:
@@ -74,6 +78,8 @@ class Engine {
   System& system();
   Registries& registries();
   EventLog& events();
+  /// Pins of images, their last use, and the bound on their disk use.
+  ImageQuota& image_quota();
 
   /// Takes over settings for what comes from now on, and publishes the event daemon/reload. InvalidArgument:
   /// nothing has changed.

@@ -9,6 +9,7 @@
 #include "engine/image_changes.h"
 #include "engine/label_filters.h"
 #include "engine/lifecycle.h"
+#include "engine/progress_relay.h"
 #include "spec/reference.h"
 
 namespace berth::engine {
@@ -17,26 +18,6 @@ namespace {
 void publish(Core& core, const std::string& action, const std::string& id, const std::string& name) {
   core.events.publish("image", action, id, {{"name", name}});
 }
-
-/// Progress from a worker thread, told on the loop's. Dropped when the task that asked is gone.
-struct ProgressRelay {
-  io::EventLoop& loop;
-  std::shared_ptr<storage::ProgressCallback> target;
-
-  static ProgressRelay to(io::EventLoop& loop, storage::ProgressCallback callback) {
-    return {loop, std::make_shared<storage::ProgressCallback>(std::move(callback))};
-  }
-  storage::ProgressCallback callback() const {
-    if (!*target) return {};
-    io::EventLoop* loop_pointer = &loop;
-    std::weak_ptr<storage::ProgressCallback> weak = target;
-    return [loop_pointer, weak](const storage::Progress& progress) {
-      loop_pointer->post([weak, progress] {
-        if (auto callback = weak.lock()) (*callback)(progress);
-      });
-    };
-  }
-};
 
 Result<std::optional<spec::Reference>> reference_of(const std::string& repository, const std::string& tag) {
   if (repository.empty()) return std::optional<spec::Reference>();
@@ -220,11 +201,13 @@ io::Task<Result<std::vector<storage::LoadedImage>>> Images::load(storage::ByteSo
   co_return images;
 }
 
-io::Task<Result<void>> Images::save(std::vector<std::string> references, storage::ByteSink& out) {
+io::Task<Result<void>> Images::save(std::vector<std::string> references,
+                                    std::optional<spec::Platform> platform, storage::ByteSink& out) {
   storage::ImageStore* store = core_.image_store.get();
   storage::ByteSink* sink = &out;
-  auto work = [store, sink, references](std::stop_token stop) {
+  auto work = [store, sink, references, platform](std::stop_token stop) {
     storage::ImageStore::SaveOptions options;
+    options.platform = platform;
     options.stop = stop;
     return store->save(references, *sink, options);
   };

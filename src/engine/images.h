@@ -52,7 +52,9 @@ class Images {
   io::Task<Result<std::vector<storage::LoadedImage>>> load(storage::ByteSource& archive,
                                                            std::optional<spec::Platform> platform,
                                                            storage::ProgressCallback progress);
-  io::Task<Result<void>> save(std::vector<std::string> references, storage::ByteSink& out);
+  /// With a platform: of images that came with others in an index, this one alone.
+  io::Task<Result<void>> save(std::vector<std::string> references, std::optional<spec::Platform> platform,
+                              storage::ByteSink& out);
   struct Import {
     std::string repository = {};
     std::string tag = {};

@@ -21,8 +21,8 @@ void publish(Core& core, const char* action, const spec::Reference& reference) {
 io::Task<Result<std::vector<registry::Pulled>>> Registries::pull(registry::PullRequest request,
                                                                  registry::MessageCallback tell) {
   std::string key = "pull " + request.reference.str() + (request.all_tags ? " all" : "") + " " +
-                    (request.platform ? request.platform->str() : "") + " " +
-                    request.credentials.fingerprint();
+                    (request.platform ? request.platform->str() : "") +
+                    (request.all_platforms ? " all platforms" : "") + " " + request.credentials.fingerprint();
   RegistryJobs& jobs = *core_.registry_jobs;
   registry::Client* client = &jobs.client();
   spec::Reference reference = request.reference;

@@ -4,6 +4,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "engine/core.h"
 #include "engine/rootless.h"
 #include "sys/file.h"
@@ -136,7 +138,8 @@ io::Task<SystemInfo> System::info() {
   info.init_binary = "berth-keeper";
   info.now = now();
   info.open_files = open_descriptors();
-  info.event_listeners = static_cast<int>(core_.events.subscribers());
+  // One of them is the engine's own (image_quota.h).
+  info.event_listeners = std::max(static_cast<int>(core_.events.subscribers()) - 1, 0);
   describe_registries(core_.registry_jobs->client().settings(), info);
   info.events = core_.events.published();
   info.health_checks = core_.health_checks;
@@ -151,6 +154,8 @@ io::Task<Result<DiskUsageReport>> System::disk_usage(DiskUsageParts parts) {
   storage::ImageStore* store = core_.image_store.get();
   CO_TRY(storage::ImageUsage usage, co_await core_.loop.on_worker([store] { return store->usage(); }));
   report.layers_bytes = usage.layers_bytes;
+  report.images_disk_bytes = usage.disk_bytes;
+  report.storage_quota = core_.options.storage_quota;
   if (parts.images) {
     ListImages query;
     query.shared_size = true;

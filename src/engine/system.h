@@ -65,6 +65,8 @@ struct SystemInfo {
 
 struct DiskUsageReport {
   uint64_t layers_bytes = 0;
+  uint64_t images_disk_bytes = 0;  ///< layers and blobs, allocated on disk, as du counts
+  uint64_t storage_quota = 0;      ///< bound on that; 0: none
   std::vector<ImageSummary> images;
   struct Container {
     ContainerPtr record;

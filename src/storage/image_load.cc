@@ -8,6 +8,7 @@
 #include "storage/archive_spool.h"
 #include "storage/compression.h"
 #include "storage/image_state.h"
+#include "storage/index_closure.h"
 
 namespace berth::storage {
 namespace {
@@ -25,6 +26,8 @@ struct ImageSource {
   std::vector<LayerFile> layers;
   std::optional<std::string> manifest_bytes;
   std::vector<spec::Reference> names;
+  /// The index that the image was chosen from, when all that it leads to is in the archive.
+  std::optional<IndexClosure> index = {};
 };
 
 std::string blob_name(const Digest& digest) {
@@ -39,11 +42,6 @@ Result<std::string> read_blob(ArchiveSpool& spool, const spec::Descriptor& descr
                    descriptor.digest.str());
   }
   return bytes;
-}
-
-bool is_attestation(const spec::Descriptor& descriptor) {
-  return descriptor.annotations.contains("vnd.docker.reference.type") ||
-         (descriptor.platform && descriptor.platform->os == "unknown");
 }
 
 /// containerd's annotation holds the whole name; OCI's may hold a name or, as skopeo writes it, a tag alone.
@@ -114,10 +112,25 @@ class LayoutReader {
       if (depth >= max_index_depth)
         return Error(Kind::InvalidArgument, "image archive: indexes are nested too deep");
       TRY(spec::Index index, spec::parse_index(bytes));
-      return read_best(index.manifests, depth + 1);
+      TRY(ImageSource image, read_best(index.manifests, depth + 1));
+      if (depth == 0) image.index = whole_index({descriptor, std::move(bytes)});
+      return image;
     }
     TRY(spec::Manifest manifest, spec::parse_manifest(bytes));
     return from_manifest(manifest, std::move(bytes));
+  }
+
+  /// None when the archive holds a part of it only.
+  std::optional<IndexClosure> whole_index(const IndexDocument& index) {
+    auto closure =
+        walk_index(index, [this](const spec::Descriptor& wanted) { return read_blob(spool_, wanted); });
+    if (!closure) return std::nullopt;
+    bool whole = std::all_of(closure->blobs.begin(), closure->blobs.end(), [this](const auto& descriptor) {
+      SpooledFile* file = spool_.find(blob_name(descriptor.digest));
+      return file != nullptr && static_cast<int64_t>(file->size) == descriptor.size;
+    });
+    if (!whole) return std::nullopt;
+    return std::move(*closure);
   }
 
   Result<ImageSource> from_manifest(const spec::Manifest& manifest, std::string bytes) {
@@ -168,6 +181,7 @@ void adopt_manifests(ArchiveSpool& spool, const spec::Platform& wanted, std::vec
       if (!same) continue;
       image.layers = std::move(other.layers);
       image.manifest_bytes = std::move(other.manifest_bytes);
+      image.index = std::move(other.index);
       break;
     }
   }
@@ -205,7 +219,9 @@ class Loader {
     TRY(ArchiveSpool spool, ArchiveSpool::read(archive, state_.content, options_.limits, {}, options_.stop));
     spec::Platform wanted = options_.platform.value_or(spec::Platform::host());
     std::vector<ImageSource> images;
-    if (spool.find("manifest.json") != nullptr) {
+    // manifest.json knows of one platform alone.
+    bool by_layout = options_.platform && spool.find("index.json") != nullptr;
+    if (spool.find("manifest.json") != nullptr && !by_layout) {
       TRY(images, read_docker_archive(spool));
       adopt_manifests(spool, wanted, images);
     } else if (spool.find("index.json") != nullptr) {
@@ -249,11 +265,42 @@ class Loader {
       lease_.add_blob(*manifest);
       CHECK(state_.content.put(*image.manifest_bytes, sys::Durability::None));
     }
+    // The index's digest among the names is what it is kept by.
+    std::vector<spec::Reference> names = image.names;
+    if (image.index) {
+      CHECK(store_index(spool, *image.index));
+      const Digest& digest = image.index->documents.back().descriptor.digest;
+      for (const spec::Reference& name : image.names)
+        names.push_back(name.without_tag_and_digest().with_digest(digest));
+    }
     TRY(Digest id,
-        state_.add_image(image.config_bytes, config, std::nullopt, manifest, image.names, options_.progress));
+        state_.add_image(image.config_bytes, config, std::nullopt, manifest, names, options_.progress));
+    if (image.index && !image.names.empty()) CHECK(state_.indexes.keep(*image.index));
     LoadedImage loaded{.id = std::move(id)};
     for (const spec::Reference& name : image.names) loaded.names.push_back(name.familiar_string());
     return loaded;
+  }
+
+  /// Puts everything of an index that is not in the content store yet there, leased.
+  Result<void> store_index(ArchiveSpool& spool, const IndexClosure& index) {
+    for (const IndexDocument& document : index.documents) {
+      lease_.add_blob(document.descriptor.digest);
+      CHECK(state_.content.put(document.bytes));
+    }
+    for (const spec::Descriptor& descriptor : index.blobs) {
+      lease_.add_blob(descriptor.digest);
+      if (state_.content.contains(descriptor.digest)) continue;
+      SpooledFile* file = spool.find(blob_name(descriptor.digest));
+      if (file == nullptr) return damaged(descriptor);
+      TRY(Digest digest, file->digest());
+      if (digest != descriptor.digest) return damaged(descriptor);
+      if (file->ingest) {
+        CHECK(file->ingest->commit());
+      } else {
+        CHECK(state_.content.put(file->bytes));
+      }
+    }
+    return {};
   }
 
   Result<void> load_layer(ArchiveSpool& spool, const ImageSource::LayerFile& layer,

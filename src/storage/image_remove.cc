@@ -64,7 +64,8 @@ class Removal {
     CHECK(untag({name}));
     CHECK(untag_orphaned_digests(id, name));
     TRY(names, state_.table.names_of(id));
-    if (!names.empty()) return {};
+    // An index goes with the last name that has its digest, also where the image stays.
+    if (!names.empty()) return sweep_indexes();
     return remove_image(id, options.force, options.prune_parents, Manner::Quiet);
   }
 
@@ -154,6 +155,12 @@ class Removal {
       digests.push_back(name);
     }
     return untag(digests);
+  }
+
+  Result<void> sweep_indexes() {
+    TRY(Swept swept, state_.sweep(in_use_, {.layers = std::set<Digest>(), .blobs = std::set<Digest>()}));
+    reclaimed_ += swept.bytes;
+    return {};
   }
 
   /// The layers and blobs of the removed image that nothing else needs.

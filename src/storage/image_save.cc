@@ -62,6 +62,77 @@ class Saver {
   Result<spec::Descriptor> save_image(const Wanted& wanted,
                                       std::vector<spec::ArchiveManifestEntry>& entries) {
     const Image& image = wanted.image;
+    TRY(std::optional<KeptIndex> index, state_.indexes.of_names(image.repo_digests));
+    if (!options_.platform) {
+      TRY(spec::Descriptor manifest, save_unpacked(wanted, entries));
+      if (!index) return manifest;
+      return save_index(*index);
+    }
+    if (spec::matches(*options_.platform, image.config->platform)) return save_unpacked(wanted, entries);
+    const IndexImage* other = index ? find_platform(index->images, *options_.platform) : nullptr;
+    if (other == nullptr) {
+      return failure(Kind::NotFound,
+                     "image {} is not here for {}: pull it with --platform or --all-platforms",
+                     image.id.str(), options_.platform->str());
+    }
+    return save_platform(wanted, *index, *other, entries);
+  }
+
+  /// The index as it came, with everything that it leads to.
+  Result<spec::Descriptor> save_index(const KeptIndex& index) {
+    TRY(IndexClosure closure, state_.indexes.closure(index));
+    for (const spec::Descriptor& kept : closure.blobs) CHECK(save_kept(kept));
+    for (const IndexDocument& kept : closure.documents) CHECK(blob(kept.descriptor.digest, kept.bytes));
+    return closure.documents.back().descriptor;
+  }
+
+  /// One platform's image of an index, from the bytes that were kept of it.
+  Result<spec::Descriptor> save_platform(const Wanted& wanted, const KeptIndex& index,
+                                         const IndexImage& image,
+                                         std::vector<spec::ArchiveManifestEntry>& entries) {
+    TRY(IndexClosure closure, state_.indexes.closure(index));
+    auto found = std::find_if(
+        closure.documents.begin(), closure.documents.end(),
+        [&](const IndexDocument& candidate) { return candidate.descriptor.digest == image.manifest; });
+    if (found == closure.documents.end()) return Error(Kind::Corrupt, "an index without its manifest");
+    TRY(spec::Manifest manifest, spec::parse_manifest(found->bytes));
+    CHECK(save_kept(manifest.config));
+    spec::ArchiveManifestEntry archive_entry{.config = blob_name(manifest.config.digest)};
+    for (const spec::Descriptor& layer : manifest.layers) {
+      if (layer.urls.empty()) CHECK(save_kept(layer));
+      archive_entry.layers.push_back(blob_name(layer.digest));
+    }
+    CHECK(blob(image.manifest, found->bytes));
+    add_tags(wanted, archive_entry);
+    entries.push_back(std::move(archive_entry));
+    return found->descriptor;
+  }
+
+  Result<void> save_kept(const spec::Descriptor& descriptor) {
+    if (!written_.insert(descriptor.digest).second) return {};
+    TarEntry header = entry(blob_name(descriptor.digest), TarType::File, 0644);
+    header.size = static_cast<uint64_t>(descriptor.size);
+    CHECK(tar_.header(header));
+    ContentSink sink(tar_);
+    TRY(sys::UniqueFd file, state_.content.open_blob(descriptor.digest));
+    TRY(auto source, FileSource::whole(std::move(file)));
+    CHECK(copy_stream(*source, sink, options_.stop));
+    if (sink.written != header.size) {
+      return failure(Kind::Corrupt, "blob {} has {} bytes where {} were expected", descriptor.digest.str(),
+                     sink.written, header.size);
+    }
+    return tar_.end_file();
+  }
+
+  static void add_tags(const Wanted& wanted, spec::ArchiveManifestEntry& archive_entry) {
+    for (const spec::Reference& name : wanted.names) {
+      if (!name.tag().empty()) archive_entry.repo_tags.push_back(name.familiar_string());
+    }
+  }
+
+  Result<spec::Descriptor> save_unpacked(const Wanted& wanted,
+                                         std::vector<spec::ArchiveManifestEntry>& entries) {
+    const Image& image = wanted.image;
     TRY(std::string config, state_.content.read(image.id, max_config_bytes));
     CHECK(blob(image.id, config));
     spec::ArchiveManifestEntry archive_entry{.config = blob_name(image.id)};
@@ -79,9 +150,7 @@ class Saver {
       archive_entry.layers.push_back(blob_name(descriptor.digest));
       manifest.layers.push_back(std::move(descriptor));
     }
-    for (const spec::Reference& name : wanted.names) {
-      if (!name.tag().empty()) archive_entry.repo_tags.push_back(name.familiar_string());
-    }
+    add_tags(wanted, archive_entry);
     entries.push_back(std::move(archive_entry));
     TRY(std::string manifest_bytes, original_or(image, manifest));
     Digest digest = sha256(manifest_bytes);
@@ -206,6 +275,12 @@ Result<void> ImageStore::save(std::span<const std::string> references, ByteSink&
         held.add_image(image.id);
         if (image.manifest) held.add_blob(*image.manifest);
         if (image.chain_id) held.add_chain(*image.chain_id);
+        TRY(auto index, state_->indexes.of_names(image.repo_digests));
+        std::set<Digest> kept;
+        if (index) {
+          TRY(kept, state_->indexes.blobs(index->digest));
+        }
+        for (const Digest& blob : kept) held.add_blob(blob);
         images.push_back({.image = std::move(image)});
         it = std::prev(images.end());
       }

@@ -16,6 +16,7 @@
 #include "spec/image.h"
 #include "storage/image_store.h"
 #include "storage/image_table.h"
+#include "storage/index_store.h"
 
 namespace berth::storage {
 
@@ -74,12 +75,14 @@ struct ImageStore::State {
         table(db),
         content(content_store),
         snapshotter(layers),
+        indexes(db, content_store),
         leases(std::make_shared<LeaseRegistry>()) {}
 
   Database& database;
   ImageTable table;
   ContentStore& content;
   Snapshotter& snapshotter;
+  IndexStore indexes;
   std::shared_ptr<LeaseRegistry> leases;
   ConfigCache configs;
   /// Serialises what makes and what removes references, so that a sweep never takes what is just being

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "storage/held_blobs.h"
+#include "storage/image_lookup.h"
 #include "storage/image_state.h"
 
 namespace berth::storage {
@@ -15,17 +16,6 @@ namespace {
 constexpr size_t cached_configs = 64;
 /// A build or commit refers to its new layer within this time.
 constexpr std::chrono::seconds young_layer_age = std::chrono::minutes(15);
-
-bool is_hex(std::string_view text) {
-  return !text.empty() && text.size() <= 64 &&
-         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
-Error no_such_image(std::string_view reference) {
-  auto parsed = spec::Reference::parse(reference);
-  return failure(Kind::NotFound, "No such image: {}",
-                 parsed ? parsed->with_default_tag().familiar_string() : std::string(reference));
-}
 
 }  // namespace
 
@@ -79,6 +69,7 @@ Result<std::unique_ptr<ImageStore>> ImageStore::open(Database& database, Content
   std::unique_ptr<ImageStore> store(new ImageStore(database, content, snapshotter));
   CHECK(store->state_->table.create());
   CHECK(HeldBlobs::create(database));
+  CHECK(store->state_->indexes.create());
   CHECK(store->state_->drop_broken_images());
   return store;
 }
@@ -122,24 +113,7 @@ Result<Image> ImageStore::State::assemble(ImageRow row, std::vector<spec::Refere
 }
 
 Result<Digest> ImageStore::State::find(std::string_view reference) const {
-  if (auto id = Digest::parse(reference)) {
-    TRY(auto row, table.find(*id));
-    if (row) return *id;
-    return no_such_image(reference);
-  }
-  if (auto named = spec::Reference::parse(reference)) {
-    // A digest says more than a tag beside it.
-    spec::Reference wanted = named->digest() ? named->with_tag("") : named->with_default_tag();
-    TRY(auto id, table.lookup(wanted));
-    if (id) return *id;
-  }
-  std::string_view hex = reference.starts_with("sha256:") ? reference.substr(7) : reference;
-  if (is_hex(hex)) {
-    TRY(std::vector<Digest> matches, table.find_prefix(hex));
-    if (matches.size() > 1) return failure(Kind::InvalidArgument, "ambiguous image id prefix: {}", reference);
-    if (matches.size() == 1) return matches[0];
-  }
-  return no_such_image(reference);
+  return find_image(table, reference);
 }
 
 Result<Image> ImageStore::resolve(std::string_view reference) const {
@@ -244,7 +218,21 @@ Lease ImageStore::lease() {
   return Lease(std::make_shared<Lease::State>(state_->leases));
 }
 
+std::set<Digest> ImageStore::leased_images() const {
+  std::set<Digest> images;
+  std::lock_guard lock(state_->leases->mutex);
+  for (const Lease::State* lease : state_->leases->held) {
+    images.insert(lease->images.begin(), lease->images.end());
+  }
+  return images;
+}
+
+IndexStore& ImageStore::indexes() {
+  return state_->indexes;
+}
+
 Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& scope) {
+  TRY(std::set<Digest> released, indexes.release_unnamed());
   GcInput input;
   for (const Layer& layer : snapshotter.layers()) {
     std::optional<Digest> blob;
@@ -291,7 +279,8 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
   TRY(Transaction transaction, database.begin());
   TRY(std::set<Digest> held, HeldBlobs::all(database));
   for (const Digest& blob : plan.blobs) {
-    if ((scope.blobs && !scope.blobs->contains(blob)) || held.contains(blob)) continue;
+    bool in_scope = !scope.blobs || scope.blobs->contains(blob) || released.contains(blob);
+    if (!in_scope || held.contains(blob)) continue;
     CHECK(content.remove(blob));
     swept.bytes += blob_sizes[blob];
   }
@@ -324,6 +313,12 @@ Result<ImageUsage> ImageStore::usage() const {
       visit(it->second);
     }
   };
+  // Bytes of platforms that are kept and not unpacked.
+  TRY(std::set<Digest> foreign, state_->indexes.all_blobs());
+  for (const auto& [chain, layer] : layers) {
+    if (layer.blob) foreign.erase(layer.blob->digest);
+  }
+  for (const Digest& blob : foreign) usage.layers_bytes += content_.size(blob).value_or(0);
   std::map<Digest, int> users;
   for (const ImageRow& row : rows) for_each_layer(row, [&](const Layer& layer) { ++users[layer.chain_id]; });
   for (const ImageRow& row : rows) {

@@ -121,8 +121,9 @@ struct PruneReport {
 };
 
 struct ImageUsage {
-  uint64_t layers_bytes = 0;  ///< content bytes of all layers, shared ones once (docker's LayersSize)
-  uint64_t disk_bytes = 0;    ///< allocated on disk, layers and blobs, as du counts
+  /// Content bytes of all layers, shared ones once (docker's LayersSize), and of other platforms' images.
+  uint64_t layers_bytes = 0;
+  uint64_t disk_bytes = 0;                  ///< allocated on disk, layers and blobs, as du counts
   std::map<Digest, uint64_t> shared_bytes;  ///< per image: bytes also in another image
 };
 
@@ -143,6 +144,8 @@ class Lease {
   explicit Lease(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };
+
+class IndexStore;
 
 class ImageStore {
  public:
@@ -181,6 +184,8 @@ class ImageStore {
   /// docker archive or OCI layout in a tar, plain or compressed; several images at once.
   Result<std::vector<LoadedImage>> load(ByteSource& archive, const LoadOptions& options);
   struct SaveOptions {
+    /// Of an image that came with others in an index: this one alone.
+    std::optional<spec::Platform> platform = {};
     std::stop_token stop = {};
     ProgressCallback progress = {};
   };
@@ -193,12 +198,16 @@ class ImageStore {
   Result<Digest> receive(const ReceivedImage& image);
 
   Lease lease();
+  /// Images that leases hold: work is under way with them.
+  std::set<Digest> leased_images() const;
   /// Removes layers and blobs that no image, chain in use or lease refers to; returns the bytes freed.
   Result<uint64_t> collect(const InUse& in_use);
   Result<ImageUsage> usage() const;
 
   Snapshotter& snapshotter() { return snapshotter_; }
   ContentStore& content() { return content_; }
+  /// Indexes that are kept whole (index_store.h).
+  IndexStore& indexes();
 
   struct State;
 

@@ -64,9 +64,8 @@ class ContentWriter {
   }
 
   Result<void> finish(uint64_t size) {
-    if (position_ != size && ::ftruncate(fd_, static_cast<off_t>(size)) != 0) {
+    if (position_ != size && ::ftruncate(fd_, static_cast<off_t>(size)) != 0)
       return Error::from_errno("truncate", {}, errno);
-    }
     return {};
   }
 
@@ -97,9 +96,7 @@ class ContentWriter {
 };
 
 mode_t node_type(TarType type) {
-  if (type == TarType::CharDevice) return S_IFCHR;
-  if (type == TarType::BlockDevice) return S_IFBLK;
-  return S_IFIFO;
+  return type == TarType::CharDevice ? S_IFCHR : type == TarType::BlockDevice ? S_IFBLK : S_IFIFO;
 }
 
 /// An id without a mapping is EINVAL: an ordinary user's engine has only so many.
@@ -200,6 +197,7 @@ Result<void> TreeWriter::make_whiteout(std::string_view hidden_path) {
 
 Result<void> TreeWriter::make_opaque(std::string_view path) {
   if (path.empty()) return {};  // the root of a layer: overlayfs has no mark for it
+  opaque_.add(path);
   TRY(sys::UniqueFd directory, open_parent(path));
   auto set = sys::set_xattr(directory.get(), opaque_xattr, "y");
   if (!set && set.error().errno_value() == EPERM)
@@ -490,6 +488,7 @@ Result<void> TreeWriter::set_time(const Place& place, const TarTime& mtime) {
 }
 
 Result<void> TreeWriter::finish() {
+  CHECK(opaque_.remove_whiteouts(root_));
   for (const DirectoryTime& directory : directory_times_) {
     auto opened = root_.open(directory.path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
     if (!opened) continue;  // replaced by a later entry

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "storage/archive.h"
+#include "storage/opaque_directories.h"
 #include "storage/recipe.h"
 #include "storage/tar_reader.h"
 #include "sys/fd.h"
@@ -88,6 +89,7 @@ class TreeWriter {
   std::string parent_path_ = "\n";  ///< of parent_fd_; no cleaned path equals this
   sys::UniqueFd parent_fd_;
   std::vector<DirectoryTime> directory_times_;
+  OpaqueDirectories opaque_;
   uint64_t content_bytes_ = 0;
   bool has_replaced_ = false;
 };

@@ -1,11 +1,13 @@
 // Fuzz target: what registries and token servers send besides manifests: challenges, tokens, errors,
-// locations, and indexes from which a platform is chosen.
+// locations, indexes from which a platform is chosen, and signatures; and the policy that asks for them.
 #include <cstdint>
 #include <string_view>
 
 #include "registry/client/challenge.h"
 #include "registry/client/credentials.h"
 #include "registry/client/manifest_choice.h"
+#include "registry/client/signature.h"
+#include "registry/client/signature_policy.h"
 #include "registry/client/url.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -31,5 +33,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)registry::credentials_from_config(text, "docker.io");
   if (const auto index = berth::spec::parse_index(text))
     (void)registry::choose_manifest(*index, berth::spec::Platform::host());
+  if (const auto claim = registry::parse_signed_claim(text)) {
+    if (registry::claim_fits(*claim, "docker.io/library/nobody", "1") && claim->reference.empty())
+      __builtin_trap();
+  }
+  if (const auto policy = registry::parse_signature_policy(text, "/keys")) {
+    for (const auto& rule : policy->rules) {
+      // A rule that wants a signature says whose.
+      if (rule.require == registry::SignatureRule::Require::Signed && rule.keys.empty()) __builtin_trap();
+    }
+  }
+  if (const auto key = registry::PublicKey::parse(text)) {
+    if (key->verify(text, text)) __builtin_trap();
+  }
   return 0;
 }

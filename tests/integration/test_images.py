@@ -202,6 +202,15 @@ class Layers(ImageCase):
         tag = self.image("whiteouts:1", lower, upper)
         self.assertEqual(self.shell(tag, "ls /d; ls /o; ls /f 2>/dev/null; true"), ["b", "shown"])
 
+    def test_whiteouts_in_an_opaque_folder_are_not_seen(self):
+        self.only_berth("the kernel shows dockerd's as files that cannot be looked at")
+        lower = tar([directory("d"), entry("d/a"), entry("d/b"), directory("e"), entry("e/c")])
+        for number, upper in enumerate(([entry("d/.wh..wh..opq"), entry("d/.wh.a"), entry("d/end"), entry("e/.wh.c")],
+                                        [entry("d/.wh.a"), entry("d/end"), entry("d/.wh..wh..opq"), entry("e/.wh.c")])):
+            with self.subTest(number=number):
+                tag = self.image(f"opaque:{number}", lower, tar(upper))
+                self.assertEqual(self.shell(tag, "ls /d; ls /e"), ["end"])
+
     def test_a_folder_becomes_a_file_and_back(self):
         tag = self.image("kinds:1", tar([directory("x"), entry("x/in"), entry("y", data=b"file")]),
                          tar([entry("x", data=b"now a file"), directory("y"), entry("y/in", data=b"now inside")]))

@@ -145,6 +145,33 @@ Json image_summary_json(const engine::ImageSummary& summary, ApiVersion version)
   return object;
 }
 
+Json image_manifests_json(const std::optional<storage::KeptIndex>& index, const storage::Image& image) {
+  std::vector<storage::IndexImage> images;
+  if (index) {
+    images = index->images;
+  } else {
+    images.push_back({.manifest = image.manifest.value_or(image.id),
+                      .image = image.id,
+                      .platform = image.config->platform,
+                      .size = 0});
+  }
+  Json list = Json::array();
+  for (const storage::IndexImage& one : images) {
+    bool is_unpacked = one.image == image.id;
+    Json platform = spec::to_json_value(one.platform);
+    list.push_back({{"ID", one.manifest.str()},
+                    {"Descriptor", {{"digest", one.manifest.str()}, {"platform", platform}}},
+                    {"Available", true},
+                    {"Kind", "image"},
+                    {"Size", {{"Content", one.size}, {"Total", one.size + (is_unpacked ? image.size : 0)}}},
+                    {"ImageData",
+                     {{"Platform", platform},
+                      {"Containers", Json::array()},
+                      {"Size", {{"Unpacked", is_unpacked ? image.size : 0}}}}}});
+  }
+  return list;
+}
+
 Json history_json(const std::vector<storage::HistoryItem>& items) {
   Json list = Json::array();
   for (const storage::HistoryItem& item : items) {

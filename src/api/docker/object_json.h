@@ -10,6 +10,7 @@
 #include "engine/images.h"
 #include "engine/networks.h"
 #include "engine/volumes.h"
+#include "storage/index_store.h"
 
 namespace berth::api {
 
@@ -17,6 +18,8 @@ namespace berth::api {
 Json image_inspect_json(const storage::Image& image, ApiVersion version);
 /// One element of GET /images/json
 Json image_summary_json(const engine::ImageSummary& summary, ApiVersion version);
+/// docker's Manifests of an image: those of the index that it came in, when that is kept whole, else its own.
+Json image_manifests_json(const std::optional<storage::KeptIndex>& index, const storage::Image& image);
 Json history_json(const std::vector<storage::HistoryItem>& items);
 Json removed_names_json(const std::vector<storage::RemovedName>& names);
 

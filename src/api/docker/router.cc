@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "api/docker/routes_image_care.h"
 #include "api/docker/system_json.h"
 
 namespace berth::api {
@@ -68,7 +69,8 @@ RouteMatch find_route(std::string_view method, std::string_view wanted) {
       checkpoint_routes(), container_routes(), container_stream_routes(), archive_routes(),
       exec_routes(),       image_routes(),     registry_routes(),         build_routes(),
       volume_routes(),     network_routes(),   system_routes(),           swarm_routes(),
-      websocket_routes(),  grpc_routes(),      extension_routes(),        build_event_routes()};
+      websocket_routes(),  grpc_routes(),      extension_routes(),        build_event_routes(),
+      image_care_routes()};
   for (std::span<const Route> group : groups) {
     for (const Route& route : group) {
       if (route.method != method) continue;

@@ -5,6 +5,7 @@
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "engine/image_quota.h"
 
 namespace berth::api {
 namespace {
@@ -28,6 +29,7 @@ class BodyContext : public build::ContextStream {
 
 Outcome run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
   CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
+  context.engine().image_quota().check();
   co_return Result<void>();
 }
 
@@ -46,6 +48,7 @@ Outcome build_image(Context& context) {
 }
 
 Outcome cancel(Context& context) {
+  if (context.text("id").empty()) co_return Error(Kind::InvalidArgument, "build ID not provided");
   co_return failure(Kind::NotFound, "no build with id \"{}\" is running: closing the connection ends a build",
                     context.text("id").substr(0, 100));
 }

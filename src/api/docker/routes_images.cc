@@ -6,6 +6,7 @@
 #include "api/docker/routes_registry.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "spec/reference.h"
 
 namespace berth::api {
 namespace {
@@ -19,19 +20,42 @@ Outcome list(Context& context) {
   CO_TRY(query.filters, context.filters());
   CO_TRY(auto images, co_await context.engine().images().list(std::move(query)));
   Json answer = Json::array();
-  for (const engine::ImageSummary& image : images)
-    answer.push_back(image_summary_json(image, context.version()));
+  bool manifests = context.flag("manifests");
+  for (const engine::ImageSummary& image : images) {
+    Json summary = image_summary_json(image, context.version());
+    if (manifests) {
+      // A filter may have left out the name that the index is known by.
+      CO_TRY(auto whole, context.engine().image_store().get(image.image.id));
+      CO_TRY(auto index, context.engine().image_store().indexes().of_names(whole.repo_digests));
+      summary["Manifests"] = image_manifests_json(index, whole);
+    }
+    answer.push_back(std::move(summary));
+  }
   co_return co_await context.json(200, std::move(answer));
 }
 
+/// The image that the path names. What can be no name is the client's mistake, not a missing image.
+Result<std::string> image_reference(Context& context) {
+  std::string name = context.capture();
+  bool is_id = name.size() <= 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!is_id) CHECK(spec::Reference::parse(name));
+  return name;
+}
+
 Outcome inspect(Context& context) {
-  CO_TRY(auto image, context.engine().images().find(context.capture()));
+  CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto image, context.engine().images().find(name));
   Json answer = image_inspect_json(image, context.version());
+  if (context.flag("manifests")) {
+    CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
+    answer["Manifests"] = image_manifests_json(index, image);
+  }
   co_return co_await context.json(200, std::move(answer));
 }
 
 Outcome history(Context& context) {
-  CO_TRY(auto items, co_await context.engine().images().history(context.capture()));
+  CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto items, co_await context.engine().images().history(std::move(name)));
   Json answer = history_json(items);
   co_return co_await context.json(200, std::move(answer));
 }
@@ -46,7 +70,8 @@ Outcome remove(Context& context) {
   storage::RemoveOptions options;
   options.force = context.flag("force");
   options.prune_parents = !context.flag("noprune");
-  CO_TRY(auto names, co_await context.engine().images().remove(context.capture(), options));
+  CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto names, co_await context.engine().images().remove(std::move(name), options));
   Json answer = removed_names_json(names);
   co_return co_await context.json(200, std::move(answer));
 }
@@ -112,11 +137,23 @@ Outcome load(Context& context) {
   co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
 }
 
+/// The image, and that it is here for the platform, if one is asked for.
+Result<void> find_for_save(Context& context, const std::string& name,
+                           const std::optional<spec::Platform>& platform) {
+  TRY(auto image, context.engine().images().find(name));
+  if (!platform || spec::matches(*platform, image.config->platform)) return {};
+  TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
+  if (index && storage::find_platform(index->images, *platform) != nullptr) return {};
+  return failure(Kind::NotFound, "image {} is not here for {}: pull it with --platform or --all-platforms",
+                 name, platform->str());
+}
+
 Outcome save_images(Context& context, std::vector<std::string> names) {
+  CO_TRY(auto platform, platform_parameter(context));
   // Found out before the stream begins, so that the answer can still be 404.
-  for (const std::string& name : names) CO_CHECK(context.engine().images().find(name));
+  for (const std::string& name : names) CO_CHECK(find_for_save(context, name, platform));
   BodySink sink(context.loop(), context.exchange(), "application/x-tar");
-  co_return co_await sink.run(context.engine().images().save(std::move(names), sink));
+  co_return co_await sink.run(context.engine().images().save(std::move(names), std::move(platform), sink));
 }
 
 Outcome save_one(Context& context) {

@@ -77,7 +77,20 @@ Result<registry::PullRequest> pull_request(Context& context, std::optional<spec:
   return registry::PullRequest{.reference = reference,
                                .all_tags = reference.is_name_only(),
                                .platform = std::move(platform),
+                               .all_platforms = context.flag("allPlatforms"),
                                .credentials = credentials_of(context)};
+}
+
+/// platform={"os":...,"architecture":...}, as docker's clients send it since 1.46.
+Result<std::optional<spec::Platform>> push_platform(Context& context) {
+  std::string text = context.text("platform");
+  if (text.empty()) return std::optional<spec::Platform>();
+  TRY(Json object, parse_json(text));
+  spec::Platform platform;
+  TRY(platform.os, json_string(object, "os"));
+  TRY(platform.architecture, json_string(object, "architecture"));
+  TRY(platform.variant, json_string(object, "variant"));
+  return std::optional<spec::Platform>(std::move(platform));
 }
 
 Outcome push(Context& context) {
@@ -88,7 +101,10 @@ Outcome push(Context& context) {
       co_return failure(Kind::InvalidArgument, "invalid tag format: {}", tag.substr(0, 200));
     reference = reference.with_tag(std::move(tag));
   }
-  registry::PushRequest request{.reference = std::move(reference), .credentials = credentials_of(context)};
+  CO_TRY(auto platform, push_platform(context));
+  registry::PushRequest request{.reference = std::move(reference),
+                                .platform = std::move(platform),
+                                .credentials = credentials_of(context)};
   JsonLines lines(context.exchange());
   co_return co_await lines.run(push_into(context, lines, std::move(request)));
 }

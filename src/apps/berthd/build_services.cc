@@ -2,6 +2,7 @@
 #include "apps/berthd/build_services.h"
 
 #include "base/format.h"
+#include "engine/image_quota.h"
 #include "io/cancel.h"
 
 namespace berth::berthd {
@@ -30,6 +31,7 @@ io::Task<Result<storage::Image>> PulledImages::resolve(Request request, build::P
   bool missing = !local && local.error().kind() == Kind::NotFound;
   bool fits = local && spec::matches(request.platform, local->config->platform);
   auto reference = spec::Reference::parse(request.reference);
+  if (local) engine_.image_quota().used(local->id);
   // What is given by its id alone no registry knows.
   if (!reference || (!missing && fits && request.pull == build::PullPolicy::Missing)) co_return local;
   registry::PullRequest wanted{.reference = reference->with_default_tag()};

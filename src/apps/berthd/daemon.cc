@@ -31,6 +31,7 @@
 #include "io/http_server.h"
 #include "io/task_group.h"
 #include "io/tls.h"
+#include "registry/client/signature_policy.h"
 #include "sys/ip_address.h"
 #include "sys/user_directories.h"
 
@@ -59,12 +60,14 @@ Result<registry::Settings> registry_settings(const Options& options) {
                               .http_proxy = options.http_proxy,
                               .https_proxy = options.https_proxy,
                               .no_proxy = options.no_proxy,
+                              .signature_policy = options.signature_policy,
                               .max_downloads = options.max_downloads,
                               .max_uploads = options.max_uploads};
   for (const std::string& text : options.insecure_registries) {
     if (auto valid = registry::check_insecure(text); !valid)
       return std::move(valid).error().in("--insecure-registry");
   }
+  if (!options.signature_policy.empty()) CHECK(registry::read_signature_policy(options.signature_policy));
   for (const std::string& text : options.registry_mirrors) {
     auto mirror = registry::parse_mirror(text);
     if (!mirror) return std::move(mirror).error().in("--registry-mirror");
@@ -77,6 +80,13 @@ Result<uint64_t> total_log_bytes(const Options& options) {
   if (options.log_total_size.empty()) return uint64_t{0};
   auto bytes = engine::parse_size(options.log_total_size);
   if (!bytes) return std::move(bytes).error().in("--log-total-size");
+  return static_cast<uint64_t>(*bytes);
+}
+
+Result<uint64_t> storage_quota(const Options& options) {
+  if (options.storage_quota.empty()) return uint64_t{0};
+  auto bytes = engine::parse_size(options.storage_quota);
+  if (!bytes) return std::move(bytes).error().in("--storage-quota");
   return static_cast<uint64_t>(*bytes);
 }
 
@@ -119,6 +129,7 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   result.labels = options.labels;
   result.authorization_plugins = options.authorization_plugins;
   TRY(result.log_total_bytes, total_log_bytes(options));
+  TRY(result.storage_quota, storage_quota(options));
   TRY(result.default_log, default_log(options));
   TRY(result.network, network_options(options));
   TRY(result.registry, registry_settings(options));
@@ -220,6 +231,7 @@ Result<void> reload(std::span<const char* const> arguments, engine::Engine& engi
                                   .labels = options.labels};
   TRY(settings.default_log, default_log(options));
   TRY(settings.log_total_bytes, total_log_bytes(options));
+  TRY(settings.storage_quota, storage_quota(options));
   CHECK(engine.reload(std::move(settings)));
   log::set_level(options.log_level);
   if (api.audit_log() != nullptr) CHECK(api.audit_log()->reopen());

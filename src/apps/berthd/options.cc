@@ -254,6 +254,11 @@ constexpr Flag flags[] = {
        TRY(options.shutdown_timeout, number<int>(value));
        return {};
      }},
+    {"signature-policy", 0, "file", "Which images need whose signatures (JSON); default: none",
+     set_text<&Options::signature_policy>},
+    {"storage-quota", 0, "size",
+     "Bound on images' disk use, such as 20GB: unused ones go, the least recently used first (default none)",
+     set_text<&Options::storage_quota>},
     {"tls", 0, "", "Use TLS on TCP addresses; =false: serve one that is not the loopback's in the clear",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(bool wanted, boolean(value));

@@ -73,8 +73,10 @@ struct Options {
   std::vector<std::string> authorization_plugins = {};  ///< names
   std::vector<std::string> labels = {};                 ///< "key=value"
   std::string audit_log = {};                           ///< path; empty: none
-  std::string metrics_address = {};  ///< "127.0.0.1:9323"; empty: GET /metrics on the sockets alone
-  std::string log_total_size = {};   ///< "10g": all containers' logs together
+  std::string metrics_address = {};   ///< "127.0.0.1:9323"; empty: GET /metrics on the sockets alone
+  std::string log_total_size = {};    ///< "10g": all containers' logs together
+  std::string storage_quota = {};     ///< "20GB": images on the disk; empty: none
+  std::string signature_policy = {};  ///< path; empty: none
   std::string config_file = "/etc/berth/daemon.json";
 
   enum class Action { Serve, ShowHelp, ShowVersion, Validate };

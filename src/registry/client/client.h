@@ -23,6 +23,8 @@ struct PullRequest {
   spec::Reference reference;  ///< with tag or digest, unless all tags are wanted
   bool all_tags = false;
   std::optional<spec::Platform> platform = {};  ///< none: the host's
+  /// What an index leads to is kept whole, with the images of all platforms.
+  bool all_platforms = false;
   Credentials credentials = {};
 };
 
@@ -34,6 +36,8 @@ struct Pulled {
 
 struct PushRequest {
   spec::Reference reference;  ///< without a tag: all tags of the name
+  /// Of an image whose index is kept whole: this one alone. None: the index.
+  std::optional<spec::Platform> platform = {};
   Credentials credentials = {};
 };
 

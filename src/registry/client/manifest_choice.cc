@@ -2,13 +2,11 @@
 #include "registry/client/manifest_choice.h"
 
 #include "base/format.h"
+#include "storage/index_closure.h"
 
 namespace berth::registry {
 
-bool is_attestation(const spec::Descriptor& descriptor) {
-  return descriptor.annotations.contains("vnd.docker.reference.type") ||
-         (descriptor.platform && descriptor.platform->os == "unknown");
-}
+using storage::is_attestation;
 
 std::vector<spec::Platform> platforms_of(const spec::Index& index) {
   std::vector<spec::Platform> platforms;
@@ -16,6 +14,14 @@ std::vector<spec::Platform> platforms_of(const spec::Index& index) {
     if (descriptor.platform && !is_attestation(descriptor)) platforms.push_back(*descriptor.platform);
   }
   return platforms;
+}
+
+Result<spec::Descriptor> first_image(const spec::Index& index) {
+  for (const spec::Descriptor& candidate : index.manifests) {
+    bool usable = spec::is_manifest_type(candidate.media_type) || spec::is_index_type(candidate.media_type);
+    if (usable && !is_attestation(candidate)) return candidate;
+  }
+  return Error(Kind::NotFound, "the manifest list names no image");
 }
 
 Result<spec::Descriptor> choose_manifest(const spec::Index& index, const spec::Platform& wanted) {

@@ -8,8 +8,8 @@ namespace berth::registry {
 
 /// None: NotFound "no matching manifest for linux/arm64 in the manifest list entries: linux/amd64, ...".
 Result<spec::Descriptor> choose_manifest(const spec::Index& index, const spec::Platform& wanted);
-/// Signatures and attestations that travel in an index beside images.
-bool is_attestation(const spec::Descriptor& descriptor);
+/// The first that is no attestation. None: NotFound.
+Result<spec::Descriptor> first_image(const spec::Index& index);
 /// The platforms of an index's images.
 std::vector<spec::Platform> platforms_of(const spec::Index& index);
 

@@ -8,6 +8,7 @@
 #include "base/sha256.h"
 #include "registry/client/manifest_choice.h"
 #include "storage/compression.h"
+#include "storage/index_store.h"
 
 namespace berth::registry {
 namespace {
@@ -153,6 +154,8 @@ Result<Pulled> Pull::run() {
   std::optional<Digest> before = named_before();
   CHECK(resolve());
   tell(tag_or_digest(), "Pulling from " + reference_.path());
+  CHECK(check_signatures());
+  if (request_.all_platforms && index_) CHECK(fetch_index());
   if (!image_) {
     TRY(config_bytes_, fetch_config());
     CHECK(plan_layers());
@@ -173,7 +176,9 @@ std::optional<Digest> Pull::known(const Digest& top) const {
   spec::Reference name = reference_.without_tag_and_digest().with_digest(top);
   auto image = state_.images.resolve(name.str());
   if (!image || !spec::matches(wanted(), image->config->platform)) return std::nullopt;
-  return image->id;
+  if (!request_.all_platforms || image->manifest == top) return image->id;
+  auto kept = state_.images.indexes().find(top);
+  return kept && *kept ? std::optional(image->id) : std::nullopt;
 }
 
 Result<void> Pull::resolve() {
@@ -234,10 +239,15 @@ Result<void> Pull::fetch_top(Repository& repository, const std::string& name,
 
 Result<void> Pull::choose(Repository& repository, RemoteManifest document, int depth) {
   if (spec::is_index_type(document.media_type)) {
+    if (depth == 0) index_ = document;
     if (depth >= max_index_depth)
       return Error(Kind::InvalidArgument, "the registry's manifest lists are nested too deep");
     TRY(spec::Index index, spec::parse_index(document.bytes));
-    TRY(spec::Descriptor chosen, choose_manifest(index, wanted()));
+    auto found = choose_manifest(index, wanted());
+    // Whoever wants all platforms gets them also where none is this machine's.
+    bool any = !found && request_.all_platforms && !request_.platform;
+    if (any) found = first_image(index);
+    TRY(spec::Descriptor chosen, std::move(found));
     TRY(RemoteManifest inner, repository.get_manifest(chosen.digest.str(), chosen.digest));
     if (static_cast<int64_t>(inner.bytes.size()) != chosen.size)
       return failure(Kind::Corrupt, "manifest {} has not the size that the manifest list says",
@@ -457,6 +467,8 @@ Result<Pulled> Pull::finish() {
   }
   bool unchanged = image_ && !reference_.digest() && named_before() == id;
   if (!unchanged) CHECK(state_.images.receive(received));
+  // Its name has to be there first: that is what an index is kept by.
+  if (closure_) CHECK(state_.images.indexes().keep(*closure_));
   tell("", "Digest: " + top_->str());
   return Pulled{.reference = reference_, .image = std::move(id)};
 }

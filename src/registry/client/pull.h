@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "registry/client/client_state.h"
+#include "storage/index_closure.h"
 
 namespace berth::registry {
 
@@ -34,6 +35,10 @@ class Pull {
   };
 
   Result<void> resolve();
+  Result<void> check_signatures();
+  /// Everything that the index leads to, into the content store (pull_index.cc).
+  Result<void> fetch_index();
+  Result<void> fetch_index_blobs(const storage::IndexClosure& closure);
   Result<void> resolve_at(Repository& repository);
   Result<void> fetch_top(Repository& repository, const std::string& name,
                          const std::optional<Digest>& digest);
@@ -63,8 +68,10 @@ class Pull {
   std::stop_token stop_;
   storage::Lease lease_;
   std::vector<Endpoint> endpoints_;
-  std::optional<Digest> top_;    ///< of the manifest or index that the name means
-  std::optional<Digest> image_;  ///< when it is here already
+  std::optional<Digest> top_;                     ///< of the manifest or index that the name means
+  std::optional<Digest> image_;                   ///< when it is here already
+  std::optional<RemoteManifest> index_;           ///< what top_ names, when it is an index
+  std::optional<storage::IndexClosure> closure_;  ///< of it, with all_platforms, once it is here
   std::optional<RemoteManifest> manifest_;
   std::optional<spec::Manifest> parsed_;
   std::string config_bytes_;

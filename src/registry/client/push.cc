@@ -211,6 +211,8 @@ Result<Push::Document> Push::make_manifest(const storage::Image& image,
 
 Result<PushedTag> Push::push_tag(const Tag& tag) {
   const storage::Image& image = tag.image;
+  TRY(std::optional<PushedTag> kept_index, push_kept(tag));
+  if (kept_index) return std::move(*kept_index);
   lease_.add_image(image.id);
   if (image.chain_id) lease_.add_chain(*image.chain_id);
   if (image.manifest) lease_.add_blob(*image.manifest);
@@ -276,13 +278,21 @@ Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
     tell(layers[i].diff_id.short_hex(), foreign ? "Skipped foreign layer" : "Preparing");
     if (!foreign) work.push_back({layers[i], original && is_plain(original->manifest.layers[i], layers[i])});
   }
+  size_t at_once = std::min<size_t>(work.size(), state_.surroundings.settings->max_uploads);
+  for (size_t i = at_once; i < work.size(); ++i) tell(work[i].layer.diff_id.short_hex(), "Waiting");
+  return send_all(work.size(), [&](Repository& repository, size_t i) {
+    return send_layer(repository, work[i].layer, work[i].as_plain);
+  });
+}
+
+Result<void> Push::send_all(size_t count, const std::function<Result<void>(Repository&, size_t)>& send) {
   std::stop_callback pass_on(outer_stop_, [this] { stop_.request_stop(); });
   std::atomic<size_t> next{0};
   std::optional<Error> first_error;
   auto worker = [&] {
     Repository repository = open(stop_.get_token());
-    for (size_t i = next++; i < work.size(); i = next++) {
-      auto sent = send_layer(repository, work[i].layer, work[i].as_plain);
+    for (size_t i = next++; i < count; i = next++) {
+      auto sent = send(repository, i);
       if (sent) continue;
       std::lock_guard lock(mutex_);
       if (!first_error) first_error = std::move(sent).error();
@@ -290,8 +300,7 @@ Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
       return;
     }
   };
-  size_t threads = std::min<size_t>(work.size(), state_.surroundings.settings->max_uploads);
-  for (size_t i = threads; i < work.size(); ++i) tell(work[i].layer.diff_id.short_hex(), "Waiting");
+  size_t threads = std::min<size_t>(count, state_.surroundings.settings->max_uploads);
   {
     std::vector<std::jthread> pool;
     for (size_t i = 0; i < threads; ++i) pool.emplace_back(worker);

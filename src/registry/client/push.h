@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "registry/client/client_state.h"
+#include "storage/index_closure.h"
 
 namespace berth::registry {
 
@@ -37,6 +39,14 @@ class Push {
   Result<std::vector<Tag>> tags() const;
   Result<void> find_endpoint();
   Result<PushedTag> push_tag(const Tag& tag);
+  /// The image's index, when it is kept whole and no platform is asked for; or the one image of it that is
+  /// (push_index.cc). None: the image as it is unpacked.
+  Result<std::optional<PushedTag>> push_kept(const Tag& tag);
+  Result<PushedTag> push_closure(const Tag& tag, const storage::IndexClosure& closure);
+  Result<void> send_blobs(const std::vector<spec::Descriptor>& blobs);
+  Result<void> send_blob(Repository& repository, const spec::Descriptor& blob);
+  /// Runs `send` for 0 to count-1 on a few threads; the first error ends the others.
+  Result<void> send_all(size_t count, const std::function<Result<void>(Repository&, size_t)>& send);
   Result<std::vector<storage::Layer>> layers_of(const storage::Image& image) const;
   std::optional<Document> original(const storage::Image& image,
                                    const std::vector<storage::Layer>& layers) const;

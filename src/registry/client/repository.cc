@@ -160,6 +160,22 @@ Result<std::vector<std::string>> Repository::tags() {
   return all;
 }
 
+Result<spec::Index> Repository::referrers(const Digest& digest, std::string_view artifact_type) {
+  std::string list =
+      with_query(target("referrers/" + digest.str()), "artifactType", std::string(artifact_type));
+  HttpOutcome outcome = send({.target = list,
+                              .headers = {fmt::format("Accept: {}", spec::media_type::oci_index)},
+                              .max_body = max_manifest_bytes});
+  if (outcome.trouble == Trouble::None && outcome.answer.status == 404) {
+    outcome = send({.target = target("manifests/sha256-" + digest.hex()),
+                    .headers = {fmt::format("Accept: {}", spec::media_type::oci_index)},
+                    .max_body = max_manifest_bytes});
+    if (outcome.trouble == Trouble::None && outcome.answer.status == 404) return spec::Index{};
+  }
+  if (outcome.trouble != Trouble::None || outcome.answer.status != 200) return fail(outcome);
+  return spec::parse_index(outcome.answer.body);
+}
+
 Result<bool> Repository::has_blob(const Digest& digest) {
   HttpOutcome outcome = send({.method = "HEAD", .target = blob_target(digest)});
   if (outcome.trouble == Trouble::None && outcome.answer.status == 200) return true;

@@ -50,6 +50,10 @@ class Repository {
   /// All tags, following pages; bounded.
   Result<std::vector<std::string>> tags();
 
+  /// What refers to a manifest (OCI 1.1); of registries that know no referrers the tag that stands for them.
+  /// None: an empty index. Only artifacts of `artifact_type`, where the registry filters.
+  Result<spec::Index> referrers(const Digest& digest, std::string_view artifact_type);
+
   Result<bool> has_blob(const Digest& digest);
   struct UploadStart {
     bool mounted = false;

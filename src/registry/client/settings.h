@@ -26,6 +26,9 @@ struct Settings {
   std::string http_proxy = {};  ///< empty: of the environment
   std::string https_proxy = {};
   std::string no_proxy = {};
+  /// Path of a document (signature_policy.h) that says which images need whose signatures; read at each pull.
+  /// Empty: none.
+  std::string signature_policy = {};
   unsigned max_downloads = 3;
   unsigned max_uploads = 5;
 };

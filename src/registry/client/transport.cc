@@ -184,6 +184,9 @@ std::string reason(CURLcode code, long os_error, const Url& url, std::string_vie
       std::string why(os_error == ECONNREFUSED ? "connection refused"
                       : os_error != 0          ? std::strerror(static_cast<int>(os_error))
                                                : detail);
+      // libcurl says whom it could not reach: through a proxy that is not the registry.
+      bool is_proxy = contains(detail, "Failed to connect to ") && !contains(detail, url.host);
+      if (is_proxy) return fmt::format("proxyconnect tcp: {} (proxy)", detail);
       return fmt::format("dial tcp {}:{}: connect: {}", url.host, url.port, why);
     }
     case CURLE_OPERATION_TIMEDOUT:

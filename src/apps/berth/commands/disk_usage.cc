@@ -26,6 +26,8 @@ struct Usage {
   Json builds = Json::array();
   int64_t layers = 0;
   int64_t build_bytes = 0;
+  int64_t quota = 0;  ///< of images on the disk; 0: none
+  int64_t quota_used = 0;
 };
 
 int64_t number(const Json& object, std::string_view key, int64_t fallback = 0) {
@@ -46,6 +48,10 @@ Outcome<Usage> ask(Context& context) {
     if (auto found = json.find(key); found != json.end() && found->is_array()) *list = *found;
   }
   usage.layers = number(json, "LayersSize");
+  if (const Json* quota = json_member(json, "StorageQuota")) {
+    usage.quota = number(*quota, "Limit");
+    usage.quota_used = number(*quota, "Used");
+  }
   for (const Json& build : usage.builds) {
     if (!flag(build, "Shared")) usage.build_bytes += number(build, "Size");
   }
@@ -269,7 +275,13 @@ Outcome<int> disk_usage(Context& context, const Invocation& invocation) {
         "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\n"
         "reclaimable: {{.Reclaimable}}\n";
   }
-  return summary(context, usage, format);
+  TRY(int code, summary(context, usage, format));
+  if (table && usage.quota > 0) {
+    context.out.print("\nStorage quota: images take {} of {} on the disk\n",
+                      human_size(static_cast<double>(usage.quota_used)),
+                      human_size(static_cast<double>(usage.quota)));
+  }
+  return code;
 }
 
 constexpr std::array flags{

@@ -18,6 +18,23 @@ std::string size_or_unknown(int64_t size) {
   return size < 0 ? "N/A" : output::human_size(static_cast<double>(size));
 }
 
+/// "linux/amd64, linux/arm64/v8", of an engine that was asked for manifests.
+std::string platforms(const Json& image) {
+  std::string text;
+  const Json* manifests = json_member(image, "Manifests");
+  if (manifests == nullptr || !manifests->is_array()) return text;
+  for (const Json& manifest : *manifests) {
+    const Json* data = json_member(manifest, "ImageData");
+    const Json* platform = data == nullptr ? nullptr : json_member(*data, "Platform");
+    if (platform == nullptr) continue;
+    std::string os = json_string(*platform, "os").value_or("");
+    std::string architecture = json_string(*platform, "architecture").value_or("");
+    std::string variant = json_string(*platform, "variant").value_or("");
+    text += (text.empty() ? "" : ", ") + os + "/" + architecture + (variant.empty() ? "" : "/" + variant);
+  }
+  return output::printable(text);
+}
+
 }  // namespace
 
 const Headings image_headings{
@@ -32,6 +49,7 @@ const Headings image_headings{
     {"VirtualSize", "SIZE"},
     {"SharedSize", "SHARED SIZE"},
     {"UniqueSize", "UNIQUE SIZE"},
+    {"Platforms", "PLATFORMS"},
 };
 
 bool is_dangling(const Json& image) {
@@ -95,6 +113,7 @@ RowFields image_row(const Json& image, const ImageName& name, Truncate truncate,
   row.emplace_back("SharedSize", size_or_unknown(shared));
   row.emplace_back("UniqueSize",
                    shared < 0 || size < 0 ? std::string("N/A") : size_or_unknown(size - shared));
+  row.emplace_back("Platforms", platforms(image));
   return row;
 }
 

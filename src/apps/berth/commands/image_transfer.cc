@@ -93,10 +93,13 @@ Outcome<int> pull(Context& context, const Invocation& invocation) {
     if (!quiet) context.out.line("Using default tag: latest");
   }
   CHECK(check_platform(invocation.text("platform")));
+  if (invocation.on("all-platforms") && invocation.given("platform"))
+    return refuse("--platform can't be used with --all-platforms");
   CHECK(pull_image(context, context.out,
                    {.image = reference.familiar_string(),
                     .platform = invocation.text("platform"),
                     .all_tags = all,
+                    .all_platforms = invocation.on("all-platforms"),
                     .quiet = quiet ? Progress::Quiet::Yes : Progress::Quiet::No}));
   context.out.line(reference.str());
   return 0;
@@ -153,9 +156,10 @@ constexpr std::array import_flags{
     Flag{'m', "message", Type::String, "Comment of the image"},
     platform_flag,
 };
-constexpr std::array pull_flags{Flag{'a', "all-tags", Type::Bool, "Download all tags of the repository"},
-                                trust_flag, platform_flag,
-                                Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
+constexpr std::array pull_flags{
+    Flag{.name = "all-platforms", .help = "Keep the whole index, with the images of all platforms"},
+    Flag{'a', "all-tags", Type::Bool, "Download all tags of the repository"}, trust_flag, platform_flag,
+    Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
 constexpr std::array push_flags{Flag{'a', "all-tags", Type::Bool, "Upload all tags of the repository"},
                                 trust_flag, platform_flag,
                                 Flag{'q', "quiet", Type::Bool, "Print only the image's name"}};
@@ -170,7 +174,7 @@ Outcome<void> pull_image(Context& context, output::Stream& out, const Pull& pull
   std::string tag = reference.digest() ? reference.digest()->str() : reference.tag();
   if (tag.empty() && !pull.all_tags) tag = "latest";
   request.query.add("fromImage", reference.name()).add_unless_empty("tag", tag);
-  request.query.add_unless_empty("platform", pull.platform);
+  request.query.add_unless_empty("platform", pull.platform).flag("allPlatforms", pull.all_platforms);
   Progress progress(out, pull.quiet);
   CHECK(context.engine().stream(request, [&](std::string_view bytes) { return progress.feed(bytes); }));
   CHECK(progress.finish());

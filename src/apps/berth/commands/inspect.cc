@@ -31,8 +31,11 @@ Outcome<std::string> fetch_container(Context& context, const std::string& name, 
 Outcome<std::string> fetch_image(Context& context, const std::string& name,
                                  const std::string& platform_json) {
   CHECK(check_name(name));
-  return fetch(context, {.path = image_path(name, "json"),
-                         .query = Query().add_unless_empty("platform", platform_json)});
+  return fetch(
+      context,
+      {.path = image_path(name, "json"),
+       .query =
+           Query().flag("manifests", platform_json.empty()).add_unless_empty("platform", platform_json)});
 }
 
 Outcome<std::string> fetch_network(Context& context, const std::string& name, bool verbose) {

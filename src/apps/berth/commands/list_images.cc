@@ -45,7 +45,9 @@ Outcome<int> list(Context& context, const Invocation& invocation) {
   options::Filters filters = options::parse_filters(invocation.list("filter"));
   if (!invocation.arguments().empty()) filters.emplace_back("reference", invocation.argument(0));
   client::Query query;
-  query.flag("all", invocation.on("all")).add_unless_empty("filters", options::filters_json(filters));
+  query.flag("all", invocation.on("all"))
+      .flag("manifests", listing.mentions("Platforms"))
+      .add_unless_empty("filters", options::filters_json(filters));
   TRY(auto reply, context.engine().call({.path = "/images/json", .query = query}));
   TRY(Json images, parse_json(reply.body, {.max_bytes = 256u << 20}));
 

@@ -12,6 +12,7 @@ struct Pull {
   std::string image;  ///< as the user wrote it
   std::string platform;
   bool all_tags = false;
+  bool all_platforms = false;
   output::Progress::Quiet quiet = output::Progress::Quiet::No;
 };
 

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/image_commands.h"
 #include "apps/berth/commands/registry_commands.h"
 #include "apps/berth/ui/ui_command.h"
 
@@ -99,6 +100,8 @@ constexpr std::array tree{
     Entry{"image load", &load_command},
     Entry{"image ls", &list_images_command},
     Entry{"image list", &list_images_command, Section::Alias},
+    Entry{"image pin", &pin_image_command},
+    Entry{"image pins", &list_pins_command},
     Entry{"image prune", &prune_images_command},
     Entry{"image pull", &pull_command},
     Entry{"image push", &push_command},
@@ -106,6 +109,9 @@ constexpr std::array tree{
     Entry{"image remove", &remove_image_command, Section::Alias},
     Entry{"image save", &save_command},
     Entry{"image tag", &tag_command},
+    Entry{"image tree", &image_tree_command},
+    Entry{"image unpin", &unpin_image_command},
+    Entry{"image verify", &verify_images_command},
 
     Entry{"network", nullptr, Section::Management, "Manage networks"},
     Entry{"network connect", &connect_network_command},

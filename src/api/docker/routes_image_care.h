@@ -1,0 +1,12 @@
+// The rows of /berth/images/... for the table of routes.
+#pragma once
+
+#include <span>
+
+#include "api/docker/router.h"
+
+namespace berth::api {
+
+std::span<const Route> image_care_routes();
+
+}  // namespace berth::api

@@ -1,0 +1,260 @@
+"""Registries behind proxies and on lines that break, tokens of other servers, and what other tools make of archives."""
+import contextlib
+import json
+import os
+import shutil
+import tarfile
+import time
+import unittest
+
+from harness import archives, registry
+from harness.engine import IMAGE, EngineCase, run
+from harness.registry import FakeRegistry, small_image
+from harness.served import Registry, digest_of
+from harness.signing import Signer
+from harness.tokens import repository, token
+from harness.wires import Cable, Proxy
+
+
+class WireCase(EngineCase):
+    @classmethod
+    def setUpClass(cls):
+        if cls.against_docker:
+            raise unittest.SkipTest("berth's own ways are held to here")
+        super().setUpClass()
+
+    @contextlib.contextmanager
+    def with_flags(self, *flags, env=None):
+        """The engine with these flags and variables of its environment; afterwards as before."""
+        before = {key: os.environ.get(key) for key in env or {}}
+        self.engine.terminate()
+        self.engine.flags = list(flags)
+        os.environ.update(env or {})
+        try:
+            self.engine.start()
+            yield
+        finally:
+            self.engine.terminate()
+            self.engine.flags = []
+            for key, value in before.items():
+                os.environ.pop(key) if value is None else os.environ.update({key: value})
+            self.engine.start()
+
+
+class Proxies(WireCase):
+    """A registry whose name only the proxy knows."""
+
+    plain = "registry.berth-test.invalid:5000"
+    secure = "secure.berth-test.invalid:5443"
+
+    def setUp(self):
+        super().setUp()
+        self.registry = FakeRegistry()
+        self.addCleanup(self.registry.close)
+        self.image = small_image(self._testMethodName)
+        self.registry.add("app", "1", self.image)
+        self.addCleanup(self.engine, "rmi", "-f", self.image.id)
+
+    def proxy(self, **more):
+        proxy = Proxy({self.plain: self.registry.host}, **more)
+        self.addCleanup(proxy.close)
+        return proxy
+
+    def pull(self, name=None):
+        name = f"{name or self.plain}/app:1"
+        self.ok("pull", name)
+        self.assertEqual(self.ok("run", "--rm", name).text, self._testMethodName)
+
+    def test_http(self):
+        proxy = self.proxy()
+        with self.with_flags("--insecure-registry", self.plain, "--http-proxy", f"http://{proxy.host}"):
+            self.pull()
+        self.assertIn(("GET", f"http://{self.plain}/v2/app/blobs/{self.image.layers[0]}"), proxy.journal)
+
+    def test_https_by_connect(self):
+        folder = self.folder()
+        cert, key = registry.certificate(folder)
+        secure = FakeRegistry(tls=registry.server_context(cert, key))
+        self.addCleanup(secure.close)
+        secure.add("app", "1", self.image)
+        proxy = Proxy({self.secure: secure.host})
+        self.addCleanup(proxy.close)
+        with self.with_flags("--insecure-registry", self.secure, "--https-proxy", f"http://{proxy.host}"):
+            self.pull(self.secure)
+        self.assertEqual({method for method, _ in proxy.journal}, {"CONNECT"})
+        self.assertEqual({target for _, target in proxy.journal}, {self.secure})
+
+    def test_of_the_environment(self):
+        proxy = self.proxy()
+        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            with self.subTest(variable=variable), \
+                    self.with_flags("--insecure-registry", self.plain, env={variable: f"http://{proxy.host}"}):
+                self.pull()
+                self.ok("rmi", "-f", self.image.id)
+
+    def test_no_proxy_and_loopback(self):
+        proxy = self.proxy()
+        flags = ("--insecure-registry", self.plain, "--http-proxy", f"http://{proxy.host}", "--https-proxy", f"http://{proxy.host}")
+        with self.with_flags(*flags, "--no-proxy", "other.invalid,.berth-test.invalid"):
+            self.fails(1, "pull", f"{self.plain}/app:1", says="no such host")
+        with self.with_flags(*flags, env={"NO_PROXY": self.plain.split(":")[0]}):
+            self.fails(1, "pull", f"{self.plain}/app:1", says="no such host")
+        with self.with_flags(*flags):
+            self.pull(self.registry.host)
+        self.assertEqual(proxy.journal, [])
+
+    def test_its_password_is_for_the_proxy_alone(self):
+        proxy = self.proxy(password="user:word")
+        flags = ("--insecure-registry", self.plain)
+        with self.with_flags(*flags, "--http-proxy", f"http://{proxy.host}"):
+            self.fails(1, "pull", f"{self.plain}/app:1")
+        with self.with_flags(*flags, "--http-proxy", f"http://user:word@{proxy.host}"):
+            self.pull()
+            self.assertNotIn("user:word", self.ok("info").out)
+        self.assertFalse([headers for headers in self.registry.headers_of("") if "Proxy-Authorization" in headers])
+
+    def test_credentials_of_the_registry_are_not_the_proxys(self):
+        proxy = self.proxy()
+        self.registry.faults.append(registry.ask_for_password)
+        with self.with_flags("--insecure-registry", self.plain, "--http-proxy", f"http://{proxy.host}"):
+            self.ok("login", "-u", "berth", "--password-stdin", self.plain, input="secret")
+            self.addCleanup(self.engine, "logout", self.plain)
+            self.pull()
+        self.assertFalse([headers for headers in proxy.headers if "Proxy-Authorization" in headers])
+
+    def test_a_proxy_that_is_not_there_is_named(self):
+        proxy = self.proxy()
+        proxy.close()
+        with self.with_flags("--insecure-registry", self.plain, "--http-proxy", f"http://{proxy.host}", "--https-proxy", f"http://{proxy.host}"):
+            self.fails(1, "pull", f"{self.plain}/app:1", says="proxy")
+
+
+class Cables(WireCase):
+    """Lines that break in the middle of a blob, to and from the registry that berth serves."""
+
+    def setUp(self):
+        super().setUp()
+        self.serving = Registry(self.engine, "--data-root", os.path.join(self.folder(), "own"))
+        self.addCleanup(self.serving.close)
+        self.cable = Cable(self.serving.address)
+        self.addCleanup(self.cable.close)
+
+    def test_an_upload_goes_on_in_the_middle_of_a_blob(self):
+        folder = self.folder()
+        archives.written(folder, "Dockerfile", f"FROM {IMAGE}\nCOPY big /big\n".encode())
+        archives.written(folder, "big", os.urandom(6 << 20))
+        name = f"{self.cable.host}/app:1"
+        self.addCleanup(self.engine, "rmi", "-f", name)
+        self.ok("build", "-t", name, folder)
+        for after in (2 << 20, 3 << 20):
+            self.cable.cut(after)
+        self.ok("push", name)
+        self.assertEqual(self.cable.cuts, [], "the line was cut twice")
+        self.assertLess(self.cable.carried, 9 << 20, "what had arrived was not sent again")
+        digest = self.engine.inspect(name)["RepoDigests"][0].split("@")[1]
+        manifest = self.serving.get("/v2/app/manifests/1")
+        self.assertEqual(digest_of(manifest.body), digest)
+        for part in (manifest.json()["config"], *manifest.json()["layers"]):
+            self.assertEqual(digest_of(self.serving.get(f"/v2/app/blobs/{part['digest']}").body), part["digest"])
+
+
+class Tokens(WireCase):
+    """Tokens that another server has signed."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.keys = {"RS256": Signer(cls.engine.folder, "rsa", "rsa"), "ES256": Signer(cls.engine.folder, "ec", "p256")}
+        cls.stranger = {"RS256": Signer(cls.engine.folder, "rsa2", "rsa"), "ES256": Signer(cls.engine.folder, "ec2", "p256")}
+
+    def serve(self, algorithm):
+        serving = Registry(self.engine, "--token-realm", "http://tokens.invalid/token", "--token-issuer", "issuer",
+                           "--token-key", self.keys[algorithm].public, "--data-root", os.path.join(self.folder(), "own"))
+        self.addCleanup(serving.close)
+        return serving
+
+    def test_signed_tokens_and_all_others(self):
+        for algorithm in ("RS256", "ES256"):
+            key = self.keys[algorithm].key
+            with open(self.keys[algorithm].public, "rb") as file:
+                public = file.read()
+            serving = self.serve(algorithm)
+            access = [repository("app", "pull", "push")]
+
+            def asked(bearer, method="GET", target="/v2/app/tags/list"):
+                return serving.request(method, target, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
+            good = token(algorithm, key, access)
+            challenge = asked(None)
+            self.assertEqual((challenge.status, challenge.headers["WWW-Authenticate"].split(",")[0]),
+                             (401, 'Bearer realm="http://tokens.invalid/token"'))
+            self.assertEqual(asked(good, "POST", "/v2/app/blobs/uploads/").status, 202)
+            self.assertEqual(asked(good, "POST", "/v2/other/blobs/uploads/").status, 401)
+            self.assertEqual(asked(token(algorithm, key, [repository("app", "pull")]), "POST", "/v2/app/blobs/uploads/").status, 401)
+            now = int(time.time())
+            header, body, signature = good.split(".")
+            other = "ES256" if algorithm == "RS256" else "RS256"
+            for wrong, bearer in (("another key", token(algorithm, self.stranger[algorithm].key, access)),
+                                  ("no signature", token("none", key, access)),
+                                  ("the public key as a secret", token("HS256", public, access)),
+                                  ("the other algorithm", token(other, self.keys[other].key, access)),
+                                  ("expired", token(algorithm, key, access, exp=now - 3600)),
+                                  ("not yet", token(algorithm, key, access, nbf=now + 3600)),
+                                  ("another issuer", token(algorithm, key, access, iss="somebody")),
+                                  ("another service", token(algorithm, key, access, aud="elsewhere")),
+                                  ("a changed claim", f"{header}.{body[:-2]}AA.{signature}"),
+                                  ("a cut signature", f"{header}.{body}.{signature[:-4]}"),
+                                  ("an empty signature", f"{header}.{body}.")):
+                with self.subTest(algorithm=algorithm, wrong=wrong):
+                    self.assertEqual(asked(bearer, "POST", "/v2/app/blobs/uploads/").status, 401)
+
+    def test_keys_that_are_none(self):
+        ed25519 = Signer(self.engine.folder, "ed", "ed25519")
+        for path, says in ((self.keys["RS256"].key, "no PEM public key"), (ed25519.public, "must be RSA")):
+            self.fails(1, "registry", "serve", "--addr", "127.0.0.1:0", "--token-realm", "http://tokens.invalid/token",
+                       "--token-key", path, says=says)
+
+
+class Cache(WireCase):
+    def test_a_cache_fetches_with_nobodys_rights(self):
+        """What a cache holds it shows to everyone: a client's credentials are not passed on, and a registry that wants
+        some is said to want them."""
+        origin = FakeRegistry()
+        self.addCleanup(origin.close)
+        image = small_image(self._testMethodName)
+        origin.add("app", "1", image)
+        cache = Registry(self.engine, "--proxy", f"http://{origin.host}", "--data-root", os.path.join(self.folder(), "cache"))
+        self.addCleanup(cache.close)
+        basic = {"Authorization": registry.basic("berth", "secret")}
+        self.assertEqual(cache.request("GET", "/v2/app/manifests/1", headers=basic).status, 200)
+        self.assertEqual(cache.request("GET", f"/v2/app/blobs/{image.layers[0]}", headers=basic).status, 200)
+        self.assertTrue(origin.asked("GET", "/blobs/"))
+        self.assertFalse([headers for headers in origin.headers_of("") if "Authorization" in headers])
+        origin.faults.append(registry.ask_for_password)
+        answer = cache.request("GET", f"/v2/app/blobs/{image.layers[1]}", headers=basic)
+        self.assertGreaterEqual(answer.status, 400, str(answer))
+        self.assertFalse([headers for headers in origin.headers_of("") if "Authorization" in headers])
+
+
+class Umoci(WireCase):
+    @unittest.skipUnless(shutil.which("umoci"), "umoci is not installed")
+    def test_what_save_writes_unpacks(self):
+        folder = self.folder()
+        archives.written(folder, "context/Dockerfile", f"FROM {IMAGE}\nRUN rm /etc/group && echo new > /added\nLABEL l=v\n".encode())
+        self.ok("build", "-t", "for-umoci:1", os.path.join(folder, "context"))
+        self.addCleanup(self.engine, "rmi", "-f", "for-umoci:1")
+        path = os.path.join(folder, "saved.tar")
+        self.ok("save", "-o", path, "for-umoci:1")
+        layout = os.path.join(folder, "layout")
+        with tarfile.open(path) as archive:
+            archive.extractall(layout)
+        listed = run(["umoci", "list", "--layout", layout])
+        self.assertEqual((listed.code, listed.lines), (0, ["1"]), str(listed))
+        bundle = os.path.join(folder, "bundle")
+        unpacked = run(["umoci", "unpack", "--image", f"{layout}:1", bundle])
+        self.assertEqual(unpacked.code, 0, str(unpacked))
+        root = os.path.join(bundle, "rootfs")
+        with open(os.path.join(root, "added")) as file:
+            self.assertEqual(file.read(), "new\n")
+        self.assertFalse(os.path.exists(os.path.join(root, "etc/group")))
+        stat = run(["umoci", "stat", "--image", f"{layout}:1", "--json"])
+        self.assertGreaterEqual(len(json.loads(stat.out)["history"]), 2)
