@@ -290,6 +290,12 @@ io::Task<Result<void>> recover(Core& core) {
   CO_TRY(auto execs, core.records->load_execs());
   std::set<std::string> known;
   for (const ContainerRecord& record : loaded.containers) known.insert(record.id);
+  // Those of sandboxes, which are in no record.
+  for (const ExecRecord& exec : execs) {
+    if (known.contains(exec.container_id) || !loaded.damaged.empty()) continue;
+    if (auto removed = core.records->remove_exec(exec.id); !removed)
+      log::warn("{}", removed.error().message());
+  }
 
   auto all = look_around(core, std::move(loaded.containers));
   CO_CHECK(recover_network(core, all));

@@ -174,6 +174,21 @@ class Boto3(unittest.TestCase):
         s3.delete_bucket(Bucket="boto-bucket")
         self.fails("404", s3.head_bucket, Bucket="boto-bucket")
 
+    def test_notifications_of_a_bucket(self):
+        s3 = self.client("s3")
+        s3.create_bucket(Bucket="told", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        arn = self.function("hears")["FunctionArn"]
+        rules = [{"Id": "one", "LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"],
+                  "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/&<"}]}}}]
+        s3.put_bucket_notification_configuration(Bucket="told", NotificationConfiguration={
+            "LambdaFunctionConfigurations": rules})
+        self.assertEqual(s3.get_bucket_notification_configuration(Bucket="told")["LambdaFunctionConfigurations"], rules)
+        self.fails("InvalidArgument", s3.put_bucket_notification_configuration, Bucket="told", NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": "arn:aws:sqs:eu-west-1:123456789012:q", "Events": ["s3:ObjectCreated:*"]}]})
+        s3.put_bucket_notification_configuration(Bucket="told", NotificationConfiguration={})
+        self.assertNotIn("LambdaFunctionConfigurations", s3.get_bucket_notification_configuration(Bucket="told"))
+        s3.delete_bucket(Bucket="told")
+
     def test_logs(self):
         logs = self.client("logs")
         logs.create_log_group(logGroupName="/own/group")

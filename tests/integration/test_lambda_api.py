@@ -109,6 +109,7 @@ class Functions(LambdaCase):
             page = self.get(f"/2015-03-31/functions/?MaxItems=2{marker}")
             self.assertLessEqual(len(page["Functions"]), 2)
             seen += [function["FunctionName"] for function in page["Functions"]]
+            self.assertFalse({"State", "LastUpdateStatus", "RuntimeVersionConfig"} & set(page["Functions"][0]))
             if not page.get("NextMarker"):
                 break
             marker = f"&Marker={page['NextMarker']}"

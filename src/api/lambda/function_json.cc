@@ -44,9 +44,6 @@ void put_code(Json& json, const FunctionVersion& version) {
   }
   json["Runtime"] = version.runtime;
   json["Handler"] = version.handler;
-  std::string runtime = version.runtime;
-  json["RuntimeVersionConfig"] = {
-      {"RuntimeVersionArn", fmt::format("arn:aws:lambda:{}::runtime:{}", version.realm.region, runtime)}};
   if (version.layers.empty()) return;
   Json layers = Json::array();
   for (const auto& layer : version.layers)
@@ -54,7 +51,13 @@ void put_code(Json& json, const FunctionVersion& version) {
   json["Layers"] = std::move(layers);
 }
 
+/// What lists leave out.
 void put_state(Json& json, const FunctionVersion& version) {
+  if (version.package == functions::PackageType::Zip) {
+    json["RuntimeVersionConfig"] = {
+        {"RuntimeVersionArn",
+         fmt::format("arn:aws:lambda:{}::runtime:{}", version.realm.region, version.runtime)}};
+  }
   json["State"] = text_of(version.state);
   put_if(json, "StateReason", version.state_reason);
   put_if(json, "StateReasonCode", version.state_reason_code);
