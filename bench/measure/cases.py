@@ -424,11 +424,8 @@ TITLES.update({
     "push": "push of the image that was pulled",
 })
 SHOWN_IN_ORDER = (
-<<<<<<< HEAD
     "run-none", "runtime-run", "seccomp", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
-=======
-    "run-none", "runtime-run", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8", "compose-20",
->>>>>>> main
+    "compose-20",
     "crowd-first", "crowd-last", "crowd-ps", "publish-first", "publish-last", "dns",
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",

@@ -154,18 +154,33 @@ def cold_native(bench, prepared):
         engine.stop()
 
 
-def cold_python(bench, code, prepared):
+def cold_python(bench, code):
     """Yields seconds of first events of Python functions."""
-    engine = started(bench, f"python-{len(code)}-{prepared}", prepared, python=True)
+    engine = started(bench, f"python-{len(code)}", 0, python=True)
     try:
         for number in range(bench.rounds(SHORT) + 1):
             name = f"cold-{number}"
             engine.create(name, {"index.py": code}, Runtime="python3.11", MemorySize=1769)
-            if prepared:
-                engine.until(f"{name} has a sandbox", lambda: {"prepared", "frozen"} & set(engine.sandboxes(name)))
             elapsed = engine.call(name)
             if number > 0:
                 yield elapsed
+    finally:
+        engine.stop()
+
+
+def ahead_python(bench, code):
+    """Yields seconds of first events of a Python function that has just been changed, and initialised ahead."""
+    engine = started(bench, "ahead", 8, python=True)
+    try:
+        engine.create("ahead", {"index.py": code}, Runtime="python3.11", MemorySize=1769)
+        engine.call("ahead")
+        for number in range(bench.rounds(SHORT)):
+            change = json.dumps({"Environment": {"Variables": {"ROUND": str(number)}}}).encode()
+            status, answer = engine.request("PUT", "/2015-03-31/functions/ahead/configuration", change)
+            if status != 200:
+                raise CommandFailed(f"UpdateFunctionConfiguration: {status} {answer[:500]}")
+            engine.until("the new version is initialised", lambda: engine.sandboxes("ahead") == ["frozen"])
+            yield engine.call("ahead")
     finally:
         engine.stop()
 
@@ -268,13 +283,13 @@ def function_cold_pooled(bench):
 @case("function-cold-python", "the first event of a Python function without imports, nothing prepared")
 def function_cold_python(bench):
     def samples():
-        for value in cold_python(bench, HANDLER, 0):
+        for value in cold_python(bench, HANDLER):
             yield "function-cold-python", "berth", value, "ms"
             yield "function-cold-python", "interpreter", interpreter(bench, "pass"), "ms"
-        for value in cold_python(bench, IMPORTS + HANDLER, 0):
+        for value in cold_python(bench, IMPORTS + HANDLER):
             yield "function-cold-imports", "berth", value, "ms"
             yield "function-cold-imports", "interpreter", interpreter(bench, IMPORTS), "ms"
-        for value in cold_python(bench, IMPORTS + HANDLER, 8):
+        for value in ahead_python(bench, IMPORTS + HANDLER):
             yield "function-ahead-imports", "berth", value, "ms"
 
     if not os.path.exists(PYTHON):
@@ -301,7 +316,7 @@ TITLES.update({
     "function-warm-late": "... 99th percentile",
     "function-warm-rate": "warm events a second, four callers",
     "function-cold-imports": "the first event of a Python function with imports of an SDK's size, nothing prepared",
-    "function-ahead-imports": "... whose sandbox was made ahead",
+    "function-ahead-imports": "the first event of such a function after a change, initialised ahead",
     "function-thousand-memory": "berthd's memory after {functions} functions were deployed, as a multiple of before",
     "function-thousand-latency": "a warm event among {functions} functions, as a multiple of before",
 })

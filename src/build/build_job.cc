@@ -247,7 +247,9 @@ io::Task<Result<void>> BuildJob::make_plan() {
 io::Task<Result<void>> BuildJob::resolve_images(std::vector<MissingImage> missing) {
   for (const auto& wanted : missing) {
     CO_TRY(const auto platform, spec::Platform::parse(wanted.name.platform));
-    ImageSource::Request request{wanted.name.reference, request_.pull, platform, request_.registry_config};
+    auto named = request_.contexts.find(wanted.name.reference);
+    const std::string& reference = named == request_.contexts.end() ? wanted.name.reference : named->second;
+    ImageSource::Request request{reference, request_.pull, platform, request_.registry_config};
     auto resolving = services_.shared.image_source.resolve(std::move(request), progress_, cancel_);
     auto image = co_await std::move(resolving);
     if (!image) co_return located(std::move(image).error(), wanted.lines, "");

@@ -70,7 +70,9 @@ struct BuildRequest {
   int64_t shm_size = 0;                             ///< bytes, 0 is the default
   spec::ContainerResources resources = {};          ///< memory, cpu, ulimits, cgroup_parent of RUN
   std::map<std::string, std::string> secrets = {};  ///< id -> content, for RUN --mount=type=secret
-  bool squash = false;                              ///< refused: Unsupported
+  /// What FROM and --from call an image -> the image (reference or id) that is meant: named contexts.
+  std::map<std::string, std::string> contexts = {};
+  bool squash = false;  ///< refused: Unsupported
   /// Credentials per registry host, as X-Registry-Config has them (JSON); handed to the image source.
   std::string registry_config = {};
 };

@@ -27,18 +27,19 @@ struct Place {
 struct PlaceInputs {
   storage::Snapshotter* snapshotter;
   std::string id;
+  std::string reference;  ///< as the client names the container
   std::optional<Digest> chain_id;
   int pid = 0;  ///< 0: not running
   bool readonly_root = false;
   std::vector<MountPoint> mounts;
 };
 
-PlaceInputs inputs_of(Core& core, const Container& container) {
+PlaceInputs inputs_of(Core& core, const Container& container, std::string reference) {
   const ContainerRecord& record = container.record;
   int pid = container.run != nullptr && is_alive(record.state.status) ? record.state.pid : 0;
-  PlaceInputs inputs{
-      core.snapshotter.get(), record.id, record.chain_id, pid, record.host_config.readonly_rootfs,
-      record.mounts};
+  PlaceInputs inputs{core.snapshotter.get(), record.id, std::move(reference),
+                     record.chain_id,        pid,       record.host_config.readonly_rootfs,
+                     record.mounts};
   for (MountPoint& mount : inputs.mounts) {
     if (mount.type != spec::MountType::Volume) continue;
     auto volume = core.volumes.find(mount.name);
@@ -123,14 +124,14 @@ void drop_own_files(std::vector<storage::Change>& found) {
   if (!etc_changed) std::erase_if(found, is_etc);
 }
 
-Error missing_path(const std::string& path, const std::string& id) {
-  return failure(Kind::NotFound, "Could not find the file {} in container {}", path, id);
+Error missing_path(const std::string& path, const std::string& reference) {
+  return failure(Kind::NotFound, "Could not find the file {} in container {}", path, reference);
 }
 
 Result<storage::PathStat> stat_place(const PlaceInputs& inputs, const std::string& path) {
   TRY(Place place, find_place(inputs, path, storage::ViewAccess::ReadOnly));
   auto stat = storage::stat_path(place.root, place.path);
-  if (!stat && stat.error().kind() == Kind::NotFound) return missing_path(path, inputs.id);
+  if (!stat && stat.error().kind() == Kind::NotFound) return missing_path(path, inputs.reference);
   if (!stat) return std::move(stat).error();
   if (!place.name.empty() && place.name != ".") stat->name = place.name;
   return stat;
@@ -211,7 +212,7 @@ io::Task<Result<void>> Containers::export_root(std::string reference, storage::B
 
 io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference, std::string path) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
-  PlaceInputs inputs = inputs_of(core_, *container);
+  PlaceInputs inputs = inputs_of(core_, *container, reference);
   auto work = [inputs, path] { return stat_place(inputs, path); };
   co_return co_await core_.loop.on_worker(work);
 }
@@ -219,7 +220,7 @@ io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference,
 io::Task<Result<void>> Containers::copy_out(std::string reference, std::string path, storage::ByteSink& out,
                                             std::function<void(const storage::PathStat&)> ready) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
-  PlaceInputs inputs = inputs_of(core_, *container);
+  PlaceInputs inputs = inputs_of(core_, *container, reference);
   auto look = [inputs, path] { return stat_place(inputs, path); };
   CO_TRY(storage::PathStat stat, co_await core_.loop.on_worker(look));
   ready(stat);
@@ -243,7 +244,7 @@ io::Task<Result<void>> Containers::copy_in(std::string reference, std::string pa
   // A start must not mount the writable layer while it is written from outside.
   io::Mutex::Guard guard = co_await container->operation.lock();
   if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
-  PlaceInputs inputs = inputs_of(core_, *container);
+  PlaceInputs inputs = inputs_of(core_, *container, reference);
   const MountPoint* mount = mount_of(inputs.mounts, clean_path(path));
   if (inputs.readonly_root && mount == nullptr)
     co_return Error(Kind::Forbidden, "container rootfs is marked read-only");
@@ -267,7 +268,7 @@ io::Task<Result<void>> Containers::copy_in(std::string reference, std::string pa
     std::optional<sys::ActingOwner> acting;
     if (maps && inputs.pid != 0) acting.emplace(outside_id(maps.uids, 0), outside_id(maps.gids, 0));
     auto copied = storage::copy_in(place.root, place.path, *source, options);
-    if (!copied && copied.error().kind() == Kind::NotFound) return missing_path(path, inputs.id);
+    if (!copied && copied.error().kind() == Kind::NotFound) return missing_path(path, inputs.reference);
     return copied;
   };
   CO_CHECK(co_await core_.loop.on_worker(std::move(work)));

@@ -172,6 +172,12 @@ Result<void> check_keys_and_values(const Filters& filters) {
                 "name", "network", "publish", "since", "status", "volume"}));
   CHECK(check_values(filters, "status",
                      {"created", "running", "paused", "restarting", "removing", "exited", "dead"}));
+  for (const char* key : {"publish", "expose"}) {
+    for (const std::string& value : filter_values(filters, key)) {
+      if (!spec::expand_container_ports(value))
+        return failure(Kind::InvalidArgument, "invalid filter '{}={}'", key, value.substr(0, 64));
+    }
+  }
   return check_values(filters, "health", {"none", "starting", "healthy", "unhealthy"});
 }
 
@@ -193,6 +199,8 @@ Result<ContainerPtr> Containers::find(std::string_view reference) const {
 
 Result<std::vector<ContainerPtr>> Containers::list(const ListContainers& query) const {
   CHECK(check_keys_and_values(query.filters));
+  TRY(auto is_task, boolean_filter(query.filters, "is-task"));
+  if (is_task.value_or(false)) return std::vector<ContainerPtr>();  // only swarms have tasks
   TRY(Lookups lookups, look_up(core_, query.filters));
   bool all = query.scope == ListScope::All || implies_all(query);
   std::vector<ContainerPtr> found;

@@ -8,6 +8,7 @@
 #include "engine/container_files.h"
 #include "engine/container_ports.h"
 #include "engine/links.h"
+#include "engine/sandbox_table.h"
 #include "network/resolv_conf.h"
 #include "sys/file.h"
 
@@ -75,7 +76,8 @@ Result<const network::EndpointRecord*> attach_one(Core& core, ContainerRecord& r
                                                   const network::AttachRequest& request,
                                                   sys::NetworkNamespace& netns) {
   TRY(const network::EndpointRecord* endpoint, core.network->attach(request, netns));
-  if (auto saved = core.records->save_endpoint(*endpoint); !saved) {
+  bool recorded = SandboxTable::of(core).find(record.id) == nullptr;
+  if (auto saved = recorded ? core.records->save_endpoint(*endpoint) : Result<void>(); !saved) {
     if (auto removal = core.network->detach(endpoint->id); removal) (void)removal->run();
     return std::move(saved).error();
   }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "engine/image_quota.h"
+#include "engine/sandbox_table.h"
 
 namespace berth::engine {
 
@@ -18,12 +19,14 @@ std::string Core::exec_dir(std::string_view id) const {
 }
 
 void Core::save_state(const ContainerRecord& record) {
+  if (SandboxTable::of(*this).find(record.id) != nullptr) return;
   if (auto saved = records->save_state(record); !saved) {
     log::error("container {}: state not saved: {}", record.short_id(), saved.error().message());
   }
 }
 
 void Core::save_definition(const ContainerRecord& record) {
+  if (SandboxTable::of(*this).find(record.id) != nullptr) return;
   if (auto saved = records->save_definition(record); !saved) {
     log::error("container {}: configuration not saved: {}", record.short_id(), saved.error().message());
   }

@@ -14,6 +14,7 @@
 #include "engine/merge.h"
 #include "engine/mount_points.h"
 #include "engine/plan_container.h"
+#include "engine/sandbox_table.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
 #include "launch/failpoint.h"
@@ -252,7 +253,7 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
     CO_CHECK(co_await std::move(volumes));
   }
   CO_CHECK(launch::failpoint("create.volumes"));
-  CO_CHECK(core.records->insert_container(record));
+  if (!SandboxTable::of(core).expects(record.name)) CO_CHECK(core.records->insert_container(record));
   undo.keep();
   auto container = std::make_shared<Container>(std::move(record));
   core.containers.insert(container);

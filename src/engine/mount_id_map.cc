@@ -100,6 +100,7 @@ Result<MountIdMap> parse_id_map_option(std::string_view word) {
   MountIdMap map;
   if (word == option_name) return map;
   std::string_view rest = word.substr(option_name.size() + 1);
+  if (rest.ends_with(';') || rest.ends_with('#')) return invalid(word, "it ends with a separator");
   do {
     std::string_view part = cut(rest, ';');
     bool users = part.starts_with("uids="), groups = part.starts_with("gids=");

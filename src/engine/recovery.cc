@@ -11,7 +11,6 @@
 #include "engine/lifecycle.h"
 #include "engine/log_forwarding.h"
 #include "engine/recovery_plan.h"
-#include "engine/sandbox_table.h"
 #include "engine/secrets.h"
 #include "engine/start_order.h"
 #include "engine/transitions.h"
@@ -289,7 +288,6 @@ io::Task<Result<void>> recover(Core& core) {
   CO_TRY(auto volumes, core.records->load_volumes());
   for (VolumeRecord& volume : volumes) core.volumes.emplace(volume.name, volume);
   CO_TRY(auto execs, core.records->load_execs());
-  CO_CHECK(drop_sandboxes(core, loaded.containers));
   std::set<std::string> known;
   for (const ContainerRecord& record : loaded.containers) known.insert(record.id);
 

@@ -1,16 +1,9 @@
 // The table of sandboxes.
 #include "engine/sandbox_table.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <set>
 
-#include "base/format.h"
-#include "base/log.h"
 #include "sys/cgroup_controls.h"
-#include "sys/file.h"
 
 namespace berth::engine {
 namespace {
@@ -24,10 +17,6 @@ struct Entry {
 std::vector<std::unique_ptr<Entry>>& entries() {
   static std::vector<std::unique_ptr<Entry>> all;
   return all;
-}
-
-std::string marks_directory(const Core& core) {
-  return core.options.data_root + "/sandboxes";
 }
 
 }  // namespace
@@ -67,33 +56,6 @@ void SandboxTable::insert(const std::string& container_id, std::shared_ptr<Sandb
 void SandboxTable::erase(std::string_view container_id) {
   auto found = lives_.find(container_id);
   if (found != lives_.end()) lives_.erase(found);
-}
-
-Result<void> mark_sandbox(const Core& core, const std::string& name) {
-  CHECK(sys::make_dirs(marks_directory(core), 0700));
-  std::string path = marks_directory(core) + "/" + name;
-  sys::UniqueFd mark(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (!mark) return Error::from_errno("open", path, errno);
-  return {};
-}
-
-void unmark_sandbox(const Core& core, const std::string& name) {
-  ::unlink((marks_directory(core) + "/" + name).c_str());
-}
-
-Result<void> drop_sandboxes(Core& core, std::vector<ContainerRecord>& records) {
-  auto marks = sys::list_dir(marks_directory(core));
-  if (!marks) return {};
-  std::set<std::string> names;
-  for (const sys::DirEntry& entry : *marks) names.insert(entry.name);
-  for (const ContainerRecord& record : records) {
-    if (!names.contains(record.name)) continue;
-    CHECK(core.records->remove_container(record.id));
-    log::info("container {}: a sandbox of an earlier daemon, ended", record.short_id());
-  }
-  std::erase_if(records, [&](const ContainerRecord& record) { return names.contains(record.name); });
-  for (const std::string& name : names) unmark_sandbox(core, name);
-  return {};
 }
 
 Result<void> wire_sandbox(const Core& core, const ContainerRecord& record, const sys::NetworkNamespace& netns,

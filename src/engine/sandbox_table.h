@@ -1,11 +1,13 @@
-// What the engine keeps of sandboxes beside their containers: the wiring of their start, what they had used
-// at their end, and marks on the disk by which the next daemon knows what it has to end. Internal to engine/.
-// One table per Core, found by it: containers and core stay free of what only sandboxes need.
+// What the engine keeps of sandboxes beside their containers: the wiring of their start, and what they had
+// used at their end. Internal to engine/. One table per Core, found by it: containers and core stay free of
+// what only sandboxes need. Nothing of a sandbox is in the database: the next daemon finds keepers, groups
+// and folders that no record knows, and ends and removes them.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,20 +36,20 @@ class SandboxTable {
   static void add(Core& core);
   static void remove(const Core& core);
 
+  /// Containers of this name are sandboxes, from before they are made.
+  void expect(const std::string& name) { names_.insert(name); }
+  void forget(const std::string& name) { names_.erase(name); }
+  bool expects(std::string_view name) const { return names_.contains(name); }
+
   /// Null for ordinary containers.
   SandboxLife* find(std::string_view container_id) const;
   void insert(const std::string& container_id, std::shared_ptr<SandboxLife> life);
   void erase(std::string_view container_id);
 
  private:
+  std::set<std::string, std::less<>> names_;
   std::map<std::string, std::shared_ptr<SandboxLife>, std::less<>> lives_;
 };
-
-/// Marks that a container of this name is a sandbox; made before it, removed after it.
-Result<void> mark_sandbox(const Core& core, const std::string& name);
-void unmark_sandbox(const Core& core, const std::string& name);
-/// At the start of a daemon: takes sandboxes out of the records, so that they are leftovers to be ended.
-Result<void> drop_sandboxes(Core& core, std::vector<ContainerRecord>& records);
 
 // Steps of an ordinary start and end that sandboxes add to; nothing for other containers.
 

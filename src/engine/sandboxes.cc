@@ -114,15 +114,15 @@ io::Task<void> forget_when_ended(Core& core, ContainerHandle container, std::sha
   std::shared_ptr<Run> run = life->run;
   co_await run->exited.wait();
   SandboxTable::of(core).erase(container->record.id);
-  unmark_sandbox(core, name);
+  SandboxTable::of(core).forget(name);
 }
 
 /// Whatever becomes of who waits for it: a sandbox is started whole or not at all.
 io::Task<Result<std::unique_ptr<Sandbox>>> start_sandbox(Core& core, SandboxRequest request) {
   std::string name = request.container.name;
-  CO_CHECK(mark_sandbox(core, name));
-  Rollback unmark;
-  unmark.add([&core, name] { unmark_sandbox(core, name); });
+  SandboxTable::of(core).expect(name);
+  Rollback forget;
+  forget.add([&core, name] { SandboxTable::of(core).forget(name); });
   request.container.request.host_config.auto_remove = true;
   io::Task<Result<CreatedContainer>> create = core.containers_facade.create(std::move(request.container));
   CO_TRY(auto created, co_await std::move(create));
@@ -139,7 +139,7 @@ io::Task<Result<std::unique_ptr<Sandbox>>> start_sandbox(Core& core, SandboxRequ
     if (!container->removed && !container->run) forget_container(core, container, RemoveVolumes::Yes);
     co_return std::move(started).error();
   }
-  unmark.keep();
+  forget.keep();
   core.tasks.spawn(forget_when_ended(core, container, life, name));
   co_return std::make_unique<Sandbox>(container, life);
 }

@@ -1,4 +1,5 @@
 // Ending and holding a container's process: stop, kill, restart, pause and unpause, and waiting for the end.
+#include <cerrno>
 #include <csignal>
 
 #include "base/format.h"
@@ -134,7 +135,10 @@ Result<void> signal_container(Core&, const ContainerHandle& container, int signa
   if (!container->run || !container->run->keeper) {
     return failure(Kind::WrongState, "container {} is not running", container->record.id);
   }
-  return container->run->keeper->signal("", signal);
+  auto sent = container->run->keeper->signal("", signal);
+  // A keeper that has gone has seen its container's end; the news of it are on their way.
+  bool has_gone = !sent && (sent.error().errno_value() == EPIPE || sent.error().errno_value() == ECONNRESET);
+  return has_gone ? Result<void>() : sent;
 }
 
 io::Task<bool> await_exit(Core&, std::shared_ptr<Run> run, std::chrono::nanoseconds timeout) {

@@ -31,13 +31,24 @@ bool has_controller(const CgroupHierarchy& hierarchy, std::string_view controlle
 /// its values when they are made (clone_children); the parent takes those of its own parent.
 Result<void> inherit_cpuset(const std::string& directory) {
   std::string above = directory.substr(0, directory.rfind('/'));
+  bool was_empty = false;
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
     TRY(std::string own, files::read(directory + file));
     if (own.find_first_not_of(" \n") != own.npos) continue;
+    was_empty = true;
     TRY(std::string inherited, files::read(above + file));
     CHECK(files::write(directory + file, inherited));
   }
+  if (!was_empty) return {};
   return files::write(directory + "/cgroup.clone_children", "1");
+}
+
+/// All on the way from `base` (not itself) to `directory`: whoever made the parent may have left it empty.
+Result<void> inherit_cpusets(const std::string& directory, size_t base) {
+  for (size_t slash = directory.find('/', base + 1); slash != std::string::npos;
+       slash = directory.find('/', slash + 1))
+    CHECK(inherit_cpuset(directory.substr(0, slash)));
+  return inherit_cpuset(directory);
 }
 
 /// The v1 freezer and its process lists give no events: short naps, growing to a millisecond.
@@ -112,7 +123,8 @@ Result<void> CgroupV1::make(const CgroupLimits& limits, std::vector<std::string>
   if (!cpuset.empty()) {
     // Usually inherited already; not when the parent was made by somebody else.
     TRY(std::string cpus, files::read(cpuset + "/cpuset.cpus"));
-    if (cpus.find_first_not_of(" \n") == cpus.npos) CHECK(inherit_cpuset(cpuset));
+    if (cpus.find_first_not_of(" \n") == cpus.npos)
+      CHECK(inherit_cpusets(cpuset, cpuset.size() - path_.size()));
   }
   fresh_ = true;
   auto written = write_limits(limits, warnings);
@@ -140,6 +152,11 @@ Result<void> CgroupV1::write_limits(const CgroupLimits& limits, std::vector<std:
     const std::string& cpu = directory_of("cpu");
     if (!files::write(cpu + "/cpu.cfs_period_us", fmt::to_string(*limits.cpu_period)))
       (void)files::write(cpu + "/cpu.cfs_quota_us", fmt::to_string(*limits.cpu_quota));
+  }
+  if (!fresh_ && limits.cpu_realtime_period && limits.cpu_realtime_runtime) {
+    const std::string& cpu = directory_of("cpu");
+    if (!files::write(cpu + "/cpu.rt_period_us", fmt::to_string(*limits.cpu_realtime_period)))
+      (void)files::write(cpu + "/cpu.rt_runtime_us", fmt::to_string(*limits.cpu_realtime_runtime));
   }
   auto plan = plan_v1_limits(limits, in_force);
   CHECK(files::perform(

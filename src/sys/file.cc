@@ -20,6 +20,7 @@ namespace berth::sys {
 namespace {
 
 constexpr size_t chunk = 256 * 1024;
+constexpr size_t first_chunk = 4 * 1024;
 /// Deeper directories are not counted by disk_usage: each level holds a descriptor.
 constexpr int max_walk_depth = 512;
 
@@ -105,10 +106,13 @@ struct UsageWalk {
 Result<std::string> read_fd(int fd, size_t max_bytes) {
   std::string content;
   size_t used = 0;
+  // Most files are small, and memory that is not touched costs nothing.
+  size_t step = first_chunk;
   while (true) {
     // One byte more than allowed is asked for, to tell "full" from "too large".
-    size_t wanted = std::min(chunk, max_bytes + 1 - used);
+    size_t wanted = std::min(step, max_bytes + 1 - used);
     if (wanted == 0) break;
+    step = std::min(2 * step, chunk);
     content.resize(used + wanted);
     ssize_t count = ::read(fd, content.data() + used, wanted);
     if (count < 0 && errno == EINTR) continue;

@@ -56,7 +56,8 @@ Result<UniqueFd> load_sealed_program(const char* path) {
     if (copied <= 0) return Error::from_errno("copy program", path, copied < 0 ? errno : EIO);
     left -= copied;
   }
-  if (::fchmod(file.get(), 0500) != 0) return Error::from_errno("chmod program", path, errno);
+  // As the init of a container it is executed by that container's user, who may have no capabilities at all.
+  if (::fchmod(file.get(), 0555) != 0) return Error::from_errno("chmod program", path, errno);
   CHECK(seal(file));
   // What is open for writing anywhere cannot be executed.
   std::string again = "/proc/self/fd/" + std::to_string(file.get());

@@ -77,6 +77,12 @@ class Buildx(EngineCase):
         self.docker("build", "-t", "bx/secret", "--secret", f"id=s,src={os.path.join(folder, 's')}", folder)
         self.assertEqual(self.run_sh("cat /n", image="bx/secret").text, "5")
 
+    def test_named_contexts(self):
+        folder, other = self.context("FROM base\nCOPY --from=other o /o\n"), self.context("", o="O")
+        self.docker("build", "-t", "bx/named", "--build-context", f"base=docker-image://{IMAGE}", "--build-context", f"other={other}",
+                    folder)
+        self.assertEqual(self.run_sh("cat /o", image="bx/named").text, "O")
+
     def test_results_outside_the_engine(self):
         folder = self.context("FROM scratch\nCOPY f /deep/f\n", f="content")
         out = self.folder()

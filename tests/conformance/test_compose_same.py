@@ -23,6 +23,7 @@ services:
       back: {{aliases: [db, store]}}
     healthcheck: {{test: [CMD, test, -f, /var/lib/data/up], interval: 1s, timeout: 3s, retries: 10, start_period: 2s}}
     secrets: [password]
+    configs: [{{source: inline, target: /etc/inline, mode: 0440}}]
     restart: unless-stopped
     stop_grace_period: 3s
     stop_signal: SIGINT
@@ -34,11 +35,11 @@ services:
     entrypoint: [sh, -c]
     command: ["exec sleep 1000"]
     depends_on: {{database: {{condition: service_healthy}}, task: {{condition: service_completed_successfully}}}}
-    ports: ["127.0.0.1::80", target: 81]
+    ports: ["127.0.0.1::80", {{target: 81}}]
     expose: ["9000"]
     networks: [front, back]
-    configs: [source: settings, target: /etc/settings, {{source: inline, target: /etc/inline, mode: 0440}}]
-    secrets: [source: password, target: pw, mode: 0400]
+    configs: [{{source: settings, target: /etc/settings}}]
+    secrets: [{{source: password, target: pw, mode: 0400}}]
     env_file: [web.env]
     labels: {{tier: front, "com.example/with.dots": "1"}}
     user: "1000:1000"
@@ -59,7 +60,7 @@ services:
     command: [sleep, "1000"]
     network_mode: "service:database"
     volumes: ["./files:/mnt/files:ro", "/anonymous"]
-    volumes_from: ["database:ro"]
+    volumes_from: [database]
     depends_on: [database]
     pid: host
     tty: true
@@ -210,6 +211,7 @@ class Same(EngineCase):
 
     def test_each_takes_down_what_the_other_has_put_up(self):
         work = self.write_project()
+        self.addCleanup(self.compose, "berth", work, "down", "-v", "-t", "0")
         for one, other in (("docker", "berth"), ("berth", "docker")):
             self.compose(one, work, "up", "-d")
             services = sorted(self.compose(other, work, "ps", "--services", "--all").lines)

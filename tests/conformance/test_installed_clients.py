@@ -15,7 +15,7 @@ HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
 CLIENTS = os.path.join(TOP, "build", "clients")
 INSTALL_SECONDS = 240
 # What npm, pip and cargo say without a network. Anything else that fails is a failure.
-UNREACHABLE = r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|network|could ?n.t resolve|name resolution|connection|timed? ?out"
+UNREACHABLE = r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|network|could ?n.t resolve|name resolution|connection|timed? ?out|from versions: none"
 
 
 def install(name, program, sources, *commands):

@@ -117,6 +117,25 @@ class Errors(ApiCase):
                 self.is_error(self.api.get(target), 404)
         self.assertIn("No such image: nope", self.api.get("/images/nope/json").message)
 
+    def test_what_can_be_no_images_name(self):
+        for method, target in (("GET", "/images/B@D/json"), ("GET", "/images/UPPER/history"), ("DELETE", "/images/B@D")):
+            answer = self.api.request(method, target)
+            self.is_error(answer, 400)
+            self.assertIn("invalid reference format", answer.message)
+        self.is_error(self.api.get(f"/images/{'0' * 64}/json"), 404)
+
+    def test_files_are_missed_by_the_containers_name(self):
+        name = self.name()
+        self.ok("create", "--name", name, IMAGE, "true")
+        for request in (lambda: self.api.get(f"/containers/{name}/archive?path=/nope"),
+                        lambda: self.api.put(f"/containers/{name}/archive?path=/nope", b"\0" * 1024)):
+            answer = request()
+            self.is_error(answer, 404)
+            self.assertEqual(answer.message, f"Could not find the file /nope in container {name}")
+
+    def test_a_build_to_cancel_must_be_named(self):
+        self.is_error(self.api.post("/build/cancel"), 400)
+
     def test_create_with_an_unknown_image(self):
         answer = self.api.post("/containers/create", {"Image": "nope:1"})
         self.is_error(answer, 404)
@@ -211,6 +230,16 @@ class Filters(ApiCase):
                           if row["Name"] == "bridge"], ["bridge"])
         self.assertIn("Volumes", self.api.get("/volumes").json())
         self.is_error(self.api.get("/volumes?" + filters(nope=["x"])), 400)
+
+    def test_values_that_cannot_be(self):
+        for key, value in (("publish", "x/y/z"), ("expose", "-"), ("is-task", "maybe"), ("status", "bogus"), ("exited", "x"), ("health", "good")):
+            with self.subTest(key=key):
+                self.is_error(self.api.get("/containers/json?all=1&" + filters(**{key: [value]})), 400)
+
+    def test_there_are_no_tasks(self):
+        identifier = self.create("true")
+        self.assertEqual(self.api.get("/containers/json?all=1&" + filters(id=[identifier], is_task=["true"])).json(), [])
+        self.assertEqual(len(self.api.get("/containers/json?all=1&" + filters(id=[identifier], is_task=["false"])).json()), 1)
 
 
 class Wait(ApiCase):

@@ -90,6 +90,19 @@ class Builds(BuildkitCase):
         asked = [metadata for metadata in files.asked if "exclude-patterns" in metadata]
         self.assertEqual([metadata["exclude-patterns"] for metadata in asked], [["secret.txt"]])
 
+    def test_named_contexts(self):
+        dockerfile = "FROM base\nCOPY --from=extra deep/x /x\nCOPY --from=other /etc/passwd /p\n"
+        context = {"Dockerfile": dockerfile.encode()}
+        files = buildkit.Files({"context": context, "dockerfile": context,
+                                "more": {"deep/": b"", "deep/x": b"extra", ".dockerignore": b"no\n", "no": b""}})
+        before = {image["Id"] for image in self.engine.api.get("/images/json?all=1").json()}
+        self.solve(files, {"context:base": f"docker-image://{IMAGE}", "context:extra": "local:more",
+                           "context:other::linux/amd64": f"docker-image://docker.io/library/{IMAGE}"}, ("moby", {"name": "grpc/named"}))
+        self.assertEqual(self.run_sh("cat /x; test -f /p", image="grpc/named").text, "extra")
+        after = {image["Id"] for image in self.engine.api.get("/images/json?all=1").json()}
+        self.assertEqual(len(after - before), 1)
+        self.assertIn("base", self.fails_to_solve(self.files("FROM base\n")).details())
+
     def test_secrets_are_there_while_a_step_runs_and_in_no_image(self):
         dockerfile = f"FROM {IMAGE}\nRUN --mount=type=secret,id=token cp /run/secrets/token /seen && wc -c < /seen > /size; rm /seen\n"
         self.solve(self.files(dockerfile, secrets={"token": b"s3cr3t"}), exporter=("moby", {"name": "grpc/secret"}))
@@ -174,7 +187,7 @@ class Refusals(BuildkitCase):
 
     def test_what_is_not_supported_is_named(self):
         for attributes, says in (({"platform": "linux/amd64,linux/arm64"}, "one platform"),
-                                 ({"context:base": "local:base"}, "named build contexts"),
+                                 ({"context:base": "https://example.org/x.git"}, "build context base"),
                                  ({"requestid": "frontend.lint"}, "frontend.lint")):
             self.assertIn(says, self.fails_to_solve(self.files(f"FROM {IMAGE}\n"), attributes).details())
         error = self.fails_to_solve(self.files(f"FROM {IMAGE}\n"), exporter=("oci", {}))

@@ -129,8 +129,8 @@ class Events(RuntimeCase):
         for thread in threads:
             thread.join()
         self.assertEqual(answers, [None] * 3)
-        # One more may be made ahead, which nobody has called yet.
-        self.assertIn(self.log_of(name).count("INIT_START"), (3, 4))
+        # More may have been made ahead, which nobody has called yet.
+        self.assertGreaterEqual(self.log_of(name).count("INIT_START"), 3)
         self.assertEqual(self.log_of(name).count("START RequestId"), 3)
 
     def test_reserved_concurrency_is_held(self):

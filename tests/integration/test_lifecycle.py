@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.engine import IMAGE, EngineCase, Lines, eventually
 
@@ -28,6 +29,16 @@ class States(EngineCase):
         self.assertEqual(self.status(name), "running")
         self.ok("rm", "-f", name)
         self.assertEqual(self.engine("inspect", name).code, 1)
+
+    def test_stops_without_patience_of_what_ends_at_once(self):
+        """The second signal may find that the container has gone meanwhile: that is no error."""
+        names = [self.start("sleep", "1000", flags=("--stop-signal", "KILL", "--network", "none")) for _ in range(30)]
+        for _ in range(3):
+            with ThreadPoolExecutor(10) as pool:
+                answers = list(pool.map(lambda name: self.engine.api.post(f"/containers/{name}/stop?t=0"), names))
+            self.assertEqual({answer.status for answer in answers}, {204}, [str(answer) for answer in answers if answer.status != 204])
+            for name in names:
+                self.assertEqual(self.engine.api.post(f"/containers/{name}/start").status, 204)
 
     def test_stop_kills_what_does_not_end(self):
         name = self.start("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")

@@ -455,6 +455,9 @@ class Isolation(EngineCase):
         self.assertEqual(self.ok("exec", name, "ls", "/proc/1/fd").lines, ["0", "1", "2"])
         self.assertEqual(self.ok("run", "--rm", IMAGE, "ls", "/proc/self/fd").lines, ["0", "1", "2", "3"])
 
+    def test_init_for_users_without_any_capability(self):
+        self.assertEqual(self.run_sh("id -u; cat /proc/1/comm", "--init", "-u", "1000:1000", "--cap-drop", "ALL").lines[0], "1000")
+
     def test_init_reaps(self):
         name = self.start("sh", "-c", "sh -c 'sleep 0.1 & exec true' ; exec sleep 60", flags=("--init",))
         self.assertNotEqual(self.ok("exec", name, "cat", "/proc/1/comm").text, "sleep")

@@ -203,6 +203,29 @@ class Hooks(RuntimeCase):
         with open(inside) as file:
             self.assertIn("created", file.read())
 
+    def test_start_container_has_no_more_rights_than_the_container(self):
+        """What is run is the image's: it could be anything."""
+        script = ("grep -E '^(Uid|CapEff|Seccomp|NoNewPrivs):' /proc/self/status > /tmp/hook; "
+                  "grep -h pids /proc/self/cgroup >> /tmp/hook; readlink /proc/self/ns/pid >> /tmp/hook; ls /proc/self/fd >> /tmp/hook")
+
+        def change(config):
+            config["root"]["readonly"] = False
+            config["process"]["user"] = {"uid": 7, "gid": 7}
+            config["process"]["capabilities"] = {"bounding": ["CAP_KILL"]}
+            config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW",
+                                          "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"}]}
+            config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+        os.chmod(os.path.join(self.rootfs, "tmp"), 0o1777)
+        done = self.run_in(script.replace("/tmp/hook", "/tmp/own"), change)
+        self.assertEqual(done.code, 0, str(done))
+        with open(os.path.join(self.rootfs, "tmp", "hook")) as hook, open(os.path.join(self.rootfs, "tmp", "own")) as own:
+            self.assertEqual(hook.read(), own.read())
+        script = "mkdir /tmp/folder"
+        done = self.run_in("true", change)
+        self.assertEqual(done.code, 1)
+        self.assertIn("startContainer hook #0: /bin/sh: signal: Bad system call", done.err)
+        self.assertEqual(self.ok("list", "--quiet").out, "")
+
     def test_a_failing_hook_fails_the_operation(self):
         for kind in ("prestart", "createRuntime", "createContainer"):
             def change(config, kind=kind):
@@ -238,12 +261,23 @@ class Inside(RuntimeCase):
         self.ok("update", "--resources", "-", name, input=json.dumps({"memory": {"limit": 64 << 20}}))
         stats = json.loads(self.ok("events", "--stats", name).out)["data"]
         self.assertEqual(stats["memory"]["usage"]["limit"], 64 << 20)
+        # Each flag alone: the other limit is as it was, or goes with this one.
+        for flags in (("--memory-swap", "-1"), ("--memory-swap", str(96 << 20)), ("--memory", "48M"), ("--memory", "-1")):
+            self.ok("update", *flags, name)
+        stats = json.loads(self.ok("events", "--stats", name).out)["data"]
+        self.assertGreater(stats["memory"]["usage"]["limit"], 1 << 60)
         self.assertEqual(json.loads(self.ok("ps", "--format", "json", name).out), [self.state(name)["pid"]])
 
     def test_unknown_capabilities_are_warned_of(self):
         result = self.run_in("true", lambda config: config["process"]["capabilities"].update(bounding=["CAP_X"]))
         self.assertEqual(result.code, 0, str(result))
         self.assertIn("CAP_X", result.err)
+
+    def test_unknown_capabilities_are_no_matter_to_execs_and_hooks(self):
+        def change(config):
+            config["process"]["capabilities"]["bounding"].append("CAP_NOBODY_KNOWS")
+            config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
+        self.assertEqual(self.ok("exec", self.running(change), "sh", "-c", "echo in").text, "in")
 
     def test_a_small_limit_of_descriptors(self):
         result = self.run_in("ulimit -n", lambda config: config["process"].update(

@@ -48,6 +48,7 @@ Outcome build_image(Context& context) {
 }
 
 Outcome cancel(Context& context) {
+  if (context.text("id").empty()) co_return Error(Kind::InvalidArgument, "build ID not provided");
   co_return failure(Kind::NotFound, "no build with id \"{}\" is running: closing the connection ends a build",
                     context.text("id").substr(0, 100));
 }

@@ -6,6 +6,7 @@
 #include "api/docker/routes_registry.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "spec/reference.h"
 
 namespace berth::api {
 namespace {
@@ -33,8 +34,17 @@ Outcome list(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
+/// The image that the path names. What can be no name is the client's mistake, not a missing image.
+Result<std::string> image_reference(Context& context) {
+  std::string name = context.capture();
+  bool is_id = name.size() <= 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!is_id) CHECK(spec::Reference::parse(name));
+  return name;
+}
+
 Outcome inspect(Context& context) {
-  CO_TRY(auto image, context.engine().images().find(context.capture()));
+  CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto image, context.engine().images().find(name));
   Json answer = image_inspect_json(image, context.version());
   if (context.flag("manifests")) {
     CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
@@ -44,7 +54,8 @@ Outcome inspect(Context& context) {
 }
 
 Outcome history(Context& context) {
-  CO_TRY(auto items, co_await context.engine().images().history(context.capture()));
+  CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto items, co_await context.engine().images().history(std::move(name)));
   Json answer = history_json(items);
   co_return co_await context.json(200, std::move(answer));
 }
@@ -59,7 +70,8 @@ Outcome remove(Context& context) {
   storage::RemoveOptions options;
   options.force = context.flag("force");
   options.prune_parents = !context.flag("noprune");
-  CO_TRY(auto names, co_await context.engine().images().remove(context.capture(), options));
+  CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto names, co_await context.engine().images().remove(std::move(name), options));
   Json answer = removed_names_json(names);
   co_return co_await context.json(200, std::move(answer));
 }

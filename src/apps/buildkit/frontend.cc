@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "apps/buildkit/byte_queue.h"
+#include "apps/buildkit/exporters.h"
 #include "apps/buildkit/file_sync.h"
 #include "base/bytes.h"
 #include "base/format.h"
@@ -148,7 +149,8 @@ Result<std::vector<std::string>> load_ignored(const Session& session, const Buil
 }
 
 /// The first line of the body of POST /berth/build.
-Result<std::string> make_preamble(const Session* session, const std::string& dockerfile, bool has_context) {
+Result<std::string> make_preamble(const Session* session, const std::string& dockerfile, bool has_context,
+                                  const std::map<std::string, std::string>& contexts = {}) {
   Json secrets = Json::object();
   for (const std::string& id : session == nullptr ? std::vector<std::string>() : secret_ids(dockerfile)) {
     auto content = session->secret(id);
@@ -160,6 +162,7 @@ Result<std::string> make_preamble(const Session* session, const std::string& doc
   }
   Json preamble = {{"Secrets", std::move(secrets)}, {"Context", has_context}};
   if (!dockerfile.empty()) preamble["Dockerfile"] = dockerfile;
+  if (!contexts.empty()) preamble["Contexts"] = contexts;
   return to_json(preamble) + "\n";
 }
 
@@ -235,6 +238,49 @@ Result<void> send_context(const Session& session, const BuildParameters& paramet
   return sent;
 }
 
+/// Images of the directories that a build calls by name, gone with the object.
+class NamedDirectories {
+ public:
+  explicit NamedDirectories(const EngineClient& engine) : engine_(engine) {}
+  NamedDirectories(const NamedDirectories&) = delete;
+  ~NamedDirectories() {
+    for (const std::string& image : images_) remove_unnamed(engine_, image);
+  }
+
+  /// An image that holds nothing but the directory; its id.
+  Result<std::string> add(const Session& session, const std::string& directory, Progress& progress,
+                          const Cancelled& cancelled) {
+    BuildParameters parameters{.context_directory = directory};
+    std::string vertex = progress.begin("[internal] load build context " + directory);
+    auto text = fetch_file(session, directory, ".dockerignore");
+    if (!text && text.error().kind() != Kind::NotFound) return text;
+    TRY(auto ignored, spec::parse_ignore_file(text ? *text : std::string()));
+    TRY(std::string preamble, make_preamble(nullptr, "FROM scratch\nCOPY . /\n", true));
+    BodyProducer body([&](ByteQueue& queue) -> Result<void> {
+      CHECK(queue.write(preamble));
+      TreeRequest tree{.directory = directory, .exclude = ignored};
+      return fetch_tree(
+          session, tree, [&queue](std::string_view piece) { return queue.write(piece); }, {}, cancelled);
+    });
+    EngineRequest request{.method = "POST", .path = "/berth/build", .cancelled = cancelled};
+    request.headers.emplace_back("Content-Type: application/vnd.berth.build");
+    request.read = [&body](char* buffer, size_t size) { return body.read(buffer, size); };
+    Progress unseen("context");
+    Events events(unseen, false);
+    request.write = [&events](std::string_view bytes) { return events.feed(bytes); };
+    auto sent = engine_.send(std::move(request));
+    progress.complete(vertex, sent ? events.error() : sent.error().message());
+    if (!sent) return std::move(sent).error();
+    if (!events.error().empty()) return Error(Kind::InvalidArgument, events.error());
+    images_.push_back(events.image());
+    return events.image();
+  }
+
+ private:
+  const EngineClient& engine_;
+  std::vector<std::string> images_;
+};
+
 size_t count_stages(const std::string& dockerfile) {
   size_t count = 0;
   for (size_t at = 0; at < dockerfile.size(); ++at) {
@@ -271,7 +317,13 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const std::shar
     TRY(definition.dockerfile, load_definition(*session, parameters, progress));
     TRY(definition.ignored, load_ignored(*session, parameters, progress));
   }
-  TRY(std::string preamble, make_preamble(session.get(), definition.dockerfile, by_client));
+  NamedDirectories named(engine);
+  std::map<std::string, std::string> contexts = parameters.named_images;
+  for (const auto& [name, directory] : parameters.named_directories) {
+    if (!session) return Error(Kind::InvalidArgument, "the client's session is not connected");
+    TRY(contexts[name], named.add(*session, directory, progress, cancelled));
+  }
+  TRY(std::string preamble, make_preamble(session.get(), definition.dockerfile, by_client, contexts));
   if (!by_client) parameters.query.emplace_back("remote", parameters.remote);
   EngineRequest request{
       .method = "POST", .path = "/berth/build", .query = parameters.query, .cancelled = cancelled};

@@ -35,9 +35,6 @@ bool is_true(std::string_view text) {
 
 Result<void> refuse_unsupported(const Attributes& attributes) {
   for (const auto& [name, value] : attributes) {
-    if (name.starts_with("context:"))
-      return failure(Kind::Unsupported, "named build contexts are not supported: --build-context {}",
-                     name.substr(8));
     if (name.starts_with("input:"))
       return Error(Kind::Unsupported, "inputs of a build by LLB are not supported");
     if (name == "requestid" && !value.empty())
@@ -94,6 +91,28 @@ void place_context(const Attributes& attributes, BuildParameters& parameters) {
   if (std::string key = get(attributes, "dockerfilekey"); !key.empty()) parameters.dockerfile_directory = key;
 }
 
+/// "context:NAME" or "context:NAME::PLATFORM".
+Result<void> place_named_contexts(const Attributes& attributes, BuildParameters& parameters) {
+  constexpr std::string_view prefix = "context:";
+  constexpr std::string_view image = "docker-image://";
+  constexpr std::string_view local = "local:";
+  for (const auto& [key, value] : attributes) {
+    if (!key.starts_with(prefix)) continue;
+    std::string name = key.substr(prefix.size());
+    name = name.substr(0, name.find("::"));
+    if (value.starts_with(image)) {
+      parameters.named_images[name] = value.substr(image.size());
+    } else if (value.starts_with(local)) {
+      parameters.named_directories[name] = value.substr(local.size());
+    } else {
+      return failure(Kind::Unsupported,
+                     "the build context {} is neither a directory nor docker-image://: {} is not supported",
+                     name, value.substr(0, 128));
+    }
+  }
+  return {};
+}
+
 /// Lines with what a '\' at their end continues, comments and blank lines gone.
 std::vector<std::string> logical_lines(std::string_view text) {
   std::vector<std::string> lines;
@@ -129,6 +148,7 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   CHECK(refuse_unsupported(attributes));
   BuildParameters parameters;
   place_context(attributes, parameters);
+  CHECK(place_named_contexts(attributes, parameters));
   if (std::string name = get(attributes, "filename"); !name.empty()) parameters.dockerfile = name;
   auto& query = parameters.query;
   auto add = [&query](const char* name, std::string value) {

@@ -18,6 +18,8 @@ struct BuildParameters {
   std::string dockerfile_directory = "dockerfile";  ///< the client's names for its directories
   std::string context_directory = "context";
   std::string remote = {};  ///< a context by URL instead of the client's directory
+  std::map<std::string, std::string> named_images = {};       ///< --build-context NAME=docker-image://IMAGE
+  std::map<std::string, std::string> named_directories = {};  ///< NAME -> the client's name for the directory
   std::string upload = {};  ///< path of an archive that the client's session offers: the context
   std::vector<std::pair<std::string, std::string>> query = {};  ///< of POST /berth/build
 };

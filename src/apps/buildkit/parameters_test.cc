@@ -45,13 +45,16 @@ TEST(Parameters, OfContextsThatAreElsewhere) {
             "https://example.org/a.tar");
   EXPECT_EQ(parse_attributes({{"context", "http://buildkit-session/abc"}})->upload, "/abc");
   EXPECT_EQ(parse_attributes({{"context", "local:other"}})->context_directory, "other");
+  auto named = parse_attributes({{"context:a::linux/amd64", "docker-image://b:1"}, {"context:c", "local:d"}});
+  EXPECT_THAT(named->named_images, ElementsAre(Pair("a", "b:1")));
+  EXPECT_THAT(named->named_directories, ElementsAre(Pair("c", "d")));
   auto shared = parse_attributes({{"contextkey", "c1"}, {"dockerfilekey", "d1"}});
   EXPECT_EQ(shared->context_directory, "c1");
   EXPECT_EQ(shared->dockerfile_directory, "d1");
 }
 
 TEST(Parameters, ThatChangeTheResultAndAreNotSupportedAreNamed) {
-  for (const Attributes& attributes : {Attributes{{"context:base", "docker-image://x"}},
+  for (const Attributes& attributes : {Attributes{{"context:base", "https://x/y.git"}},
                                        {{"input:a", "b"}},
                                        {{"requestid", "frontend.lint"}},
                                        {{"platform", "linux/amd64,linux/arm64"}}}) {

@@ -14,6 +14,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "apps/runtime/known_capabilities.h"
 #include "apps/runtime/resources.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -208,8 +209,12 @@ Result<void> Container::save_init() const {
   return sys::write_file_atomic(directory_ + "/init", to_json(json), 0600);
 }
 
-Result<spec::RuntimeSpec> Container::config() const {
-  return spec::parse_runtime_spec(record_.config);
+Result<std::shared_ptr<const spec::RuntimeSpec>> Container::config() const {
+  if (config_) return config_;
+  TRY(auto spec, spec::parse_runtime_spec(record_.config));
+  drop_unknown_capabilities(spec.process);
+  config_ = std::make_shared<const spec::RuntimeSpec>(std::move(spec));
+  return config_;
 }
 
 Status Container::status() const {

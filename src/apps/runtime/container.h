@@ -50,7 +50,10 @@ class Container {
   /// A process that has just been made, and is still held by its maker.
   void set_init(pid_t pid);
   Result<void> save_init() const;
-  Result<spec::RuntimeSpec> config() const;
+  /// The configuration that the record holds, read once, without capabilities that nobody knows.
+  Result<std::shared_ptr<const spec::RuntimeSpec>> config() const;
+  /// The same where its maker has read it already.
+  void set_config(std::shared_ptr<const spec::RuntimeSpec> config) { config_ = std::move(config); }
 
   Status status() const;
   /// A pidfd of the init, checked to be it. Unavailable: it is no more.
@@ -74,6 +77,7 @@ class Container {
   std::string directory_;
   sys::UniqueFd lock_;
   Record record_;
+  mutable std::shared_ptr<const spec::RuntimeSpec> config_;
 };
 
 }  // namespace berth::runtime

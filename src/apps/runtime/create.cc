@@ -12,19 +12,18 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <set>
 
 #include "apps/runtime/console.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
+#include "apps/runtime/known_capabilities.h"
 #include "apps/runtime/net_devices.h"
 #include "apps/runtime/own_group.h"
 #include "apps/runtime/own_program.h"
 #include "apps/runtime/resources.h"
 #include "base/format.h"
 #include "base/rollback.h"
-#include "launch/capability_names.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
 #include "launch/plan.h"
@@ -95,16 +94,9 @@ Result<launch::LaunchPlan> plan(const Settings& settings, const Container& conta
 }
 
 /// The specification: what the kernel does not know is warned of, and no reason to fail.
-void drop_unknown_capabilities(const Settings& settings, spec::Process& process) {
-  auto& sets = *process.capabilities;
-  std::set<std::string> unknown;
-  for (auto* set : {&sets.bounding, &sets.effective, &sets.inheritable, &sets.permitted, &sets.ambient}) {
-    std::erase_if(*set, [&](const std::string& name) {
-      bool known = launch::capability_number(name).has_value();
-      if (!known) unknown.insert(name);
-      return !known;
-    });
-  }
+void settle_capabilities(const Settings& settings, spec::Process& process) {
+  auto unknown = drop_unknown_capabilities(process);
+  const auto& sets = *process.capabilities;
   for (const auto& name : sets.ambient) {
     auto held = [&](const std::vector<std::string>& set) {
       return std::ranges::find(set, name) != set.end();
@@ -190,7 +182,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   TRY(std::string text, sys::read_file(config, kMaxConfig));
   TRY(auto spec, spec::parse_runtime_spec(text));
   CHECK(check_terminal(spec, options));
-  drop_unknown_capabilities(settings, spec.process);
+  settle_capabilities(settings, spec.process);
   std::string rootfs = spec.root.path.starts_with('/') ? spec.root.path : bundle + "/" + spec.root.path;
   struct stat status {};
   if (::stat(rootfs.c_str(), &status) != 0) return Error::from_errno("rootfs", rootfs, errno);
@@ -200,6 +192,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   launch::DirectProcess process;
   Rollback rollback;
   rollback.add([&container] { (void)container.remove(); });
+  container.set_config(std::make_shared<const spec::RuntimeSpec>(spec));
   container.record().bundle = bundle;
   container.record().rootfs = rootfs;
   container.record().config = text;
@@ -273,7 +266,8 @@ Result<int> run(const Settings& settings, const std::vector<std::string>& words)
   }
   TRY(auto container, create_container(settings, id, options));
   TRY(auto init, container.init());
-  TRY(auto spec, container.config());
+  TRY(auto config, container.config());
+  const spec::RuntimeSpec& spec = *config;
   if (auto started = start_container(settings, container, spec); !started) {
     (void)destroy_container(settings, container);
     return std::move(started).error();

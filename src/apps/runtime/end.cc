@@ -36,7 +36,7 @@ Result<void> signal_all(const Container& container, int signal) {
 bool shares_pids(const Container& container) {
   auto spec = container.config();
   if (!spec) return false;
-  return std::ranges::none_of(spec->namespaces, [](const spec::Namespace& each) {
+  return std::ranges::none_of((*spec)->namespaces, [](const spec::Namespace& each) {
     return each.type == spec::NamespaceType::Pid && each.path.empty();
   });
 }
@@ -65,11 +65,11 @@ Result<void> destroy_container(const Settings& settings, Container& container) {
   kill_init(container);
   if (group) CHECK(group->remove());
   remove_own_parent(container.record().cgroup);
-  std::string state =
-      container.state_json(Status::Stopped, spec ? spec->annotations : std::map<std::string, std::string>());
+  std::string state = container.state_json(
+      Status::Stopped, spec ? (*spec)->annotations : std::map<std::string, std::string>());
   CHECK(container.remove());
   if (!spec) return {};
-  if (auto done = run_hooks(spec->hooks.poststop,
+  if (auto done = run_hooks((*spec)->hooks.poststop,
                             {.what = "poststop", .directory = container.record().bundle}, state);
       !done)
     settings.complaints.warn(done.error().message());

@@ -9,14 +9,12 @@
 
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
-#include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
-#include "apps/runtime/other_users.h"
+#include "apps/runtime/inside.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
-#include "launch/plan.h"
 #include "spec/runtime_json.h"
 #include "sys/file.h"
 
@@ -103,56 +101,6 @@ Result<spec::Process> process_of(const CommandLine& line, const spec::RuntimeSpe
   return process;
 }
 
-/// "--cgroup [CONTROLLER,...:]PATH": a group below the container's own.
-Result<void> choose_subgroups(const std::vector<std::string>& choices,
-                              std::vector<std::pair<std::string, std::string>>& directories) {
-  for (const auto& choice : choices) {
-    size_t colon = choice.find(':');
-    std::string controllers = colon == std::string::npos ? "" : choice.substr(0, colon);
-    std::string path = colon == std::string::npos ? choice : choice.substr(colon + 1);
-    if (("/" + path + "/").find("/../") != std::string::npos)
-      return failure(Kind::InvalidArgument, "bad sub cgroup path: {}", path);
-    while (path.starts_with('/')) path.erase(0, 1);
-    std::string_view rest = controllers;
-    do {
-      std::string_view wanted = rest.substr(0, rest.find(','));
-      rest.remove_prefix(std::min(rest.size(), wanted.size() + 1));
-      bool found = false;
-      for (auto& [directory, held] : directories) {
-        if (!wanted.empty() && ("," + held + ",").find(fmt::format(",{},", wanted)) == std::string::npos)
-          continue;
-        found = true;
-        if (!path.empty() && !directory.ends_with("/" + path)) directory += "/" + path;
-      }
-      if (!found) return failure(Kind::InvalidArgument, "unknown controller {}", wanted);
-    } while (!rest.empty());
-  }
-  return {};
-}
-
-Result<launch::ExecPlan> plan(const Container& container, const spec::RuntimeSpec& spec,
-                              spec::Process process, int init, const std::vector<std::string>& subgroups) {
-  launch::ExecRequest request;
-  request.token = "exec";
-  request.process = std::move(process);
-  request.seccomp = spec.seccomp;
-  request.memory_policy = spec.memory_policy;
-  request.personality = spec.personality;
-  request.container_id = container.record().id.substr(0, 128);
-  request.stdin_mode = launch::StdinMode::Open;
-  TRY(request.namespaces, namespaces_to_join(spec.namespaces, container.record().pid, init));
-  TRY(auto group, container.cgroup());
-  if (group) {
-    auto directories = group->directories();
-    CHECK(choose_subgroups(subgroups, directories));
-    for (const auto& [directory, controllers] : directories) request.cgroups.push_back({directory});
-  }
-  TRY(auto host, facts_for(request.namespaces));
-  TRY(auto plan, launch::plan_exec(request, host));
-  plan.setup.fail_at = launch::failing_step();
-  return plan;
-}
-
 /// What the caller asked to be told of the process.
 Result<void> tell_caller(const CommandLine& line, const launch::DirectProcess& child) {
   CHECK(launch::failpoint("exec.running"));
@@ -176,7 +124,8 @@ Result<int> exec_process(const Settings& settings, const std::vector<std::string
     return Error(Kind::WrongState, "cannot exec in a stopped container");
   if (status == Status::Paused && !line.on("ignore-paused"))
     return Error(Kind::WrongState, "cannot exec in a paused container (use --ignore-paused to override)");
-  TRY(auto spec, container.config());
+  TRY(auto config, container.config());
+  const spec::RuntimeSpec& spec = *config;
   TRY(auto process, process_of(line, spec));
   bool terminal = process.terminal;
   std::string console_socket = line.text("console-socket");
@@ -185,7 +134,7 @@ Result<int> exec_process(const Settings& settings, const std::vector<std::string
     return Error(Kind::InvalidArgument, "cannot allocate tty without --console-socket when detached");
 
   TRY(auto init, container.init());
-  TRY(auto exec_plan, plan(container, spec, std::move(process), init.get(), line.list("cgroup")));
+  TRY(auto exec_plan, plan_inside(container, spec, std::move(process), init.get(), line.list("cgroup")));
   launch::DirectRequest request{.inherited = inherited_descriptors(preserved), .container_init = init.get()};
   TRY(auto child, launch::clone_process(exec_plan, std::move(request)));
   sys::UniqueFd master;

@@ -81,11 +81,8 @@ struct Place {
   if (place == nullptr && ::chdir(where.directory.c_str()) != 0) ::_exit(kCannotRun);
   std::vector<std::string> arguments = hook.args.empty() ? std::vector{hook.path} : hook.args;
   auto argv = pointers(arguments);
-  auto envp = pointers(hook.env            ? *hook.env
-                       : where.environment ? *where.environment
-                                           : std::vector<std::string>());
-  bool inherits = !hook.env && where.environment == nullptr;
-  ::execve(hook.path.c_str(), argv.data(), inherits ? environ : envp.data());
+  auto envp = pointers(hook.env.value_or(std::vector<std::string>()));
+  ::execve(hook.path.c_str(), argv.data(), hook.env ? envp.data() : environ);
   std::string message = fmt::format("hook {}: {}\n", hook.path, std::strerror(errno));
   (void)!::write(STDERR_FILENO, message.data(), message.size());
   ::_exit(kCannotRun);

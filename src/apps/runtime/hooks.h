@@ -16,8 +16,6 @@ struct HookPlace {
   std::string_view what;  ///< "prestart", ...
   std::string directory;  ///< where they begin: the bundle
   pid_t container = 0;    ///< 0: the runtime's own namespaces; else those of that process, with its root
-  /// The environment of hooks that have none of their own; null: the runtime's.
-  const std::vector<std::string>* environment = nullptr;
 };
 Result<void> run_hooks(const std::vector<spec::Hook>& hooks, const HookPlace& place,
                        const std::string& state);

@@ -145,6 +145,14 @@ Result<int> update(const Settings& settings, const std::vector<std::string>& wor
   sys::CgroupLimits limits = limits_of(resources);
   // Access to devices is set when a container is created, and never widened or narrowed later (as runc does).
   limits.devices.clear();
+  // Without a limit of memory there is none of memory and swap together.
+  if (limits.memory == -1 && !limits.memory_swap) limits.memory_swap = -1;
+  // A limit of memory and swap together is one upon the limit of memory that is in force.
+  if (limits.memory_swap.value_or(-1) > 0 && !limits.memory) {
+    TRY(auto stats, group->stats());
+    if (stats.memory.limit <= static_cast<uint64_t>(INT64_MAX))
+      limits.memory = static_cast<int64_t>(stats.memory.limit);
+  }
   if (resources.memory.check_before_update && limits.memory.value_or(-1) > 0) {
     TRY(auto stats, group->stats());
     if (stats.memory.usage > static_cast<uint64_t>(*limits.memory))

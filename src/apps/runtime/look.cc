@@ -30,7 +30,7 @@ Result<void> print(std::string_view text) {
 
 std::map<std::string, std::string> annotations_of(const Container& container) {
   auto spec = container.config();
-  return spec ? spec->annotations : std::map<std::string, std::string>();
+  return spec ? (*spec)->annotations : std::map<std::string, std::string>();
 }
 
 std::string table_of(const std::vector<Container>& containers) {

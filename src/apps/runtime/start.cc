@@ -1,12 +1,11 @@
 // start.
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
+#include "apps/runtime/hooks_inside.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
@@ -48,20 +47,12 @@ Result<void> send_listener(const Container& container, Status status, const spec
 }
 
 Result<void> start_container(const Settings& settings, Container& container, const spec::RuntimeSpec& spec) {
-  pid_t pid = container.record().pid;
   CHECK(launch::failpoint("start.hooks"));
-  const std::string& bundle = container.record().bundle;
-  std::vector<std::string> environment = spec.process.env;
-  auto is_home = [](const std::string& variable) { return variable.starts_with("HOME="); };
-  if (std::ranges::none_of(environment, is_home))
-    environment.push_back(spec.process.user.uid == 0 ? "HOME=/root" : "HOME=/");
-  CHECK(run_hooks(spec.hooks.start_container,
-                  {.what = "startContainer", .directory = "/", .container = pid, .environment = &environment},
-                  container.state_json(Status::Created, spec.annotations)));
+  CHECK(run_hooks_inside(container, spec, container.state_json(Status::Created, spec.annotations)));
   CHECK(launch::failpoint("start.release"));
   CHECK(release(container, spec));
   ::unlink(container.start_socket().c_str());
-  auto done = run_hooks(spec.hooks.poststart, {.what = "poststart", .directory = bundle},
+  auto done = run_hooks(spec.hooks.poststart, {.what = "poststart", .directory = container.record().bundle},
                         container.state_json(Status::Running, spec.annotations));
   if (done) done = launch::failpoint("start.poststart");
   if (done) return {};
@@ -85,7 +76,8 @@ Result<int> start(const Settings& settings, const std::vector<std::string>& word
     case Status::Creating:
       return Error(Kind::WrongState, "cannot start a container that is being created");
   }
-  TRY(auto spec, container.config());
+  TRY(auto config, container.config());
+  const spec::RuntimeSpec& spec = *config;
   CHECK(start_container(settings, container, spec));
   return 0;
 }

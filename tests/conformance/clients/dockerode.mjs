@@ -16,6 +16,9 @@ function collector() {
   const stream = new Writable({write: (chunk, _, done) => { chunks.push(chunk); done(); }});
   return [stream, () => Buffer.concat(chunks).toString()];
 }
+async function until(check) {
+  for (let i = 0; i < 1000 && !check(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+}
 const ended = (stream) => new Promise((resolve, reject) => stream.on("end", resolve).on("close", resolve).on("error", reject));
 
 await check("ping, version, info", async () => {
@@ -27,6 +30,8 @@ await check("run with output apart", async () => {
   const [out, outText] = collector();
   const [error, errorText] = collector();
   const [result, container] = await docker.run(image, ["sh", "-c", "echo out; echo err >&2; exit 3"], [out, error], {Tty: false});
+  // run() waits for the container's end, not for that of its output.
+  await until(() => outText() && errorText());
   assert.deepEqual([result.StatusCode, outText(), errorText()], [3, "out\n", "err\n"]);
   await container.remove();
 });
@@ -103,6 +108,7 @@ await check("networks and volumes", async () => {
   let text = "";
   out.on("data", (chunk) => { text += chunk; });
   const [, reader] = await docker.run(image, ["cat", "/data/file"], out, {HostConfig: {Binds: ["dockerode-vol:/data:ro"]}});
+  await until(() => text);
   assert.equal(text.trim(), "kept");
   await container.remove();
   await reader.remove();

@@ -97,6 +97,7 @@ Result<Value> short_volume(const Value& item, const std::string& path, const std
   if (parts.size() == 1) {
     volume.set("type", Value::string("volume", item.at));
     volume.set("target", Value::string(parts[0], item.at));
+    volume.set("volume", Value::map(item.at));
     return volume;
   }
   bool bind = names_a_path(parts[0]);

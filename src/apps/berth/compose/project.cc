@@ -143,16 +143,21 @@ class Builder {
         service.depends_on[name] = dependency;
       }
     }
-    auto add = [&](const std::string& name) { service.depends_on.try_emplace(name); };
+    enum class Restart { WithIt, No };
+    auto add = [&](const std::string& name, Restart restart) {
+      Service::Dependency dependency;
+      dependency.restart = restart == Restart::WithIt;
+      service.depends_on.try_emplace(name, dependency);
+    };
     TRY(auto links, texts_of(service.config, "links", service.path()));
-    for (const std::string& link : links) add(link.substr(0, link.find(':')));
+    for (const std::string& link : links) add(link.substr(0, link.find(':')), Restart::WithIt);
     TRY(auto from, texts_of(service.config, "volumes_from", service.path()));
     for (const std::string& source : from) {
-      if (!source.starts_with("container:")) add(source.substr(0, source.find(':')));
+      if (!source.starts_with("container:")) add(source.substr(0, source.find(':')), Restart::No);
     }
     for (std::string_view key : {"network_mode", "ipc", "pid"}) {
       TRY(std::string mode, text_of(service.config, key, service.path()));
-      if (mode.starts_with("service:")) add(mode.substr(8));
+      if (mode.starts_with("service:")) add(mode.substr(8), Restart::WithIt);
     }
     return {};
   }

@@ -123,7 +123,11 @@ Result<Json> links_of(const Project& project, const Service& service, const Crea
     auto known = project.services.find(other);
     if (known == project.services.end()) continue;
     if (!input.container_of || !input.container_of(other)) continue;
-    links.push_back(fmt::format("{}:{}", project.container_name(known->second, 1), alias));
+    // By these three names docker's compose links.
+    std::string container = project.container_name(known->second, 1);
+    for (const std::string& name : {alias, fmt::format("{}-{}", other, input.number),
+                                    fmt::format("{}-{}-{}", project.name, other, input.number)})
+      links.push_back(fmt::format("{}:{}", container, name));
   }
   TRY(Strings external, texts_of(service.config, "external_links", service.path()));
   for (const std::string& link : external) {
@@ -152,7 +156,7 @@ Result<Json> endpoint_of(const Project& project, const Service& service, const V
     if (!ipv4.empty()) ipam["IPv4Address"] = ipv4;
     if (!ipv6.empty()) ipam["IPv6Address"] = ipv6;
     if (!local.empty()) ipam["LinkLocalIPs"] = local;
-    if (!ipam.empty()) endpoint["IPAMConfig"] = std::move(ipam);
+    endpoint["IPAMConfig"] = std::move(ipam);
     TRY(std::string mac, text_of(*settings, "mac_address", path));
     if (!mac.empty()) endpoint["MacAddress"] = mac;
     TRY(auto priority, int_of(*settings, "gw_priority", path));
@@ -302,10 +306,8 @@ Result<Json> create_body(const Project& project, const Service& service, const C
     for (const std::string& bind : volumes.binds) host["Binds"].push_back(bind);
     for (const std::string& target : volumes.anonymous) body["Volumes"][target] = Json::object();
   }
-  if (service.config.find("network_mode") != nullptr) {
-    TRY(Json links, links_of(project, service, input));
-    if (!links.empty()) host["Links"] = std::move(links);
-  }
+  TRY(Json links, links_of(project, service, input));
+  if (!links.empty()) host["Links"] = std::move(links);
   body["HostConfig"] = std::move(host);
   CHECK(add_networks(project, service, input, body));
   if (input.one_off) apply_one_off(*input.one_off, body);

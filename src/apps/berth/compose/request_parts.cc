@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
+#include "apps/berth/compose/copier.h"
 #include "apps/berth/compose/request.h"
+#include "apps/berth/options/capabilities.h"
 #include "apps/berth/options/devices.h"
 #include "apps/berth/options/quantity.h"
 #include "base/format.h"
@@ -14,74 +15,6 @@ namespace berth::cli::compose {
 namespace {
 
 using Strings = std::vector<std::string>;
-
-/// Copies texts, numbers, booleans and lists of a service to the API's fields of the same meaning.
-class Copier {
- public:
-  Copier(const Value& from, std::string path, Json& to) : from_(from), path_(std::move(path)), to_(to) {}
-
-  Copier& text(std::string_view key, const char* field) {
-    return copy(key, field, [](const Value& value, const std::string& path) -> Result<Json> {
-      TRY(std::string text, as_text(value, path));
-      return Json(text);
-    });
-  }
-  Copier& flag(std::string_view key, const char* field) {
-    return copy(key, field, [](const Value& value, const std::string& path) -> Result<Json> {
-      TRY(bool on, as_bool(value, path));
-      return Json(on);
-    });
-  }
-  Copier& integer(std::string_view key, const char* field) {
-    return copy(key, field, [](const Value& value, const std::string& path) -> Result<Json> {
-      TRY(int64_t number, as_int(value, path));
-      return Json(number);
-    });
-  }
-  Copier& bytes(std::string_view key, const char* field) {
-    return copy(key, field, [](const Value& value, const std::string& path) -> Result<Json> {
-      TRY(int64_t number, as_bytes(value, path));
-      return Json(number);
-    });
-  }
-  Copier& duration(std::string_view key, const char* field) {
-    return copy(key, field, [](const Value& value, const std::string& path) -> Result<Json> {
-      TRY(int64_t number, as_duration(value, path));
-      return Json(number);
-    });
-  }
-  Copier& texts(std::string_view key, const char* field) {
-    return copy(key, field, [](const Value& value, const std::string& path) -> Result<Json> {
-      TRY(Strings list, as_texts(value, path));
-      return Json(list);
-    });
-  }
-  Copier& map(std::string_view key, const char* field) {
-    return copy(key, field, [this, key](const Value&, const std::string&) -> Result<Json> {
-      TRY(auto map, text_map_of(from_, key, path_));
-      return Json(map);
-    });
-  }
-  Result<void> done() { return std::move(result_); }
-
- private:
-  template <class Read>
-  Copier& copy(std::string_view key, const char* field, Read read) {
-    const Value* value = from_.find(key);
-    if (value == nullptr || !result_) return *this;
-    auto json = read(*value, fmt::format("{}.{}", path_, key));
-    if (json)
-      to_[field] = std::move(*json);
-    else
-      result_ = json.error();
-    return *this;
-  }
-
-  const Value& from_;
-  std::string path_;
-  Json& to_;
-  Result<void> result_;
-};
 
 Result<void> add_healthcheck(const Service& service, Json& body) {
   const Value* check = service.config.find("healthcheck");
@@ -247,124 +180,6 @@ Result<void> add_restart(const Service& service, Json& host) {
   return {};
 }
 
-Result<Json> mount_of(const Project& project, const Value& volume, const std::string& path) {
-  Json mount{{"Type", volume.find("type")->text}, {"Target", volume.find("target")->text}};
-  std::string type = volume.find("type")->text;
-  TRY(std::string source, text_of(volume, "source", path));
-  if (type == "volume" && !source.empty()) {
-    auto known = project.volumes.find(source);
-    if (known != project.volumes.end()) source = known->second.name;
-  }
-  if (!source.empty()) mount["Source"] = source;
-  CHECK(Copier(volume, path, mount).flag("read_only", "ReadOnly").text("consistency", "Consistency").done());
-  if (const Value* bind = volume.find("bind"); bind != nullptr && type == "bind") {
-    Json options = Json::object();
-    CHECK(Copier(*bind, path + ".bind", options)
-              .text("propagation", "Propagation")
-              .flag("create_host_path", "CreateMountpoint")
-              .done());
-    TRY(std::string recursive, text_of(*bind, "recursive", path + ".bind"));
-    if (recursive == "disabled") options["NonRecursive"] = true;
-    if (recursive == "writable") options["ReadOnlyNonRecursive"] = true;
-    if (recursive == "readonly") options["ReadOnlyForceRecursive"] = true;
-    mount["BindOptions"] = std::move(options);
-  }
-  if (const Value* own = volume.find("volume"); own != nullptr && type == "volume") {
-    Json options = Json::object();
-    CHECK(Copier(*own, path + ".volume", options)
-              .flag("nocopy", "NoCopy")
-              .text("subpath", "Subpath")
-              .map("labels", "Labels")
-              .done());
-    mount["VolumeOptions"] = std::move(options);
-  }
-  if (const Value* tmpfs = volume.find("tmpfs"); tmpfs != nullptr && type == "tmpfs") {
-    Json options = Json::object();
-    CHECK(Copier(*tmpfs, path + ".tmpfs", options).bytes("size", "SizeBytes").done());
-    if (const Value* mode = tmpfs->find("mode"))
-      options["Mode"] = std::strtol(mode->text.c_str(), nullptr, mode->text.starts_with("0") ? 8 : 10);
-    mount["TmpfsOptions"] = std::move(options);
-  }
-  if (const Value* image = volume.find("image"); image != nullptr && type == "image") {
-    Json options = Json::object();
-    CHECK(Copier(*image, path + ".image", options).text("subpath", "Subpath").done());
-    mount["ImageOptions"] = std::move(options);
-  }
-  return mount;
-}
-
-std::string grant_target(const Value& grant, std::string_view folder) {
-  const Value* target = grant.find("target");
-  std::string name = target != nullptr ? target->text : grant.find("source")->text;
-  return name.starts_with('/') ? name : fmt::format("{}/{}", folder == "/" ? "" : folder, name);
-}
-
-Result<void> add_grants(const Service& service, std::string_view key,
-                        const std::map<std::string, Resource>& resources, std::string_view folder,
-                        Json& host) {
-  const Value* grants = service.config.find(key);
-  if (grants == nullptr) return {};
-  for (const Value& grant : grants->items) {
-    auto found = resources.find(grant.find("source")->text);
-    if (found == resources.end()) continue;
-    const Resource& resource = found->second;
-    if (resource.external) {
-      return complaint(
-          grant, fmt::format("{}.{}", service.path(), key),
-          fmt::format("\"{}\" is external, which only a swarm has: use file, environment or content",
-                      resource.key));
-    }
-    const Value* file = resource.config.find("file");
-    if (file == nullptr) continue;
-    if (!std::filesystem::exists(file->text)) {
-      return complaint(*file, fmt::format("{}.{}.file", key, resource.key),
-                       fmt::format("{} does not exist", file->text));
-    }
-    host["Mounts"].push_back({{"Type", "bind"},
-                              {"Source", file->text},
-                              {"Target", grant_target(grant, folder)},
-                              {"ReadOnly", true}});
-  }
-  return {};
-}
-
-Result<void> add_injected(const Project& project, const Service& service, std::string_view key,
-                          const std::map<std::string, Resource>& resources, std::string_view folder,
-                          std::vector<InjectedFile>& out) {
-  const Value* grants = service.config.find(key);
-  if (grants == nullptr) return {};
-  for (const Value& grant : grants->items) {
-    auto found = resources.find(grant.find("source")->text);
-    if (found == resources.end() || found->second.config.find("file") != nullptr) continue;
-    std::string path = fmt::format("{}.{}", key, found->first);
-    InjectedFile file{.target = grant_target(grant, folder)};
-    if (const Value* variable = found->second.config.find("environment")) {
-      auto value = project.environment.find(variable->text);
-      if (value == project.environment.end()) {
-        return complaint(*variable, path + ".environment",
-                         fmt::format("environment variable \"{}\" is not set", variable->text));
-      }
-      file.content = value->second;
-    } else if (const Value* content = found->second.config.find("content")) {
-      file.content = content->text;
-    } else {
-      return complaint(found->second.config, path, "needs a file, environment or content");
-    }
-    TRY(auto uid, int_of(grant, "uid", path));
-    TRY(auto gid, int_of(grant, "gid", path));
-    file.uid = uid.value_or(0);
-    file.gid = gid.value_or(0);
-    if (const Value* mode = grant.find("mode")) {
-      file.mode =
-          static_cast<uint32_t>(std::strtoul(mode->text.c_str() + (mode->text.starts_with("0o") ? 2 : 0),
-                                             nullptr, mode->text.starts_with("0") ? 8 : 10)) &
-          07777;
-    }
-    out.push_back(std::move(file));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<void> add_program(const Service& service, Json& body) {
@@ -391,18 +206,22 @@ Result<void> add_program(const Service& service, Json& body) {
 
 Result<void> add_security(const Service& service, Json& host) {
   CHECK(Copier(service.config, service.path(), host)
-            .texts("cap_add", "CapAdd")
-            .texts("cap_drop", "CapDrop")
             .texts("group_add", "GroupAdd")
             .texts("security_opt", "SecurityOpt")
             .texts("device_cgroup_rules", "DeviceCgroupRules")
             .flag("privileged", "Privileged")
             .flag("read_only", "ReadonlyRootfs")
             .done());
+  TRY(Strings added, texts_of(service.config, "cap_add", service.path()));
+  TRY(Strings dropped, texts_of(service.config, "cap_drop", service.path()));
+  auto capabilities = options::effective_capabilities(added, dropped);
+  if (!capabilities.add.empty()) host["CapAdd"] = capabilities.add;
+  if (!capabilities.drop.empty()) host["CapDrop"] = capabilities.drop;
   return add_devices(service, host);
 }
 
 Result<void> add_limits(const Service& service, Json& host) {
+  host["OomKillDisable"] = false;
   CHECK(Copier(service.config, service.path(), host)
             .bytes("mem_limit", "Memory")
             .bytes("mem_reservation", "MemoryReservation")
@@ -450,45 +269,9 @@ Result<void> add_surroundings(const Service& service, Json& host) {
   return add_restart(service, host);
 }
 
-Result<void> add_mounts(const Project& project, const Service& service,
-                        const std::map<std::string, std::string>& kept, Json& host) {
-  Json mounts = Json::array();
-  if (const Value* volumes = service.config.find("volumes")) {
-    for (const Value& volume : volumes->items) {
-      TRY(Json mount, mount_of(project, volume, service.path() + ".volumes"));
-      auto known = kept.find(mount["Target"].get<std::string>());
-      if (mount["Type"] == "volume" && !mount.contains("Source") && known != kept.end())
-        mount["Source"] = known->second;
-      mounts.push_back(std::move(mount));
-    }
-  }
-  // Volumes that the image declares and the replaced container had.
-  for (const auto& [target, volume] : kept) {
-    bool placed = std::any_of(mounts.begin(), mounts.end(),
-                              [&](const Json& mount) { return mount["Target"] == target; });
-    if (!placed) mounts.push_back({{"Type", "volume"}, {"Source", volume}, {"Target", target}});
-  }
-  host["Mounts"] = std::move(mounts);
-  CHECK(add_grants(service, "secrets", project.secrets, "/run/secrets", host));
-  CHECK(add_grants(service, "configs", project.configs, "/", host));
-  TRY(Strings tmpfs, texts_of(service.config, "tmpfs", service.path()));
-  for (const std::string& entry : tmpfs) {
-    size_t colon = entry.find(':');
-    host["Tmpfs"][entry.substr(0, colon)] = colon == std::string::npos ? "" : entry.substr(colon + 1);
-  }
-  return {};
-}
-
-Result<std::vector<InjectedFile>> injected_files(const Project& project, const Service& service) {
-  std::vector<InjectedFile> files;
-  CHECK(add_injected(project, service, "secrets", project.secrets, "/run/secrets", files));
-  CHECK(add_injected(project, service, "configs", project.configs, "/", files));
-  return files;
-}
-
 Result<Json> network_body(const Project& project, const Resource& network) {
   std::string path = "networks." + network.key;
-  Json body{{"Name", network.name}, {"Attachable", true}};
+  Json body{{"Name", network.name}};
   CHECK(Copier(network.config, path, body)
             .text("driver", "Driver")
             .map("driver_opts", "Options")

@@ -51,9 +51,7 @@ const grammar::Command ui_command{
     .summary = "Show the engine in a browser",
     .flags = flags,
     .action = serve,
-    .description =
-        "Serve a page that shows containers, images, networks and volumes, on 127.0.0.1 and behind a "
-        "token, until interrupted.",
+    .description = "Serve a page that shows containers, images, networks and volumes, until interrupted.",
 };
 
 }  // namespace berth::cli::ui

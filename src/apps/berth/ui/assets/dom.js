@@ -40,7 +40,7 @@ export function webAddress(host, port) {
   return `http://${host}:${port}/`;
 }
 
-// A question in a dialog: true when it is confirmed.
+// A question in a dialog: true when it is confirmed. What is dangerous is not done by pressing Enter once more.
 export function ask({title, text, confirm, dangerous, extra}) {
   return new Promise((resolve) => {
     const dialog = h("dialog", {"aria-labelledby": "ask-title"},
@@ -49,8 +49,8 @@ export function ask({title, text, confirm, dangerous, extra}) {
         text && h("p", {}, text),
         extra,
         h("div", {class: "buttons"},
-          h("button", {value: "no"}, "Cancel"),
-          h("button", {value: "yes", class: dangerous ? "danger" : "primary", autofocus: true}, confirm))));
+          h("button", {value: "no", autofocus: dangerous}, "Cancel"),
+          h("button", {value: "yes", class: dangerous ? "danger" : "primary", autofocus: !dangerous}, confirm))));
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");
