@@ -96,12 +96,8 @@ Outcome metrics(Context& context) {
 }
 
 constexpr Route routes[] = {
-    {"GET", "/metrics", metrics},
-    {"GET", "/_ping", ping},
-    {"HEAD", "/_ping", ping},
-    {"GET", "/version", version},
-    {"GET", "/info", info},
-    {"GET", "/events", events},
+    {"GET", "/metrics", metrics},      {"GET", "/_ping", ping}, {"HEAD", "/_ping", ping},
+    {"GET", "/version", version},      {"GET", "/info", info},  {"GET", "/events", events},
     {"GET", "/system/df", disk_usage},
 };
 
