@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import {GenericContainer, Network, Wait} from "testcontainers";
 
 const image = process.env.IMAGE;
+// The library's log streams do not keep the process alive by themselves.
+setInterval(() => {}, 1000);
 
 async function check(name, body) {
   await body();
