@@ -68,10 +68,8 @@ Result<void> for_each_element(std::string_view text, const JsonLimits& limits,
   CHECK(check_limits(text, limits));
   Result<void> taken;
   auto each = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth == 0 || (depth == 1 && (event == Json::parse_event_t::object_start ||
-                                      event == Json::parse_event_t::array_start)))
-      return true;
-    if (depth > 1) return true;
+    bool begins = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (depth != 1 || begins) return true;
     if (taken) taken = take(std::move(value));
     return false;
   };

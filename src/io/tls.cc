@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "base/format.h"
+#include "base/freed.h"
 #include "io/cancel.h"
 
 namespace berth::io {
@@ -21,13 +22,6 @@ namespace {
 constexpr size_t kPiece = 16 << 10;  // a TLS record holds no more
 constexpr unsigned kPiecesPerTurn = 16;
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;

@@ -110,10 +110,7 @@ Result<Notice> decode_notice(std::string_view bytes) {
 Result<KeeperProgram> KeeperProgram::load(const std::string& path) {
   KeeperProgram program;
   TRY(program.fd_, sys::load_sealed_program(path.c_str()));
-  // Clear of the numbers that the keeper's descriptors take when it starts.
-  int moved = ::fcntl(program.fd_.get(), F_DUPFD_CLOEXEC, 16);
-  if (moved < 0) return Error::from_errno("duplicate descriptor", path, errno);
-  program.fd_.reset(moved);
+  TRY(program.fd_, sys::clear_of_passed(program.fd_.get()));
   return program;
 }
 

@@ -16,7 +16,6 @@ namespace berth::sys {
 namespace {
 
 constexpr unsigned kRecursive = 0x8000;  // AT_RECURSIVE
-constexpr int kLocalFd = 100;            // above what the helper's descriptors are called
 
 Result<void> set_attributes(const UniqueFd& tree, uint64_t attributes, bool recursive,
                             const std::string& subject) {
@@ -29,26 +28,19 @@ Result<void> set_attributes(const UniqueFd& tree, uint64_t attributes, bool recu
   return {};
 }
 
-/// A descriptor out of the way of the numbers that the helper is given.
-Result<UniqueFd> moved_up(int fd) {
-  UniqueFd moved(::fcntl(fd, F_DUPFD_CLOEXEC, kLocalFd));
-  if (!moved) return Error::from_errno("duplicate", "descriptor", errno);
-  return moved;
-}
-
 Result<void> run_helper(int program, int pid, const UniqueFd* tree, std::vector<std::string> arguments) {
   std::string target = arguments.back();
   std::string path = "/proc/" + std::to_string(pid) + "/ns/mnt";
   TRY(UniqueFd opened, open_file(path.c_str(), O_RDONLY));
-  TRY(UniqueFd mounts, moved_up(opened.get()));
-  TRY(UniqueFd moved_program, moved_up(program));
+  TRY(UniqueFd mounts, clear_of_passed(opened.get()));
+  TRY(UniqueFd moved_program, clear_of_passed(program));
   UniqueFd moved_tree;
   SpawnRequest request{
       .program = moved_program.get(), .arguments = {"berth-mount"}, .environment = {}, .fds = {}};
   request.arguments.insert(request.arguments.end(), arguments.begin(), arguments.end());
   request.fds.push_back({mounts.get(), 3});
   if (tree != nullptr) {
-    TRY(moved_tree, moved_up(tree->get()));
+    TRY(moved_tree, clear_of_passed(tree->get()));
     request.fds.push_back({moved_tree.get(), 4});
   }
   TRY(pid_t child, spawn_process(request));

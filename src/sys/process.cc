@@ -37,6 +37,13 @@ struct SpawnSettings {
 
 }  // namespace
 
+Result<UniqueFd> clear_of_passed(int fd) {
+  constexpr int kLowest = 100;
+  UniqueFd moved(::fcntl(fd, F_DUPFD_CLOEXEC, kLowest));
+  if (!moved) return Error::from_errno("duplicate", "descriptor", errno);
+  return moved;
+}
+
 Result<pid_t> spawn_process(const SpawnRequest& request) {
   SpawnSettings settings;
   ::posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDWR, 0);

@@ -23,6 +23,9 @@ struct SpawnRequest {
   std::vector<SpawnedFd> fds;  ///< 0 to 2 become /dev/null; all others are closed (they are CLOEXEC)
 };
 
+/// A copy of a descriptor, CLOEXEC, above the numbers that SpawnRequest::fds gives out.
+Result<UniqueFd> clear_of_passed(int fd);
+
 /// Starts it with no signal blocked or ignored. The caller reaps it.
 Result<pid_t> spawn_process(const SpawnRequest& request);
 

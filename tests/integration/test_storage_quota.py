@@ -126,13 +126,22 @@ class Quota(QuotaCase):
         self.engine.ok("image", "unpin", "b:1")
 
     def test_a_build_passes_the_quota(self):
+        self.build_past_the_quota()
+
+    def test_a_build_by_berths_own_route_passes_it_too(self):
+        secret = os.path.join(self.engine.folder, "secret")
+        with open(secret, "w") as file:
+            file.write("s")
+        self.build_past_the_quota("--secret", f"id=s,src={secret}")
+
+    def build_past_the_quota(self, *flags):
         base = tar(archives.busybox_entries())
         self.load("old:1", 16 * MIB)
         self.load("base:1", MIB, base)
         folder = os.path.join(self.engine.folder, "context")
         archives.written(folder, "Dockerfile", b"FROM base:1\nCOPY big /big\n")
         archives.written(folder, "big", os.urandom(24 * MIB))
-        self.engine.ok("build", "-t", "built:1", folder)
+        self.engine.ok("build", "-t", "built:1", *flags, folder)
         eventually(lambda: "old:1" not in self.tags(), "the old one makes room", 60)
         self.assertLessEqual({"base:1", "built:1"}, self.tags())
 

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "engine/image_quota.h"
 
 namespace berth::api {
 namespace {
@@ -94,6 +95,20 @@ Result<build::BuildRequest> parse_build_parameters(Context& context) {
     if (auto decoded = from_base64(*encoded)) request.registry_config = std::move(*decoded);
   }
   return request;
+}
+
+io::Task<Result<std::string>> BodyContext::next() {
+  if (!beginning_.empty()) co_return std::exchange(beginning_, {});
+  std::string bytes(size_t{128} << 10, '\0');
+  CO_TRY(size_t count, co_await exchange_.read_some(bytes));
+  bytes.resize(count);
+  co_return bytes;
+}
+
+io::Task<Result<void>> run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
+  CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
+  context.engine().image_quota().check();
+  co_return Result<void>();
 }
 
 void ClassicBuildLines::stream(std::string text) {

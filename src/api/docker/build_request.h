@@ -10,6 +10,21 @@ namespace berth::api {
 /// Everything but the context. InvalidArgument names the parameter.
 Result<build::BuildRequest> parse_build_parameters(Context& context);
 
+/// What is left of a request's body, behind bytes that have been read already, as a build context.
+class BodyContext : public build::ContextStream {
+ public:
+  explicit BodyContext(io::Exchange& exchange, std::string beginning = {})
+      : exchange_(exchange), beginning_(std::move(beginning)) {}
+  io::Task<Result<std::string>> next() override;
+
+ private:
+  io::Exchange& exchange_;
+  std::string beginning_;
+};
+
+/// Builds until the client goes away; what has been built counts for the storage quota.
+io::Task<Result<void>> run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink);
+
 /// docker's classic builder lines: "Step 1/3 : FROM busybox", " ---> Using cache", "Successfully built <id>".
 class ClassicBuildLines : public build::ProgressSink {
  public:

@@ -5,33 +5,11 @@
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "engine/image_quota.h"
 
 namespace berth::api {
 namespace {
 
 using Outcome = io::Task<Result<void>>;
-
-/// The request's body as a build context.
-class BodyContext : public build::ContextStream {
- public:
-  explicit BodyContext(io::Exchange& exchange) : exchange_(exchange) {}
-  io::Task<Result<std::string>> next() override {
-    std::string bytes(size_t{128} << 10, '\0');
-    CO_TRY(size_t count, co_await exchange_.read_some(bytes));
-    bytes.resize(count);
-    co_return bytes;
-  }
-
- private:
-  io::Exchange& exchange_;
-};
-
-Outcome run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
-  CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
-  context.engine().image_quota().check();
-  co_return Result<void>();
-}
 
 Outcome build_image(Context& context) {
   CO_TRY(auto request, parse_build_parameters(context));

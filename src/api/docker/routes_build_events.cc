@@ -62,24 +62,6 @@ Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request)
   return json_bool(object, "Context", true);
 }
 
-/// What is left of a body whose beginning has been read.
-class RestOfBody : public build::ContextStream {
- public:
-  RestOfBody(std::string beginning, io::Exchange& exchange)
-      : beginning_(std::move(beginning)), exchange_(exchange) {}
-  io::Task<Result<std::string>> next() override {
-    if (!beginning_.empty()) co_return std::exchange(beginning_, {});
-    std::string bytes(size_t{128} << 10, '\0');
-    CO_TRY(size_t count, co_await exchange_.read_some(bytes));
-    bytes.resize(count);
-    co_return bytes;
-  }
-
- private:
-  std::string beginning_;
-  io::Exchange& exchange_;
-};
-
 Json event_json(const build::StepStarted& event) {
   return {{"event", "step"},      {"step", event.step},       {"total", event.total},
           {"stage", event.stage}, {"onbuild", event.onbuild}, {"instruction", event.instruction}};
@@ -132,11 +114,6 @@ class EventLines : public build::ProgressSink {
   JsonLines& lines_;
 };
 
-Outcome run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
-  CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
-  co_return Result<void>();
-}
-
 Outcome build_with_events(Context& context) {
   CO_TRY(auto request, parse_build_parameters(context));
   io::Task<Result<Preamble>> reading = read_preamble(context.exchange());
@@ -146,7 +123,7 @@ Outcome build_with_events(Context& context) {
     request.context = build::RemoteContext{std::move(remote)};
   } else if (has_context) {
     request.context =
-        build::StreamContext{std::make_unique<RestOfBody>(std::move(preamble.rest), context.exchange())};
+        build::StreamContext{std::make_unique<BodyContext>(context.exchange(), std::move(preamble.rest))};
   }
   JsonLines lines(context.exchange());
   if (context.text("progress") == "classic") {

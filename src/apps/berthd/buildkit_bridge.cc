@@ -15,15 +15,8 @@ namespace berth::berthd {
 namespace {
 
 constexpr size_t max_notice = 256;
-/// Where the program finds its socket, and the lowest number that a descriptor may have while it is passed.
+/// Where the program finds its socket.
 constexpr int control_fd = 3;
-constexpr int lowest_fd = 16;
-
-Result<sys::UniqueFd> moved_up(sys::UniqueFd fd) {
-  int moved = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest_fd);
-  if (moved < 0) return Error::from_errno("duplicate", "descriptor", errno);
-  return sys::UniqueFd(moved);
-}
 
 }  // namespace
 
@@ -49,9 +42,9 @@ Result<void> BuildkitBridge::start() {
     listening_ = true;
   }
   TRY(auto program, sys::open_file(program_.c_str(), O_RDONLY | O_CLOEXEC));
-  TRY(program, moved_up(std::move(program)));
+  TRY(program, sys::clear_of_passed(program.get()));
   TRY(auto pair, sys::make_packet_pair());
-  TRY(auto theirs, moved_up(std::move(pair.second)));
+  TRY(auto theirs, sys::clear_of_passed(pair.second.get()));
   TRY(pid_, sys::spawn_process({.program = program.get(),
                                 .arguments = {"berth-buildkit", engine_socket_},
                                 .environment = {"GRPC_VERBOSITY=NONE"},

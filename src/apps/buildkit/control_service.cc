@@ -9,6 +9,7 @@
 #include "apps/buildkit/services.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "sys/file.h"
 
 namespace berth::buildkit {
 namespace {
@@ -32,13 +33,7 @@ class Tunnel {
     std::thread outward([this] { send_bytes(); });
     pb::BytesMessage message;
     while (stream_.Read(&message)) {
-      std::string_view bytes = message.data();
-      while (!bytes.empty()) {
-        ssize_t count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (count <= 0) break;
-        bytes.remove_prefix(static_cast<size_t>(count));
-      }
-      if (!bytes.empty()) break;
+      if (!sys::write_all(socket_.get(), message.data())) break;
     }
     ::shutdown(socket_.get(), SHUT_RDWR);
     outward.join();

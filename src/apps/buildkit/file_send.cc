@@ -97,15 +97,7 @@ Result<void> spool_content(storage::TarReader& reader, const storage::TarEntry& 
   while (true) {
     TRY(auto piece, reader.data());
     if (!piece) break;
-    std::string_view bytes = piece->bytes;
-    uint64_t at = file.offset + piece->offset;
-    while (!bytes.empty()) {
-      ssize_t count = ::pwrite(spool, bytes.data(), bytes.size(), static_cast<off_t>(at));
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) return Error::from_errno("write", "the build's result", errno);
-      bytes.remove_prefix(static_cast<size_t>(count));
-      at += static_cast<uint64_t>(count);
-    }
+    CHECK(sys::pwrite_all(spool, piece->bytes, file.offset + piece->offset));
   }
   end += entry.size;
   return {};

@@ -116,6 +116,7 @@ class Events {
 struct Definition {
   std::string dockerfile;
   std::vector<std::string> ignored;
+  DockerfileNeeds needs;
 };
 
 Result<std::string> load_definition(const Session& session, const BuildParameters& parameters,
@@ -148,29 +149,25 @@ Result<std::vector<std::string>> load_ignored(const Session& session, const Buil
   return patterns;
 }
 
-/// The first line of the body of POST /berth/build.
-Result<std::string> make_preamble(const Session* session, const std::string& dockerfile, bool has_context,
-                                  const std::map<std::string, std::string>& contexts = {}) {
+/// The secrets of these ids, in base64.
+Result<Json> fetch_secrets(const Session& session, const std::set<std::string>& ids) {
   Json secrets = Json::object();
-  for (const std::string& id : session == nullptr ? std::vector<std::string>() : secret_ids(dockerfile)) {
-    auto content = session->secret(id);
+  for (const std::string& id : ids) {
+    auto content = session.secret(id);
     // Whether it must be there is the instruction's to say.
     if (!content && (content.error().kind() == Kind::NotFound || content.error().kind() == Kind::Unsupported))
       continue;
     if (!content) return std::move(content).error();
     secrets[id] = to_base64(*content);
   }
-  Json preamble = {{"Secrets", std::move(secrets)}, {"Context", has_context}};
-  if (!dockerfile.empty()) preamble["Dockerfile"] = dockerfile;
-  if (!contexts.empty()) preamble["Contexts"] = contexts;
-  return to_json(preamble) + "\n";
+  return secrets;
 }
 
 /// X-Registry-Config, from what the client knows of the registries that the Dockerfile names.
-std::string registry_header(const Session* session, const std::string& dockerfile) {
+std::string registry_header(const Session* session, const std::set<std::string>& hosts) {
   if (session == nullptr || !session->offers("/moby.filesync.v1.Auth/Credentials")) return {};
   Json registries = Json::object();
-  for (const std::string& host : registry_hosts(dockerfile)) {
+  for (const std::string& host : hosts) {
     bool hub = host == "docker.io";
     auto found = session->credentials(hub ? "registry-1.docker.io" : host);
     if (!found) continue;
@@ -193,20 +190,41 @@ class BodyProducer {
     thread_.join();
   }
   Result<size_t> read(char* buffer, size_t size) {
-    if (piece_.empty()) {
+    if (taken_ == piece_.size()) {
       TRY(piece_, queue_.read());
+      taken_ = 0;
     }
-    size_t count = std::min(size, piece_.size());
-    std::copy_n(piece_.data(), count, buffer);
-    piece_.erase(0, count);
+    size_t count = std::min(size, piece_.size() - taken_);
+    std::copy_n(piece_.data() + taken_, count, buffer);
+    taken_ += count;
     return count;
   }
 
  private:
   ByteQueue queue_;
   std::string piece_;
+  size_t taken_ = 0;  ///< of the piece
   std::thread thread_;
 };
+
+/// POST /berth/build: the first line of the body, then what `send` puts into the queue. The image's id.
+Result<std::string> ask_for_build(const EngineClient& engine, EngineRequest request, const Json& preamble,
+                                  const std::function<Result<void>(ByteQueue&)>& send, Events& events) {
+  request.method = "POST";
+  request.path = "/berth/build";
+  request.headers.emplace_back("Content-Type: application/vnd.berth.build");
+  BodyProducer body([&](ByteQueue& queue) -> Result<void> {
+    CHECK(queue.write(to_json(preamble) + "\n"));
+    return send(queue);
+  });
+  request.read = [&body](char* buffer, size_t size) { return body.read(buffer, size); };
+  request.write = [&events](std::string_view bytes) { return events.feed(bytes); };
+  auto sent = engine.send(std::move(request));
+  if (!events.error().empty()) return Error(Kind::InvalidArgument, failure_words(events.error()));
+  if (!sent) return std::move(sent).error();
+  if (events.image().empty()) return Error(Kind::Internal, "the engine named no image");
+  return events.image();
+}
 
 Result<void> send_context(const Session& session, const BuildParameters& parameters,
                           const std::vector<std::string>& ignored, Progress& progress, ByteQueue& queue,
@@ -255,43 +273,24 @@ class NamedDirectories {
     auto text = fetch_file(session, directory, ".dockerignore");
     if (!text && text.error().kind() != Kind::NotFound) return text;
     TRY(auto ignored, spec::parse_ignore_file(text ? *text : std::string()));
-    TRY(std::string preamble, make_preamble(nullptr, "FROM scratch\nCOPY . /\n", true));
-    BodyProducer body([&](ByteQueue& queue) -> Result<void> {
-      CHECK(queue.write(preamble));
+    auto send = [&](ByteQueue& queue) {
       TreeRequest tree{.directory = directory, .exclude = ignored};
       return fetch_tree(
           session, tree, [&queue](std::string_view piece) { return queue.write(piece); }, {}, cancelled);
-    });
-    EngineRequest request{.method = "POST", .path = "/berth/build", .cancelled = cancelled};
-    request.headers.emplace_back("Content-Type: application/vnd.berth.build");
-    request.read = [&body](char* buffer, size_t size) { return body.read(buffer, size); };
+    };
     Progress unseen("context");
     Events events(unseen, false);
-    request.write = [&events](std::string_view bytes) { return events.feed(bytes); };
-    auto sent = engine_.send(std::move(request));
-    progress.complete(vertex, sent ? events.error() : sent.error().message());
-    if (!sent) return std::move(sent).error();
-    if (!events.error().empty()) return Error(Kind::InvalidArgument, events.error());
-    images_.push_back(events.image());
-    return events.image();
+    Json preamble = {{"Dockerfile", "FROM scratch\nCOPY . /\n"}};
+    auto image = ask_for_build(engine_, {.cancelled = cancelled}, preamble, send, events);
+    progress.complete(vertex, image ? std::string() : image.error().message());
+    if (image) images_.push_back(*image);
+    return image;
   }
 
  private:
   const EngineClient& engine_;
   std::vector<std::string> images_;
 };
-
-size_t count_stages(const std::string& dockerfile) {
-  size_t count = 0;
-  for (size_t at = 0; at < dockerfile.size(); ++at) {
-    std::string_view line = std::string_view(dockerfile).substr(at, 5);
-    bool from = line.size() == 5 && (line[0] | 32) == 'f' && (line[1] | 32) == 'r' && (line[2] | 32) == 'o' &&
-                (line[3] | 32) == 'm' && (line[4] == ' ' || line[4] == '\t');
-    count += from ? 1 : 0;
-    at = std::min(dockerfile.find('\n', at), dockerfile.size());
-  }
-  return count;
-}
 
 }  // namespace
 
@@ -310,39 +309,33 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const std::shar
                                      BuildParameters parameters, Progress& progress,
                                      const Cancelled& cancelled) {
   bool by_client = parameters.remote.empty();
-  if (by_client && !session) return Error(Kind::InvalidArgument, "the client's session is not connected");
+  bool needs_session = by_client || !parameters.named_directories.empty();
+  if (needs_session && !session) return Error(Kind::InvalidArgument, "the client's session is not connected");
   Definition definition;
-  bool has_definition = by_client && parameters.upload.empty();
-  if (has_definition) {
+  Json preamble = {{"Context", by_client}};
+  if (by_client && parameters.upload.empty()) {
     TRY(definition.dockerfile, load_definition(*session, parameters, progress));
     TRY(definition.ignored, load_ignored(*session, parameters, progress));
+    definition.needs = needs_of(definition.dockerfile);
+    preamble["Dockerfile"] = definition.dockerfile;
+    TRY(preamble["Secrets"], fetch_secrets(*session, definition.needs.secrets));
   }
   NamedDirectories named(engine);
   std::map<std::string, std::string> contexts = parameters.named_images;
   for (const auto& [name, directory] : parameters.named_directories) {
-    if (!session) return Error(Kind::InvalidArgument, "the client's session is not connected");
     TRY(contexts[name], named.add(*session, directory, progress, cancelled));
   }
-  TRY(std::string preamble, make_preamble(session.get(), definition.dockerfile, by_client, contexts));
-  if (!by_client) parameters.query.emplace_back("remote", parameters.remote);
-  EngineRequest request{
-      .method = "POST", .path = "/berth/build", .query = parameters.query, .cancelled = cancelled};
-  request.headers.emplace_back("Content-Type: application/vnd.berth.build");
-  if (std::string header = registry_header(session.get(), definition.dockerfile); !header.empty())
+  preamble["Contexts"] = contexts;
+  EngineRequest request{.query = parameters.query, .cancelled = cancelled};
+  if (!by_client) request.query.emplace_back("remote", parameters.remote);
+  if (std::string header = registry_header(session.get(), definition.needs.registries); !header.empty())
     request.headers.push_back(std::move(header));
-  BodyProducer body([&](ByteQueue& queue) -> Result<void> {
-    CHECK(queue.write(preamble));
+  auto send = [&](ByteQueue& queue) -> Result<void> {
     if (!by_client) return {};
     return send_context(*session, parameters, definition.ignored, progress, queue, cancelled);
-  });
-  request.read = [&body](char* buffer, size_t size) { return body.read(buffer, size); };
-  Events events(progress, count_stages(definition.dockerfile) > 1);
-  request.write = [&events](std::string_view bytes) { return events.feed(bytes); };
-  auto sent = engine.send(std::move(request));
-  if (!events.error().empty()) return Error(Kind::InvalidArgument, failure_words(events.error()));
-  if (!sent) return std::move(sent).error();
-  if (events.image().empty()) return Error(Kind::Internal, "the engine named no image");
-  return events.image();
+  };
+  Events events(progress, definition.needs.several_stages);
+  return ask_for_build(engine, std::move(request), preamble, send, events);
 }
 
 }  // namespace berth::buildkit

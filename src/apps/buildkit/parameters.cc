@@ -1,12 +1,12 @@
 #include "apps/buildkit/parameters.h"
 
-#include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <set>
 
 #include "base/format.h"
 #include "base/json.h"
+#include "spec/dockerfile.h"
+#include "spec/dockerfile_mount.h"
 #include "spec/reference.h"
 
 namespace berth::buildkit {
@@ -113,33 +113,10 @@ Result<void> place_named_contexts(const Attributes& attributes, BuildParameters&
   return {};
 }
 
-/// Lines with what a '\' at their end continues, comments and blank lines gone.
-std::vector<std::string> logical_lines(std::string_view text) {
-  std::vector<std::string> lines;
-  std::string line;
-  for (const std::string& raw : split(text, '\n')) {
-    std::string part = raw;
-    while (!part.empty() && std::isspace(static_cast<unsigned char>(part.back()))) part.pop_back();
-    size_t begin = 0;
-    while (begin < part.size() && std::isspace(static_cast<unsigned char>(part[begin]))) ++begin;
-    if (begin == part.size() || part[begin] == '#') continue;
-    part.erase(0, begin);
-    bool continued = part.back() == '\\';
-    if (continued) part.pop_back();
-    line += part + " ";
-    if (continued) continue;
-    lines.push_back(std::move(line));
-    line.clear();
-  }
-  if (!line.empty()) lines.push_back(std::move(line));
-  return lines;
-}
-
-bool begins_with_word(const std::string& line, std::string_view word) {
-  if (line.size() <= word.size() || !std::isspace(static_cast<unsigned char>(line[word.size()])))
-    return false;
-  return std::equal(word.begin(), word.end(), line.begin(),
-                    [](char a, char b) { return a == std::toupper(static_cast<unsigned char>(b)); });
+/// Of FROM and --from; stages' names are taken for images here, which costs a question in vain.
+void add_host(std::set<std::string>& hosts, const std::string& name) {
+  if (name.empty() || name == "scratch" || name.find('$') != name.npos) return;
+  if (auto reference = spec::Reference::parse(name); reference) hosts.insert(reference->domain());
 }
 
 }  // namespace
@@ -179,50 +156,29 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   return parameters;
 }
 
-std::vector<std::string> secret_ids(std::string_view dockerfile) {
-  std::set<std::string> ids;
-  for (const std::string& line : logical_lines(dockerfile)) {
-    for (size_t at = line.find("--mount="); at != line.npos; at = line.find("--mount=", at + 1)) {
-      size_t begin = at + std::string_view("--mount=").size();
-      size_t end = begin;
-      while (end < line.size() && !std::isspace(static_cast<unsigned char>(line[end]))) ++end;
-      bool secret = false;
-      std::string id;
-      std::string target;
-      for (std::string field : split(std::string_view(line).substr(begin, end - begin), ',')) {
-        field.erase(std::remove(field.begin(), field.end(), '"'), field.end());
-        if (field == "type=secret") secret = true;
-        if (field.starts_with("id=")) id = field.substr(3);
-        for (std::string_view key : {"target=", "dst=", "destination="})
-          if (field.starts_with(key)) target = field.substr(key.size());
+DockerfileNeeds needs_of(std::string_view text) {
+  DockerfileNeeds needs;
+  auto dockerfile = spec::parse_dockerfile(text);
+  if (!dockerfile) return needs;  // the engine says what is wrong with it
+  needs.several_stages = dockerfile->stages.size() > 1;
+  const spec::VariableLookup nothing = [](std::string_view) { return std::nullopt; };
+  for (const spec::Stage& stage : dockerfile->stages) {
+    add_host(needs.registries, stage.from.base);
+    for (const spec::Instruction& instruction : stage.instructions) {
+      if (const auto* copy = std::get_if<spec::CopyInstruction>(&instruction.body))
+        add_host(needs.registries, copy->from);
+      const auto* run = std::get_if<spec::RunInstruction>(&instruction.body);
+      for (const std::string& value : run == nullptr ? std::vector<std::string>() : run->mounts) {
+        auto mount = spec::parse_run_mount(value, nothing, dockerfile->escape);
+        if (!mount) continue;
+        add_host(needs.registries, mount->from);
+        if (mount->type != spec::RunMountType::Secret) continue;
+        std::string id = mount->id.empty() ? mount->target.substr(mount->target.rfind('/') + 1) : mount->id;
+        if (!id.empty()) needs.secrets.insert(id);
       }
-      if (id.empty()) id = target.substr(target.rfind('/') + 1);
-      if (secret && !id.empty()) ids.insert(id);
     }
   }
-  return {ids.begin(), ids.end()};
-}
-
-std::vector<std::string> registry_hosts(std::string_view dockerfile) {
-  std::set<std::string> hosts;
-  auto add = [&hosts](const std::string& name) {
-    if (name.empty() || name == "scratch" || name.find('$') != name.npos) return;
-    if (auto reference = spec::Reference::parse(name); reference) hosts.insert(reference->domain());
-  };
-  for (const std::string& line : logical_lines(dockerfile)) {
-    std::vector<std::string> words = split(line, ' ');
-    if (begins_with_word(line, "FROM")) {
-      for (size_t i = 1; i < words.size(); ++i) {
-        if (words[i].starts_with("--")) continue;
-        add(words[i]);
-        break;
-      }
-    } else if (begins_with_word(line, "COPY")) {
-      for (const std::string& word : words)
-        if (word.starts_with("--from=")) add(word.substr(7));
-    }
-  }
-  return {hosts.begin(), hosts.end()};
+  return needs;
 }
 
 }  // namespace berth::buildkit

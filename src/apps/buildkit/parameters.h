@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,10 +29,14 @@ struct BuildParameters {
 /// the result and are not supported are Unsupported and named.
 Result<BuildParameters> parse_attributes(const Attributes& attributes);
 
-/// Ids of the secrets that RUN instructions of this Dockerfile mount.
-std::vector<std::string> secret_ids(std::string_view dockerfile);
-
-/// Hosts of registries that its FROM and COPY --from name; "docker.io" for names without one.
-std::vector<std::string> registry_hosts(std::string_view dockerfile);
+/// What a build of a Dockerfile needs of the client beside its files.
+struct DockerfileNeeds {
+  std::set<std::string> secrets = {};  ///< ids that RUN instructions mount
+  std::set<std::string> registries =
+      {};  ///< hosts of the images that it names; "docker.io" for names without one
+  bool several_stages = false;
+};
+/// Nothing of a text that is no Dockerfile.
+DockerfileNeeds needs_of(std::string_view dockerfile);
 
 }  // namespace berth::buildkit

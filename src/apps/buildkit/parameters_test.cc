@@ -69,22 +69,27 @@ TEST(Parameters, ThatChangeTheResultAndAreNotSupportedAreNamed) {
 
 TEST(Dockerfile, SecretsThatItsStepsMount) {
   EXPECT_THAT(
-      secret_ids("FROM a\n"
-                 "RUN --mount=type=secret,id=one --mount=type=cache,id=no,target=/c cat /run/secrets/one\n"
-                 "# RUN --mount=type=secret,id=comment\n"
-                 "RUN --mount=type=secret,target=/etc/two \\\n"
-                 "    --mount=id=three,type=secret,required=true true\n"
-                 "RUN --mount=\"type=secret\",id=four true"),
+      needs_of("FROM a\n"
+               "RUN --mount=type=secret,id=one --mount=type=cache,id=no,target=/c cat /run/secrets/one\n"
+               "# RUN --mount=type=secret,id=comment\n"
+               "RUN --mount=type=secret,target=/etc/two \\\n"
+               "    --mount=id=three,type=secret,required=true true\n"
+               "RUN <<EOF\nRUN --mount=type=secret,id=document true\nEOF\n"
+               "RUN --mount=\"type=secret\",id=four true")
+          .secrets,
       ElementsAre("four", "one", "three", "two"));
-  EXPECT_THAT(secret_ids("RUN --mount=\nRUN --mount=,,,=\n--mount=type=secret"), ElementsAre());
+  for (const char* text :
+       {"", "RUN --mount=\n", "FROM a\nRUN --mount=,,,= x", "--mount=type=secret", "FRUM x"})
+    EXPECT_TRUE(needs_of(text).secrets.empty()) << text;
 }
 
 TEST(Dockerfile, RegistriesThatItNames) {
-  EXPECT_THAT(
-      registry_hosts(
-          "FROM --platform=x busybox AS a\nfrom registry.example:5000/x/y:1\nFROM $BASE\nFROM scratch\n"
-          "COPY --from=ghcr.io/z/w /a /b\n"),
-      ElementsAre("docker.io", "ghcr.io", "registry.example:5000"));
+  auto needs = needs_of(
+      "FROM --platform=x busybox AS a\nfrom registry.example:5000/x/y:1\nFROM $BASE\nFROM scratch\n"
+      "COPY --from=ghcr.io/z/w /a /b\n");
+  EXPECT_THAT(needs.registries, ElementsAre("docker.io", "ghcr.io", "registry.example:5000"));
+  EXPECT_TRUE(needs.several_stages);
+  EXPECT_FALSE(needs_of("FROM a\n").several_stages);
 }
 
 TEST(Failures, AreWordedAsBuildKitDoes) {

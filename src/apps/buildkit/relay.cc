@@ -8,18 +8,10 @@
 #include <memory>
 #include <thread>
 
+#include "sys/file.h"
+
 namespace berth::buildkit {
 namespace {
-
-bool write_whole(int to, std::string_view bytes) {
-  while (!bytes.empty()) {
-    ssize_t count = ::send(to, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
-}
 
 void set_blocking(int fd, bool blocking) {
   int flags = ::fcntl(fd, F_GETFL);
@@ -35,7 +27,7 @@ bool copy_bytes(int from, int to) {
     ssize_t count = ::recv(from, buffer.data(), buffer.size(), 0);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
-    written = write_whole(to, {buffer.data(), static_cast<size_t>(count)});
+    written = sys::write_all(to, {buffer.data(), static_cast<size_t>(count)}).has_value();
   }
   ::shutdown(to, SHUT_WR);
   if (!written) ::shutdown(from, SHUT_RD);
@@ -61,7 +53,7 @@ Result<sys::UniqueFd> start_relay(sys::UniqueFd client, std::string already_read
       // gRPC has closed its end: nothing more is wanted of the client.
       ::shutdown(pair->client.get(), SHUT_RD);
     });
-    if (write_whole(pair->inner.get(), first)) copy_bytes(pair->client.get(), pair->inner.get());
+    if (sys::write_all(pair->inner.get(), first)) copy_bytes(pair->client.get(), pair->inner.get());
     // HTTP/2 knows no half-closed connection.
     ::shutdown(pair->inner.get(), SHUT_RDWR);
     outward.join();

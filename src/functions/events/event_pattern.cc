@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "base/wildcard.h"
 #include "sys/ip_address.h"
 
 namespace berth::functions::events {
@@ -21,27 +22,6 @@ char lower(char c) {
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return lower(x) == lower(y); });
-}
-
-/// '*' stands for any run of characters.
-bool wildcard_matches(std::string_view pattern, std::string_view text) {
-  size_t p = 0, t = 0, star = pattern.npos, mark = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      mark = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (star != pattern.npos) {
-      p = star + 1;
-      t = ++mark;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
 }
 
 bool compare(double value, std::string_view sign, double bound) {
@@ -112,7 +92,7 @@ bool operator_matches(const std::string& name, const Json& operand, const Json& 
   if (!value.is_string()) return false;
   const auto& text = value.get_ref<const std::string&>();
   const auto& wanted = operand.get_ref<const std::string&>();
-  return name == "wildcard" ? wildcard_matches(wanted, text) : equal_ignoring_case(wanted, text);
+  return name == "wildcard" ? matches_wildcard(wanted, text) : equal_ignoring_case(wanted, text);
 }
 
 /// One value of the event against one of the alternatives.

@@ -8,6 +8,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "base/wildcard.h"
 
 namespace berth::functions {
 namespace {
@@ -34,27 +35,6 @@ std::optional<double> number_of(std::string_view text) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   bool whole = error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
   return whole ? std::optional(value) : std::nullopt;
-}
-
-/// `*` stands for any bytes.
-bool glob(std::string_view pattern, std::string_view text) {
-  size_t p = 0, t = 0, star = std::string_view::npos, mark = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      mark = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++mark;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
 }
 
 /// One step of a selector: a member, or an element.
@@ -88,8 +68,8 @@ bool compare(Operator op, double left, double right) {
 }
 
 bool compare_text(Operator op, std::string_view text, const Operand& operand) {
-  if (op == Operator::Equal) return glob(operand.text, text);
-  if (op == Operator::NotEqual) return !glob(operand.text, text);
+  if (op == Operator::Equal) return matches_wildcard(operand.text, text);
+  if (op == Operator::NotEqual) return !matches_wildcard(operand.text, text);
   auto number = number_of(text);
   return number && operand.number && compare(op, *number, *operand.number);
 }

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "base/format.h"
+#include "base/freed.h"
 #include "base/json.h"
 #include "spec/reference.h"
 
@@ -18,13 +19,6 @@ constexpr size_t max_payload = 64 << 10;
 constexpr int min_rsa_bits = 2048;
 constexpr std::string_view claim_type = "cosign container image signature";
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;

@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "base/wildcard.h"
 #include "registry/client/signature.h"
 #include "sys/file.h"
 
@@ -62,30 +63,6 @@ Result<SignatureRule> parse_rule(const Json& object, const std::string& where, s
   return rule;
 }
 
-/// '*' stands for any characters, '/' among them; everything else for itself.
-bool fits(std::string_view pattern, std::string_view name) {
-  size_t star = std::string_view::npos;
-  size_t retry = 0;
-  size_t p = 0;
-  size_t n = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      retry = n;
-    } else if (p < pattern.size() && pattern[p] == name[n]) {
-      ++p;
-      ++n;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      n = ++retry;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 }  // namespace
 
 Result<SignaturePolicy> parse_signature_policy(std::string_view text, std::string_view folder) {
@@ -111,7 +88,7 @@ Result<SignaturePolicy> parse_signature_policy(std::string_view text, std::strin
 const SignatureRule& rule_for(const SignaturePolicy& policy, const spec::Reference& image) {
   std::string name = image.name();
   for (const SignatureRule& rule : policy.rules) {
-    if (fits(rule.images, name)) return rule;
+    if (matches_wildcard(rule.images, name)) return rule;
   }
   return policy.fallback;
 }

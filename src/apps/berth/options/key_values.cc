@@ -5,29 +5,13 @@
 
 #include "apps/berth/archive/file_text.h"
 #include "base/format.h"
+#include "base/utf8.h"
 
 namespace berth::cli::options {
 namespace {
 
 constexpr size_t max_file = 16u << 20;
 constexpr std::string_view blanks = " \t";
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    auto lead = static_cast<unsigned char>(text[i]);
-    size_t length = lead < 0x80                   ? 1
-                    : lead >= 0xF0 && lead < 0xF5 ? 4
-                    : lead >= 0xE0 && lead < 0xF0 ? 3
-                    : lead >= 0xC2 && lead < 0xE0 ? 2
-                                                  : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return false;
-    }
-    i += length;
-  }
-  return true;
-}
 
 }  // namespace
 
