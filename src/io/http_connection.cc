@@ -19,7 +19,10 @@ constexpr size_t kScratchBytes = 16 << 10;
 constexpr size_t kMaxTrailerBytes = 64 << 10;  // what the decoder lets pass is less
 // A body that the handler left unread is read off so that the connection can be kept, up to this much.
 constexpr uint64_t kMaxSkippedBody = 256 << 10;
-constexpr std::chrono::milliseconds kLingerTime{500};
+// After an answer that came before the body's end: so much is still read, while it keeps coming.
+constexpr uint64_t kMaxLingerBytes = 64 << 20;
+constexpr std::chrono::milliseconds kLingerPause{500};
+constexpr std::chrono::seconds kLingerTime{10};
 
 /// The Date field, formatted once per second.
 std::string_view date_field() {
@@ -285,10 +288,11 @@ Task<void> HttpConnection::linger() {
   input_.clear();
   input_at_ = 0;
   expired_ = false;
-  deadline_ = std::chrono::steady_clock::now() + kLingerTime;
-  service_.arm(deadline_);
+  const SteadyTime end = std::chrono::steady_clock::now() + kLingerTime;
   uint64_t read_off = 0;
-  while (read_off < 16 * kMaxSkippedBody) {
+  while (read_off < kMaxLingerBytes) {
+    deadline_ = std::min(end, std::chrono::steady_clock::now() + kLingerPause);
+    service_.arm(deadline_);
     Fill filled = co_await fill();
     if (filled != Fill::Data) co_return;
     read_off += input_.size();
