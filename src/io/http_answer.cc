@@ -11,6 +11,9 @@
 namespace berth::io::detail {
 namespace {
 
+// What is still read of a peer that speaks no HTTP.
+constexpr uint64_t kMaxRefusedBytes = 4 << 20;
+
 /// The Date field, formatted once per second.
 std::string_view date_field() {
   static time_t formatted = 0;
@@ -50,7 +53,7 @@ Task<void> HttpConnection::refuse(int status, std::string_view text) {
   iovec part{answer.data(), answer.size()};
   expired_ = false;
   [[maybe_unused]] auto sent = co_await send(&part, 1);
-  co_await linger();
+  co_await linger(kMaxRefusedBytes);
 }
 
 void HttpConnection::set_header(std::string_view name, std::string_view value) {

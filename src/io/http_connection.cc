@@ -18,7 +18,7 @@ constexpr size_t kScratchBytes = 16 << 10;
 constexpr size_t kMaxTrailerBytes = 64 << 10;  // what the decoder lets pass is less
 // A body that the handler left unread is read off so that the connection can be kept, up to this much.
 constexpr uint64_t kMaxSkippedBody = 256 << 10;
-// After an answer that came before the body's end: so much is still read, while it keeps coming.
+// After an answer that came before the body's end so much is still read, while it keeps coming.
 constexpr uint64_t kMaxLingerBytes = 64 << 20;
 constexpr std::chrono::milliseconds kLingerPause{500};
 constexpr std::chrono::seconds kLingerTime{10};
@@ -203,7 +203,7 @@ Task<void> HttpConnection::serve() {
     call_.reset();
     service_.connection_changed.notify_all();
     if (after == After::Close) {
-      co_await linger();
+      co_await linger(kMaxLingerBytes);
       co_return;
     }
     if (service_.closing) co_return;
@@ -240,7 +240,7 @@ Task<bool> HttpConnection::skip_rest_of_body() {
   co_return false;
 }
 
-Task<void> HttpConnection::linger() {
+Task<void> HttpConnection::linger(uint64_t most) {
   // Closing with unread bytes would reset the connection and could cost the client the answer.
   if (broken_ || !socket_) co_return;
   ::shutdown(socket_.get(), SHUT_WR);
@@ -249,7 +249,7 @@ Task<void> HttpConnection::linger() {
   expired_ = false;
   const SteadyTime end = std::chrono::steady_clock::now() + kLingerTime;
   uint64_t read_off = 0;
-  while (read_off < kMaxLingerBytes) {
+  while (read_off < most) {
     deadline_ = std::min(end, std::chrono::steady_clock::now() + kLingerPause);
     service_.arm(deadline_);
     Fill filled = co_await fill();
