@@ -82,7 +82,7 @@ AwsResult<void> change_tags(Call& call,
 
 AwsResult<Reply> list_tags(Call& call) {
   TRY(Tagged target, tagged(call));
-  const auto& tags = target.entry != nullptr ? target.entry->settings.tags : target.mapping->tags;
+  const auto& tags = target.entry != nullptr ? target.entry->settings().tags : target.mapping->tags;
   return aws::json_reply(200, {{"Tags", tags}});
 }
 
@@ -91,7 +91,7 @@ AwsResult<Reply> tag_resource(Call& call) {
   TRY(auto tags, read_tags(request));
   if (tags.empty()) return aws::invalid_parameter("An error occurred and the request cannot be processed.");
   TRY(Tagged target, tagged(call));
-  auto merged = target.entry != nullptr ? target.entry->settings.tags : target.mapping->tags;
+  auto merged = target.entry != nullptr ? target.entry->settings().tags : target.mapping->tags;
   for (const auto& [key, value] : tags) merged[key] = value;
   if (merged.size() > 50) return aws::invalid_parameter("Number of tags exceeds resource tag limit.");
   CHECK(change_tags(call, [&](auto& held) { held = merged; }));
@@ -116,7 +116,7 @@ AwsResult<Reply> untag_resource(Call& call) {
 uint32_t reserved_by_others(Call& call, const FunctionEntry& entry) {
   uint32_t total = 0;
   for (const FunctionEntry* other : call.catalog().list(entry.realm())) {
-    if (other->name() != entry.name()) total += other->settings.reserved_concurrency.value_or(0);
+    if (other->name() != entry.name()) total += other->settings().reserved_concurrency.value_or(0);
   }
   return total;
 }
@@ -140,7 +140,7 @@ AwsResult<Reply> put_concurrency(Call& call) {
                     always_unreserved));
   }
   uint64_t provisioned = 0;
-  for (const auto& [qualifier, config] : entry->settings.provisioned) provisioned += config.requested;
+  for (const auto& [qualifier, config] : entry->settings().provisioned) provisioned += config.requested;
   if (provisioned > static_cast<uint64_t>(*wanted)) {
     return aws::invalid_parameter(fmt::format(
         "ReservedConcurrentExecutions ({}) is lower than what is provisioned ({})", *wanted, provisioned));
@@ -154,8 +154,8 @@ AwsResult<Reply> put_concurrency(Call& call) {
 AwsResult<Reply> get_concurrency(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   Json body = Json::object();
-  if (entry->settings.reserved_concurrency) {
-    body["ReservedConcurrentExecutions"] = *entry->settings.reserved_concurrency;
+  if (entry->settings().reserved_concurrency) {
+    body["ReservedConcurrentExecutions"] = *entry->settings().reserved_concurrency;
   }
   return aws::json_reply(200, body);
 }
@@ -215,7 +215,7 @@ AwsResult<Reply> put_provisioned(Call& call) {
   }
   CHECK(check_range(*wanted, "provisionedConcurrentExecutions", 1, INT32_MAX));
   TRY(std::string qualifier, provisionable_qualifier(call, *entry));
-  const auto& settings = entry->settings;
+  const auto& settings = entry->settings();
   if (settings.reserved_concurrency && *wanted > *settings.reserved_concurrency) {
     return aws::invalid_parameter(
         "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for "
@@ -243,8 +243,8 @@ AwsError no_provisioned() {
 
 AwsResult<Reply> list_provisioned(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  std::vector<std::pair<std::string, ProvisionedConfig>> configs(entry->settings.provisioned.begin(),
-                                                                 entry->settings.provisioned.end());
+  std::vector<std::pair<std::string, ProvisionedConfig>> configs(entry->settings().provisioned.begin(),
+                                                                 entry->settings().provisioned.end());
   TRY(Page page, page_of(call, configs.size()));
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) {
@@ -259,8 +259,8 @@ AwsResult<Reply> get_provisioned(Call& call) {
   if (call.query("List") == "ALL") return list_provisioned(call);
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string qualifier, provisionable_qualifier(call, *entry));
-  auto found = entry->settings.provisioned.find(qualifier);
-  if (found == entry->settings.provisioned.end()) return no_provisioned();
+  auto found = entry->settings().provisioned.find(qualifier);
+  if (found == entry->settings().provisioned.end()) return no_provisioned();
   return aws::json_reply(200, provisioned_json(call, *entry, qualifier, found->second));
 }
 
@@ -352,9 +352,9 @@ AwsResult<Reply> set_event_invoke(Call& call, bool keep_what_is_there) {
   if (!anything)
     return aws::invalid_parameter("You must specify at least one of error handling or destination setting.");
   EventInvokeConfig config;
-  auto held = entry->settings.event_invoke.find(key);
+  auto held = entry->settings().event_invoke.find(key);
   if (keep_what_is_there) {
-    if (held == entry->settings.event_invoke.end()) return no_event_invoke(*entry, key);
+    if (held == entry->settings().event_invoke.end()) return no_event_invoke(*entry, key);
     config = held->second;
   }
   CHECK(apply_event_invoke(request, config));
@@ -372,23 +372,23 @@ AwsResult<Reply> update_event_invoke(Call& call) {
 AwsResult<Reply> get_event_invoke(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string key, event_invoke_key(call, *entry));
-  auto held = entry->settings.event_invoke.find(key);
-  if (held == entry->settings.event_invoke.end()) return no_event_invoke(*entry, key);
+  auto held = entry->settings().event_invoke.find(key);
+  if (held == entry->settings().event_invoke.end()) return no_event_invoke(*entry, key);
   return aws::json_reply(200, event_invoke_json(*entry, key, held->second));
 }
 
 AwsResult<Reply> delete_event_invoke(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string key, event_invoke_key(call, *entry));
-  if (entry->settings.event_invoke.count(key) == 0) return no_event_invoke(*entry, key);
+  if (entry->settings().event_invoke.count(key) == 0) return no_event_invoke(*entry, key);
   CHECK(change(call, *entry, [&](FunctionSettings& settings) { settings.event_invoke.erase(key); }));
   return aws::empty_reply(204);
 }
 
 AwsResult<Reply> list_event_invoke(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  std::vector<std::pair<std::string, EventInvokeConfig>> configs(entry->settings.event_invoke.begin(),
-                                                                 entry->settings.event_invoke.end());
+  std::vector<std::pair<std::string, EventInvokeConfig>> configs(entry->settings().event_invoke.begin(),
+                                                                 entry->settings().event_invoke.end());
   TRY(Page page, page_of(call, configs.size()));
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) {
@@ -424,8 +424,8 @@ AwsResult<Reply> get_runtime_management(Call& call) {
   TRY(std::string qualifier, call.qualifier());
   CHECK(call.catalog().main_version(*entry, qualifier));
   Json body{{"UpdateRuntimeOn", "Auto"}};
-  auto held = entry->settings.runtime_management.find(qualifier);
-  if (held != entry->settings.runtime_management.end()) {
+  auto held = entry->settings().runtime_management.find(qualifier);
+  if (held != entry->settings().runtime_management.end()) {
     TRY(body, parse_json(held->second));
   }
   body["FunctionArn"] = arn_of(*entry, qualifier);
@@ -443,7 +443,7 @@ AwsResult<Reply> put_recursion(Call& call) {
 
 AwsResult<Reply> get_recursion(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  return aws::json_reply(200, {{"RecursiveLoop", entry->settings.recursive_loop}});
+  return aws::json_reply(200, {{"RecursiveLoop", entry->settings().recursive_loop}});
 }
 
 // --- the account
@@ -453,7 +453,7 @@ AwsResult<Reply> account_settings(Call& call) {
   uint32_t reserved = 0;
   uint64_t count = 0;
   for (const FunctionEntry* entry : call.catalog().list(call.realm())) {
-    reserved += entry->settings.reserved_concurrency.value_or(0);
+    reserved += entry->settings().reserved_concurrency.value_or(0);
     ++count;
   }
   return aws::json_reply(
