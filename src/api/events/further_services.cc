@@ -3,6 +3,7 @@
 #include "api/aws/caller.h"
 #include "api/aws/reply.h"
 #include "api/events/rules_api.h"
+#include "api/events/secrets_api.h"
 #include "api/events/usage_api.h"
 #include "api/sqs/sqs_api.h"
 #include "base/json.h"
@@ -74,6 +75,14 @@ io::Task<void> serve_usage(FunctionServices& services, functions::MeteringStore&
   co_await send(exchange, std::move(reply));
 }
 
+io::Task<void> serve_secrets(FunctionServices& services, io::Exchange& exchange, AwsCaller caller) {
+  auto body = co_await admit(services, exchange);
+  if (!body) co_return;
+  std::string target(exchange.header("X-Amz-Target").value_or(""));
+  auto reply = events::answer_secrets(services.catalog, target, *body, std::move(caller.realm));
+  co_await send(exchange, std::move(reply));
+}
+
 }  // namespace
 
 void add_further_services(FunctionServices& services, functions::events::EventServices& events,
@@ -87,6 +96,9 @@ void add_further_services(FunctionServices& services, functions::events::EventSe
   };
   services.further["events"] = [all, rules](io::Exchange& exchange, AwsCaller caller) {
     return serve_rules(*all, *rules, exchange, std::move(caller));
+  };
+  services.further["secretsmanager"] = [all](io::Exchange& exchange, AwsCaller caller) {
+    return serve_secrets(*all, exchange, std::move(caller));
   };
   services.further["berth"] = [all, records](io::Exchange& exchange, AwsCaller) {
     return serve_usage(*all, *records, exchange);
