@@ -333,6 +333,31 @@ class NodeJs(RuntimeCase):
         self.assertIn("Invoke Error", tail)
         self.assertTrue(payload["trace"][0].startswith("TypeError: boom"))
 
+    def test_large_events_and_answers(self):
+        name = self.node("exports.handler = async (event) => ({ size: event.text.length, text: event.text });")
+        text = "ä" * 300_000
+        payload, error, _ = self.call(name, {"text": text})
+        self.assertEqual((payload, error), ({"size": len(text), "text": text}, None))
+
+    def test_streamed_responses_and_the_next_event(self):
+        name = self.node("exports.handler = awslambda.streamifyResponse(async (event, stream) => {"
+                         " stream.write('one '); stream.write(event.word); stream.end(); });")
+        for word in ("two", "three"):
+            answer = self.api.request("POST", f"/2021-11-15/functions/{name}/response-streaming-invocations",
+                                      json.dumps({"word": word}).encode())
+            self.assertEqual(answer.status, 200, str(answer))
+            self.assertIn(b"one ", answer.body)
+            self.assertIn(word.encode(), answer.body)
+
+    def test_what_nobody_catches_after_an_event(self):
+        name = self.node("exports.handler = (event, context, callback) => {"
+                         " context.callbackWaitsForEmptyEventLoop = false;"
+                         " if (event.later) setTimeout(() => { throw new Error('late'); }, 0);"
+                         " else callback(null, 1); };")
+        payload, error, tail = self.call(name, {"later": True})
+        self.assertEqual((payload["errorMessage"], error), ("late", "Unhandled"), tail)
+        self.assertEqual(self.call(name, {})[:2], (1, None))
+
     def test_modules_that_are_missing(self):
         name = self.node("require('nowhere'); exports.handler = async () => 1;")
         self.fails(name, {}, "Runtime.ImportModuleError", "^Error: Cannot find module 'nowhere'")
