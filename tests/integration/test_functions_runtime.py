@@ -267,6 +267,17 @@ class Python(RuntimeCase):
             self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {"Handler": handler})
             self.fails(name, {}, kind, text)
 
+    def test_active_tracing_samples(self):
+        code = {"index.py": "import os\ndef handler(event, context):\n    return os.environ['_X_AMZN_TRACE_ID']\n"}
+        form = r"^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled="
+        given = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+        name = self.function(code, Handler="index.handler")
+        for mode, sampled in (("Active", 1), ("PassThrough", 0)):
+            changed = self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {"TracingConfig": {"Mode": mode}})
+            self.assertEqual(changed.status, 200, str(changed))
+            self.assertRegex(self.call(name)[0], f"{form}{sampled}$")
+            self.assertEqual(self.api.invoke(name, {}, X_Amzn_Trace_Id=given).json(), given)
+
     def test_memory_and_tmp_are_bounded_apart(self):
         name = self.function({"app.py": "def handler(event, context):\n    if event.get('memory'):\n"
                                         "        return len(bytearray(event['memory'] << 20))\n"
