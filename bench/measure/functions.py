@@ -152,6 +152,7 @@ def cold_native(bench, prepared):
             if prepared:
                 engine.until(f"{name} has a prepared sandbox", lambda: "prepared" in engine.sandboxes(name))
             elapsed = engine.call(name)
+            engine.remove(name)  # what has run keeps its place in the stock
             if number > 0:  # the first makes the bridge
                 yield elapsed
     finally:
