@@ -450,6 +450,41 @@ class Cache(WireCase):
         self.assertFalse([headers for headers in origin.headers_of("") if "Authorization" in headers])
 
 
+    def test_credentials_of_its_own_go_to_its_registry_alone(self):
+        """Those that whoever serves the cache has given: for that registry and its token server, not where it redirects."""
+        origin, elsewhere = FakeRegistry(), FakeRegistry()
+        for one in (origin, elsewhere):
+            self.addCleanup(one.close)
+        image = small_image(self._testMethodName)
+        origin.add("app", "1", image)
+        elsewhere.add("app", "1", image)
+        moved = image.layers[1]
+        origin.faults.append(registry.ask_for_password)
+        origin.faults.append(lambda handler: moved in handler.path and not handler.reply(
+            307, headers={"Location": f"http://{elsewhere.host}/v2/app/blobs/{moved}"}))
+        path = archives.written(self.folder(), "credentials", b"berth:secret\n")
+        cache = Registry(self.engine, "--proxy", f"http://{origin.host}", "--proxy-credentials", path,
+                         "--data-root", os.path.join(self.folder(), "cache"))
+        self.addCleanup(cache.close)
+        self.assertEqual(cache.get("/v2/app/manifests/1").body, image.manifest)
+        for layer in image.layers:
+            self.assertEqual(cache.get(f"/v2/app/blobs/{layer}").body, image.blobs[layer])
+        self.assertTrue([headers for headers in origin.headers_of("") if "Authorization" in headers])
+        self.assertTrue(elsewhere.asked("GET", moved))
+        self.assertFalse([headers for headers in elsewhere.headers_of("") if "Authorization" in headers])
+        self.assertNotIn("secret", self.engine.log())
+
+    def test_credentials_that_are_wrong_or_would_be_everyones(self):
+        folder = self.folder()
+        good = archives.written(folder, "good", b"berth:secret\n")
+        cache = ("registry", "serve", "--proxy", "http://127.0.0.1:1", "--proxy-credentials")
+        for content in (b"nobody", b":secret", b"a:b\nc:d", b"a:b\0"):
+            self.fails(1, *cache, archives.written(folder, "bad", content), "--addr", "127.0.0.1:0", says="USER:PASSWORD")
+        self.fails(1, *cache, good, "--addr", "0.0.0.0:0", says="--htpasswd")
+        self.fails(1, "registry", "serve", "--proxy-credentials", good, "--addr", "127.0.0.1:0", says="--proxy")
+        self.fails(1, *cache, os.path.join(folder, "missing"), "--addr", "127.0.0.1:0", says="missing")
+
+
 class Umoci(WireCase):
     @unittest.skipUnless(shutil.which("umoci"), "umoci is not installed")
     def test_what_save_writes_unpacks(self):
