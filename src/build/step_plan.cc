@@ -55,7 +55,7 @@ std::vector<spec::Mount> step_mounts(const StepRequest& request, const StepFiles
       mounts.push_back(tmpfs(*size, mount.target));
     if (const auto* layers = std::get_if<OverlayMount>(&mount.source))
       mounts.push_back(overlay(*layers, mount.target, mount.readonly));
-    if (std::holds_alternative<FileMount>(mount.source))
+    if (std::holds_alternative<FileMount>(mount.source) || std::holds_alternative<AgentMount>(mount.source))
       mounts.push_back(bind_host(files.files.at(next_file++), mount.target, mount.readonly));
   }
   return mounts;
