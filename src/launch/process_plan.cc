@@ -80,6 +80,7 @@ Result<void> plan_credentials(PlanBuilder& builder, const ProcessPlan& plan, con
   step::SetCredentials step;
   step.umask = process.user.umask.value_or(022);
   step.no_new_privileges = process.no_new_privileges ? 1 : 0;
+  step.keep_groups = plan.keeps_groups ? 1 : 0;
   if (process.capabilities) {
     const auto& sets = *process.capabilities;
     TRY(step.bounding, capability_bits(sets.bounding));

@@ -384,9 +384,11 @@ class Compiler {
     return {};
   }
 
+  /// An agent that is named gets its listener, also of a filter that asks it nothing (as crun has it).
   bool listens() const {
-    return std::ranges::any_of(profile_.syscalls,
-                               [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+    return !profile_.listener_path.empty() || std::ranges::any_of(profile_.syscalls, [](const auto& rule) {
+      return rule.action == "SCMP_ACT_NOTIFY";
+    });
   }
 
   /// The listener is handed over with sendmsg, before anybody could answer a notification.
@@ -435,6 +437,7 @@ std::string key_of(const spec::Seccomp& profile, Architecture host, Denials deni
   for (const auto& name : profile.architectures) key.append(name).append(" ");
   key += ';';
   for (const auto& name : profile.flags) key.append(name).append(" ");
+  if (!profile.listener_path.empty()) key += "listens";
   for (const auto& rule : profile.syscalls) {
     key += ';';
     for (const auto& name : rule.names) key.append(name).append(" ");
@@ -453,6 +456,13 @@ struct Cache {
 };
 
 }  // namespace
+
+bool is_known_call(const std::string& name) {
+  return std::ranges::any_of(kTargets,
+                             [&](const Target& target) { return call_number(name, target).has_value(); }) ||
+         // Calls that libseccomp knows of another architecture have negative numbers on these.
+         seccomp_syscall_resolve_name(name.c_str()) != __NR_SCMP_ERROR;
+}
 
 std::string call_name(uint32_t audit, uint32_t number) {
   for (const Target& target : kTargets) {

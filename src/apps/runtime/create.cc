@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "apps/runtime/annotations.h"
 #include "apps/runtime/console.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
@@ -26,6 +27,7 @@
 #include "base/rollback.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
+#include "launch/namespaces.h"
 #include "launch/plan.h"
 #include "spec/runtime_json.h"
 #include "sys/file.h"
@@ -74,6 +76,11 @@ Result<launch::LaunchPlan> plan(const Settings& settings, const Container& conta
   TRY(auto host, facts_for(spec.namespaces));
   if (!spec.mount_label.empty() && !host.selinux)
     settings.complaints.warn("mountLabel has no effect: SELinux is not enabled on this host");
+  if (launch::find_namespace(spec.namespaces, spec::NamespaceType::Mount) == nullptr)
+    settings.complaints.warn(
+        "no mount namespace: mounts, devices, masked and read-only paths and a read-only root have no "
+        "effect, as "
+        "they would be this host's");
   launch::LaunchRequest request;
   request.id = container.record().id.substr(0, 128);
   request.root =
@@ -84,6 +91,8 @@ Result<launch::LaunchPlan> plan(const Settings& settings, const Container& conta
   request.inherits_stdio = true;
   request.moves_root = options.moves_root;
   request.keeps_keyring = options.keeps_keyring;
+  request.keeps_groups = keeps_groups(spec);
+  request.may_share_mounts = true;
   request.start = launch::StartMode::WhenReleased;
   request.awaits_hooks = any_hooks(spec.hooks) || !spec.net_devices.empty();
   for (const auto& [directory, controllers] : group.directories()) request.cgroups.push_back({directory});
@@ -182,6 +191,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   TRY(std::string text, sys::read_file(config, kMaxConfig));
   TRY(auto spec, spec::parse_runtime_spec(text));
   CHECK(check_terminal(spec, options));
+  CHECK(check_known_calls(spec));
   settle_capabilities(settings, spec.process);
   std::string rootfs = spec.root.path.starts_with('/') ? spec.root.path : bundle + "/" + spec.root.path;
   struct stat status {};

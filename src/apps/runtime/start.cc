@@ -21,7 +21,8 @@ Result<void> release(Container& container, const spec::RuntimeSpec& spec) {
   TRY(process.sync, sys::connect_packet_socket(container.start_socket()));
   launch::DirectCallbacks callbacks;
   callbacks.seccomp = [&](sys::UniqueFd listener) {
-    return send_listener(container, Status::Created, spec, process.pid, listener.get());
+    // runc and crun load the filter before their "created"; their agents know a first process by this status.
+    return send_listener(container, Status::Creating, spec, process.pid, listener.get());
   };
   auto running = launch::follow(process, callbacks);
   if (!running) return std::move(running).error();
@@ -35,7 +36,8 @@ Result<void> send_listener(const Container& container, Status status, const spec
   const std::string& path = spec.seccomp->listener_path;
   if (path.empty()) return Error(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
   Json state = Json::parse(container.state_json(status, spec.annotations), nullptr, false);
-  Json message = {{"ociVersion", "1.3.0"},
+  // The version of the message, which the specification's example and crun have; the state has its own.
+  Json message = {{"ociVersion", "0.2.0"},
                   {"fds", {"seccompFd"}},
                   {"pid", pid},
                   {"metadata", spec.seccomp->listener_metadata},
