@@ -30,6 +30,7 @@ struct Record {
   Timestamp created;
   uid_t owner = 0;
   std::string cgroup;  ///< path of the group; empty: none
+  std::string scope;   ///< systemd's name of it; empty: it is ours alone
 };
 
 class Container {

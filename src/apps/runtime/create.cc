@@ -199,6 +199,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
 
   TRY(auto container, Container::create(settings.root, id));
   std::unique_ptr<sys::Cgroup> group;
+  StandIn stand_in;
   launch::DirectProcess process;
   Rollback rollback;
   rollback.add([&container] { (void)container.remove(); });
@@ -209,12 +210,15 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   rollback.add([&group, &container] {
     if (group) {
       (void)group->kill_all();
+      (void)end_scope(container.record());
       (void)group->remove();
+    } else {
+      (void)end_scope(container.record());
     }
     remove_own_parent(container.record().cgroup);
   });
   CHECK(launch::failpoint("create.record"));
-  TRY(group, make_group(settings, container, spec));
+  TRY(group, make_group(settings, container, spec, stand_in));
   CHECK(launch::failpoint("create.group"));
   for (auto& mount : spec.mounts) {
     auto binds = [](const std::string& option) { return option == "bind" || option == "rbind"; };

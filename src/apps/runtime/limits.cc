@@ -6,6 +6,7 @@
 #include "apps/runtime/container.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/resources.h"
+#include "apps/runtime/scope.h"
 #include "apps/runtime/settings.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -159,6 +160,7 @@ Result<int> update(const Settings& settings, const std::vector<std::string>& wor
       return failure(Kind::InvalidArgument, "memory limit {} is below the current usage of {} bytes",
                      *limits.memory, stats.memory.usage);
   }
+  CHECK(change_scope(container.record(), limits));
   TRY(auto warnings, group->apply(limits));
   for (const auto& warning : warnings) settings.complaints.warn(warning);
   return 0;
