@@ -213,6 +213,32 @@ TEST(PlanTest, KeyringsRootsAndHooks) {
   EXPECT_EQ(steps_of<step::PivotRoot>(plan)[0].moves, 1);
 }
 
+TEST(PlanTest, WithoutAMountNamespaceNothingIsMounted) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  std::erase_if(request.spec.namespaces,
+                [](const auto& each) { return each.type == spec::NamespaceType::Mount; });
+  EXPECT_FALSE(plan_launch(request, host));
+  request.may_share_mounts = true;
+  EXPECT_FALSE(plan_launch(request, host)) << "layers would have to be mounted";
+  request.root = DirectoryRoot{.path = "/bundle/rootfs"};
+  auto plan = planned(request, host);
+  EXPECT_EQ(steps_of<step::ChangeRoot>(plan).at(0).path.view(), "/bundle/rootfs");
+  EXPECT_TRUE(steps_of<step::PivotRoot>(plan).empty());
+  EXPECT_TRUE(steps_of<step::AttachRoot>(plan).empty());
+  EXPECT_TRUE(steps_of<step::MaskPath>(plan).empty());
+  EXPECT_TRUE(steps_of<step::MakeNode>(plan).empty());
+  EXPECT_LT(position_of<step::ChangeRoot>(plan), position_of<step::ResolveUser>(plan));
+}
+
+TEST(PlanTest, GroupsAreKeptWhereAsked) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  EXPECT_EQ(steps_of<step::SetCredentials>(planned(request, host)).at(0).keep_groups, 0);
+  request.keeps_groups = true;
+  EXPECT_EQ(steps_of<step::SetCredentials>(planned(request, host)).at(0).keep_groups, 1);
+}
+
 TEST(PlanTest, DevicesInAUserNamespaceAreMadeByTheCreator) {
   auto host = modern_host();
   auto request = basic_request(host);

@@ -85,15 +85,16 @@ Result<DbusConnection> DbusConnection::open(const std::string& path, Deadline de
 /// ours where we are in a user namespace.
 Result<void> DbusConnection::authenticate(Deadline deadline) {
   using namespace std::string_view_literals;
-  CHECK(send_all(socket_.get(), "\0AUTH EXTERNAL\r\n"sv, deadline));
+  // All at once: systemd does not look at a message that it has read together with the BEGIN before more
+  // arrives.
+  CHECK(send_all(socket_.get(), "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"sv, deadline));
   TRY(std::string answer, read_line(deadline));
   if (answer.starts_with("DATA")) {
-    CHECK(send_all(socket_.get(), "DATA\r\n", deadline));
     TRY(answer, read_line(deadline));
   }
   if (!answer.starts_with("OK"))
     return failure(Kind::Forbidden, "D-Bus: the other end does not let us in: {}", answer);
-  return send_all(socket_.get(), "BEGIN\r\n", deadline);
+  return {};
 }
 
 Result<void> DbusConnection::read_more(size_t wanted, Deadline deadline) {
