@@ -102,7 +102,8 @@ class HttpConnection final : public Exchange, private Pollable {
   Task<After> after_handler();
   Task<bool> skip_rest_of_body();
   Task<void> refuse(int status, std::string_view text);
-  Task<void> linger();
+  /// Reads up to so much that still comes after the last answer, so that the peer gets to read it.
+  Task<void> linger(uint64_t most);
   Result<size_t> take_body(std::span<char> buffer, std::string_view input, size_t& consumed);
   Task<Result<void>> send(iovec* parts, int count);
   std::string answer_head(int status, std::string_view content_type, std::string_view framing);

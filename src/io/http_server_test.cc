@@ -2,6 +2,7 @@
 #include "io/http_server.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -229,6 +230,21 @@ TEST_F(HttpServerTest, LimitsTheBody) {
   serve();
   EXPECT_NE(answer_to("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n").find("too large"),
             std::string::npos);
+}
+
+TEST_F(HttpServerTest, AClientThatSendsAllBeforeItReadsGetsTheRefusal) {
+  serve();
+  with_client([&](int fd) {
+    constexpr size_t kSize = 12 << 20;
+    send_all(fd, fmt::format("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", kSize));
+    std::string piece(64 << 10, 'x');
+    size_t sent = 0;
+    while (sent < kSize &&
+           ::send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(piece.size()))
+      sent += piece.size();
+    EXPECT_EQ(sent, kSize);
+    EXPECT_NE(read_all(fd).find("too large"), std::string::npos);
+  });
 }
 
 TEST_F(HttpServerTest, ContinuesOnlyWhenTheBodyIsWanted) {

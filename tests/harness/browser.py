@@ -124,15 +124,18 @@ class Browser:
                 return None
             raise
 
+    def complaint(self, what):
+        return lambda: f"{what}; the page shows {self.text('body')[:1500]!r}"
+
     def wait(self, selector, within=30):
-        return eventually(lambda: self.find(selector), f"{selector} is in the page; it shows {self.text('body')[:1500]!r}", within)
+        return eventually(lambda: self.find(selector), self.complaint(f"{selector} is in the page"), within)
 
     def text(self, selector):
         """The rendered text of the first such element; empty without one."""
         return self.run("const node = document.querySelector(arguments[0]); return node ? node.innerText : '';", selector)
 
     def wait_for_text(self, selector, wanted, within=30):
-        return eventually(lambda: wanted in self.text(selector), f"{wanted!r} in {selector}; the page shows {self.text('body')[:1500]!r}", within)
+        return eventually(lambda: wanted in self.text(selector), self.complaint(f"{wanted!r} in {selector}"), within)
 
     def click(self, selector, within=30):
         """Clicks as soon as nothing is in the way."""
@@ -146,7 +149,7 @@ class Browser:
                 if error.kind not in ("stale element reference", "element click intercepted", "element not interactable"):
                     raise
             return False
-        eventually(attempt, f"{selector} can be clicked; the page shows {self.text('body')[:1500]!r}", within)
+        eventually(attempt, self.complaint(f"{selector} can be clicked"), within)
 
     def type(self, text, *special):
         """Types into whatever has the focus; `special` are names of KEYS that follow."""

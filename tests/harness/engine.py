@@ -68,14 +68,17 @@ def docker_client():
 
 
 def eventually(check, what, within=20.0, every=0.02):
-    """Waits until check() is true and returns its value: for states that nothing announces to a test."""
+    """Waits until check() is true and returns its value: for states that nothing announces to a test.
+
+    `what`, a text or a function that makes one at the end of the wait, is the complaint.
+    """
     deadline = time.monotonic() + within
     while True:
         value = check()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}")
+            raise AssertionError(f"not within {within} s: {what() if callable(what) else what}")
         time.sleep(every)
 
 

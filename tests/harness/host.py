@@ -110,6 +110,6 @@ def children(pid):
         try:
             with open(f"/proc/{pid}/task/{thread}/children") as line:
                 found |= {int(child) for child in line.read().split()}
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
     return found

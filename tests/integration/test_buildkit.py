@@ -240,9 +240,12 @@ class Life(BuildkitCase):
     def bridges(self):
         found = []
         for pid in host.children(self.engine.pid):
-            with open(f"/proc/{pid}/comm") as comm:
-                if comm.read().strip() == "berth-buildkit":
-                    found.append(pid)
+            try:
+                with open(f"/proc/{pid}/comm") as comm:
+                    if comm.read().strip() == "berth-buildkit":
+                        found.append(pid)
+            except (FileNotFoundError, ProcessLookupError):  # it has ended since
+                continue
         return found
 
     def test_the_program_runs_from_the_first_client_on_and_ends_with_the_engine(self):

@@ -126,7 +126,7 @@ class Page(UiCase):
         self.row(name)
         page.type("j")
         page.type("s")
-        self.engine.wait_for_status(name, "exited")
+        page.wait_for_text(self.row(name), "Exited")
         page.type("x")
         page.wait("dialog[open]")
         page.type("", "Escape")

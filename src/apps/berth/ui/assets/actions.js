@@ -28,7 +28,8 @@ export async function act(verb, container, changed = () => {}) {
   const action = actions[verb];
   const name = nameOf(container);
   const state = container.State?.Status ?? container.State;
-  if (underWay.has(container.Id) || !action.when(state)) return;
+  if (underWay.has(container.Id)) return say(`${name}: ${underWay.get(container.Id)}`);
+  if (!action.when(state)) return;
   const volumes = h("input", {type: "checkbox"});
   if (action.title) {
     const extra = verb === "remove" && h("label", {class: "check"}, volumes, "Remove its anonymous volumes too");
