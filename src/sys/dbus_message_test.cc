@@ -31,7 +31,7 @@ TEST(DbusMessage, PropertiesKeepTheirAlignment) {
   arguments.properties({{"A", true}, {"B", uint64_t{5}}, {"C", std::vector<uint8_t>{1, 2}}});
   EXPECT_EQ(arguments.signature(), "a(sv)");
   EXPECT_EQ(arguments.bytes(),
-            "\x36\0\0\0\0\0\0\0"
+            "\x3a\0\0\0\0\0\0\0"
             "\1\0\0\0A\0\1b\0\0\0\0\1\0\0\0"
             "\1\0\0\0B\0\1t\0\0\0\0\0\0\0\0"
             "\5\0\0\0\0\0\0\0"
