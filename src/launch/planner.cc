@@ -97,9 +97,7 @@ class LaunchPlanner {
       return Error(Kind::Unsupported, "this kernel has no time namespaces (CONFIG_TIME_NS)");
     if (!spec_.time_offsets.empty() && !is_new(spec_.namespaces, spec::NamespaceType::Time))
       return Error(Kind::InvalidArgument, "timeOffsets need a new time namespace");
-    if (spec_.intel_rdt && !host_.resctrl)
-      return Error(Kind::Unsupported, "intelRdt: this host has no resctrl filesystem mounted");
-    if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is not supported");
+    if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is the creator's affair");
     if (user && !host_.user_namespaces)
       return Error(Kind::Unsupported, "this kernel has no user namespaces (CONFIG_USER_NS)");
     return check_names();

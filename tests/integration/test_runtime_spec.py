@@ -53,8 +53,11 @@ class Agent(RuntimeCase):
 
     def test_nobody_at_the_listeners_path(self):
         self.agent.close()
-        result = self.run_in("true", lambda config: config["linux"].update(
-            seccomp={"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": self.path}))
+        filter = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": self.path}
+        result = self.run_in("true", lambda config: config["linux"].update(seccomp=filter))
+        self.assertEqual(result.code, 0, f"an agent that is asked nothing: {result}")
+        filter["syscalls"] = [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]
+        result = self.run_in("true", lambda config: config["linux"].update(seccomp=filter))
         self.assertEqual(result.code, 1, str(result))
         self.assertIn("failed to connect with seccomp agent", result.err)
 
@@ -152,6 +155,22 @@ class Shared(RuntimeCase):
         result = self.run_in("true", rules("a"))
         self.assertEqual(result.code, 1, str(result))
         self.assertIn("invalid device cgroup rule", result.err)
+
+
+class CacheClasses(RuntimeCase):
+    def test_refused_without_resctrl(self):
+        with open("/proc/self/mountinfo") as file:
+            if " - resctrl " in file.read():
+                self.skipTest("this host has resctrl mounted")
+        result = self.run_in("true", lambda config: config["linux"].update(intelRdt={"closID": "gold", "l3CacheSchema": "L3:0=f"}))
+        self.assertEqual(result.code, 1, str(result))
+        self.assertIn("intelRdt: this host has no resctrl filesystem mounted", result.err)
+
+    def test_a_container_without_one_has_nothing_to_change(self):
+        name = self.running()
+        result = self.call("update", "--l3-cache-schema", "L3:0=f", name)
+        self.assertEqual(result.code, 1, str(result))
+        self.assertIn("has no class of service", result.err)
 
 
 if __name__ == "__main__":

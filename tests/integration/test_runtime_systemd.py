@@ -59,10 +59,6 @@ class SystemdCase(RuntimeCase):
                                        f"exec {SYSTEMD} --unit=bare.target --log-target=null", change=change)
         eventually(lambda: self.inside("systemctl is-system-running").out.strip() == "running", "systemd has booted", within=60)
 
-    def left(self):
-        """Of what these tests make; the rest of the host is another's."""
-        return [item for item in super().left() if self.folder in item or any(name in item for name in self.made)]
-
     def running_as(self, *args, change):
         name = self.create(*args, change=change)
         self.ok("start", name)

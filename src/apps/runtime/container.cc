@@ -82,6 +82,8 @@ Result<Record> parse_record(std::string_view text) {
   TRY(record.rootfs, json_string(json, "rootfs"));
   TRY(record.cgroup, json_string(json, "cgroup"));
   TRY(record.scope, json_string(json, "scope"));
+  TRY(record.resctrl, json_string(json, "resctrl"));
+  TRY(record.resctrl_made, json_strings(json, "resctrl_made"));
   TRY(record.config, json_string(json, "config"));
   TRY(int64_t created, json_int(json, "created"));
   TRY(int64_t owner, json_int(json, "owner"));
@@ -191,10 +193,11 @@ Result<void> Container::load() {
 }
 
 Result<void> Container::save() const {
-  Json json = {{"id", record_.id},         {"bundle", record_.bundle},
-               {"rootfs", record_.rootfs}, {"cgroup", record_.cgroup},
-               {"scope", record_.scope},   {"created", to_unix_nanoseconds(record_.created)},
-               {"owner", record_.owner},   {"config", record_.config}};
+  Json json = {{"id", record_.id},           {"bundle", record_.bundle},
+               {"rootfs", record_.rootfs},   {"cgroup", record_.cgroup},
+               {"scope", record_.scope},     {"created", to_unix_nanoseconds(record_.created)},
+               {"owner", record_.owner},     {"config", record_.config},
+               {"resctrl", record_.resctrl}, {"resctrl_made", record_.resctrl_made}};
   return sys::write_file_atomic(directory_ + "/state.json", to_json(json), 0600);
 }
 

@@ -92,7 +92,7 @@ Json features_of(const launch::HostFacts& host) {
                      {"seccomp", seccomp_features(host)},
                      {"apparmor", {{"enabled", host.apparmor}}},
                      {"selinux", {{"enabled", host.selinux}}},
-                     {"intelRdt", {{"enabled", false}}},
+                     {"intelRdt", {{"enabled", true}, {"schemata", true}, {"monitoring", true}}},
                      {"memoryPolicy",
                       {{"modes",
                         {"MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED",

@@ -12,6 +12,7 @@
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
+#include "apps/runtime/resctrl.h"
 #include "apps/runtime/resources.h"
 #include "apps/runtime/scope.h"
 #include "apps/runtime/signals.h"
@@ -69,6 +70,7 @@ Result<void> destroy_container(const Settings& settings, Container& container) {
     CHECK(group->remove());
   }
   remove_own_parent(container.record().cgroup);
+  remove_resctrl(container.record().resctrl_made);
   std::string state = container.state_json(
       Status::Stopped, spec ? (*spec)->annotations : std::map<std::string, std::string>());
   CHECK(container.remove());
