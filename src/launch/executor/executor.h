@@ -69,6 +69,7 @@ class Executor {
   long perform(const step::ReadonlyPath&);
   long perform(const step::WriteProc&);
   long perform(const step::PivotRoot&);
+  long perform(const step::ChangeRoot&);
   long perform(const step::SetRlimit&);
   long perform(const step::SetOomScore&);
   long perform(const step::StartSession&);

@@ -240,6 +240,15 @@ long Executor::move_to_root() {
   return call::raw(__NR_chroot, call::address("."));
 }
 
+long Executor::perform(const step::ChangeRoot& step) {
+  long fd = call::open(AT_FDCWD, step.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return blame(fd, step.path.view());
+  long error = call::change_directory(static_cast<int>(fd));
+  call::close(static_cast<int>(fd));
+  if (error >= 0) error = call::change_root(".");
+  return blame(error, step.path.view());
+}
+
 long Executor::perform(const step::PivotRoot& step) {
   long root = slot(step.root);
   if (root < 0) return root;
