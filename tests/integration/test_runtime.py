@@ -460,7 +460,7 @@ class BadInput(RuntimeCase):
         self.assertEqual(self.call("create", "--bundle", self.folder, self.name()).code, 1)
 
     def test_command_lines(self):
-        self.assertEqual(self.call("--systemd-cgroup", "list").code, 1)
+        self.assertEqual(self.call("--cgroup-manager", "other", "list").code, 1)
         self.assertIn("unknown command", self.call("nope").err)
         self.assertIn("unknown flag", self.call("list", "--nope").err)
         self.assertIn("missing", self.call("state").err)

@@ -1,13 +1,15 @@
 """berth-runtime where the specification and the callers of other runtimes expect something in particular: the listener of
 a seccomp agent, annotations, containers that share what others have of their own."""
 import array
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import unittest
 
-from harness.engine import run
+from harness.engine import eventually, run
 from test_runtime import RUNTIME, RuntimeCase
 
 
@@ -155,6 +157,40 @@ class Shared(RuntimeCase):
         result = self.run_in("true", rules("a"))
         self.assertEqual(result.code, 1, str(result))
         self.assertIn("invalid device cgroup rule", result.err)
+
+
+class BeingMade(RuntimeCase):
+    def test_the_state_of_one_that_is_being_made(self):
+        go, reached = os.path.join(self.folder, "go"), os.path.join(self.folder, "reached")
+        os.mkfifo(go)
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo > {reached}; read word < {go}"]}
+        name = self.name()
+        folder = self.bundle("sleep", "600", change=lambda config: config.update(hooks={"createRuntime": [hook]}))
+        making = subprocess.Popen([RUNTIME, "--root", self.root, "create", "--bundle", folder, name], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(lambda: os.path.exists(reached), "the hook runs", within=60)
+        # Not for ever: it could be the hook that asks.
+        self.assertEqual(self.state(name)["status"], "creating")
+        with open(go, "w") as file:
+            file.write("word\n")
+        self.assertEqual(making.wait(60), 0)
+        self.assertEqual(self.state(name)["status"], "created")
+
+    def test_a_maker_that_died_is_not_waited_for(self):
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo > {self.folder}/reached; exec sleep 600"]}
+        name = self.name()
+        folder = self.bundle("sleep", "600", change=lambda config: config.update(hooks={"createRuntime": [hook]}))
+        making = subprocess.Popen([RUNTIME, "--root", self.root, "create", "--bundle", folder, name], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        eventually(lambda: os.path.exists(os.path.join(self.folder, "reached")), "the hook runs", within=60)
+        with open(f"/proc/{making.pid}/task/{making.pid}/children") as file:
+            children = [int(pid) for pid in file.read().split()]
+        making.kill()
+        making.wait()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.state(name)["status"], "creating")
 
 
 class CacheClasses(RuntimeCase):
