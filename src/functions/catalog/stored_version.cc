@@ -26,7 +26,7 @@ StoredVersion::StoredVersion(const FunctionVersionPtr& version)
 
 FunctionVersionPtr StoredVersion::get() const {
   if (auto held = unpacked_.lock()) return held;
-  FunctionVersion version = decode_version(packed_).value();  // what pack() wrote in this process
+  FunctionVersion version = unpack(packed_);
   version.code_directory = code_directory_;
   // Not make_shared: its block would stay whole for the weak pointer's sake.
   FunctionVersionPtr fresh(new FunctionVersion(std::move(version)));
