@@ -18,7 +18,9 @@ namespace {
 
 namespace files = cgroup_files;
 
-constexpr std::string_view kWanted[] = {"cpuset", "cpu", "io", "memory", "pids", "hugetlb", "rdma"};
+// Those that count threads last: they may be enabled in a group with processes, which makes it one of
+// threads.
+constexpr std::string_view kWanted[] = {"memory", "io", "hugetlb", "rdma", "cpuset", "cpu", "pids"};
 
 bool has_word(std::string_view text, std::string_view word) {
   while (!text.empty()) {
@@ -55,7 +57,10 @@ Result<void> delegate(const std::string& directory) {
     if (!has_word(available, controller) || has_word(enabled, controller)) continue;
     std::string order = fmt::format("+{}", controller);
     auto written = files::write(directory + "/cgroup.subtree_control", order);
-    if (!written && written.error().errno_value() == EBUSY) {
+    // EBUSY: it has processes; EOPNOTSUPP: that, and controllers of threads.
+    bool occupied =
+        !written && (written.error().errno_value() == EBUSY || written.error().errno_value() == EOPNOTSUPP);
+    if (occupied) {
       CHECK(move_processes_down(directory));
       written = files::write(directory + "/cgroup.subtree_control", order);
     }
