@@ -12,6 +12,7 @@
 #include "sys/cgroup_devices.h"
 #include "sys/cgroup_stats.h"
 #include "sys/cgroup_versions.h"
+#include "sys/sub_ids.h"
 
 namespace berth::sys {
 namespace {
@@ -125,7 +126,8 @@ Result<void> CgroupV2::write_limits(const CgroupLimits& limits, std::vector<std:
   auto plan = plan_v2_limits(limits);
   CHECK(files::perform(
       plan, [&](const CgroupWrite&) -> const std::string& { return directory_; }, warnings));
-  if (limits.devices.empty()) return {};
+  // In a user namespace the kernel takes no device programs, and lets nobody make device nodes either.
+  if (limits.devices.empty() || !in_initial_user_namespace()) return {};
   TRY(UniqueFd directory, open_file(directory_.c_str(), O_RDONLY | O_DIRECTORY));
   return attach_device_rules(directory.get(), limits.devices);
 }
