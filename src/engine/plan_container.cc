@@ -294,6 +294,7 @@ Result<SecurityOptions> parse_security_options(const std::vector<std::string>& o
     std::string value = option.substr(split + 1);
     bool truth = value == "true" || value == "1";
     bool is_boolean = truth || value == "false" || value == "0";
+    if (option == "writable-cgroups") truth = is_boolean = true;
     if (name == "no-new-privileges" && is_boolean) {
       parsed.no_new_privileges = truth;
     } else if (name == "seccomp") {

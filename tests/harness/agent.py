@@ -42,13 +42,14 @@ class Agent:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client.makefile("rwb"),), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            del client  # the thread's alone: it is closed when that ends
 
     def _serve(self, client):
-        while answer := self.answer(client.read):
-            client.write(answer)
-            client.flush()
-        client.close()
+        with client, client.makefile("rwb") as stream:
+            while answer := self.answer(stream.read):
+                stream.write(answer)
+                stream.flush()
 
     def answer(self, read):
         """The answer to the next message that read(size) gives; empty at the end."""

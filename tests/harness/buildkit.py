@@ -68,6 +68,11 @@ def _copy(source, target):
             end.shutdown(socket.SHUT_RDWR)
 
 
+def _end(connection):
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def relay(one, other):
     for source, target in ((one, other), (other, one)):
         threading.Thread(target=_copy, args=(source, target), daemon=True).start()
@@ -173,6 +178,8 @@ class Files:
     def _forward_agent(self, pieces, context, messages):
         agent = socket.socket(socket.AF_UNIX)
         agent.connect(self.agents[dict(context.invocation_metadata())["buildkit.ssh.id"]])
+        # A call that is given up must not leave its thread waiting here: the interpreter's end waits for it.
+        context.add_callback(lambda: _end(agent))
 
         def pump():
             for piece in pieces:
