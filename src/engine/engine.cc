@@ -12,10 +12,12 @@
 #include "engine/lifecycle.h"
 #include "engine/log_quota.h"
 #include "engine/recovery.h"
+#include "engine/rootless.h"
 #include "engine/sandbox_table.h"
 #include "engine/ulimits.h"
 #include "engine/validate.h"
 #include "io/cancel.h"
+#include "launch/apparmor.h"
 #include "sys/file.h"
 
 namespace berth::engine {
@@ -52,6 +54,10 @@ std::string read_host_name() {
 
 Result<void> open_host(Core& core) {
   TRY(core.host, launch::detect_host_facts());
+  if (!rootless_facts().rootless) {
+    auto loaded = launch::load_default_apparmor_profile(core.host, core.options.exec_root);
+    if (!loaded) log::warn("{}: containers run without it", loaded.error().message());
+  }
   TRY(auto program, launch::KeeperProgram::load(core.options.keeper_program));
   core.keeper_program.emplace(std::move(program));
   TRY(auto cgroups, sys::CgroupHost::detect());

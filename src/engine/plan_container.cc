@@ -9,6 +9,7 @@
 #include "engine/container_limits.h"
 #include "engine/plan_mounts.h"
 #include "engine/user_namespace.h"
+#include "launch/apparmor.h"
 #include "launch/defaults.h"
 
 namespace berth::engine {
@@ -228,6 +229,8 @@ Result<void> plan_security(const ContainerRecord& record, const launch::HostFact
   }
   bool wants_apparmor = !options.apparmor.empty() && options.apparmor != "unconfined";
   if (wants_apparmor && host.apparmor) spec.process.apparmor_profile = options.apparmor;
+  if (options.apparmor.empty() && !host_config.privileged)
+    spec.process.apparmor_profile = launch::default_apparmor_profile();
   if (wants_apparmor && !host.apparmor) {
     plan.warnings.push_back("AppArmor is not enabled on this host: the profile \"" + options.apparmor +
                             "\" is not applied.");

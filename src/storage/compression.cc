@@ -311,9 +311,9 @@ class PlainSink final : public CompressingSink {
 class GzipSink final : public CompressingSink {
  public:
   explicit GzipSink(ByteSink& sink)
-      : sink_(sink), level_buffer_(ISAL_DEF_LVL3_DEFAULT), output_(output_buffer) {
+      : sink_(sink), level_buffer_(ISAL_DEF_LVL2_DEFAULT), output_(output_buffer) {
     isal_deflate_init(stream_.get());
-    stream_->level = 3;
+    stream_->level = 2;  // level 3 takes 2.5 to 3 times as long for 4 to 7 % less
     stream_->level_buf = level_buffer_.data();
     stream_->level_buf_size = static_cast<uint32_t>(level_buffer_.size());
     stream_->gzip_flag = IGZIP_GZIP;

@@ -218,13 +218,15 @@ class FakeRegistry:
     def send_blob(self, handler, data, until=None):
         """Answers with the bytes that a Range asks for; after `until` of them the line breaks."""
         start, headers, status = 0, {"Content-Type": "application/octet-stream"}, 200
-        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        end = len(data)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range", ""))
         if wanted and int(wanted.group(1)) < len(data):
             start, status = int(wanted.group(1)), 206
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            end = min(end, int(wanted.group(2) or end) + 1)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         if until is None:
-            return handler.reply(status, data[start:], headers)
-        handler.reply(status, data[start:start + until], headers, length=len(data) - start)
+            return handler.reply(status, data[start:end], headers)
+        handler.reply(status, data[start:min(end, start + until)], headers, length=end - start)
         handler.break_off()
 
     def serve_upload(self, handler, repository, name, query):

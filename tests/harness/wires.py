@@ -3,10 +3,12 @@ import base64
 import select
 import socket
 import threading
+import time
 
 
-def _pump(one, other, budget=None):
-    """Carries bytes both ways until one side ends; with a budget, until so many have gone from `one` to `other`."""
+def _pump(one, other, budget=None, passing=lambda towards, count: None):
+    """Carries bytes both ways until one side ends; with a budget, until so many have gone from `one` to `other`. Tells
+    `passing` of bytes before they go on."""
     sides = {one: other, other: one}
     carried = 0
     try:
@@ -20,6 +22,7 @@ def _pump(one, other, budget=None):
                     return carried
                 if side is one and budget is not None:
                     data = data[:budget - carried]
+                passing(side is one, len(data))
                 sides[side].sendall(data)
                 if side is one:
                     carried += len(data)
@@ -108,13 +111,23 @@ class Proxy(_Listener):
 
 class Cable(_Listener):
     """Connections to a registry that go through here. cut() ends the next connection that carries as much towards
-    it, after that many bytes."""
+    it, after that many bytes. `pause`, in seconds, follows each piece that comes back: a line that is slow."""
 
-    def __init__(self, to):
+    def __init__(self, to, pause=0.0):
         self.to = to
+        self.pause = pause
         self.cuts = []  # budgets
-        self.carried = 0
+        self.carried = self.returned = 0  # bytes towards the registry and back
         super().__init__()
+
+    def passing(self, towards, count):
+        with self.lock:
+            if towards:
+                self.carried += count
+            else:
+                self.returned += count
+        if self.pause and not towards:
+            time.sleep(self.pause)
 
     def cut(self, after):
         with self.lock:
@@ -125,8 +138,7 @@ class Cable(_Listener):
         server = socket.create_connection((address, int(port)), timeout=60)
         with self.lock:
             budget = self.cuts[0] if self.cuts else None
-        carried = _pump(connection, server, budget)
+        carried = _pump(connection, server, budget, self.passing)
         with self.lock:
-            self.carried += carried
             if budget is not None and carried >= budget and budget in self.cuts:
                 self.cuts.remove(budget)

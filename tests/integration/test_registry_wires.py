@@ -2,14 +2,16 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import tarfile
+import threading
 import time
 import unittest
 
 from harness import archives, registry
-from harness.engine import IMAGE, EngineCase, run
-from harness.registry import FakeRegistry, small_image
+from harness.engine import IMAGE, EngineCase, eventually, run
+from harness.registry import FakeRegistry, Image, small_image
 from harness.served import Registry, digest_of
 from harness.signing import Signer
 from harness.tokens import repository, token
@@ -158,6 +160,219 @@ class Cables(WireCase):
             self.assertEqual(digest_of(self.serving.get(f"/v2/app/blobs/{part['digest']}").body), part["digest"])
 
 
+class Ranges(WireCase):
+    """One layer by several requests at a time. The registry is slow at first (a delay, which is the fault itself), so that
+    one line is not enough; `lines` then answers the ranges that the engine asks for besides."""
+
+    size = 40 << 20
+
+    def setUp(self):
+        super().setUp()
+        self.registry = FakeRegistry()
+        self.addCleanup(self.registry.close)
+        files = [archives.entry("first", data=os.urandom(6 << 20)), archives.entry("payload", data=os.urandom(self.size))]
+        self.image = Image([archives.tar(archives.busybox_entries([archives.entry("base", data=os.urandom(16))])),
+                            archives.tar(files)], {"Cmd": ["wc", "-c", "/payload"]}, compression=None)
+        self.layer = self.image.layers[1]
+        self.data = self.image.blobs[self.layer]
+        self.name = self.registry.add("app", "1", self.image)
+        self.addCleanup(self.engine, "rmi", "-f", self.name)
+        self.registry.faults.append(self.answer)
+        self.lines = self.send
+
+    @staticmethod
+    def asked(handler):
+        """The range of a request: (first byte, end or None)."""
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", handler if isinstance(handler, str) else handler.headers.get("Range", "bytes=0-"))
+        return int(match.group(1)), int(match.group(2)) + 1 if match.group(2) else None
+
+    def answer(self, handler):
+        if self.layer not in handler.path:
+            return False
+        first, end = self.asked(handler)
+        if first == 0:
+            time.sleep(0.3)
+            self.send(handler)
+        elif end is None:
+            self.send(handler)
+        else:
+            self.lines(handler)
+        return True
+
+    def send(self, handler, until=None):
+        self.registry.send_blob(handler, self.data, until)
+
+    def ranges(self):
+        return [self.asked(headers.get("Range", "bytes=0-")) for headers in self.registry.headers_of(self.layer)]
+
+    def left(self):
+        folder = os.path.join(self.engine.data, "content", "ingest")
+        return {name: os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder) if self.layer[7:] in name}
+
+    def is_whole(self):
+        self.assertIn(f"{self.size} /payload", self.ok("run", "--rm", self.name).out)
+        self.assertEqual(self.left(), {})
+        self.ok("image", "verify", self.name)
+
+    def test_four_at_a_time_and_each_byte_once(self):
+        busy, most, changed = [0], [0], threading.Condition()
+
+        def together(handler):
+            with changed:
+                busy[0] += 1
+                most[0] = max(most[0], busy[0])
+                changed.notify_all()
+                changed.wait_for(lambda: most[0] >= 4, 60)
+            self.send(handler)
+            with changed:
+                busy[0] -= 1
+        self.lines = together
+        self.ok("pull", self.name)
+        self.assertEqual(most[0], 4)
+        position = 0
+        for first, end in sorted(self.ranges()):
+            self.assertEqual(first, position)
+            position = end
+        self.assertEqual(position, len(self.data))
+        self.is_whole()
+
+    def test_it_is_unpacked_while_its_end_is_missing(self):
+        seen = threading.Event()
+        self.addCleanup(seen.set)
+
+        def last_waits(handler):
+            if self.asked(handler)[1] == len(self.data):
+                seen.wait(60)
+            self.send(handler)
+        self.lines = last_waits
+        layers = os.path.join(self.engine.data, "layers")
+
+        def unpacked():
+            return [name for name in os.listdir(layers) if name.startswith(".staging-")
+                    and os.path.exists(os.path.join(layers, name, "fs", "payload"))]
+        with self.engine.popen("pull", self.name) as client:
+            eventually(unpacked, "the layer's second file is begun", within=60)
+            seen.set()
+            out, err = client.communicate(timeout=60)
+            self.assertEqual(client.returncode, 0, err)
+        self.is_whole()
+
+    def test_lines_that_break_and_registries_that_ask_to_wait(self):
+        self.lines_seen = 0
+
+        def trouble(handler):
+            self.lines_seen += 1
+            if self.lines_seen in (1, 4):
+                return self.send(handler, until=1 << 20)
+            if self.lines_seen in (2, 3):
+                return handler.refuse(429, "TOOMANYREQUESTS", "slow down", {"Retry-After": "1"})
+            self.send(handler)
+        self.lines = trouble
+        self.ok("pull", self.name)
+        self.assertFalse([one for one in self.ranges() if one[1] is None], "it went on by ranges")
+        self.is_whole()
+
+    def test_answers_that_are_no_such_range_leave_one_line(self):
+        def reply(handler, status, body, content_range):
+            handler.reply(status, body, {"Content-Range": content_range} if content_range else {})
+
+        def honest(handler):
+            first, end = self.asked(handler)
+            return first, end, len(self.data)
+        answers = {
+            "another beginning": lambda h, a, b, n: reply(h, 206, self.data[a - 1:b - 1], f"bytes {a - 1}-{b - 2}/{n}"),
+            "another whole": lambda h, a, b, n: reply(h, 206, self.data[a:b], f"bytes {a}-{b - 1}/{n + 1}"),
+            "a longer range": lambda h, a, b, n: reply(h, 206, self.data[a:b] + b"+" * 9, f"bytes {a}-{b + 8}/*"),
+            "more than the range": lambda h, a, b, n: reply(h, 206, self.data[a:b] + b"+" * 9, f"bytes {a}-{b - 1}/{n}"),
+            "no range": lambda h, a, b, n: reply(h, 206, self.data[a:b], None),
+            "nonsense": lambda h, a, b, n: reply(h, 206, self.data[a:b], f"bytes {b}-{a}/{n}"),
+            "the whole": lambda h, a, b, n: reply(h, 200, self.data, None),
+            "not satisfiable": lambda h, a, b, n: h.refuse(416, "RANGE_INVALID", "no"),
+            "denied": lambda h, a, b, n: h.refuse(403, "DENIED", "no"),
+        }
+        for what, answer in answers.items():
+            with self.subTest(what):
+                self.registry.forget()
+                self.lines = lambda handler, answer=answer: answer(handler, *honest(handler))
+                self.ok("pull", self.name)
+                self.assertTrue([one for one in self.ranges() if one[1] is None], "the rest came by one line")
+                self.is_whole()
+                self.ok("rmi", "-f", self.name)
+
+    def test_a_registry_without_ranges_is_asked_once(self):
+        self.registry.faults.insert(0, lambda handler: self.layer in handler.path and not handler.reply(200, self.data))
+        self.ok("pull", self.name)
+        self.assertEqual(len(self.registry.asked("GET", self.layer)), 1)
+        self.is_whole()
+
+    def test_wrong_bytes_in_a_part(self):
+        def wrong(handler):
+            first, end = self.asked(handler)
+            handler.reply(206, b"+" * (end - first), {"Content-Range": f"bytes {first}-{end - 1}/{len(self.data)}"})
+        self.lines = wrong
+        self.fails(1, "pull", self.name, says="verification failed")
+        self.assertEqual(self.left(), {})
+        self.assertNotEqual(self.engine("image", "inspect", self.name).code, 0)
+
+    def hold(self):
+        """Lines that stop after a mebibyte until the returned event is set, and then break; the first part is served."""
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def some(handler):
+            first, end = self.asked(handler)
+            if first == 4 << 20:
+                return self.send(handler)
+            handler.reply(206, self.data[first:first + (1 << 20)], {"Content-Range": f"bytes {first}-{end - 1}/{len(self.data)}"},
+                          length=end - first)
+            release.wait(120)
+            handler.break_off()
+        self.lines = some
+        return release
+
+    def test_a_kill_of_the_engine_is_resumed_by_the_next(self):
+        release = self.hold()
+        with self.engine.popen("pull", self.name):
+            # The probe and the first part are in the blob's file; four others have a mebibyte each.
+            eventually(lambda: sorted(self.left().values()) == [1 << 20] * 4 + [9 << 20], "four parts have begun", within=60)
+            self.engine.kill()
+        release.set()
+        before = self.left()
+        own = before.pop(f"partial-{self.layer[7:]}")
+        there = own + sum(max(0, int(name.rsplit(".", 1)[1]) + size - max(own, int(name.rsplit(".", 1)[1])))
+                          for name, size in before.items())
+        self.engine.start()
+        self.assertNotEqual(self.engine("image", "inspect", self.name).code, 0, "nothing is claimed that is not there")
+        self.registry.forget()
+        self.lines = self.send
+        self.ok("pull", self.name)
+        fetched = sum(end - first for first, end in self.ranges())
+        self.assertEqual(fetched, len(self.data) - there, (before, own))
+        self.is_whole()
+
+    def test_a_registry_that_goes_away_is_gone_on_with(self):
+        release = self.hold()
+        with self.engine.popen("pull", self.name) as client:
+            eventually(lambda: sorted(self.left().values()) == [1 << 20] * 4 + [9 << 20], "four parts have begun", within=60)
+            self.registry.faults.insert(0, lambda handler: self.layer in handler.path and not handler.break_off())
+            release.set()
+            client.communicate(timeout=120)
+            self.assertEqual(client.returncode, 1)
+        self.registry.faults.pop(0)
+        self.assertEqual(len(self.left()), 5, "what has come is kept")
+        self.registry.forget()
+        self.lines = self.send
+        self.ok("pull", self.name)
+        self.assertLessEqual(sum(end - first for first, end in self.ranges()), len(self.data) - (8 << 20))
+        self.is_whole()
+
+    def test_a_damaged_part_is_thrown_away(self):
+        with open(os.path.join(self.engine.data, "content", "ingest", f"partial-{self.layer[7:]}.{8 << 20}"), "wb") as part:
+            part.write(b"\0" * (2 << 20))
+        self.ok("pull", self.name)
+        self.is_whole()
+
+
 class Tokens(WireCase):
     """Tokens that another server has signed."""
 
@@ -233,6 +448,41 @@ class Cache(WireCase):
         answer = cache.request("GET", f"/v2/app/blobs/{image.layers[1]}", headers=basic)
         self.assertGreaterEqual(answer.status, 400, str(answer))
         self.assertFalse([headers for headers in origin.headers_of("") if "Authorization" in headers])
+
+
+    def test_credentials_of_its_own_go_to_its_registry_alone(self):
+        """Those that whoever serves the cache has given: for that registry and its token server, not where it redirects."""
+        origin, elsewhere = FakeRegistry(), FakeRegistry()
+        for one in (origin, elsewhere):
+            self.addCleanup(one.close)
+        image = small_image(self._testMethodName)
+        origin.add("app", "1", image)
+        elsewhere.add("app", "1", image)
+        moved = image.layers[1]
+        origin.faults.append(registry.ask_for_password)
+        origin.faults.append(lambda handler: moved in handler.path and not handler.reply(
+            307, headers={"Location": f"http://{elsewhere.host}/v2/app/blobs/{moved}"}))
+        path = archives.written(self.folder(), "credentials", b"berth:secret\n")
+        cache = Registry(self.engine, "--proxy", f"http://{origin.host}", "--proxy-credentials", path,
+                         "--data-root", os.path.join(self.folder(), "cache"))
+        self.addCleanup(cache.close)
+        self.assertEqual(cache.get("/v2/app/manifests/1").body, image.manifest)
+        for layer in image.layers:
+            self.assertEqual(cache.get(f"/v2/app/blobs/{layer}").body, image.blobs[layer])
+        self.assertTrue([headers for headers in origin.headers_of("") if "Authorization" in headers])
+        self.assertTrue(elsewhere.asked("GET", moved))
+        self.assertFalse([headers for headers in elsewhere.headers_of("") if "Authorization" in headers])
+        self.assertNotIn("secret", self.engine.log())
+
+    def test_credentials_that_are_wrong_or_would_be_everyones(self):
+        folder = self.folder()
+        good = archives.written(folder, "good", b"berth:secret\n")
+        cache = ("registry", "serve", "--proxy", "http://127.0.0.1:1", "--proxy-credentials")
+        for content in (b"nobody", b":secret", b"a:b\nc:d", b"a:b\0"):
+            self.fails(1, *cache, archives.written(folder, "bad", content), "--addr", "127.0.0.1:0", says="USER:PASSWORD")
+        self.fails(1, *cache, good, "--addr", "0.0.0.0:0", says="--htpasswd")
+        self.fails(1, "registry", "serve", "--proxy-credentials", good, "--addr", "127.0.0.1:0", says="--proxy")
+        self.fails(1, *cache, os.path.join(folder, "missing"), "--addr", "127.0.0.1:0", says="missing")
 
 
 class Umoci(WireCase):

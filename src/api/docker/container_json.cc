@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/json_text.h"
+#include "launch/apparmor.h"
 
 namespace berth::api {
 namespace {
@@ -116,6 +117,15 @@ Json network_settings_json(const ContainerRecord& record) {
       {"Networks", to_json_value(record.endpoints)}};
 }
 
+std::string apparmor_profile(const spec::HostConfig& host_config) {
+  if (host_config.privileged) return "unconfined";
+  for (const std::string& option : host_config.security_opt) {
+    if (option.starts_with("apparmor=") || option.starts_with("apparmor:"))
+      return option.substr(std::string_view("apparmor=").size());
+  }
+  return launch::default_apparmor_profile();
+}
+
 Json graph_driver_json(const ContainerRecord& record) {
   Json data = {{"ID", record.id}};
   return {{"Name", "overlay2"}, {"Data", std::move(data)}};
@@ -222,7 +232,7 @@ Json container_inspect_json(const ContainerRecord& record, std::optional<engine:
                  {"Platform", record.platform},
                  {"MountLabel", ""},
                  {"ProcessLabel", ""},
-                 {"AppArmorProfile", ""},
+                 {"AppArmorProfile", apparmor_profile(record.host_config)},
                  {"ExecIDs", record.exec_ids.empty() ? Json(nullptr) : string_list(record.exec_ids)},
                  {"HostConfig", to_json_value(record.host_config)},
                  {"GraphDriver", graph_driver_json(record)},

@@ -39,7 +39,8 @@ struct RegistrySettings {
   bool deletion = true;
   std::optional<uint64_t> quota, max_blob_size;
   std::string proxy;
-  std::string data_root;  ///< of a store of its own
+  std::string proxy_credentials;  ///< "USER:PASSWORD" for `proxy`
+  std::string data_root;          ///< of a store of its own
 };
 
 /// What the engine shares with its registries.

@@ -1,6 +1,7 @@
 // From JSON to a server's settings.
 #include "api/registry/registry_settings.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/format.h"
@@ -24,6 +25,33 @@ bool is_plain_url(std::string_view url) {
          url.find_first_of(" \"\\\r\n\t") == std::string_view::npos;
 }
 
+/// Whoever reaches the cache sees what its credentials open. So they are used only for those who show who
+/// they are, or are on this machine.
+Result<registry::Credentials> proxy_credentials(const RegistrySettings& settings) {
+  registry::Credentials credentials;
+  std::string_view text = settings.proxy_credentials;
+  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+  if (text.empty()) return credentials;
+  size_t colon = text.find(':');
+  bool one_line = std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (colon == std::string_view::npos || colon == 0 || !one_line) {
+    return Error(Kind::InvalidArgument,
+                 "the credentials for the other registry must be one line, USER:PASSWORD");
+  }
+  TRY(RegistryAddress address, parse_registry_address(settings.address));
+  TRY(sys::IpAddress ip, sys::IpAddress::parse(address.ip));
+  bool guarded = !settings.htpasswd.empty() || !settings.token_key.empty() || !settings.client_ca.empty();
+  if (!guarded && !ip.is_loopback()) {
+    return failure(Kind::InvalidArgument,
+                   "everyone who reaches {} would see what the credentials for {} open: give --htpasswd, "
+                   "--token-key or --tls-client-ca as well, or an address of the loopback",
+                   settings.address, settings.proxy);
+  }
+  credentials.user = text.substr(0, colon);
+  credentials.secret = text.substr(colon + 1);
+  return credentials;
+}
+
 }  // namespace
 
 Result<RegistrySettings> parse_registry_settings(std::string_view text) {
@@ -45,6 +73,7 @@ Result<RegistrySettings> parse_registry_settings(std::string_view text) {
   TRY(settings.quota, read_bytes(json, "Quota"));
   TRY(settings.max_blob_size, read_bytes(json, "MaxBlobSize"));
   TRY(settings.proxy, json_string(json, "Proxy"));
+  TRY(settings.proxy_credentials, json_string(json, "ProxyCredentials"));
   TRY(settings.data_root, json_string(json, "DataRoot"));
   return settings;
 }
@@ -83,7 +112,11 @@ Result<registry::server::ServerSettings> server_settings(const RegistrySettings&
   bool writes = !settings.read_only && settings.proxy.empty();
   server.writing = writes ? ServerSettings::Writing::Allowed : ServerSettings::Writing::Refused;
   if (!settings.proxy.empty()) {
-    TRY(server.upstream, registry::server::open_upstream(settings.proxy));
+    TRY(registry::Credentials credentials, proxy_credentials(settings));
+    TRY(server.upstream, registry::server::open_upstream(settings.proxy, std::move(credentials)));
+  } else if (!settings.proxy_credentials.empty()) {
+    return Error(Kind::InvalidArgument,
+                 "credentials for another registry need its URL: give --proxy as well");
   }
   server.quota = settings.quota;
   server.max_blob_size = settings.max_blob_size;

@@ -1,5 +1,7 @@
 // state, list, ps, events.
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,6 +9,7 @@
 #include <charconv>
 #include <climits>
 #include <cstdio>
+#include <ctime>
 #include <set>
 
 #include "apps/runtime/container.h"
@@ -137,12 +140,29 @@ Result<int> milliseconds_of(const std::string& text) {
                  "--interval \"{}\": it must be a duration greater than 0, as \"500ms\" or \"5s\"", text);
 }
 
+/// One that is being made is waited for, as other runtimes show none before it is created. Not for long: it
+/// may be a hook of the creation that asks. Who makes it holds a lock, so that one whose maker has died is no
+/// reason to wait.
+Result<Container> look_when_made(const std::string& root, const std::string& id) {
+  constexpr int kLooks = 100;
+  constexpr timespec kPause{0, 10'000'000};
+  TRY(auto container, Container::look(root, id));
+  for (int look = 0; look < kLooks && container.status() == Status::Creating; ++look) {
+    sys::UniqueFd directory(::open((root + "/" + id).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    bool made = directory && ::flock(directory.get(), LOCK_SH | LOCK_NB) == 0;
+    if (!made) ::nanosleep(&kPause, nullptr);
+    TRY(container, Container::look(root, id));
+    if (made) break;
+  }
+  return container;
+}
+
 }  // namespace
 
 Result<int> state(const Settings& settings, const std::vector<std::string>& words) {
   TRY(auto line, CommandLine::parse(words, {}));
   TRY(std::string id, line.argument(0, "the container's id"));
-  TRY(auto container, Container::look(settings.root, id));
+  TRY(auto container, look_when_made(settings.root, id));
   CHECK(print(container.state_json(container.status(), annotations_of(container)) + "\n"));
   return 0;
 }

@@ -18,7 +18,6 @@ class Writer {
   }
   Json object = Json::object();
 
- private:
   template <class T>
   static Json to(const T& value);
 };
@@ -31,10 +30,36 @@ class Reader {
     if (auto found = object_.find(name); found != object_.end()) from(*found, value);
   }
 
- private:
   template <class T>
   static void from(const Json& json, T& value);
+
+ private:
   const Json& object_;
+};
+
+/// The members' values in their order, without names.
+class PackedWriter {
+ public:
+  template <class T>
+  void operator()(const char*, const T& value) {
+    values.push_back(Writer::to(value));
+  }
+  Json values = Json::array();
+};
+
+/// Takes them out again; null leaves a member as it is.
+class PackedReader {
+ public:
+  explicit PackedReader(const Json& values) : values_(values) {}
+  template <class T>
+  void operator()(const char*, T& value) {
+    const Json& held = values_.at(next_++);
+    if (!held.is_null()) Reader::from(held, value);
+  }
+
+ private:
+  const Json& values_;
+  size_t next_ = 0;
 };
 
 template <class T, class Visitor>
@@ -320,6 +345,26 @@ std::string encode(const LayerVersion& layer) {
 }
 std::string encode(const EventSourceMapping& mapping) {
   return encode_record(mapping);
+}
+std::string pack(const FunctionVersion& version) {
+  static const FunctionVersion fresh_version;
+  PackedWriter fresh, writer;
+  visit(fresh_version, fresh);
+  visit(version, writer);
+  for (size_t i = 0; i < writer.values.size(); ++i) {
+    if (writer.values[i] == fresh.values[i]) writer.values[i] = nullptr;
+  }
+  std::string packed;
+  Json::to_msgpack(writer.values, packed);
+  return packed;
+}
+
+FunctionVersion unpack(std::string_view packed) {
+  Json values = Json::from_msgpack(packed);
+  FunctionVersion version;
+  PackedReader reader(values);
+  visit(version, reader);
+  return version;
 }
 
 Result<FunctionVersion> decode_version(std::string_view text) {

@@ -13,6 +13,10 @@ std::string encode(const FunctionVersion& version);
 std::string encode(const FunctionSettings& settings);
 std::string encode(const LayerVersion& layer);
 std::string encode(const EventSourceMapping& mapping);
+/// For this process alone: the values of members that a new version has otherwise, without names.
+std::string pack(const FunctionVersion& version);
+/// `packed` is what pack() gave.
+FunctionVersion unpack(std::string_view packed);
 
 /// A document that cannot be read: Corrupt.
 Result<FunctionVersion> decode_version(std::string_view text);

@@ -1,37 +1,35 @@
-// Downloading, resuming, following.
+// Downloading by one line or several, resuming, following.
 #include "registry/client/blob_transfer.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/format.h"
+#include "registry/client/content_range.h"
+#include "registry/client/patience.h"
+#include "registry/client/ranged_download.h"
 #include "registry/client/repository.h"
+#include "storage/download_parts.h"
 
 namespace berth::registry {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned most_fruitless_attempts = 5;
-constexpr unsigned most_attempts = 200;
-/// An attempt that brings so little counts as fruitless.
-constexpr uint64_t fruit = 64u << 10;
 constexpr auto report_every = 100ms;
+
+/// A blob of which so much is missing is begun with a range, to learn whether the registry answers ranges and
+/// how fast its line is.
+constexpr uint64_t least_for_ranges = 16u << 20;
+/// Bytes a second. A line that is faster feeds the unpacking, which several lines would only disturb.
+constexpr double fast_line = 64 << 20;
+constexpr unsigned lines_of_a_blob = 4;
+constexpr uint64_t least_part = 4u << 20;
+constexpr uint64_t largest_part = 32u << 20;
 
 bool is_foreign(const spec::Descriptor& descriptor) {
   bool type = descriptor.media_type.find("nondistributable") != std::string::npos ||
               descriptor.media_type.find(".foreign.") != std::string::npos;
   return type && !descriptor.urls.empty();
-}
-
-/// The first byte of "bytes 100-199/200".
-std::optional<uint64_t> range_start(std::string_view text) {
-  if (!text.starts_with("bytes ")) return std::nullopt;
-  text.remove_prefix(6);
-  uint64_t start = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), start);
-  if (error != std::errc{} || end == text.data() + text.size() || *end != '-') return std::nullopt;
-  return start;
 }
 
 }  // namespace
@@ -94,17 +92,21 @@ class BlobTransfer::Follower : public storage::ByteSource {
   uint64_t offset_ = 0;
 };
 
-/// Takes the body of one answer; the first `skip` bytes are there already.
+/// Takes the body of one answer: of a range, or of the whole, whose beginning is there already.
 class BlobTransfer::Sink : public storage::ByteSink {
  public:
   explicit Sink(BlobTransfer& transfer) : transfer_(transfer) {}
 
+  /// `offset`: the first byte that is wanted.
   Result<void> begin(const HttpAnswer& answer, uint64_t offset) {
     if (answer.status == 206) {
-      auto start = range_start(answer.header("content-range"));
-      if (start != offset)
+      auto total = static_cast<uint64_t>(transfer_.descriptor_.size);
+      auto range = parse_content_range(answer.header("content-range"));
+      if (!range || range->first != offset || range->total.value_or(total) != total)
         return failure(Kind::Corrupt, "the registry sent another range of blob {} than was asked for",
                        transfer_.descriptor_.digest.str());
+      left_ = range->last - range->first + 1;
+      is_range_ = true;
       return {};
     }
     if (answer.status != 200)
@@ -119,14 +121,23 @@ class BlobTransfer::Sink : public storage::ByteSink {
     skip_ -= skipped;
     bytes.remove_prefix(skipped);
     if (bytes.empty()) return {};
+    if (is_range_ && bytes.size() > left_)
+      return failure(Kind::Corrupt, "the registry sent more bytes of blob {} than its range has",
+                     transfer_.descriptor_.digest.str());
+    left_ -= is_range_ ? bytes.size() : 0;
     CHECK(transfer_.ingest_->write(bytes));
     transfer_.grown(transfer_.ingest_->size());
     return {};
   }
 
+  /// All of a range has come.
+  bool has_whole_range() const { return is_range_ && left_ == 0; }
+
  private:
   BlobTransfer& transfer_;
   uint64_t skip_ = 0;
+  uint64_t left_ = 0;
+  bool is_range_ = false;
 };
 
 BlobTransfer::BlobTransfer(storage::ContentStore& content, TransferSlots& slots, BlobOrigin origin,
@@ -176,6 +187,7 @@ Result<storage::BlobInfo> BlobTransfer::commit() {
 void BlobTransfer::discard() {
   std::lock_guard lock(mutex_);
   if (ingest_) ingest_->discard();
+  if (ingest_) storage::remove_parts(content_, descriptor_.digest);
 }
 
 bool BlobTransfer::failed() const {
@@ -202,7 +214,7 @@ void BlobTransfer::tell(BlobEvent event) {
   for (const auto& listener : present) (*listener)(event);
 }
 
-void BlobTransfer::grown(uint64_t size) {
+void BlobTransfer::grown(uint64_t size, uint64_t ahead) {
   {
     std::lock_guard lock(mutex_);
     size_ = std::max(size_, size);
@@ -211,7 +223,7 @@ void BlobTransfer::grown(uint64_t size) {
   auto now = std::chrono::steady_clock::now();
   if (now - told_ < report_every) return;
   told_ = now;
-  tell({BlobEvent::Kind::Downloading, size, static_cast<uint64_t>(descriptor_.size)});
+  tell({BlobEvent::Kind::Downloading, size + ahead, static_cast<uint64_t>(descriptor_.size)});
 }
 
 void BlobTransfer::run(const std::stop_token& stop) {
@@ -221,7 +233,9 @@ void BlobTransfer::run(const std::stop_token& stop) {
     state_ = done ? State::Verified : State::Failed;
     if (!done) error_ = done.error();
     // What cannot be right is of no use to a later attempt.
-    if (!done && done.error().kind() == Kind::Corrupt && ingest_) ingest_->discard();
+    bool useless = !done && done.error().kind() == Kind::Corrupt && ingest_;
+    if (useless) ingest_->discard();
+    if (useless || done) storage::remove_parts(content_, descriptor_.digest);
   }
   if (done) tell({BlobEvent::Kind::Complete});
   changed_.notify_all();
@@ -243,7 +257,9 @@ Result<void> BlobTransfer::open_file(const std::stop_token& stop) {
     if (ingest) {
       std::lock_guard lock(mutex_);
       ingest_ = std::move(*ingest);
-      resumed_ = ingest_->size() > 0;
+      auto parts = storage::left_parts(content_, descriptor_.digest);
+      has_parts_ = parts && !parts->empty();
+      resumed_ = ingest_->size() > 0 || has_parts_;
       break;
     }
     // A transfer that was stopped a moment ago has not let go yet.
@@ -254,14 +270,31 @@ Result<void> BlobTransfer::open_file(const std::stop_token& stop) {
   return {};
 }
 
-HttpOutcome BlobTransfer::request(Session& session, Sink& sink) {
+std::string BlobTransfer::target() const {
+  return "v2/" + origin_.repository + "/blobs/" + descriptor_.digest.str();
+}
+
+bool BlobTransfer::can_have_ranges() const {
+  return !no_ranges_ && !is_foreign(descriptor_);
+}
+
+/// Whether enough is missing for several lines.
+bool BlobTransfer::is_worth_ranges() const {
+  auto total = static_cast<uint64_t>(descriptor_.size);
+  return can_have_ranges() && total - std::min(total, ingest_->size()) >= least_for_ranges;
+}
+
+HttpOutcome BlobTransfer::request(Session& session, Sink& sink, uint64_t end) {
   uint64_t offset = ingest_->size();
   Session::Request request{
-      .target = "v2/" + origin_.repository + "/blobs/" + descriptor_.digest.str(),
+      .target = target(),
       .sink = &sink,
       .on_head = [&sink, offset](const HttpAnswer& answer) { return sink.begin(answer, offset); },
       .retry = Retry::No};
-  if (offset > 0) request.headers.push_back(fmt::format("Range: bytes={}-", offset));
+  if (end > 0)
+    request.headers.push_back(fmt::format("Range: bytes={}-{}", offset, end - 1));
+  else if (offset > 0)
+    request.headers.push_back(fmt::format("Range: bytes={}-", offset));
   if (!is_foreign(descriptor_)) return session.send(request);
   HttpOutcome outcome;
   for (const std::string& text : descriptor_.urls) {
@@ -279,8 +312,16 @@ HttpOutcome BlobTransfer::request(Session& session, Sink& sink) {
 
 Result<bool> BlobTransfer::attempt(Session& session, HttpOutcome& outcome) {
   Sink sink(*this);
-  outcome = request(session, sink);
+  uint64_t before = ingest_->size();
+  uint64_t end = is_worth_ranges() ? std::min(before + range_, static_cast<uint64_t>(descriptor_.size)) : 0;
+  auto began = std::chrono::steady_clock::now();
+  outcome = request(session, sink, end);
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   auto wanted = static_cast<uint64_t>(descriptor_.size);
+  if (end > 0 && sink.has_whole_range()) {
+    line_is_slow_ = static_cast<double>(ingest_->size() - before) < fast_line * took.count();
+    range_ *= 2;
+  }
   if (ingest_->size() == wanted) return true;
   if (outcome.trouble == Trouble::Fatal) return std::move(*outcome.error);
   long status = outcome.answer.status;
@@ -300,31 +341,86 @@ Result<bool> BlobTransfer::attempt(Session& session, HttpOutcome& outcome) {
   return false;
 }
 
+/// The rest by several lines, as far as they come.
+Result<void> BlobTransfer::read_ranges(size_t endpoint, const std::stop_token& stop) {
+  auto total = static_cast<uint64_t>(descriptor_.size);
+  uint64_t part_size = std::clamp((total - ingest_->size()) / 16, least_part, largest_part);
+  auto open_session = [this, endpoint](std::stop_token line_stop) {
+    return std::make_unique<Session>(origin_.surroundings, origin_.endpoints[endpoint], origin_.repository,
+                                     origin_.credentials, Access::Pull, std::move(line_stop));
+  };
+  TRY(auto ranges, RangedDownload::start(content_,
+                                         {.target = target(),
+                                          .digest = descriptor_.digest,
+                                          .from = ingest_->size(),
+                                          .total = total,
+                                          .part_size = part_size,
+                                          .lines = lines_of_a_blob},
+                                         open_session));
+  std::stop_callback stopping(stop, [&ranges] { ranges->stop(); });
+  std::vector<char> buffer(256u << 10);
+  while (true) {
+    TRY(size_t count, ranges->read(buffer));
+    if (count == 0) return {};
+    CHECK(ingest_->write({buffer.data(), count}));
+    grown(ingest_->size(), ranges->ahead());
+  }
+}
+
+/// An error only where one line would not come further either: what has come stays on the disk. A registry
+/// that does not keep to ranges is left with one line.
+Result<void> BlobTransfer::download_ranges(size_t endpoint, const std::stop_token& stop) {
+  has_parts_ = false;
+  auto done = read_ranges(endpoint, stop);
+  if (done) return {};
+  if (stop.stop_requested()) return Error(Kind::Cancelled, "context canceled");
+  if (done.error().kind() == Kind::Unavailable) return done;
+  no_ranges_ = true;
+  storage::remove_parts(content_, descriptor_.digest);
+  return {};
+}
+
 Result<void> BlobTransfer::download(const std::stop_token& stop) {
   CHECK(open_file(stop));
-  if (ingest_->size() == static_cast<uint64_t>(descriptor_.size)) return {};
+  auto wanted = static_cast<uint64_t>(descriptor_.size);
+  if (ingest_->size() == wanted) return {};
   size_t endpoint = 0;
   auto open_session = [&] {
     return std::make_unique<Session>(origin_.surroundings, origin_.endpoints[endpoint], origin_.repository,
                                      origin_.credentials, Access::Pull, stop);
   };
   auto session = open_session();
-  unsigned fruitless = 0;
-  for (unsigned count = 0; count < most_attempts; ++count) {
+  Patience patience;
+  while (true) {
+    // A download that was by ranges goes on by ranges: what is on the disk is in parts.
+    bool by_ranges = has_parts_ ? can_have_ranges() : line_is_slow_ && is_worth_ranges();
+    if (by_ranges) {
+      auto ranged = download_ranges(endpoint, stop);
+      bool other = !ranged && endpoint + 1 < origin_.endpoints.size() && !stop.stop_requested();
+      if (!ranged && !other) return ranged;
+      if (ingest_->size() == wanted) return {};
+      if (other) {
+        ++endpoint;
+        session = open_session();
+        has_parts_ = true;
+        continue;
+      }
+    }
     uint64_t before = ingest_->size();
     HttpOutcome outcome;
     auto done = attempt(*session, outcome);
     if (done && *done) return {};
     if (stop.stop_requested()) return Error(Kind::Cancelled, "context canceled");
-    fruitless = ingest_->size() >= before + fruit ? 0 : fruitless + 1;
+    patience.attempted(ingest_->size() - std::min(before, ingest_->size()));
     bool other_scheme = endpoint + 1 < origin_.endpoints.size() &&
                         origin_.endpoints[endpoint].base.host == origin_.endpoints[endpoint + 1].base.host;
     bool wrong_scheme = other_scheme && outcome.trouble == Trouble::Connect;
-    bool exhausted = !done || wrong_scheme || fruitless >= most_fruitless_attempts;
+    bool exhausted = !done || wrong_scheme || patience.exhausted();
     if (exhausted && endpoint + 1 < origin_.endpoints.size()) {
       ++endpoint;
       session = open_session();
-      fruitless = 0;
+      patience = Patience();
+      line_is_slow_ = false;
       continue;
     }
     if (!done) return std::move(done).error();
@@ -332,15 +428,12 @@ Result<void> BlobTransfer::download(const std::stop_token& stop) {
     if (exhausted)
       return failure(Kind::Unavailable, "blob {}: {}", descriptor_.digest.str(),
                      parse_registry_error(outcome.answer.status, outcome.answer.body, "").str());
-    auto pause = std::chrono::milliseconds(fruitless == 0 ? 0 : 250u << fruitless);
-    if (auto asked = retry_after(outcome.answer)) pause = std::max<std::chrono::milliseconds>(pause, *asked);
+    auto pause = patience.pause(outcome.answer);
     if (pause >= 1s)
       tell({BlobEvent::Kind::Retrying,
             static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(pause).count())});
     if (!sleep_unless_stopped(pause, stop)) return Error(Kind::Cancelled, "context canceled");
   }
-  return failure(Kind::Unavailable, "blob {}: the connection broke {} times", descriptor_.digest.str(),
-                 most_attempts);
 }
 
 Result<void> BlobTransfer::verify() {

@@ -1,6 +1,7 @@
 // BlobTransfer: one blob on its way from a registry to the content store, on a thread of its own. Readers
 // follow the file while it grows, so that a layer is unpacked while it arrives; the end of the file is theirs
-// only once the digest is verified. Broken lines are resumed, also those of an engine that is no more.
+// only once the digest is verified. Broken lines are resumed, also those of an engine that is no more. Large
+// blobs come by several lines at a time where one is slow (ranged_download.h).
 #pragma once
 
 #include <condition_variable>
@@ -92,10 +93,17 @@ class BlobTransfer {
   Result<void> download(const std::stop_token& stop);
   /// One request; true when all bytes are there.
   Result<bool> attempt(Session& session, HttpOutcome& outcome);
-  HttpOutcome request(Session& session, Sink& sink);
+  /// `end`: only bytes before it; 0: all that are left.
+  HttpOutcome request(Session& session, Sink& sink, uint64_t end);
+  Result<void> download_ranges(size_t endpoint, const std::stop_token& stop);
+  Result<void> read_ranges(size_t endpoint, const std::stop_token& stop);
+  bool can_have_ranges() const;
+  bool is_worth_ranges() const;
+  std::string target() const;
   Result<void> verify();
   void tell(BlobEvent event);
-  void grown(uint64_t size);
+  /// `ahead`: bytes that are here beyond a gap.
+  void grown(uint64_t size, uint64_t ahead = 0);
 
   storage::ContentStore& content_;
   TransferSlots& slots_;
@@ -108,8 +116,12 @@ class BlobTransfer {
   std::unique_ptr<storage::Ingest> ingest_;
   std::optional<storage::BlobInfo> committed_;
   uint64_t size_ = 0;  ///< bytes that readers may have
-  bool opened_ = false;
   bool resumed_ = false;
+  // Of the transfer's own thread:
+  bool has_parts_ = false;     ///< an earlier transfer has left parts
+  bool no_ranges_ = false;     ///< several lines have failed where one may not
+  bool line_is_slow_ = false;  ///< and ranges are answered
+  uint64_t range_ = 4u << 20;  ///< bytes that the next request asks for
   std::chrono::steady_clock::time_point told_{};
   std::vector<std::weak_ptr<BlobListener>> listeners_;
   std::jthread thread_;

@@ -7,8 +7,10 @@
 
 #include "base/format.h"
 #include "base/sha256.h"
+#include "storage/background_sink.h"
 #include "storage/compression.h"
 #include "storage/held_blobs.h"
+#include "sys/file.h"
 
 namespace berth::registry {
 namespace {
@@ -314,10 +316,25 @@ Result<void> Push::send_layer(Repository& repository, storage::Layer layer, bool
   std::string id = layer.diff_id.short_hex();
   bool kept_plain = layer.blob && layer.blob->digest == layer.diff_id;
   if (as_plain && !kept_plain) return upload_plain(repository, layer, id);
-  if (!layer.blob) {
-    TRY(layer.blob, compress(layer, id));
-  }
-  const Digest& digest = layer.blob->digest;
+  if (layer.blob) return send_blob(repository, *layer.blob, id);
+  TRY(storage::LayerBlob blob, compress(layer, id));
+  // What was compressed goes to the disk while it goes to the registry.
+  Result<void> durable;
+  std::jthread syncing([&] {
+    auto file = state_.images.content().open_blob(blob.digest);
+    durable = file ? sys::fsync_fd(file->get()) : Result<void>(std::move(file).error());
+    std::string path = state_.images.content().blob_path(blob.digest);
+    if (durable) durable = sys::fsync_dir(path.substr(0, path.rfind('/')));
+  });
+  auto sent = send_blob(repository, blob, id);
+  syncing.join();
+  CHECK(std::move(durable));
+  CHECK(state_.images.snapshotter().set_blob(layer.chain_id, blob));
+  return sent;
+}
+
+Result<void> Push::send_blob(Repository& repository, const storage::LayerBlob& blob, const std::string& id) {
+  const Digest& digest = blob.digest;
   lease_.add_blob(digest);
   TRY(bool there, repository.has_blob(digest));
   if (there) {
@@ -340,12 +357,12 @@ Result<void> Push::send_layer(Repository& repository, storage::Layer layer, bool
   if (start.location.empty()) {
     TRY(start, repository.start_upload(std::nullopt, ""));
   }
-  CHECK(upload(repository, digest, layer.blob->size, start.location, id));
+  CHECK(upload(repository, digest, blob.size, start.location, id));
   tell(id, "Pushed");
   return {};
 }
 
-/// Made once, and kept: the next push sends the same bytes.
+/// Made once, and kept when it is on the disk: the next push sends the same bytes.
 Result<storage::LayerBlob> Push::compress(const storage::Layer& layer, const std::string& id) {
   storage::Snapshotter& snapshotter = state_.images.snapshotter();
   // Another push may have made it meanwhile.
@@ -353,16 +370,16 @@ Result<storage::LayerBlob> Push::compress(const storage::Layer& layer, const std
   if (current.blob) return *current.blob;
   TRY(auto ingest, state_.images.content().begin());
   TRY(auto compressor, storage::compress(*ingest, storage::Compression::Gzip));
-  CountedSink counted(*compressor, [&](uint64_t done) { tell(id, "Compressing", done, layer.tar_size); });
+  storage::BackgroundSink background(*compressor);
+  CountedSink counted(background, [&](uint64_t done) { tell(id, "Compressing", done, layer.tar_size); });
   CHECK(snapshotter.write_layer_tar(layer.chain_id, counted, stop_.get_token()));
+  CHECK(background.finish());
   CHECK(compressor->finish());
   TRY(Digest digest, ingest->finish());
   lease_.add_blob(digest);
-  TRY(storage::BlobInfo info, ingest->commit());
-  storage::LayerBlob blob{
+  TRY(storage::BlobInfo info, ingest->commit(sys::Durability::None));
+  return storage::LayerBlob{
       .digest = info.digest, .media_type = std::string(spec::media_type::oci_layer_gzip), .size = info.size};
-  CHECK(snapshotter.set_blob(layer.chain_id, blob));
-  return blob;
 }
 
 /// A layer that came uncompressed goes as it came; its tar is made again from the tree.

@@ -56,6 +56,7 @@ class Push {
   Result<void> send_layers(const std::vector<storage::Layer>& layers,
                            const std::optional<Document>& original);
   Result<void> send_layer(Repository& repository, storage::Layer layer, bool as_plain);
+  Result<void> send_blob(Repository& repository, const storage::LayerBlob& blob, const std::string& id);
   Result<storage::LayerBlob> compress(const storage::Layer& layer, const std::string& id);
   Result<void> upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id);
   /// Tells of its progress under `id`, unless that is empty.

@@ -21,8 +21,10 @@ class FunctionSink : public storage::ByteSink {
 
 class OtherRegistry : public Upstream {
  public:
-  OtherRegistry(Surroundings surroundings, Url url)
-      : surroundings_(std::move(surroundings)), endpoint_{.base = std::move(url)} {}
+  OtherRegistry(Surroundings surroundings, Url url, registry::Credentials credentials)
+      : surroundings_(std::move(surroundings)),
+        endpoint_{.base = std::move(url)},
+        credentials_(std::move(credentials)) {}
 
   Result<Document> manifest(const std::string& repository, const std::string& reference,
                             std::stop_token stop) override {
@@ -46,8 +48,7 @@ class OtherRegistry : public Upstream {
   Result<void> blob(const std::string& repository, const ContentDigest& digest,
                     const std::function<Result<void>(std::string_view)>& write,
                     std::stop_token stop) override {
-    Session session(surroundings_, endpoint_, repository, registry::Credentials{}, Access::Pull,
-                    std::move(stop));
+    Session session(surroundings_, endpoint_, repository, credentials_, Access::Pull, std::move(stop));
     FunctionSink sink(write);
     // Not again: what was written already cannot be taken back.
     HttpOutcome outcome = session.send({.target = fmt::format("v2/{}/blobs/{}", repository, digest.str()),
@@ -60,8 +61,8 @@ class OtherRegistry : public Upstream {
 
  private:
   Repository open(const std::string& repository, std::stop_token stop) const {
-    return Repository(Session(surroundings_, endpoint_, repository, registry::Credentials{}, Access::Pull,
-                              std::move(stop)));
+    return Repository(
+        Session(surroundings_, endpoint_, repository, credentials_, Access::Pull, std::move(stop)));
   }
   static Error unavailable(Error error) {
     if (error.kind() == Kind::Corrupt || error.kind() == Kind::Exhausted) return error;
@@ -79,11 +80,12 @@ class OtherRegistry : public Upstream {
 
   Surroundings surroundings_;
   Endpoint endpoint_;
+  registry::Credentials credentials_;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<Upstream>> open_upstream(const std::string& text) {
+Result<std::shared_ptr<Upstream>> open_upstream(const std::string& text, registry::Credentials credentials) {
   auto url = Url::parse(text);
   if (!url || (url->target != "/" && !url->target.empty())) {
     return failure(Kind::InvalidArgument,
@@ -94,7 +96,8 @@ Result<std::shared_ptr<Upstream>> open_upstream(const std::string& text) {
   if (!url->is_https()) settings.insecure.push_back(url->authority());
   Surroundings surroundings{std::make_shared<const Settings>(std::move(settings)),
                             std::make_shared<TokenCache>()};
-  return std::shared_ptr<Upstream>(std::make_shared<OtherRegistry>(std::move(surroundings), std::move(*url)));
+  return std::shared_ptr<Upstream>(
+      std::make_shared<OtherRegistry>(std::move(surroundings), std::move(*url), std::move(credentials)));
 }
 
 }  // namespace berth::registry::server

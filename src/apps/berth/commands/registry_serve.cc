@@ -34,6 +34,7 @@ Outcome<Json> read_settings(const Invocation& invocation) {
   CHECK(add_file(settings, invocation, "tls-client-ca", "ClientCa"));
   CHECK(add_file(settings, invocation, "htpasswd", "Htpasswd"));
   CHECK(add_file(settings, invocation, "token-key", "TokenKey"));
+  CHECK(add_file(settings, invocation, "proxy-credentials", "ProxyCredentials"));
   for (auto [flag, key] : {std::pair{"addr", "Address"},
                            {"data-root", "DataRoot"},
                            {"proxy", "Proxy"},
@@ -136,6 +137,9 @@ constexpr std::array serve_flags{
     Flag{.name = "proxy",
          .type = Type::String,
          .help = "Fetch what is missing from this registry (URL), and keep it"},
+    Flag{.name = "proxy-credentials",
+         .type = Type::String,
+         .help = "File with USER:PASSWORD for the registry of --proxy"},
     Flag{.name = "quota", .type = Type::Bytes, .help = "Bytes that each repository may hold"},
     Flag{.name = "readonly", .help = "Refuse everything that changes something"},
     Flag{.name = "tls-cert", .type = Type::String, .help = "Certificate (PEM); without it: plain HTTP"},

@@ -1,0 +1,24 @@
+// The AppArmor profile of containers that name none: "berth-default".
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "launch/host_facts.h"
+
+namespace berth::launch {
+
+constexpr const char* loaded_apparmor_profiles = "/sys/kernel/security/apparmor/profiles";
+
+/// Its text, as apparmor_parser reads it.
+std::string apparmor_profile_text();
+
+/// "berth-default" where AppArmor is on and `loaded`, its list, has that profile; else empty.
+std::string default_apparmor_profile(const std::string& loaded = loaded_apparmor_profiles);
+
+/// Loads the profile with apparmor_parser, unless AppArmor is off or it has been loaded from the same text
+/// since the machine was started. `directory`, on a tmpfs, keeps the text. NotFound: there is no
+/// apparmor_parser. Blocks for some tenths of a second.
+Result<void> load_default_apparmor_profile(const HostFacts& host, const std::string& directory);
+
+}  // namespace berth::launch
