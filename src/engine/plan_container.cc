@@ -289,6 +289,10 @@ Result<SecurityOptions> parse_security_options(const std::vector<std::string>& o
       parsed.no_new_privileges = true;
       continue;
     }
+    if (option == "writable-cgroups") {
+      parsed.writable_cgroups = true;
+      continue;
+    }
     size_t split = option.find('=');
     if (split == std::string::npos) split = option.find(':');  // docker's old separator
     if (split == std::string::npos)
@@ -297,7 +301,6 @@ Result<SecurityOptions> parse_security_options(const std::vector<std::string>& o
     std::string value = option.substr(split + 1);
     bool truth = value == "true" || value == "1";
     bool is_boolean = truth || value == "false" || value == "0";
-    if (option == "writable-cgroups") truth = is_boolean = true;
     if (name == "no-new-privileges" && is_boolean) {
       parsed.no_new_privileges = truth;
     } else if (name == "seccomp") {
