@@ -1,4 +1,5 @@
 """An SSH agent for tests: answers as ssh-agent does, with a key that is none, and remembers what it was asked."""
+import contextlib
 import os
 import socket
 import struct
@@ -34,6 +35,9 @@ class Agent:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
+        # Closing alone leaves the socket with the thread that waits in accept().
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def _accept(self):

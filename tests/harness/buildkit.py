@@ -145,6 +145,7 @@ class Files:
         self.asked = []             # metadata of each DiffCopy
 
     def handlers(self, grpc, messages):
+        self.given_up = grpc.RpcError
         packet, sync = messages.fsutil.Packet, messages.filesync
 
         def handler(service, method, stream, request, function):
@@ -182,9 +183,10 @@ class Files:
         context.add_callback(lambda: _end(agent))
 
         def pump():
-            for piece in pieces:
-                agent.sendall(piece.data)
-            with contextlib.suppress(OSError):
+            # The call may be given up, and the agent end first.
+            with contextlib.suppress(OSError, self.given_up):
+                for piece in pieces:
+                    agent.sendall(piece.data)
                 agent.shutdown(socket.SHUT_WR)
         threading.Thread(target=pump, daemon=True).start()
         with agent:
