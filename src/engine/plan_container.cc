@@ -228,7 +228,14 @@ Result<void> plan_security(const ContainerRecord& record, const launch::HostFact
     }
   }
   bool wants_apparmor = !options.apparmor.empty() && options.apparmor != "unconfined";
-  if (wants_apparmor && host.apparmor) spec.process.apparmor_profile = options.apparmor;
+  if (wants_apparmor && host.apparmor) {
+    if (launch::apparmor_profile_state(options.apparmor) == launch::ProfileState::NotLoaded) {
+      return failure(Kind::InvalidArgument,
+                     "AppArmor profile \"{}\" is not loaded: load it with apparmor_parser --replace FILE",
+                     options.apparmor);
+    }
+    spec.process.apparmor_profile = options.apparmor;
+  }
   if (options.apparmor.empty() && !host_config.privileged)
     spec.process.apparmor_profile = launch::default_apparmor_profile();
   if (wants_apparmor && !host.apparmor) {

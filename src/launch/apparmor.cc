@@ -50,13 +50,6 @@ profile berth-default flags=(attach_disconnected,mediate_deleted) {
 }
 )";
 
-bool is_loaded(const std::string& profiles) {
-  auto text = sys::read_file(profiles, kMaxProfiles);
-  if (!text) return false;
-  size_t at = text->find(fmt::format("{} (", kName));
-  return at != std::string::npos && (at == 0 || (*text)[at - 1] == '\n');
-}
-
 Result<void> run_parser(const std::string& path) {
   TRY(auto parser, sys::HostProgram::start({"apparmor_parser", "--skip-cache", "--replace", path},
                                            {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}));
@@ -73,8 +66,17 @@ std::string apparmor_profile_text() {
   return "@{PROC}=/proc/\n\n" + std::string(kText);
 }
 
+ProfileState apparmor_profile_state(std::string_view name, const std::string& loaded) {
+  auto text = sys::read_file(loaded, kMaxProfiles);
+  if (!text || name.starts_with(':')) return ProfileState::Unknown;
+  std::string line = fmt::format("{} (", name);
+  if (text->starts_with(line) || text->find("\n" + line) != std::string::npos) return ProfileState::Loaded;
+  return ProfileState::NotLoaded;
+}
+
 std::string default_apparmor_profile(const std::string& loaded) {
-  return is_loaded(loaded) ? std::string(kName) : std::string();
+  bool there = apparmor_profile_state(kName, loaded) == ProfileState::Loaded;
+  return there ? std::string(kName) : std::string();
 }
 
 Result<void> load_default_apparmor_profile(const HostFacts& host, const std::string& directory) {
@@ -82,7 +84,7 @@ Result<void> load_default_apparmor_profile(const HostFacts& host, const std::str
   std::string path = fmt::format("{}/apparmor-{}", directory, kName);
   std::string text = apparmor_profile_text();
   auto before = sys::read_file(path, kMaxProfiles);
-  if (before && *before == text && is_loaded(loaded_apparmor_profiles)) return {};
+  if (before && *before == text && !default_apparmor_profile().empty()) return {};
   CHECK(sys::write_file_atomic(path, text));
   auto loaded = run_parser(path);
   if (!loaded) return std::move(loaded).error().in("AppArmor profile berth-default");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "launch/host_facts.h"
@@ -12,6 +13,12 @@ constexpr const char* loaded_apparmor_profiles = "/sys/kernel/security/apparmor/
 
 /// Its text, as apparmor_parser reads it.
 std::string apparmor_profile_text();
+
+enum class ProfileState { Loaded, NotLoaded, Unknown };
+/// Whether the kernel has a profile of this name; Unknown to those who may not read the list, and of
+/// namespaces.
+ProfileState apparmor_profile_state(std::string_view name,
+                                    const std::string& loaded = loaded_apparmor_profiles);
 
 /// "berth-default" where AppArmor is on and `loaded`, its list, has that profile; else empty.
 std::string default_apparmor_profile(const std::string& loaded = loaded_apparmor_profiles);

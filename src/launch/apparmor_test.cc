@@ -36,6 +36,16 @@ TEST_F(AppArmor, TheProfileIsTakenWhereItIsLoaded) {
   EXPECT_EQ(profile_with("my-berth-default (enforce)\nberth-default2 (enforce)\n"), "");
 }
 
+TEST_F(AppArmor, WhatIsLoadedIsKnownByItsWholeName) {
+  std::string list = folder_ + "/profiles";
+  EXPECT_EQ(apparmor_profile_state("mine", list), ProfileState::Unknown);
+  ASSERT_TRUE(sys::write_file_atomic(list, "/usr/bin/x (enforce)\nmine//hat (enforce)\n"));
+  EXPECT_EQ(apparmor_profile_state("/usr/bin/x", list), ProfileState::Loaded);
+  EXPECT_EQ(apparmor_profile_state("mine//hat", list), ProfileState::Loaded);
+  EXPECT_EQ(apparmor_profile_state("mine", list), ProfileState::NotLoaded);
+  EXPECT_EQ(apparmor_profile_state(":space:mine", list), ProfileState::Unknown);
+}
+
 TEST_F(AppArmor, NothingIsLoadedWhereItIsOff) {
   HostFacts host;
   host.apparmor = false;

@@ -12,13 +12,16 @@
 #include "sys/cgroup_devices.h"
 #include "sys/cgroup_stats.h"
 #include "sys/cgroup_versions.h"
+#include "sys/sub_ids.h"
 
 namespace berth::sys {
 namespace {
 
 namespace files = cgroup_files;
 
-constexpr std::string_view kWanted[] = {"cpuset", "cpu", "io", "memory", "pids", "hugetlb", "rdma"};
+// Those that count threads last: they may be enabled in a group with processes, which makes it one of
+// threads.
+constexpr std::string_view kWanted[] = {"memory", "io", "hugetlb", "rdma", "cpuset", "cpu", "pids"};
 
 bool has_word(std::string_view text, std::string_view word) {
   while (!text.empty()) {
@@ -55,7 +58,10 @@ Result<void> delegate(const std::string& directory) {
     if (!has_word(available, controller) || has_word(enabled, controller)) continue;
     std::string order = fmt::format("+{}", controller);
     auto written = files::write(directory + "/cgroup.subtree_control", order);
-    if (!written && written.error().errno_value() == EBUSY) {
+    // EBUSY: it has processes; EOPNOTSUPP: that, and controllers of threads.
+    bool occupied =
+        !written && (written.error().errno_value() == EBUSY || written.error().errno_value() == EOPNOTSUPP);
+    if (occupied) {
       CHECK(move_processes_down(directory));
       written = files::write(directory + "/cgroup.subtree_control", order);
     }
@@ -120,7 +126,8 @@ Result<void> CgroupV2::write_limits(const CgroupLimits& limits, std::vector<std:
   auto plan = plan_v2_limits(limits);
   CHECK(files::perform(
       plan, [&](const CgroupWrite&) -> const std::string& { return directory_; }, warnings));
-  if (limits.devices.empty()) return {};
+  // In a user namespace the kernel takes no device programs, and lets nobody make device nodes either.
+  if (limits.devices.empty() || !in_initial_user_namespace()) return {};
   TRY(UniqueFd directory, open_file(directory_.c_str(), O_RDONLY | O_DIRECTORY));
   return attach_device_rules(directory.get(), limits.devices);
 }
