@@ -2,6 +2,7 @@
 // root; of one that is stopped the merged view is opened without mounting it anywhere, and paths below its
 // volumes lead to their sources.
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "base/format.h"
@@ -137,46 +138,65 @@ Result<storage::PathStat> stat_place(const PlaceInputs& inputs, const std::strin
   return stat;
 }
 
-/// The uid and gid that the container's User resolves to, for copyUIDGID. Numbers only need no lookup.
-std::optional<storage::FixedOwner> numeric_owner(const std::string& user) {
-  storage::FixedOwner owner;
-  size_t colon = user.find(':');
-  char* end = nullptr;
-  std::string uid = user.substr(0, colon);
-  owner.uid = static_cast<uint32_t>(std::strtoul(uid.c_str(), &end, 10));
-  if (uid.empty() || *end != '\0') return std::nullopt;
-  if (colon == std::string::npos) return owner;
-  std::string gid = user.substr(colon + 1);
-  owner.gid = static_cast<uint32_t>(std::strtoul(gid.c_str(), &end, 10));
-  if (gid.empty() || *end != '\0') return std::nullopt;
-  return owner;
+std::optional<uint32_t> number_of(std::string_view text) {
+  uint32_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
 }
 
-/// One line "name:x:uid:gid:..." of the container's passwd file, which is data from inside: bounded.
-std::optional<storage::FixedOwner> named_owner(const sys::RootDir& root, std::string_view name) {
-  auto file = root.open("/etc/passwd", 0);
-  if (!file) return std::nullopt;
+/// The fields of one line of the container's passwd or group file, which is data from inside: bounded.
+/// `field` must be `value`; nothing when there is no such line.
+std::vector<std::string> account_line(const sys::RootDir& root, const char* path, size_t field,
+                                      std::string_view value) {
+  auto file = root.open(path, 0);
+  if (!file) return {};
   auto text = sys::read_fd(file->get(), size_t{4} << 20);
-  if (!text) return std::nullopt;
+  if (!text) return {};
   std::string_view rest = *text;
   while (!rest.empty()) {
     std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-    if (!line.starts_with(name) || line.size() <= name.size() || line[name.size()] != ':') continue;
-    size_t second = line.find(':', name.size() + 1);
-    size_t third = second == std::string_view::npos ? second : line.find(':', second + 1);
-    if (third == std::string_view::npos) return std::nullopt;
-    std::string_view numbers = line.substr(second + 1);
-    size_t end = numbers.find(':', third - second);
-    return numeric_owner(std::string(numbers.substr(0, end)));
+    std::vector<std::string> fields(1);
+    for (const char c : line) {
+      if (c == ':') {
+        fields.emplace_back();
+      } else {
+        fields.back().push_back(c);
+      }
+    }
+    if (fields.size() > 2 && fields[field] == value) return fields;
   }
-  return std::nullopt;
+  return {};
 }
 
-Result<storage::FixedOwner> owner_of(const sys::RootDir& root, const std::string& user) {
-  if (auto owner = numeric_owner(user)) return *owner;
-  if (auto owner = named_owner(root, std::string_view(user).substr(0, user.find(':')))) return *owner;
-  return failure(Kind::InvalidArgument, "unable to find user {}: no matching entries in passwd file", user);
+/// The uid and gid that the container's User resolves to, for copyUIDGID: as a process of that user would
+/// have them.
+Result<storage::FixedOwner> owner_of(const sys::RootDir& root, const std::string& text) {
+  const size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const std::string group = colon == text.npos ? std::string() : text.substr(colon + 1);
+  storage::FixedOwner owner;
+  if (!user.empty()) {
+    const auto number = number_of(user);
+    const auto line = account_line(root, "/etc/passwd", number ? 2 : 0, user);
+    if (line.empty() && !number)
+      return failure(Kind::InvalidArgument, "unable to find user {}: no matching entries in passwd file",
+                     user);
+    owner.uid = number ? *number : number_of(line[2]).value_or(0);
+    if (line.size() > 3) owner.gid = number_of(line[3]).value_or(0);
+  }
+  if (group.empty()) return owner;
+  if (const auto number = number_of(group)) {
+    owner.gid = *number;
+    return owner;
+  }
+  const auto line = account_line(root, "/etc/group", 0, group);
+  if (line.empty())
+    return failure(Kind::InvalidArgument, "unable to find group {}: no matching entries in group file",
+                   group);
+  owner.gid = number_of(line[2]).value_or(0);
+  return owner;
 }
 
 }  // namespace

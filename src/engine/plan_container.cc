@@ -296,6 +296,10 @@ Result<SecurityOptions> parse_security_options(const std::vector<std::string>& o
       parsed.no_new_privileges = true;
       continue;
     }
+    if (option == "writable-cgroups") {
+      parsed.writable_cgroups = true;
+      continue;
+    }
     size_t split = option.find('=');
     if (split == std::string::npos) split = option.find(':');  // docker's old separator
     if (split == std::string::npos)

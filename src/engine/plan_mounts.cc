@@ -132,7 +132,11 @@ Result<void> plan_mounts(const ContainerRecord& record, spec::RuntimeSpec& spec)
   if (!taken.contains("/etc/hostname"))
     add_engine_file(record.hostname_path, "/etc/hostname", readonly, wanted);
   if (!taken.contains("/etc/hosts")) add_engine_file(record.hosts_path, "/etc/hosts", readonly, wanted);
-  std::erase_if(spec.mounts, [&](const spec::Mount& mount) { return taken.contains(mount.destination); });
+  // A /dev of the user's brings its own /dev/shm, /dev/pts and the like, as with docker.
+  bool own_devices = taken.contains("/dev");
+  std::erase_if(spec.mounts, [&](const spec::Mount& mount) {
+    return taken.contains(mount.destination) || (own_devices && mount.destination.starts_with("/dev/"));
+  });
   spec.mounts.insert(spec.mounts.end(), wanted.begin(), wanted.end());
   // /dev before /dev/shm before /dev/shm/x; equal depths keep their order.
   std::stable_sort(spec.mounts.begin(), spec.mounts.end(), [](const spec::Mount& a, const spec::Mount& b) {

@@ -77,12 +77,24 @@ io::Task<Result<void>> kill_with(Core& core, ContainerHandle container, int sign
 }
 
 io::Task<Result<void>> restart_container(Core& core, ContainerHandle container, StopOptions options) {
-  io::Task<Result<void>> stop = stop_container(core, container, options);
-  auto stopped = co_await std::move(stop);
-  if (!stopped && stopped.error().kind() != Kind::NotModified) co_return std::move(stopped).error();
+  bool& removes_itself = container->record.host_config.auto_remove;
+  const bool removes = removes_itself;
+  {
+    // --rm removes it when it ends for good, not between the halves of a restart.
+    struct Restore {
+      bool& field;
+      bool value;
+      ~Restore() { field = value; }
+    };
+    Restore restore{removes_itself, std::exchange(removes_itself, false)};
+    io::Task<Result<void>> stop = stop_container(core, container, options);
+    auto stopped = co_await std::move(stop);
+    if (!stopped && stopped.error().kind() != Kind::NotModified) co_return std::move(stopped).error();
+  }
   io::Task<Result<void>> start = start_container(core, container, StartReason::User);
   auto started = co_await std::move(start);
   if (!started && started.error().kind() != Kind::NotModified) {
+    if (removes && container->run == nullptr) forget_container(core, container, RemoveVolumes::Yes);
     co_return std::move(started).error().in("Cannot restart container", container->record.name);
   }
   core.publish(container->record, "restart");

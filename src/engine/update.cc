@@ -31,7 +31,8 @@ spec::ContainerResources updated(const spec::ContainerResources& present,
     next.cpu_period = 0;
     next.cpu_quota = 0;
   }
-  if (change.pids_limit) next.pids_limit = change.pids_limit;
+  // 0 and less: no limit any more, which `inspect` shows as 0.
+  if (change.pids_limit) next.pids_limit = std::max<int64_t>(0, *change.pids_limit);
   return next;
 }
 
@@ -73,7 +74,7 @@ io::Task<Result<std::vector<std::string>>> Containers::update(std::string refere
     CO_CHECK(validate_restart_policy(*request.restart_policy));
     bool restarts = !request.restart_policy->name.empty() && request.restart_policy->name != "no";
     if (record.host_config.auto_remove && restarts) {
-      co_return Error(Kind::InvalidArgument,
+      co_return Error(Kind::WrongState,
                       "Restart policy cannot be updated because AutoRemove is enabled for the container");
     }
   }
@@ -81,6 +82,7 @@ io::Task<Result<std::vector<std::string>>> Containers::update(std::string refere
   spec::ContainerResources next = updated(record.host_config.resources, request.resources);
   // Device rules do not change with an update: none are written.
   CO_TRY(sys::CgroupLimits limits, limits_of(next, {}));
+  if (request.resources.pids_limit && *request.resources.pids_limit <= 0) limits.pids = -1;
   std::vector<std::string> warnings;
   if (container->run != nullptr && container->run->cgroup != nullptr) {
     auto applied = container->run->cgroup->apply(limits);

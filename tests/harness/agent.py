@@ -1,4 +1,5 @@
 """An SSH agent for tests: answers as ssh-agent does, with a key that is none, and remembers what it was asked."""
+import contextlib
 import os
 import socket
 import struct
@@ -34,6 +35,9 @@ class Agent:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
+        # Closing alone leaves the socket with the thread that waits in accept().
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def _accept(self):
@@ -42,13 +46,14 @@ class Agent:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client.makefile("rwb"),), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            del client  # the thread's alone: it is closed when that ends
 
     def _serve(self, client):
-        while answer := self.answer(client.read):
-            client.write(answer)
-            client.flush()
-        client.close()
+        with client, client.makefile("rwb") as stream:
+            while answer := self.answer(stream.read):
+                stream.write(answer)
+                stream.flush()
 
     def answer(self, read):
         """The answer to the next message that read(size) gives; empty at the end."""

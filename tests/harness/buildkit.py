@@ -68,6 +68,11 @@ def _copy(source, target):
             end.shutdown(socket.SHUT_RDWR)
 
 
+def _end(connection):
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def relay(one, other):
     for source, target in ((one, other), (other, one)):
         threading.Thread(target=_copy, args=(source, target), daemon=True).start()
@@ -140,6 +145,7 @@ class Files:
         self.asked = []             # metadata of each DiffCopy
 
     def handlers(self, grpc, messages):
+        self.given_up = grpc.RpcError
         packet, sync = messages.fsutil.Packet, messages.filesync
 
         def handler(service, method, stream, request, function):
@@ -173,11 +179,14 @@ class Files:
     def _forward_agent(self, pieces, context, messages):
         agent = socket.socket(socket.AF_UNIX)
         agent.connect(self.agents[dict(context.invocation_metadata())["buildkit.ssh.id"]])
+        # A call that is given up must not leave its thread waiting here: the interpreter's end waits for it.
+        context.add_callback(lambda: _end(agent))
 
         def pump():
-            for piece in pieces:
-                agent.sendall(piece.data)
-            with contextlib.suppress(OSError):
+            # The call may be given up, and the agent end first.
+            with contextlib.suppress(OSError, self.given_up):
+                for piece in pieces:
+                    agent.sendall(piece.data)
                 agent.shutdown(socket.SHUT_WR)
         threading.Thread(target=pump, daemon=True).start()
         with agent:

@@ -1,6 +1,8 @@
 // Container objects.
 #include "api/docker/container_json.h"
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/json.h"
 #include "base/json_text.h"
@@ -46,6 +48,23 @@ Json state_json(const engine::ContainerState& state) {
   if (!state.denied_calls.empty()) object["DeniedCalls"] = state.denied_calls;
   if (state.health.status != engine::HealthStatus::None) object["Health"] = health_json(state.health);
   return object;
+}
+
+struct Link {
+  std::string_view container;
+  std::string_view alias;
+};
+
+Link split_link(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  const std::string_view container = text.substr(0, colon);
+  return {container, colon == text.npos ? container : text.substr(colon + 1)};
+}
+
+/// "db:alias" as docker shows it: "/db:/self/alias".
+std::string link_path(const ContainerRecord& record, std::string_view text) {
+  const Link link = split_link(text);
+  return fmt::format("/{}:/{}/{}", link.container, record.name, link.alias);
 }
 
 Json mount_json(const engine::MountPoint& mount) {
@@ -220,6 +239,9 @@ Json container_inspect_json(const ContainerRecord& record, std::optional<engine:
                  {"Mounts", mounts_json(record.mounts)},
                  {"Config", to_json_value(record.config)},
                  {"NetworkSettings", network_settings_json(record)}};
+  if (Json& links = object["HostConfig"]["Links"]; links.is_array()) {
+    for (Json& link : links) link = link_path(record, link.get<std::string>());
+  }
   if (size) {
     object["SizeRw"] = size->writable;
     object["SizeRootFs"] = size->root;
@@ -236,10 +258,12 @@ Json container_inspect_json(const ContainerRecord& record, std::optional<engine:
 }
 
 void append_container_summary(std::string& out, const ContainerRecord& record,
-                              std::optional<engine::ContainerSize> size, Timestamp now) {
+                              std::optional<engine::ContainerSize> size, Timestamp now,
+                              const SummaryView& view) {
   JsonText object(out);
   object.text("Id", record.id);
   append_json_string(object.begin("Names").append("["), "/" + record.name);
+  for (const std::string& name : view.link_names) append_json_string(out.append(","), name);
   out.push_back(']');
   object.text("Image", record.config.image)
       .text("ImageID", record.image_id.str())
@@ -257,7 +281,7 @@ void append_container_summary(std::string& out, const ContainerRecord& record,
     JsonText host_config(out);
     const std::string& mode = record.host_config.network_mode;
     host_config.text("NetworkMode", mode.empty() ? "default" : mode);
-    if (!record.host_config.annotations.empty())
+    if (!record.host_config.annotations.empty() && view.version >= ApiVersion{1, 46})
       host_config.raw("Annotations", to_json(record.host_config.annotations));
   }
   {
@@ -267,6 +291,24 @@ void append_container_summary(std::string& out, const ContainerRecord& record,
   }
   object.raw("Mounts", record.mounts.empty() ? "[]" : to_json(mounts_json(record.mounts)));
   if (size) object.number("SizeRw", size->writable).number("SizeRootFs", size->root);
+}
+
+std::map<std::string, std::vector<std::string>> link_names_of(
+    const std::vector<engine::ContainerPtr>& containers) {
+  std::map<std::string, std::vector<std::string>> names;
+  for (const engine::ContainerPtr& linking : containers) {
+    for (const std::string& text : linking->host_config.links) {
+      const Link link = split_link(text);
+      auto target =
+          std::find_if(containers.begin(), containers.end(), [&](const engine::ContainerPtr& other) {
+            return other->name == link.container ||
+                   (link.container.size() >= 12 && other->id.starts_with(link.container));
+          });
+      if (target != containers.end())
+        names[(*target)->id].push_back(fmt::format("/{}/{}", linking->name, link.alias));
+    }
+  }
+  return names;
 }
 
 Json container_summary_json(const ContainerRecord& record, std::optional<engine::ContainerSize> size,

@@ -1,6 +1,7 @@
 // Containers and execs as the Docker API shows them: list, inspect, changes, top, wait, exec inspect.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,9 +25,18 @@ Json container_inspect_json(const engine::ContainerRecord& record, std::optional
 /// One element of GET /containers/json. `now` gives the words of Status.
 Json container_summary_json(const engine::ContainerRecord& record, std::optional<engine::ContainerSize> size,
                             Timestamp now);
+/// What depends on who asks, and beside whom a container stands.
+struct SummaryView {
+  std::vector<std::string> link_names = {};  ///< "/db-user/alias": what those that link to it call it
+  ApiVersion version = {1, 51};
+};
 /// The same as text, for lists of many.
 void append_container_summary(std::string& out, const engine::ContainerRecord& record,
-                              std::optional<engine::ContainerSize> size, Timestamp now);
+                              std::optional<engine::ContainerSize> size, Timestamp now,
+                              const SummaryView& view = {});
+/// Container id -> SummaryView::link_names, of the containers that others link to (--link).
+std::map<std::string, std::vector<std::string>> link_names_of(
+    const std::vector<engine::ContainerPtr>& containers);
 /// "Up 3 minutes (healthy)", "Exited (0) 2 hours ago", as docker words it.
 std::string status_words(const engine::ContainerRecord& record, Timestamp now);
 

@@ -15,6 +15,8 @@ Outcome list(Context& context) {
   if (limit && *limit > 0) query.limit = static_cast<int>(std::min<int64_t>(*limit, INT32_MAX));
   CO_TRY(query.filters, context.filters());
   CO_TRY(auto records, context.engine().containers().list(query));
+  CO_TRY(auto everyone, context.engine().containers().list({.scope = engine::ListScope::All}));
+  auto link_names = link_names_of(everyone);
   bool sizes = context.flag("size");
   std::string answer = "[";
   Timestamp time = now();
@@ -26,7 +28,9 @@ Outcome list(Context& context) {
       size = *measured;
     }
     if (answer.size() > 1) answer.push_back(',');
-    append_container_summary(answer, *record, size, time);
+    SummaryView view{.version = context.version()};
+    if (auto found = link_names.find(record->id); found != link_names.end()) view.link_names = found->second;
+    append_container_summary(answer, *record, size, time, view);
   }
   answer += "]\n";
   co_return co_await context.exchange().respond(200, "application/json", answer);
@@ -141,6 +145,7 @@ Outcome rename(Context& context) {
 Outcome update(Context& context) {
   CO_TRY(std::string body, co_await context.json_body());
   CO_TRY(auto request, spec::parse_update_request(body.empty() ? "{}" : body));
+  if (!context.since(1, 40)) request.resources.pids_limit.reset();
   CO_TRY(auto warnings, co_await context.engine().containers().update(context.capture(), std::move(request)));
   Json list = Json(nullptr);
   for (const std::string& warning : warnings) list.push_back(warning);

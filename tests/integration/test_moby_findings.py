@@ -1,0 +1,165 @@
+"""What moby's own tests of its API have found: behaviours that clients of docker rely on and that no other test names."""
+import io
+import json
+import tarfile
+
+from harness.engine import IMAGE, EngineCase
+
+
+class ImagesCase(EngineCase):
+    def layered(self):
+        """An image of several layers with a directory, a file, and links that stay inside and lead out."""
+        context, tag = self.folder(), f"{self.name()}-layers:1"
+        with open(f"{context}/Dockerfile", "w") as file:
+            file.write(f"FROM {IMAGE} AS tools\nRUN mkdir -p /made/sub /made/gone && echo one > /made/sub/one && "
+                       "echo x > /made/gone/x && ln -s sub /made/good && ln -s ../../../etc /made/bad\n"
+                       "FROM tools\nRUN echo two > /made/sub/two && rm -r /made/gone && mkdir /made/gone && "
+                       "echo new > /made/gone/y\n")
+        self.ok("build", "-q", "-t", tag, context)
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        return tag
+
+    def see(self, image, path, script):
+        return self.engine("run", "--rm", "--mount", f"type=image,src={image},dst=/seen,image-subpath={path}", IMAGE,
+                           "sh", "-c", script)
+
+
+class ImageMounts(ImagesCase):
+    def setUp(self):
+        super().setUp()
+        self.only_berth("docker has mounts of images since 28")
+        self.only_our_command("its command has had no such flag for long")
+
+    def test_paths_within_several_layers(self):
+        image = self.layered()
+        for path, script, seen in (("made/sub", "cat /seen/*", "one\ntwo\n"), ("made/good", "ls /seen", "one\ntwo\n"),
+                                   ("made/gone", "ls /seen", "y\n"), ("made/sub/one", "cat /seen", "one\n")):
+            result = self.see(image, path, script)
+            self.assertEqual((result.code, result.out), (0, seen), f"{path}: {result}")
+        for path, says in (("made/bad", "path concatenation escapes the base directory"), ("none", "cannot access path")):
+            result = self.see(image, path, "true")
+            self.assertNotEqual(result.code, 0, path)
+            self.assertIn(says, result.err)
+        self.assertNotEqual(self.see(image, "made/sub", "echo x > /seen/three").code, 0, "read-only")
+
+    def test_a_mounted_image_is_in_use(self):
+        image, name = self.layered(), self.name()
+        self.ok("run", "-d", "--name", name, "--mount", f"type=image,src={image},dst=/seen", IMAGE, "sleep", "300")
+        result = self.engine("rmi", image)
+        self.assertNotEqual(result.code, 0, "its layers are what the container reads")
+        self.assertIn("is using its referenced image", result.err)
+        self.ok("rm", "-f", name)
+        self.ok("rmi", image)
+
+
+class Images(ImagesCase):
+    def test_changes_see_the_images_variables(self):
+        first, second = f"{self.name()}:1", f"{self.name()}:2"
+        name = self.name()
+        self.addCleanup(self.engine, "rmi", "-f", first, second)
+        self.ok("create", "--name", name, IMAGE, "true")
+        self.ok("commit", "--change", "ENV WHERE=/bin", name, first)
+        self.ok("rm", name)
+        self.ok("create", "--name", name, first, "true")
+        self.ok("commit", "--change", "ENV WHERE=/usr/bin:$WHERE", "--change", "LABEL at=$WHERE", name, second)
+        config = self.engine.inspect(second)["Config"]
+        self.assertIn("WHERE=/usr/bin:/bin", config["Env"])
+        self.assertEqual(config["Labels"]["at"], "/usr/bin:/bin")
+
+    def test_a_repository_is_saved_with_all_its_tags(self):
+        name = self.name()
+        for tag in ("one", "two"):
+            self.ok("tag", IMAGE, f"{name}:{tag}")
+            self.addCleanup(self.engine, "rmi", f"{name}:{tag}")
+        archive = self.ok("save", name, text=False).out
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            entries = json.load(tar.extractfile("manifest.json"))
+        self.assertEqual(sorted(tag for entry in entries for tag in entry["RepoTags"]), [f"{name}:one", f"{name}:two"])
+
+    def test_platforms_of_imports(self):
+        def create(platform):
+            return self.engine.api.request("POST", f"/images/create?fromSrc=-&repo=imported&tag={len(platform)}"
+                                           f"&platform={platform}", b"\0" * 1024, {"Content-Type": "application/x-tar"})
+        self.addCleanup(self.engine, "rmi", "-f", "imported:5", "imported:13")
+        for platform, expected in (("Linux", ("linux", "amd64")), ("linux/sparc64", ("linux", "sparc64"))):
+            self.assertEqual(create(platform).status, 200, platform)
+            image = self.engine.inspect(f"imported:{len(platform)}")
+            self.assertEqual((image["Os"], image["Architecture"]), expected)
+        for platform in ("nintendo64", "/", "linux/", "windows/amd64"):
+            self.assertEqual(create(platform).status, 400, platform)
+
+
+class Containers(EngineCase):
+    def test_followers_of_a_container_that_never_ran_are_not_kept(self):
+        name = self.name()
+        self.ok("create", "--name", name, IMAGE, "true")
+        self.assertEqual(self.ok("logs", "-f", name, timeout=20).out, "")
+
+    def test_a_restart_does_not_remove_what_rm_removes_at_its_end(self):
+        name = self.name()
+        self.ok("run", "-d", "--rm", "--name", name, IMAGE, "sleep", "300")
+        self.ok("restart", "-t", "0", name)
+        self.assertTrue(self.engine.inspect(name)["State"]["Running"])
+        self.assertTrue(self.engine.inspect(name)["HostConfig"]["AutoRemove"])
+        self.ok("stop", "-t", "0", name)
+        self.eventually_gone(name)
+
+    def eventually_gone(self, name):
+        from harness.engine import eventually
+        eventually(lambda: self.engine("inspect", name).code != 0, f"{name} is removed")
+
+    def test_a_device_directory_of_the_hosts(self):
+        for volume in ("/dev:/dev:ro", "/dev:/dev"):
+            self.assertEqual(self.ok("run", "--rm", "-v", volume, IMAGE, "sh", "-c", "test -c /dev/null && echo there").out,
+                             "there\n")
+
+    def test_limits_of_processes_are_taken_back(self):
+        name = self.name()
+        self.ok("run", "-d", "--name", name, "--pids-limit", "32", IMAGE, "sleep", "300")
+        for limit in (0, -1, -2):
+            self.engine.api.post(f"/containers/{name}/update", {"PidsLimit": 32})
+            self.assertEqual(self.engine.api.post(f"/containers/{name}/update", {"PidsLimit": limit}).status, 200)
+            self.assertEqual(self.engine.inspect(name)["HostConfig"]["PidsLimit"], 0)
+
+    def test_links_have_names(self):
+        first, second = self.name(), self.name()
+        self.ok("run", "-d", "--name", first, IMAGE, "sleep", "300")
+        self.ok("run", "-d", "--name", second, "--link", f"{first}:db", IMAGE, "sleep", "300")
+        self.assertEqual(self.engine.inspect(second)["HostConfig"]["Links"], [f"/{first}:/{second}/db"])
+        listed = self.engine.api.get("/containers/json").json()
+        self.assertEqual(sorted(next(one["Names"] for one in listed if f"/{first}" in one["Names"])),
+                         sorted([f"/{first}", f"/{second}/db"]))
+
+    def test_the_paths_that_are_hidden_are_shown(self):
+        plain, privileged = self.name(), self.name()
+        self.ok("create", "--name", plain, IMAGE, "true")
+        self.ok("create", "--privileged", "--name", privileged, IMAGE, "true")
+        host = self.engine.inspect(plain)["HostConfig"]
+        self.assertIn("/proc/kcore", host["MaskedPaths"])
+        self.assertIn("/proc/sys", host["ReadonlyPaths"])
+        self.assertIsNone(self.engine.inspect(privileged)["HostConfig"]["MaskedPaths"])
+
+
+class DefaultRoute(EngineCase):
+    def route(self, name):
+        return self.ok("exec", name, "ip", "route", "show", "default").out.split()[2]
+
+    def gateway(self, network):
+        return self.engine.inspect(network, "network")["IPAM"]["Config"][0]["Gateway"]
+
+    def test_it_follows_the_networks_of_a_running_container(self):
+        self.only_berth("docker orders networks by priority since 28")
+        networks, name = [self.name() for _ in range(3)], self.name()
+        for network in networks:
+            self.ok("network", "create", network)
+            self.addCleanup(self.engine, "network", "rm", network)
+        self.ok("run", "-d", "--name", name, "--network", networks[0], IMAGE, "sleep", "300")
+        self.addCleanup(self.engine, "rm", "-f", name)
+        for network, priority, leads in ((networks[1], -100, networks[0]), (networks[2], 100, networks[2])):
+            body = {"Container": name, "EndpointConfig": {"GwPriority": priority}}
+            self.assertEqual(self.engine.api.post(f"/networks/{network}/connect", body).status, 200)
+            self.assertEqual(self.route(name), self.gateway(leads))
+        self.ok("network", "disconnect", networks[2], name)
+        self.assertEqual(self.route(name), self.gateway(networks[0]), "the next one takes over")
+        self.ok("network", "disconnect", networks[0], name)
+        self.assertEqual(self.route(name), self.gateway(networks[1]))
