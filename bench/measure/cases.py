@@ -376,6 +376,7 @@ SHOWN_IN_ORDER = (
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",
     "pull", "pull-memory", "pull-nothing", "pull-nothing-own", "push", "push-built",
     "function-warm", "function-warm-late", "function-warm-rate", "function-cold-provided", "function-cold-pooled",
-    "function-cold-python", "function-cold-imports", "function-ahead-imports", "function-idle-memory",
+    "function-cold-python", "function-cold-python-above", "function-cold-nodejs", "function-cold-nodejs-above",
+    "function-cold-imports", "function-ahead-imports", "function-idle-memory",
     "function-thousand-memory", "function-thousand-latency",
 )

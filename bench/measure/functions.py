@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import shutil
 import time
 
 from harness import runtimes
@@ -16,6 +17,7 @@ from .process import CommandFailed, pss_of
 PATIENCE = 30
 BARE = "/2015-03-31/bare"  # refused by its path: HTTP and nothing behind it
 PYTHON = "/usr/bin/python3.11"
+NODE_HANDLER = "exports.handler = async () => ({});\n"
 HANDLER = "def handler(event, context):\n    return {}\n"
 # What a function with an SDK of the size of boto3 has to load: modules of the standard library, which every base has.
 IMPORTS = ("import argparse, asyncio, concurrent.futures, configparser, csv, ctypes, decimal, difflib, email.message, "
@@ -106,13 +108,15 @@ def native(bench):
         return {"bootstrap": program.read()}
 
 
-def started(bench, label, prepared, python=False):
+def started(bench, label, prepared, python=False, nodejs=False):
     engine = FunctionEngine(bench, label, prepared)
     try:
         engine.start()
         engine.load_base("provided.tar", runtimes.provided_base())
         if python:
             engine.load_base("python.tar", runtimes.python_base(compiled=True))
+        if nodejs:
+            engine.load_base("nodejs.tar", runtimes.nodejs_base())
     except BaseException:
         engine.stop()
         raise
@@ -148,20 +152,22 @@ def cold_native(bench, prepared):
             if prepared:
                 engine.until(f"{name} has a prepared sandbox", lambda: "prepared" in engine.sandboxes(name))
             elapsed = engine.call(name)
+            engine.remove(name)  # what has run keeps its place in the stock
             if number > 0:  # the first makes the bridge
                 yield elapsed
     finally:
         engine.stop()
 
 
-def cold_python(bench, code):
-    """Yields seconds of first events of Python functions."""
-    engine = started(bench, f"python-{len(code)}", 0, python=True)
+def cold_interpreted(bench, runtime, name, code):
+    """Yields seconds of first events of functions of one file."""
+    engine = started(bench, f"{runtime}-{len(code)}", 0, python=runtime.startswith("python"),
+                     nodejs=runtime.startswith("nodejs"))
     try:
         for number in range(bench.rounds(SHORT) + 1):
-            name = f"cold-{number}"
-            engine.create(name, {"index.py": code}, Runtime="python3.11", MemorySize=1769)
-            elapsed = engine.call(name)
+            function = f"cold-{number}"
+            engine.create(function, {name: code}, Runtime=runtime, MemorySize=1769)
+            elapsed = engine.call(function)
             if number > 0:
                 yield elapsed
     finally:
@@ -188,6 +194,13 @@ def ahead_python(bench, code):
 def interpreter(bench, code):
     """Seconds that the bare interpreter takes for the same modules."""
     return bench.runner.timed([PYTHON, "-I", "-c", code])
+
+
+def beside(figure, event, bare):
+    """A first event, the bare interpreter's start right after it, and the one less the other."""
+    yield figure, "berth", event, "ms"
+    yield figure, "interpreter", bare, "ms"
+    yield f"{figure}-above", "berth", event - bare, "ms"
 
 
 def private_kib(pid):
@@ -283,10 +296,9 @@ def function_cold_pooled(bench):
 @case("function-cold-python", "the first event of a Python function without imports, nothing prepared")
 def function_cold_python(bench):
     def samples():
-        for value in cold_python(bench, HANDLER):
-            yield "function-cold-python", "berth", value, "ms"
-            yield "function-cold-python", "interpreter", interpreter(bench, "pass"), "ms"
-        for value in cold_python(bench, IMPORTS + HANDLER):
+        for value in cold_interpreted(bench, "python3.11", "index.py", HANDLER):
+            yield from beside("function-cold-python", value, interpreter(bench, "pass"))
+        for value in cold_interpreted(bench, "python3.11", "index.py", IMPORTS + HANDLER):
             yield "function-cold-imports", "berth", value, "ms"
             yield "function-cold-imports", "interpreter", interpreter(bench, IMPORTS), "ms"
         for value in ahead_python(bench, IMPORTS + HANDLER):
@@ -296,6 +308,20 @@ def function_cold_python(bench):
         bench.report.failed("function-cold-python", "berth", f"there is no {PYTHON}")
         return
     report_all(bench, "function-cold-python", samples())
+
+
+@case("function-cold-nodejs", "the first event of a Node.js function without imports, nothing prepared")
+def function_cold_nodejs(bench):
+    node = shutil.which("node")
+
+    def samples():
+        for value in cold_interpreted(bench, "nodejs20.x", "index.js", NODE_HANDLER):
+            yield from beside("function-cold-nodejs", value, bench.runner.timed(["/usr/bin/env", "-i", node, "-e", "0"]))
+
+    if node is None:
+        bench.report.failed("function-cold-nodejs", "berth", "there is no node on this machine")
+        return
+    report_all(bench, "function-cold-nodejs", samples())
 
 
 @case("function-idle-memory", "private memory of a frozen Python sandbox, its keeper included")
@@ -315,6 +341,8 @@ def function_thousand(bench):
 TITLES.update({
     "function-warm-late": "... 99th percentile",
     "function-warm-rate": "warm events a second, four callers",
+    "function-cold-python-above": "... above the bare interpreter",
+    "function-cold-nodejs-above": "... above the bare interpreter",
     "function-cold-imports": "the first event of a Python function with imports of an SDK's size, nothing prepared",
     "function-ahead-imports": "the first event of such a function after a change, initialised ahead",
     "function-thousand-memory": "berthd's memory after {functions} functions were deployed, as a multiple of before",

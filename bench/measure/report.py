@@ -64,6 +64,8 @@ PROMISES = (
     _least("8,000 warm events a second", ("function-warm-rate", "berth"), 8_000),
     _limit("cold start of a native function within 10 ms (aim)", ("function-cold-provided", "berth"), 0.01),
     _limit("... from a prepared sandbox within 3 ms", ("function-cold-pooled", "berth"), 0.003),
+    _limit("cold start of a Python function within 10 ms of the interpreter (aim)", ("function-cold-python-above", "berth"), 0.01),
+    _limit("cold start of a Node.js function within 10 ms of the interpreter (aim)", ("function-cold-nodejs-above", "berth"), 0.01),
     _limit("changed Python function with large imports, initialised ahead, within 10 ms", ("function-ahead-imports", "berth"), 0.01),
     _limit("frozen Python sandbox at most 8 MiB private", ("function-idle-memory", "berth"), 8 * 1024),
     _limit("berthd's memory within 10 % after 1,000 functions", ("function-thousand-memory", "berth"), 1.1),

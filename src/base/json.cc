@@ -50,6 +50,30 @@ const Json* json_member(const Json& object, std::string_view key) {
 
 namespace {
 
+/// What is wrong with the text, in the words of Go's decoder, which clients of docker know.
+Error syntax_error(std::string_view text, const Json::parse_error& error) {
+  std::string_view words = error.what();
+  auto says = [&](std::string_view part) { return words.find(part) != words.npos; };
+  // `byte` counts from 1 and names the last that was read; behind the end when that is what was not expected.
+  if (error.byte == 0 || error.byte > text.size())
+    return Error(Kind::InvalidArgument, "invalid JSON: unexpected end of JSON input");
+  if (says("expected end of input"))
+    return failure(Kind::InvalidArgument, "invalid JSON: unexpected content after JSON, at byte {}",
+                   error.byte);
+  std::string_view place = "looking for beginning of value";
+  if (says("while parsing object key")) place = "looking for beginning of object key string";
+  if (says("while parsing object separator")) place = "after object key";
+  if (says("while parsing object -")) place = "after object key:value pair";
+  if (says("while parsing array -")) place = "after array element";
+  if (says("invalid string")) place = "in string literal";
+  const char character = text[error.byte - 1];
+  const bool printable = character >= ' ' && character < 127;
+  return failure(Kind::InvalidArgument, "invalid JSON: invalid character {} {}, at byte {}",
+                 printable ? fmt::format("'{}'", character)
+                           : fmt::format("0x{:02x}", static_cast<unsigned char>(character)),
+                 place, error.byte);
+}
+
 Result<void> check_limits(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return failure(Kind::InvalidArgument, "JSON document of {} bytes is larger than the limit of {}",
@@ -76,6 +100,8 @@ Result<void> for_each_element(std::string_view text, const JsonLimits& limits,
   try {
     Json rest = Json::parse(text, each);
     if (!rest.is_array()) return Error(Kind::InvalidArgument, "invalid JSON: expected a list");
+  } catch (const Json::parse_error& error) {
+    return syntax_error(text, error);
   } catch (const std::exception& error) {
     return failure(Kind::InvalidArgument, "invalid JSON: {}", error.what());
   }
@@ -86,6 +112,8 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   CHECK(check_limits(text, limits));
   try {
     return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    return syntax_error(text, error);
   } catch (const std::exception& error) {
     return failure(Kind::InvalidArgument, "invalid JSON: {}", error.what());
   }

@@ -290,7 +290,8 @@ io::Task<Result<void>> BuildJob::solve() {
                        .network = network_name_,
                        .shm_size = request_.shm_size,
                        .resources = request_.resources,
-                       .secrets = request_.secrets};
+                       .secrets = request_.secrets,
+                       .agents = request_.agents};
   solved_ = std::make_unique<Solved>(*this, std::move(session), std::move(descriptions));
   solved_->reporter.begin();
   auto solving = solved_->solver.solve(std::move(targets), cancel_);

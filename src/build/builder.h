@@ -70,6 +70,7 @@ struct BuildRequest {
   int64_t shm_size = 0;                             ///< bytes, 0 is the default
   spec::ContainerResources resources = {};          ///< memory, cpu, ulimits, cgroup_parent of RUN
   std::map<std::string, std::string> secrets = {};  ///< id -> content, for RUN --mount=type=secret
+  std::map<std::string, std::string> agents = {};   ///< id -> socket of an SSH agent on this host
   /// What FROM and --from call an image -> the image (reference or id) that is meant: named contexts.
   std::map<std::string, std::string> contexts = {};
   bool squash = false;  ///< refused: Unsupported

@@ -54,6 +54,7 @@ class OpExecutor : public VertexExecutor {
   io::Task<Result<StepMount>> cache_mount(const VertexInputs& inputs, const RunMountOp& mount, RunWork& work,
                                           io::CancelToken cancel);
   Result<void> add_secret(const RunMountOp& mount, RunWork& work);
+  Result<void> add_agent(const RunMountOp& mount, RunWork& work);
   io::Task<Result<std::string>> materialise(const VertexResult& source, std::string path,
                                             std::string directory, io::CancelToken cancel);
 

@@ -76,6 +76,7 @@ struct OpExecutor::RunWork {
   std::vector<std::string> missing = {};
   std::optional<sys::RootDir> below = {};
   std::vector<CacheMountUse> caches = {};
+  size_t agents = 0;
 };
 
 io::Task<Result<std::string>> OpExecutor::materialise(const VertexResult& source, std::string path,
@@ -149,6 +150,22 @@ Result<void> OpExecutor::add_secret(const RunMountOp& mount, RunWork& work) {
   return {};
 }
 
+/// Without an agent a step that does not insist runs without, as BuildKit has it.
+Result<void> OpExecutor::add_agent(const RunMountOp& mount, RunWork& work) {
+  const auto found = session_.agents.find(mount.mount.id);
+  if (found == session_.agents.end()) {
+    if (!mount.mount.required) return {};
+    return failure(Kind::NotFound, "no SSH agent \"{}\" was given to the build: add --ssh {}", mount.mount.id,
+                   mount.mount.id);
+  }
+  const bool is_first = work.agents++ == 0;
+  if (is_first) work.request.env.push_back("SSH_AUTH_SOCK=" + mount.target);
+  const AgentMount agent{found->second, mount.mount.mode.value_or(0600), mount.mount.uid.value_or(0),
+                         mount.mount.gid.value_or(0)};
+  work.request.mounts.push_back({mount.target, agent, false});
+  return {};
+}
+
 io::Task<Result<void>> OpExecutor::prepare_mounts(const VertexInputs& inputs, RunWork& work,
                                                   io::CancelToken cancel) {
   for (const auto& mount : work.op.mounts) {
@@ -170,8 +187,8 @@ io::Task<Result<void>> OpExecutor::prepare_mounts(const VertexInputs& inputs, Ru
         CO_CHECK(add_secret(mount, work));
         break;
       case RunMountType::Ssh:
-        co_return Error(Kind::Unsupported,
-                        "RUN --mount=type=ssh is not supported: the build request carries no agent");
+        CO_CHECK(add_agent(mount, work));
+        break;
     }
   }
   if (work.op.script) {

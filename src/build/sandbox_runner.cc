@@ -10,6 +10,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "build/agent_socket.h"
 #include "build/step_plan.h"
 #include "launch/plan.h"
 #include "network/resolv_conf.h"
@@ -81,6 +82,7 @@ struct SandboxRunner::Sandbox {
   sys::NetworkNamespace netns;
   std::string endpoint;
   std::unique_ptr<sys::Cgroup> cgroup;
+  std::vector<std::unique_ptr<AgentSocket>> agents;
   std::optional<launch::Keeper> keeper;
   OutputPipe out{.stream = OutputStream::Stdout};
   OutputPipe error{.stream = OutputStream::Stderr};
@@ -149,8 +151,19 @@ Result<void> SandboxRunner::write_files(const StepRequest& request, Sandbox& san
   CHECK(write_file(files.resolv_conf, resolv_conf, 0644, 0, 0));
   for (const auto& mount : request.mounts) {
     const auto* file = std::get_if<FileMount>(&mount.source);
-    if (file == nullptr) continue;
+    const auto* agent = std::get_if<AgentMount>(&mount.source);
+    if (file == nullptr && agent == nullptr) continue;
     files.files.push_back(fmt::format("{}/file-{}", files.directory, files.files.size()));
+    if (agent != nullptr) {
+      const AgentSocket::Options options{.path = files.files.back(),
+                                         .agent = agent->agent,
+                                         .mode = agent->mode & 07777,
+                                         .uid = agent->uid,
+                                         .gid = agent->gid};
+      TRY(auto socket, AgentSocket::open(services_.loop, options));
+      sandbox.agents.push_back(std::move(socket));
+      continue;
+    }
     CHECK(write_file(files.files.back(), file->content, file->mode & 07777, file->uid, file->gid));
   }
   return {};

@@ -43,7 +43,8 @@ struct BuildSession {
   int64_t shm_size = 0;
   spec::ContainerResources resources = {};
   std::map<std::string, std::string> secrets = {};
-  int exit_code = 1;  ///< of the RUN that failed
+  std::map<std::string, std::string> agents = {};  ///< id -> socket of an SSH agent
+  int exit_code = 1;                               ///< of the RUN that failed
 };
 
 }  // namespace berth::build

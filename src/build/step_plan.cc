@@ -26,20 +26,10 @@ spec::Mount bind_host(const std::string& source, const std::string& target, bool
   return mount;
 }
 
-spec::Mount overlay(const OverlayMount& source, const std::string& target, bool readonly,
-                    const launch::HostFacts& host) {
+spec::Mount overlay(const OverlayMount& source, const std::string& target, bool readonly) {
   spec::Mount mount{
       .destination = target, .type = "overlay", .source = "overlay", .options = overlay_options()};
-  // One layer at a time since Linux 6.5; before, one string for all.
-  std::string joined;
-  for (const auto& lower : source.lowers) {
-    if (host.kernel >= launch::KernelVersion{6, 5}) {
-      mount.options.push_back("lowerdir+=" + lower);
-    } else {
-      joined += (joined.empty() ? "" : ":") + lower;
-    }
-  }
-  if (!joined.empty()) mount.options.push_back("lowerdir=" + joined);
+  for (const auto& lower : source.lowers) mount.options.push_back("lowerdir+=" + lower);
   if (!source.upper.empty()) {
     mount.options.push_back("upperdir=" + source.upper);
     mount.options.push_back("workdir=" + source.work);
@@ -55,8 +45,7 @@ spec::Mount tmpfs(const TmpfsMount& source, const std::string& target) {
   return mount;
 }
 
-std::vector<spec::Mount> step_mounts(const StepRequest& request, const StepFiles& files,
-                                     const launch::HostFacts& host) {
+std::vector<spec::Mount> step_mounts(const StepRequest& request, const StepFiles& files) {
   std::vector<spec::Mount> mounts;
   size_t next_file = 0;
   for (const auto& mount : request.mounts) {
@@ -65,8 +54,8 @@ std::vector<spec::Mount> step_mounts(const StepRequest& request, const StepFiles
     if (const auto* size = std::get_if<TmpfsMount>(&mount.source))
       mounts.push_back(tmpfs(*size, mount.target));
     if (const auto* layers = std::get_if<OverlayMount>(&mount.source))
-      mounts.push_back(overlay(*layers, mount.target, mount.readonly, host));
-    if (std::holds_alternative<FileMount>(mount.source))
+      mounts.push_back(overlay(*layers, mount.target, mount.readonly));
+    if (std::holds_alternative<FileMount>(mount.source) || std::holds_alternative<AgentMount>(mount.source))
       mounts.push_back(bind_host(files.files.at(next_file++), mount.target, mount.readonly));
   }
   return mounts;
@@ -134,7 +123,7 @@ Result<launch::LaunchRequest> plan_step(const StepRequest& request, const StepFi
   spec.mounts.push_back(bind_host(files.hosts, "/etc/hosts", false));
   spec.mounts.push_back(bind_host(files.hostname, "/etc/hostname", false));
   spec.mounts.push_back(bind_host(files.resolv_conf, "/etc/resolv.conf", false));
-  const auto mounts = step_mounts(request, files, host);
+  const auto mounts = step_mounts(request, files);
   spec.mounts.insert(spec.mounts.end(), mounts.begin(), mounts.end());
   return launch;
 }

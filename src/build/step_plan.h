@@ -19,7 +19,7 @@ struct StepFiles {
   std::string hosts;
   std::string hostname;
   std::string resolv_conf;
-  std::vector<std::string> files;  ///< of each FileMount, in the order of the request's mounts
+  std::vector<std::string> files;  ///< of each FileMount and AgentMount, in the order of the request's mounts
 };
 
 /// Without cgroups and namespaces, which are the runner's to make.

@@ -40,9 +40,17 @@ struct FileMount {
   uint32_t gid = 0;
 };
 
+/// An SSH agent, as a socket made for the step alone (agent_socket.h).
+struct AgentMount {
+  std::string agent;  ///< path of the socket at which the caller's agent listens
+  uint32_t mode = 0600;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
 struct StepMount {
   std::string target;  ///< absolute, within the root
-  std::variant<HostMount, TmpfsMount, OverlayMount, FileMount> source;
+  std::variant<HostMount, TmpfsMount, OverlayMount, FileMount, AgentMount> source;
   bool readonly = false;
 };
 

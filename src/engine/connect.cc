@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/core.h"
+#include "engine/default_route.h"
 
 namespace berth::engine {
 namespace {
@@ -91,6 +92,8 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
       co_return std::move(attached).error();
     }
     container->run->endpoints.push_back(*attached);
+    if (auto settled = settle_default_route(core_, record, *namespaces); !settled)
+      log::warn("container {}: default route: {}", record.short_id(), settled.error().message());
     if (auto served = serve_names(core_, record, *namespaces); !served)
       log::warn("container {}: {}", record.short_id(), served.error().message());
     if (auto written = write_container_files(core_, record); !written)
@@ -136,6 +139,10 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
   }
   record.endpoints.erase(name);
   if (has_process(*container)) {
+    auto namespaces = sys::NetworkNamespace::open(fmt::format("/proc/{}/ns/net", record.state.pid).c_str());
+    auto settled = namespaces ? settle_default_route(core_, record, *namespaces)
+                              : Result<void>(std::move(namespaces).error());
+    if (!settled) log::warn("container {}: default route: {}", record.short_id(), settled.error().message());
     if (auto written = write_container_files(core_, record); !written)
       log::warn("{}", written.error().message());
     core_.save_state(record);

@@ -34,20 +34,6 @@ std::vector<std::string> ordered_networks(const ContainerRecord& record) {
   return names;
 }
 
-/// The network that carries the default route: highest priority, then the first name; internal ones last.
-std::string gateway_network(const Core& core, const ContainerRecord& record) {
-  std::string best;
-  auto rank = [&](const std::string& name) {
-    auto network = core.network->find(name);
-    bool internal = network && (*network)->internal;
-    return std::pair(!internal, record.endpoints.at(name).gw_priority);
-  };
-  for (const auto& [name, settings] : record.endpoints) {
-    if (best.empty() || rank(name) > rank(best)) best = name;
-  }
-  return best;
-}
-
 template <class T, class Parse>
 Result<std::optional<T>> parse_optional(const std::string& text, Parse parse) {
   if (text.empty()) return std::optional<T>();
@@ -149,6 +135,19 @@ void clear_endpoint(spec::EndpointSettings& settings) {
   settings.global_ipv6_address.clear();
   settings.global_ipv6_prefix_len = 0;
   settings.ipv6_gateway.clear();
+}
+
+std::string gateway_network(const Core& core, const ContainerRecord& record) {
+  std::string best;
+  auto rank = [&](const std::string& name) {
+    auto network = core.network->find(name);
+    bool internal = network && (*network)->internal;
+    return std::pair(!internal, record.endpoints.at(name).gw_priority);
+  };
+  for (const auto& [name, settings] : record.endpoints) {
+    if (best.empty() || rank(name) > rank(best)) best = name;
+  }
+  return best;
 }
 
 Result<std::string> attach_network(Core& core, ContainerRecord& record, const std::string& network,

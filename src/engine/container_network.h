@@ -33,6 +33,9 @@ network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
 /// Writes the files of /etc for the record's present addresses.
 Result<void> write_container_files(Core& core, ContainerRecord& record);
 
+/// The network that carries the default route: highest priority, then the first name; internal ones last.
+std::string gateway_network(const Core& core, const ContainerRecord& record);
+
 /// Answers names at 127.0.0.11 in the container's namespace, where it is on a user-defined network; replaces
 /// what answered before. Call it when networks are joined, and for what already runs when the engine starts.
 Result<void> serve_names(Core& core, const ContainerRecord& record, const sys::NetworkNamespace& netns);

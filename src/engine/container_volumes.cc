@@ -15,13 +15,19 @@ Result<void> initialise(storage::Snapshotter& snapshotter, const std::optional<D
                         const MountPoint& mount, const VolumeRecord& volume, std::stop_token stop) {
   if (!chain) return {};
   TRY(auto root, snapshotter.view_chain(*chain));
-  TRY(auto directory, sys::RootDir::open(volume.mountpoint));
+  TRY(auto directory, sys::RootDir::open(volume.mountpoint, sys::Scope::Beneath));
+  if (!mount.subpath.empty()) {
+    auto below = directory.open_dir(mount.subpath);
+    // A file, a path that is not there or leads elsewhere: what is wrong with it is the start's to say.
+    if (!below) return {};
+    directory = std::move(*below);
+  }
   return storage::copy_up(root, mount.destination, directory, stop);
 }
 
 bool is_initialised_from_image(const MountPoint& mount, const VolumeRecord& volume) {
   // CVE-2020-1726: what a volume holds is never replaced; copy_up() looks again. Options name another device.
-  return !mount.no_copy && mount.subpath.empty() && !volume.options.contains("device");
+  return !mount.no_copy && !volume.options.contains("device");
 }
 
 std::vector<std::string> volumes_of(const ContainerRecord& record) {

@@ -17,6 +17,7 @@
 #include "engine/sandbox_table.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
+#include "launch/defaults.h"
 #include "launch/failpoint.h"
 
 namespace berth::engine {
@@ -45,6 +46,10 @@ Result<std::string> take_name(Core& core, std::string_view wanted, const std::st
 Result<storage::Image> resolve_image(Core& core, const CreateContainer& request) {
   const std::string& reference = request.request.config.image;
   if (reference.empty()) return Error(Kind::InvalidArgument, "invalid reference format: no image was given");
+  // "busybox:sha256:<id>" and its like name nothing that could be found.
+  const size_t algorithm = reference.find(":sha256:");
+  if (algorithm != reference.npos && algorithm > 0 && reference.find('@') == reference.npos)
+    return Error(Kind::InvalidArgument, "invalid reference format");
   TRY(auto image, core.image_store->resolve(reference));
   if (request.platform && !spec::matches(*request.platform, image.config->platform)) {
     return failure(
@@ -133,6 +138,18 @@ void apply_default_log(const spec::LogConfig& fallback, spec::LogConfig& log) {
   if (log.type == fallback.type) log.config.insert(fallback.config.begin(), fallback.config.end());
 }
 
+/// Writes down which paths of /proc and /sys are hidden and read-only when the client leaves it to us, as
+/// docker does for `inspect`.
+void show_system_paths(const Core& core, spec::HostConfig& host) {
+  bool ours = !host.privileged &&
+              std::none_of(host.security_opt.begin(), host.security_opt.end(),
+                           [](const std::string& option) { return option.starts_with("systempaths"); });
+  if (!ours) return;
+  const spec::RuntimeSpec defaults = launch::default_container_spec(core.host);
+  if (!host.masked_paths) host.masked_paths = defaults.masked_paths;
+  if (!host.readonly_paths) host.readonly_paths = defaults.readonly_paths;
+}
+
 void set_defaults(const Core& core, spec::CreateRequest& request) {
   spec::HostConfig& host = request.host_config;
   apply_default_log(core.options.default_log, host.log_config);
@@ -141,6 +158,7 @@ void set_defaults(const Core& core, spec::CreateRequest& request) {
   pin_container(core, host.ipc_mode);
   pin_container(core, host.pid_mode);
   if (host.resources.ulimits.empty()) host.resources.ulimits = core.default_ulimits;
+  show_system_paths(core, host);
 }
 
 /// Warnings of the create answer: what this host cannot hold.
@@ -207,10 +225,19 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
   for (const std::string& link : wanted.host_config.links) {
     TRY(auto name, parse_link(link));
     auto other = core.containers.find(name.container);
-    if (!other) return std::move(other).error().in("could not get container for", name.container);
+    if (!other) {
+      return failure(Kind::InvalidArgument, "could not get container for {}: {}", name.container,
+                     other.error().message());
+    }
   }
   TRY(auto mounts, mounts_of(core, wanted));
   CHECK(check_bind_sources(mounts));
+  for (MountPoint& mount : mounts) {
+    if (mount.type != spec::MountType::Image) continue;
+    // The image that the name means today: it may mean another one when the container starts again.
+    TRY(auto mounted, core.image_store->resolve(mount.name));
+    mount.source = mounted.id.str();
+  }
   TRY(auto endpoints, endpoints_of(core, wanted));
   ContainerRecord record = make_record(std::move(wanted), image);
   record.mounts = std::move(mounts);

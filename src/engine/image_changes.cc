@@ -7,6 +7,7 @@
 #include "engine/paths.h"
 #include "spec/container.h"
 #include "spec/dockerfile.h"
+#include "spec/shell_words.h"
 
 namespace berth::engine {
 namespace {
@@ -27,21 +28,27 @@ struct Applier {
   }
   Result<void> operator()(const spec::EnvInstruction& env) {
     for (const spec::KeyValue& variable : env.variables) {
-      auto same = [&](const std::string& entry) { return entry.starts_with(variable.key + "="); };
+      TRY(std::string name, expand(variable.key));
+      TRY(std::string value, expand(variable.value));
+      auto same = [&](const std::string& entry) { return entry.starts_with(name + "="); };
       std::erase_if(config.env, same);
-      config.env.push_back(variable.key + "=" + variable.value);
+      config.env.push_back(name + "=" + value);
     }
     return {};
   }
   Result<void> operator()(const spec::ExposeInstruction& expose) {
     for (const std::string& text : expose.ports) {
-      TRY(auto ports, spec::expand_container_ports(text));
+      TRY(std::string expanded, expand(text));
+      TRY(auto ports, spec::expand_container_ports(expanded));
       for (const spec::ContainerPort& port : ports) config.exposed_ports.insert(port.str());
     }
     return {};
   }
   Result<void> operator()(const spec::LabelInstruction& label) {
-    for (const spec::KeyValue& pair : label.labels) config.labels[pair.key] = pair.value;
+    for (const spec::KeyValue& pair : label.labels) {
+      TRY(std::string name, expand(pair.key));
+      TRY(config.labels[name], expand(pair.value));
+    }
     return {};
   }
   Result<void> operator()(const spec::OnbuildInstruction& onbuild) {
@@ -49,20 +56,24 @@ struct Applier {
     return {};
   }
   Result<void> operator()(const spec::StopSignalInstruction& stop) {
-    config.stop_signal = stop.signal;
+    TRY(config.stop_signal, expand(stop.signal));
     return {};
   }
   Result<void> operator()(const spec::UserInstruction& user) {
-    config.user = user.user;
+    TRY(config.user, expand(user.user));
     return {};
   }
   Result<void> operator()(const spec::VolumeInstruction& volume) {
-    config.volumes.insert(volume.paths.begin(), volume.paths.end());
+    for (const std::string& path : volume.paths) {
+      TRY(std::string expanded, expand(path));
+      config.volumes.insert(std::move(expanded));
+    }
     return {};
   }
   Result<void> operator()(const spec::WorkdirInstruction& workdir) {
-    bool absolute = is_absolute(workdir.path);
-    config.working_dir = clean_path(absolute ? workdir.path : config.working_dir + "/" + workdir.path);
+    TRY(std::string path, expand(workdir.path));
+    bool absolute = is_absolute(path);
+    config.working_dir = clean_path(absolute ? path : config.working_dir + "/" + path);
     if (!is_absolute(config.working_dir)) config.working_dir = "/" + config.working_dir;
     return {};
   }
@@ -77,6 +88,17 @@ struct Applier {
   template <class Other>
   Result<void> operator()(const Other&) {
     return failure(Kind::InvalidArgument, "{} is not a valid change command", keyword);
+  }
+
+  /// Variables in a change are those of the image that is changed.
+  Result<std::string> expand(const std::string& text) const {
+    return spec::expand_word(text, [this](std::string_view name) -> std::optional<std::string> {
+      for (const std::string& entry : config.env) {
+        if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
+          return entry.substr(name.size() + 1);
+      }
+      return std::nullopt;
+    });
   }
 
   std::vector<std::string> command(const spec::CommandLine& line) const {

@@ -44,7 +44,11 @@ Result<ListFilters> list_filters(const storage::ImageStore& store, const Filters
   CHECK(check_filters(filters, {"before", "dangling", "label", "reference", "since", "until"}));
   ListFilters parsed;
   TRY(parsed.dangling, boolean_filter(filters, "dangling"));
-  TRY(parsed.until, until_filter(filters));
+  // Every one given must hold, so the earliest counts.
+  for (const std::string& text : filter_values(filters, "until")) {
+    TRY(Timestamp time, parse_time_reference(text, now()));
+    parsed.until = std::min(parsed.until.value_or(time), time);
+  }
   for (const std::string& name : filter_values(filters, "before")) {
     TRY(storage::Image image, store.resolve(name));
     if (image.config->created) parsed.before = *image.config->created;
@@ -97,6 +101,13 @@ storage::InUse in_use(Core& core) {
     const ContainerRecord& record = container->record;
     use.images.push_back({record.image_id, record.id, is_alive(record.state.status)});
     if (record.chain_id) use.chains.insert(*record.chain_id);
+    for (const MountPoint& mount : record.mounts) {
+      if (mount.type != spec::MountType::Image) continue;
+      auto mounted = core.image_store->resolve(mount.source.empty() ? mount.name : mount.source);
+      if (!mounted) continue;
+      use.images.push_back({mounted->id, record.id, is_alive(record.state.status)});
+      if (mounted->chain_id) use.chains.insert(*mounted->chain_id);
+    }
   }
   for (const auto& add : core.layer_holders) add(use);
   return use;

@@ -97,7 +97,8 @@ class ContainerLogStream : public LogStream {
   bool is_over() const {
     if (container_->removed) return true;
     Status status = container_->record.state.status;
-    return status != Status::Created && !is_alive(status) && container_->run == nullptr;
+    // Also of a container that has never run: docker's followers do not wait for its start.
+    return !is_alive(status) && container_->run == nullptr;
   }
 
   Result<void> start_watching() {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/format.h"
+#include "engine/image_subpath.h"
 #include "sys/file.h"
 #include "sys/root_dir.h"
 
@@ -34,8 +35,7 @@ Result<void> enter_subpath(MountPoint& mount, ResolvedMounts& resolved) {
   TRY(auto root, sys::RootDir::open(mount.source, sys::Scope::Beneath));
   auto opened = root.open_path(mount.subpath);
   if (!opened) {
-    return failure(Kind::InvalidArgument, "cannot access path {}/{}: {}", mount.source, mount.subpath,
-                   opened.error().message());
+    return subpath_error(mount.source, mount.subpath, opened.error());
   }
   mount.source = name_of_descriptor(*opened);
   resolved.held.push_back(std::move(*opened));
@@ -76,20 +76,26 @@ Result<void> resolve_volume(const MountSourceInputs& inputs, MountPoint& mount, 
 }
 
 Result<void> resolve_image(const MountSourceInputs& inputs, MountPoint& mount, ResolvedMounts& resolved) {
-  auto layers = inputs.images.find(mount.name);
-  if (layers == inputs.images.end() || layers->second.empty()) {
+  auto found = inputs.images.find(mount.name);
+  if (found == inputs.images.end() || found->second.empty()) {
     return failure(Kind::NotFound, "No such image: {}", mount.name);
   }
-  mount.source = layers->second.front();
+  std::vector<std::string> parts = found->second;
   mount.read_write = false;
-  if (layers->second.size() == 1) return enter_subpath(mount, resolved);
+  if (parts.size() == 1) {
+    mount.source = parts.front();
+    return enter_subpath(mount, resolved);
+  }
   if (!mount.subpath.empty()) {
-    return failure(Kind::Unsupported, "image {}: a subpath of an image of several layers cannot be mounted",
-                   mount.name);
+    TRY(parts, find_in_layers(parts, mount.subpath));
+  }
+  if (parts.size() == 1) {
+    mount.source = parts.front();
+    return {};
   }
   mount.filesystem = "overlay";
   mount.source = "overlay";
-  for (const std::string& layer : layers->second) mount.tmpfs_options.push_back("lowerdir+=" + layer);
+  for (const std::string& part : parts) mount.tmpfs_options.push_back("lowerdir+=" + part);
   return {};
 }
 

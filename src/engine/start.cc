@@ -157,7 +157,7 @@ Result<MountSourceInputs> mount_inputs(Core& core, const std::vector<MountPoint>
       auto volume = core.volumes.find(mount.name);
       if (volume != core.volumes.end()) inputs.volumes.emplace(mount.name, volume->second);
     } else if (mount.type == spec::MountType::Image) {
-      TRY(auto image, core.image_store->resolve(mount.name));
+      TRY(auto image, core.image_store->resolve(mount.source.empty() ? mount.name : mount.source));
       auto& directories = inputs.images[mount.name];
       if (!image.chain_id) continue;
       TRY(auto layers, core.snapshotter->chain(*image.chain_id));

@@ -357,7 +357,8 @@ Task<Result<std::string>> Exchange::read_body(size_t limit) {
 }
 
 bool Exchange::wants_upgrade() const {
-  return request().headers.has_token("Connection", "upgrade") && request().headers.get("Upgrade").has_value();
+  // Without "Connection: Upgrade" too, as docker has it: some of its clients leave that out.
+  return request().headers.get("Upgrade").has_value();
 }
 
 }  // namespace berth::io

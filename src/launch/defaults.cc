@@ -14,18 +14,11 @@
 namespace berth::launch {
 namespace {
 
-constexpr std::string_view kMaskedPaths[] = {"/proc/acpi",
-                                             "/proc/asound",
-                                             "/proc/interrupts",
-                                             "/proc/kcore",
-                                             "/proc/keys",
-                                             "/proc/latency_stats",
-                                             "/proc/sched_debug",
-                                             "/proc/scsi",
-                                             "/proc/timer_list",
-                                             "/proc/timer_stats",
-                                             "/sys/devices/virtual/powercap",
-                                             "/sys/firmware"};
+/// In docker's order, which `inspect` shows.
+constexpr std::string_view kMaskedPaths[] = {
+    "/proc/asound",      "/proc/acpi",          "/proc/interrupts", "/proc/kcore",
+    "/proc/keys",        "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+    "/proc/sched_debug", "/proc/scsi",          "/sys/firmware",    "/sys/devices/virtual/powercap"};
 constexpr std::string_view kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                                "/proc/sysrq-trigger"};
 

@@ -78,6 +78,11 @@ struct LaunchRequest {
   /// Why not: OCI callers' --no-pivot and --no-new-keyring.
   bool moves_root = false;
   bool keeps_keyring = false;
+  /// The process keeps the creator's supplementary groups.
+  bool keeps_groups = false;
+  /// Without a mount namespace in the spec the process changes to its root, a directory, and nothing is
+  /// mounted, made or hidden in it. Otherwise that is refused.
+  bool may_share_mounts = false;
   /// For a container in a user namespace of its own the creator opens mount sources and makes device nodes
   /// (direct launch only).
   bool creator_prepares = false;
@@ -101,7 +106,8 @@ struct ExecRequest {
   bool explains_denials = false;
   std::optional<spec::MemoryPolicy> memory_policy;
   std::string personality;
-  std::string container_id;  ///< whose session keyring it joins; empty: none
+  std::string container_id;   ///< whose session keyring it joins; empty: none
+  bool keeps_groups = false;  ///< as in the LaunchRequest
 };
 
 }  // namespace berth::launch

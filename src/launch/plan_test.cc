@@ -6,6 +6,7 @@
 #include <linux/mount.h>
 #include <linux/sched.h>
 
+#include <map>
 #include <random>
 
 #include "launch/capability_names.h"
@@ -211,6 +212,69 @@ TEST(PlanTest, KeyringsRootsAndHooks) {
   EXPECT_TRUE(steps_of<step::JoinKeyring>(plan).empty());
   EXPECT_EQ(steps_of<step::AttachRoot>(plan)[0].at.view(), "/bundle/rootfs");
   EXPECT_EQ(steps_of<step::PivotRoot>(plan)[0].moves, 1);
+}
+
+TEST(PlanTest, WithoutAMountNamespaceNothingIsMounted) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  std::erase_if(request.spec.namespaces,
+                [](const auto& each) { return each.type == spec::NamespaceType::Mount; });
+  EXPECT_FALSE(plan_launch(request, host));
+  request.may_share_mounts = true;
+  EXPECT_FALSE(plan_launch(request, host)) << "layers would have to be mounted";
+  request.root = DirectoryRoot{.path = "/bundle/rootfs"};
+  auto plan = planned(request, host);
+  EXPECT_EQ(steps_of<step::ChangeRoot>(plan).at(0).path.view(), "/bundle/rootfs");
+  EXPECT_TRUE(steps_of<step::PivotRoot>(plan).empty());
+  EXPECT_TRUE(steps_of<step::AttachRoot>(plan).empty());
+  EXPECT_TRUE(steps_of<step::MaskPath>(plan).empty());
+  EXPECT_TRUE(steps_of<step::MakeNode>(plan).empty());
+  EXPECT_LT(position_of<step::ChangeRoot>(plan), position_of<step::ResolveUser>(plan));
+}
+
+TEST(PlanTest, LabelsAreSetBeforeWhatTheyAreFor) {
+  auto host = modern_host();
+  host.apparmor = host.selinux = true;
+  auto request = basic_request(host);
+  request.spec.process.apparmor_profile = "docker-default";
+  request.spec.process.selinux_label = "system_u:system_r:container_t:s0:c1,c2";
+  request.spec.mount_label = "system_u:object_r:container_file_t:s0:c1,c2";
+  auto plan = planned(request, host);
+  std::map<std::string, std::string> written;
+  size_t last = 0;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto* write = std::get_if<step::WriteProc>(&plan.steps[i]);
+    if (write == nullptr || write->path.view().find("attr/") == std::string_view::npos) continue;
+    written[std::string(write->path.view())] = std::string(write->value.view());
+    last = i;
+  }
+  // As the kernel has them: Documentation/admin-guide/LSM/apparmor.rst, security/selinux/hooks.c
+  // (selinux_setprocattr).
+  EXPECT_EQ(written, (std::map<std::string, std::string>{
+                         {"thread-self/attr/apparmor/exec", "exec docker-default"},
+                         {"thread-self/attr/exec", "system_u:system_r:container_t:s0:c1,c2"},
+                         {"thread-self/attr/keycreate", "system_u:system_r:container_t:s0:c1,c2"}}));
+  EXPECT_LT(last, position_of<step::JoinKeyring>(plan));
+  EXPECT_LT(last, position_of<step::PivotRoot>(plan))
+      << "through a procfs that the container could not put there";
+  EXPECT_LT(last, position_of<step::SetCredentials>(plan));
+  bool labelled = false;
+  for (const auto& made : steps_of<step::NewFilesystem>(plan)) {
+    bool has = false;
+    for (Text parameter : made.parameters)
+      has |= parameter.view() == "context=system_u:object_r:container_file_t:s0:c1,c2";
+    labelled |= has;
+    if (made.type.view() == "proc" || made.type.view() == "sysfs") EXPECT_FALSE(has) << made.type.view();
+  }
+  EXPECT_TRUE(labelled);
+}
+
+TEST(PlanTest, GroupsAreKeptWhereAsked) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  EXPECT_EQ(steps_of<step::SetCredentials>(planned(request, host)).at(0).keep_groups, 0);
+  request.keeps_groups = true;
+  EXPECT_EQ(steps_of<step::SetCredentials>(planned(request, host)).at(0).keep_groups, 1);
 }
 
 TEST(PlanTest, DevicesInAUserNamespaceAreMadeByTheCreator) {

@@ -71,7 +71,8 @@ class LaunchPlanner {
                         .through_init = request_.init == InitMode::Berth,
                         .await_release = request_.start == StartMode::WhenReleased,
                         .personality = spec_.personality,
-                        .explains_denials = request_.explains_denials};
+                        .explains_denials = request_.explains_denials,
+                        .keeps_groups = request_.keeps_groups};
     if (spec_.memory_policy) process.memory_policy = &*spec_.memory_policy;
     if (!request_.keeps_keyring) CHECK(plan_keyring(builder_, request_.id));
     CHECK(plan_process(builder_, process, host_));
@@ -84,8 +85,11 @@ class LaunchPlanner {
       return failure(Kind::InvalidArgument, "invalid container id \"{}\"", request_.id);
     CHECK(check_process(spec_.process));
     CHECK(check_namespaces(spec_.namespaces));
-    if (find_namespace(spec_.namespaces, spec::NamespaceType::Mount) == nullptr)
+    if (shares_mounts() && !request_.may_share_mounts)
       return Error(Kind::Unsupported, "a container needs a mount namespace of its own");
+    if (shares_mounts() && spec_.process.terminal)
+      return Error(Kind::Unsupported,
+                   "a container without a mount namespace of its own can have no terminal");
     bool user = is_new(spec_.namespaces, spec::NamespaceType::User);
     if (user && (spec_.uid_mappings.empty() || spec_.gid_mappings.empty()))
       return Error(Kind::InvalidArgument, "user namespaces enabled, but no uid or gid mappings found");
@@ -93,12 +97,14 @@ class LaunchPlanner {
       return Error(Kind::Unsupported, "this kernel has no time namespaces (CONFIG_TIME_NS)");
     if (!spec_.time_offsets.empty() && !is_new(spec_.namespaces, spec::NamespaceType::Time))
       return Error(Kind::InvalidArgument, "timeOffsets need a new time namespace");
-    if (spec_.intel_rdt && !host_.resctrl)
-      return Error(Kind::Unsupported, "intelRdt: this host has no resctrl filesystem mounted");
-    if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is not supported");
+    if (spec_.intel_rdt) return Error(Kind::Unsupported, "intelRdt is the creator's affair");
     if (user && !host_.user_namespaces)
       return Error(Kind::Unsupported, "this kernel has no user namespaces (CONFIG_USER_NS)");
     return check_names();
+  }
+
+  bool shares_mounts() const {
+    return find_namespace(spec_.namespaces, spec::NamespaceType::Mount) == nullptr;
   }
 
   Result<void> check_names() {
@@ -209,6 +215,11 @@ class LaunchPlanner {
   }
 
   Result<void> plan_filesystem() {
+    if (shares_mounts()) {
+      CHECK(plan_proc_writes());
+      if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
+      return plan_change_root();
+    }
     MountPlanner mounts(builder_, request_, host_);
     TRY(slots_, mounts.run());
     CHECK(plan_devices());
@@ -234,6 +245,14 @@ class LaunchPlanner {
     if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
     builder_.add(step::PivotRoot{slots_.root, static_cast<uint8_t>(request_.moves_root ? 1 : 0)});
     return plan_root_propagation();
+  }
+
+  Result<void> plan_change_root() {
+    const auto* directory = std::get_if<DirectoryRoot>(&request_.root);
+    if (directory == nullptr) return Error(Kind::Unsupported, "layers need a mount namespace");
+    TRY(Text path, builder_.text(directory->path));
+    builder_.add(step::ChangeRoot{path});
+    return {};
   }
 
   bool in_user_namespace() const {
@@ -431,8 +450,10 @@ Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {
     builder.add(step::UseNull{kNoSlot});
   if (!request.container_id.empty()) CHECK(plan_keyring(builder, request.container_id));
   std::optional<spec::Seccomp> seccomp = request.seccomp;
-  ProcessPlan process{
-      .process = request.process, .seccomp = seccomp, .explains_denials = request.explains_denials};
+  ProcessPlan process{.process = request.process,
+                      .seccomp = seccomp,
+                      .explains_denials = request.explains_denials,
+                      .keeps_groups = request.keeps_groups};
   process.personality = request.personality;
   if (request.memory_policy) process.memory_policy = &*request.memory_policy;
   CHECK(plan_process(builder, process, host));

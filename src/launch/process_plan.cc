@@ -80,6 +80,7 @@ Result<void> plan_credentials(PlanBuilder& builder, const ProcessPlan& plan, con
   step::SetCredentials step;
   step.umask = process.user.umask.value_or(022);
   step.no_new_privileges = process.no_new_privileges ? 1 : 0;
+  step.keep_groups = plan.keeps_groups ? 1 : 0;
   if (process.capabilities) {
     const auto& sets = *process.capabilities;
     TRY(step.bounding, capability_bits(sets.bounding));
@@ -170,9 +171,13 @@ Result<void> plan_labels(PlanBuilder& builder, const spec::Process& process, con
     if (!host.selinux)
       return failure(Kind::Unsupported, "selinux label \"{}\": SELinux is not enabled on this host",
                      process.selinux_label);
-    TRY(Text path, builder.text("thread-self/attr/exec"));
     TRY(Text value, builder.text(process.selinux_label));
-    builder.add(step::WriteProc{proc, path, value});
+    // The session keyring is made before the program runs, and it is the program that must be allowed to use
+    // it. Both are forgotten by the kernel at the exec.
+    for (const char* attribute : {"thread-self/attr/exec", "thread-self/attr/keycreate"}) {
+      TRY(Text path, builder.text(attribute));
+      builder.add(step::WriteProc{proc, path, value});
+    }
   }
   return {};
 }

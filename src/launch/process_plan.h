@@ -17,6 +17,7 @@ struct ProcessPlan {
   std::string_view personality = {};
   const spec::MemoryPolicy* memory_policy = nullptr;
   bool explains_denials = false;
+  bool keeps_groups = false;
 };
 
 /// Checks what must hold of any process: arguments, working directory. InvalidArgument.

@@ -17,37 +17,12 @@
 #include <vector>
 
 #include "base/format.h"
+#include "launch/seccomp_calls.h"
 
 namespace berth::launch {
 namespace {
 
-constexpr uint32_t kX32Bit = 0x40000000;
 constexpr uint32_t kOffsetNumber = 0, kOffsetArchitecture = 4, kOffsetArguments = 16;
-
-/// Calls that libseccomp 2.5 does not know. Since Linux 5.12 all architectures number new calls alike.
-constexpr std::pair<std::string_view, int> kNewerCalls[] = {
-    {"quotactl_fd", 443},       {"landlock_create_ruleset", 444},
-    {"landlock_add_rule", 445}, {"landlock_restrict_self", 446},
-    {"memfd_secret", 447},      {"process_mrelease", 448},
-    {"futex_waitv", 449},       {"set_mempolicy_home_node", 450},
-    {"cachestat", 451},         {"fchmodat2", 452},
-    {"map_shadow_stack", 453},  {"futex_wake", 454},
-    {"futex_wait", 455},        {"futex_requeue", 456},
-    {"statmount", 457},         {"listmount", 458},
-    {"lsm_get_self_attr", 459}, {"lsm_set_self_attr", 460},
-    {"lsm_list_modules", 461},  {"mseal", 462},
-    {"setxattrat", 463},        {"getxattrat", 464},
-    {"listxattrat", 465},       {"removexattrat", 466},
-    {"open_tree_attr", 467},    {"file_getattr", 468},
-    {"file_setattr", 469}};
-
-/// Calls that i386 used to make through socketcall() and ipc(); libseccomp gives no plain numbers for them.
-constexpr std::pair<std::string_view, int> kDirectCallsX86[] = {
-    {"socket", 359},  {"socketpair", 360}, {"bind", 361},       {"connect", 362},     {"listen", 363},
-    {"accept4", 364}, {"getsockopt", 365}, {"setsockopt", 366}, {"getsockname", 367}, {"getpeername", 368},
-    {"sendto", 369},  {"sendmsg", 370},    {"recvfrom", 371},   {"recvmsg", 372},     {"shutdown", 373},
-    {"semget", 393},  {"semctl", 394},     {"shmget", 395},     {"shmctl", 396},      {"shmat", 397},
-    {"shmdt", 398},   {"msgget", 399},     {"msgsnd", 400},     {"msgrcv", 401},      {"msgctl", 402}};
 
 /// Arguments that the kernel declares as int or unsigned int: bit n for argument n.
 constexpr std::pair<std::string_view, uint8_t> kNarrowArguments[] = {
@@ -55,21 +30,6 @@ constexpr std::pair<std::string_view, uint8_t> kNarrowArguments[] = {
     {"fcntl", 0b11},   {"prctl", 0b1},        {"setsockopt", 0b111}, {"getsockopt", 0b111},
     {"setns", 0b11},   {"kcmp", 0b111},       {"keyctl", 0b1},       {"bpf", 0b101},
     {"ptrace", 0},     {"seccomp", 0b11},     {"shmctl", 0b11},      {"semctl", 0b111}};
-
-struct Target {
-  const char* name;  ///< as profiles have it
-  Architecture host;
-  uint32_t audit;
-  uint32_t seccomp;  ///< libseccomp's token
-};
-
-constexpr Target kTargets[] = {
-    {"SCMP_ARCH_X86_64", Architecture::X86_64, AUDIT_ARCH_X86_64, SCMP_ARCH_X86_64},
-    {"SCMP_ARCH_X86", Architecture::X86_64, AUDIT_ARCH_I386, SCMP_ARCH_X86},
-    {"SCMP_ARCH_X32", Architecture::X86_64, AUDIT_ARCH_X86_64, SCMP_ARCH_X32},
-    {"SCMP_ARCH_AARCH64", Architecture::Aarch64, AUDIT_ARCH_AARCH64, SCMP_ARCH_AARCH64},
-    {"SCMP_ARCH_ARM", Architecture::Aarch64, AUDIT_ARCH_ARM, SCMP_ARCH_ARM},
-};
 
 Result<uint32_t> action_value(std::string_view name, std::optional<uint32_t> error) {
   uint32_t data = error.value_or(EPERM) & SECCOMP_RET_DATA;
@@ -154,18 +114,6 @@ Result<std::vector<Rule>> make_rules(const spec::SeccompRule& source, std::strin
   std::vector<Rule> rules;
   for (const auto& condition : conditions) rules.push_back(Rule{{condition}, action});
   return rules;
-}
-
-std::optional<uint32_t> call_number(const std::string& name, const Target& target) {
-  int number = seccomp_syscall_resolve_name_arch(target.seccomp, name.c_str());
-  if (number >= 0) return static_cast<uint32_t>(number);
-  if (target.seccomp == SCMP_ARCH_X86)
-    for (const auto& [direct, value] : kDirectCallsX86)
-      if (direct == name) return static_cast<uint32_t>(value);
-  for (const auto& [newer, value] : kNewerCalls)
-    if (newer == name) return static_cast<uint32_t>(value) | (target.seccomp == SCMP_ARCH_X32 ? kX32Bit : 0);
-  if (name == "uretprobe" && target.seccomp == SCMP_ARCH_X86_64) return 335;
-  return std::nullopt;
 }
 
 /// Emits backwards; a label is a distance from the end.
@@ -292,7 +240,7 @@ class Compiler {
     Emitter::Label foreign = emitter.ret(SECCOMP_RET_KILL_PROCESS);
     // Blocks by audit architecture; x86_64 and x32 share one.
     std::map<uint32_t, Emitter::Label> blocks;
-    for (const Target* target : targets_) {
+    for (const SeccompTarget* target : targets_) {
       if (target->seccomp == SCMP_ARCH_X32) continue;
       TRY(Emitter::Label block, emit_block(emitter, *target, foreign));
       blocks[target->audit] = block;
@@ -314,10 +262,10 @@ class Compiler {
 
  private:
   Result<void> choose_targets() {
-    auto wanted = [&](const Target& target) {
+    auto wanted = [&](const SeccompTarget& target) {
       return std::ranges::find(profile_.architectures, target.name) != profile_.architectures.end();
     };
-    for (const Target& target : kTargets) {
+    for (const SeccompTarget& target : kSeccompTargets) {
       bool native = target.seccomp == SCMP_ARCH_X86_64 || target.seccomp == SCMP_ARCH_AARCH64;
       if (target.host == host_ && (native || wanted(target))) targets_.push_back(&target);
     }
@@ -327,13 +275,13 @@ class Compiler {
     return {};
   }
 
-  const Target* x32() const {
-    for (const Target* target : targets_)
+  const SeccompTarget* x32() const {
+    for (const SeccompTarget* target : targets_)
       if (target->seccomp == SCMP_ARCH_X32) return target;
     return nullptr;
   }
 
-  Result<Emitter::Label> emit_block(Emitter& emitter, const Target& target, Emitter::Label foreign) {
+  Result<Emitter::Label> emit_block(Emitter& emitter, const SeccompTarget& target, Emitter::Label foreign) {
     Emitter::Label x32_entry = foreign;
     if (target.seccomp == SCMP_ARCH_X86_64 && x32() != nullptr) {
       TRY(x32_entry, emit_table(emitter, *x32()));
@@ -344,9 +292,10 @@ class Compiler {
     return emitter.load(kOffsetNumber);
   }
 
-  Result<Emitter::Label> emit_table(Emitter& emitter, const Target& target) {
-    std::map<uint32_t, Decision> calls;
-    for (const auto& rule : profile_.syscalls) CHECK(gather(rule, target, calls));
+  Result<Emitter::Label> emit_table(Emitter& emitter, const SeccompTarget& target) {
+    std::vector<Mention> mentions;
+    for (const auto& rule : profile_.syscalls) CHECK(gather(rule, target, mentions));
+    auto calls = decide(std::move(mentions));
     // Equal decisions share one object, so that neighbours can be merged by address.
     std::set<Decision> distinct;
     std::vector<Range> ranges{{0, &default_}};
@@ -367,26 +316,49 @@ class Compiler {
     return emit_search(emitter, ranges, 0, ranges.size());
   }
 
-  Result<void> gather(const spec::SeccompRule& source, const Target& target,
-                      std::map<uint32_t, Decision>& calls) {
+  /// What one rule says of one call.
+  struct Mention {
+    uint32_t number = 0;
+    uint32_t action = 0;
+    std::vector<Rule> rules;  ///< none: the action without conditions
+  };
+
+  Result<void> gather(const spec::SeccompRule& source, const SeccompTarget& target,
+                      std::vector<Mention>& mentions) {
     TRY(uint32_t action, action_value(source.action, source.errno_ret));
     for (const auto& name : source.names) {
       auto number = call_number(name, target);
       if (!number) continue;
-      auto [entry, fresh] = calls.try_emplace(*number, default_);
-      if (source.args.empty()) {
-        if (entry->second.otherwise == default_.otherwise) entry->second.otherwise = action;
-        continue;
+      Mention mention{.number = *number, .action = action};
+      if (!source.args.empty()) {
+        TRY(mention.rules, make_rules(source, name, action));
       }
-      TRY(auto rules, make_rules(source, name, action));
-      for (auto& rule : rules) entry->second.rules.push_back(std::move(rule));
+      mentions.push_back(std::move(mention));
     }
     return {};
   }
 
+  /// By number; of each call what is said first without conditions, behind all that is said with some.
+  std::vector<std::pair<uint32_t, Decision>> decide(std::vector<Mention> mentions) const {
+    std::ranges::stable_sort(mentions, {}, &Mention::number);
+    std::vector<std::pair<uint32_t, Decision>> calls;
+    calls.reserve(mentions.size());
+    for (auto& mention : mentions) {
+      if (calls.empty() || calls.back().first != mention.number) calls.emplace_back(mention.number, default_);
+      Decision& decision = calls.back().second;
+      if (mention.rules.empty()) {
+        if (decision.otherwise == default_.otherwise) decision.otherwise = mention.action;
+      }
+      for (auto& rule : mention.rules) decision.rules.push_back(std::move(rule));
+    }
+    return calls;
+  }
+
+  /// An agent that is named gets its listener, also of a filter that asks it nothing (as crun has it).
   bool listens() const {
-    return std::ranges::any_of(profile_.syscalls,
-                               [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+    return !profile_.listener_path.empty() || std::ranges::any_of(profile_.syscalls, [](const auto& rule) {
+      return rule.action == "SCMP_ACT_NOTIFY";
+    });
   }
 
   /// The listener is handed over with sendmsg, before anybody could answer a notification.
@@ -423,7 +395,7 @@ class Compiler {
   const spec::Seccomp& profile_;
   Architecture host_;
   Denials denials_;
-  std::vector<const Target*> targets_;
+  std::vector<const SeccompTarget*> targets_;
   Decision default_;
   Decision unknown_{{}, SECCOMP_RET_ERRNO | ENOSYS};
 };
@@ -435,6 +407,7 @@ std::string key_of(const spec::Seccomp& profile, Architecture host, Denials deni
   for (const auto& name : profile.architectures) key.append(name).append(" ");
   key += ';';
   for (const auto& name : profile.flags) key.append(name).append(" ");
+  if (!profile.listener_path.empty()) key += "listens";
   for (const auto& rule : profile.syscalls) {
     key += ';';
     for (const auto& name : rule.names) key.append(name).append(" ");
@@ -453,21 +426,6 @@ struct Cache {
 };
 
 }  // namespace
-
-std::string call_name(uint32_t audit, uint32_t number) {
-  for (const Target& target : kTargets) {
-    bool is_x32 = (number & kX32Bit) != 0 && audit == AUDIT_ARCH_X86_64;
-    if (target.audit != audit || is_x32 != (target.seccomp == SCMP_ARCH_X32)) continue;
-    if (char* name = seccomp_syscall_resolve_num_arch(target.seccomp, static_cast<int>(number))) {
-      std::string text = name;
-      std::free(name);
-      return text;
-    }
-    for (const auto& [name, value] : kNewerCalls)
-      if (static_cast<uint32_t>(value) == (number & ~kX32Bit)) return std::string(name);
-  }
-  return fmt::format("system call {}", number);
-}
 
 Result<std::shared_ptr<const SeccompFilter>> compile_seccomp(const spec::Seccomp& profile, Architecture host,
                                                              Denials denials) {

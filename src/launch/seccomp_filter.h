@@ -27,6 +27,9 @@ enum class Denials {
 /// The name of a system call, or its number where it has none that we know. `audit`: AUDIT_ARCH_*.
 std::string call_name(uint32_t audit, uint32_t number);
 
+/// Whether any architecture has a system call of that name.
+bool is_known_call(const std::string& name);
+
 /// Pure, apart from a cache of the last few results. Names that this architecture does not have are passed
 /// over; arguments that the kernel takes as 32-bit values are compared as such (CVE-2026-123876: the upper
 /// half would be ignored by the kernel, not by a filter). Calls newer than any the profile knows fail with

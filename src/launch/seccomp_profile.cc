@@ -70,8 +70,7 @@ class ProfileReader {
     CHECK(read_errno(document, "defaultErrnoRet", profile.default_errno_ret));
     TRY(profile.architectures, json_strings(document, "architectures"));
     TRY(profile.flags, json_strings(document, "flags"));
-    TRY(profile.listener_path, json_string(document, "listenerPath"));
-    TRY(profile.listener_metadata, json_string(document, "listenerMetadata"));
+    // listenerPath is for OCI runtimes: an engine asks no agents.
     CHECK(read_arch_map(document, profile));
     auto rules = document.find("syscalls");
     if (rules != document.end() && !rules->is_null()) {

@@ -240,6 +240,24 @@ TEST(SeccompTest, NotifiedCallsAskTheListener) {
   EXPECT_FALSE(compile_seccomp(profile, Architecture::X86_64));
 }
 
+TEST(SeccompTest, AnAgentThatIsNamedGetsAListenerOfAnyFilter) {
+  spec::Seccomp profile{.default_action = "SCMP_ACT_ALLOW"};
+  auto plain = compile_seccomp(profile, Architecture::X86_64);
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE((*plain)->listens);
+  profile.listener_path = "/run/agent";
+  auto filter = compile_seccomp(profile, Architecture::X86_64);
+  ASSERT_TRUE(filter);
+  EXPECT_TRUE((*filter)->listens);
+  EXPECT_NE((*filter)->flags & SECCOMP_FILTER_FLAG_NEW_LISTENER, 0u);
+}
+
+TEST(SeccompTest, KnowsTheCallsOfOtherArchitectures) {
+  for (const char* name : {"mkdir", "socketcall", "file_setattr", "s390_pci_mmio_read"})
+    EXPECT_TRUE(is_known_call(name)) << name;
+  EXPECT_FALSE(is_known_call("no_such_call"));
+}
+
 TEST(SeccompTest, ExplainedDenialsAskAndKnowTheirError) {
   auto profile = default_seccomp(default_capabilities(), host());
   auto filter = compile_seccomp(profile, Architecture::X86_64, Denials::Notify);

@@ -288,6 +288,15 @@ struct PivotRoot {
   }
 };
 
+/// Without a mount namespace of its own: the root changes for this process alone, and nothing is mounted.
+struct ChangeRoot {
+  Text path;
+  template <class A>
+  void fields(A& a) {
+    a(path);
+  }
+};
+
 /// A session keyring of the container's own in place of the caller's, which it could read; execs join it by
 /// its name.
 struct JoinKeyring {
@@ -360,10 +369,11 @@ struct SetCredentials {
   uint8_t no_new_privileges = 0;
   uint8_t keep_sys_admin = 0;
   uint32_t umask = 0xffffffff;  ///< all ones: leave
+  uint8_t keep_groups = 0;      ///< supplementary ones
   template <class A>
   void fields(A& a) {
     a(bounding, effective, permitted, inheritable, ambient, keep_capabilities, no_new_privileges,
-      keep_sys_admin, umask);
+      keep_sys_admin, umask, keep_groups);
   }
 };
 
@@ -469,15 +479,17 @@ struct Execute {
 
 }  // namespace step
 
-using Step = std::variant<
-    step::EnterCgroup, step::JoinNamespace, step::JoinContainer, step::Unshare, step::AwaitMapping,
-    step::SetHostname, step::SetDomainname, step::LoopbackUp, step::OpenTree, step::SetPropagation,
-    step::MountOverlay, step::NewFilesystem, step::SetAttributes, step::AttachRoot, step::Attach,
-    step::MakeDirectory, step::MakeNode, step::MakeSymlink, step::CopyUp, step::OpenConsole, step::UseNull,
-    step::MaskPath, step::ReadonlyPath, step::WriteProc, step::PivotRoot, step::SetRlimit, step::SetOomScore,
-    step::StartSession, step::ResolveUser, step::EnterDirectory, step::SetCredentials, step::FindProgram,
-    step::AwaitHooks, step::JoinKeyring, step::SetScheduler, step::SetIoPriority, step::SetAffinity,
-    step::SetPersonality, step::SetMemoryPolicy, step::AwaitRelease, step::ApplySeccomp, step::Execute>;
+using Step =
+    std::variant<step::EnterCgroup, step::JoinNamespace, step::JoinContainer, step::Unshare,
+                 step::AwaitMapping, step::SetHostname, step::SetDomainname, step::LoopbackUp, step::OpenTree,
+                 step::SetPropagation, step::MountOverlay, step::NewFilesystem, step::SetAttributes,
+                 step::AttachRoot, step::Attach, step::MakeDirectory, step::MakeNode, step::MakeSymlink,
+                 step::CopyUp, step::OpenConsole, step::UseNull, step::MaskPath, step::ReadonlyPath,
+                 step::WriteProc, step::PivotRoot, step::SetRlimit, step::SetOomScore, step::StartSession,
+                 step::ResolveUser, step::EnterDirectory, step::SetCredentials, step::FindProgram,
+                 step::AwaitHooks, step::JoinKeyring, step::SetScheduler, step::SetIoPriority,
+                 step::SetAffinity, step::SetPersonality, step::SetMemoryPolicy, step::AwaitRelease,
+                 step::ApplySeccomp, step::ChangeRoot, step::Execute>;
 
 /// What the step does, as messages show it; in the order of the variant.
 constexpr const char* kStepNames[] = {"enter cgroup",
@@ -521,6 +533,7 @@ constexpr const char* kStepNames[] = {"enter cgroup",
                                       "set memory policy",
                                       "await release",
                                       "load seccomp filter",
+                                      "change root",
                                       "exec"};
 static_assert(sizeof(kStepNames) / sizeof(kStepNames[0]) == std::variant_size_v<Step>);
 

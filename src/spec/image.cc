@@ -10,27 +10,6 @@
 namespace berth::spec {
 namespace {
 
-/// Go's names of the architectures that uname(2) spells differently.
-std::string host_architecture() {
-#if defined(__x86_64__)
-  return "amd64";
-#elif defined(__aarch64__)
-  return "arm64";
-#elif defined(__arm__)
-  return "arm";
-#elif defined(__i386__)
-  return "386";
-#elif defined(__riscv) && __riscv_xlen == 64
-  return "riscv64";
-#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-  return "ppc64le";
-#elif defined(__s390x__)
-  return "s390x";
-#else
-#error "name this architecture as Go does"
-#endif
-}
-
 Result<std::vector<Descriptor>> parse_descriptors(const Json& object, std::string_view key, size_t limit) {
   std::vector<Descriptor> descriptors;
   TRY(const Json* list, find_array(object, key, limit));
@@ -71,51 +50,6 @@ bool is_layer_type(std::string_view type) {
   return type.starts_with("application/vnd.oci.image.layer.v1.tar") ||
          type.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar") ||
          type.starts_with("application/vnd.docker.image.rootfs.");
-}
-
-Result<Platform> Platform::parse(std::string_view text) {
-  Platform platform;
-  size_t first = text.find('/');
-  platform.os = text.substr(0, first);
-  if (first != std::string_view::npos) {
-    std::string_view rest = text.substr(first + 1);
-    size_t second = rest.find('/');
-    platform.architecture = rest.substr(0, second);
-    if (second != std::string_view::npos) platform.variant = rest.substr(second + 1);
-  }
-  auto valid = [](std::string_view part) {
-    return part.size() <= 64 && part.find_first_not_of(
-                                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                    "0123456789_.-") == std::string_view::npos;
-  };
-  bool has_parts = !platform.os.empty() && !platform.architecture.empty();
-  if (!has_parts || !valid(platform.os) || !valid(platform.architecture) || !valid(platform.variant)) {
-    return failure(Kind::InvalidArgument, "invalid platform \"{}\": expected os/architecture[/variant]",
-                   text.substr(0, 128));
-  }
-  if (platform.architecture == "x86_64" || platform.architecture == "x86-64") platform.architecture = "amd64";
-  if (platform.architecture == "aarch64") platform.architecture = "arm64";
-  return platform;
-}
-
-Platform Platform::host() {
-  return {.architecture = host_architecture(), .os = "linux"};
-}
-
-std::string Platform::str() const {
-  std::string text = os + "/" + architecture;
-  if (!variant.empty()) text += "/" + variant;
-  return text;
-}
-
-bool matches(const Platform& wanted, const Platform& offered) {
-  if (wanted.os != offered.os || wanted.architecture != offered.architecture) return false;
-  auto variant = [](const Platform& platform) {
-    // arm64 has one variant that counts, and it may be left out (OCI image-index.md).
-    if (platform.architecture == "arm64" && platform.variant == "v8") return std::string();
-    return platform.variant;
-  };
-  return variant(wanted).empty() || variant(offered).empty() || variant(wanted) == variant(offered);
 }
 
 Result<Manifest> parse_manifest(std::string_view text, const ImageLimits& limits) {

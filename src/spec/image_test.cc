@@ -115,7 +115,11 @@ TEST(ChainId, FollowsTheSpecification) {
 TEST(Platform, ParsesAndMatches) {
   EXPECT_EQ(Platform::parse("linux/arm64/v8")->str(), "linux/arm64/v8");
   EXPECT_EQ(Platform::parse("linux/x86_64")->architecture, "amd64");
-  EXPECT_FALSE(Platform::parse("linux"));
+  EXPECT_EQ(Platform::parse("Linux")->str(), Platform::host().str());
+  EXPECT_EQ(Platform::parse("arm64")->str(), "linux/arm64");
+  EXPECT_EQ(Platform::parse("linux/sparc64")->architecture, "sparc64");
+  for (const char* wrong : {"", " ", "/", "linux/", "nintendo64", "a/b/c/d", "linux/amd 64"})
+    EXPECT_FALSE(Platform::parse(wrong)) << wrong;
   EXPECT_FALSE(Platform::parse("a/b/../c"));
   EXPECT_TRUE(matches(*Platform::parse("linux/arm64"), *Platform::parse("linux/arm64/v8")));
   EXPECT_FALSE(matches(*Platform::parse("linux/arm/v6"), *Platform::parse("linux/arm/v7")));

@@ -212,6 +212,8 @@ Result<DeviceRule> parse_device_rule(const Json& object) {
   if (type.size() > 1 || (rule.type != 'a' && rule.type != 'b' && rule.type != 'c'))
     return failure(Kind::InvalidArgument, "invalid device rule type \"{}\"", type);
   if (rule.access.empty()) rule.access = "rwm";
+  // runc passes over other letters, and its callers write "rwa".
+  std::erase(rule.access, 'a');
   if (rule.major == -1) rule.major.reset();
   if (rule.minor == -1) rule.minor.reset();
   return rule;

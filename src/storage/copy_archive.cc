@@ -38,8 +38,13 @@ Error not_found(std::string_view path) {
   return failure(Kind::NotFound, "Could not find the file {} in container", path);
 }
 
+Error not_a_directory(std::string_view path) {
+  return failure(Kind::InvalidArgument, "{}: not a directory", path);
+}
+
 Error path_error(Error error, std::string_view path) {
   if (error.errno_value() == ENOENT) return not_found(path);
+  if (error.errno_value() == ENOTDIR) return not_a_directory(path);
   return error;
 }
 
@@ -93,7 +98,7 @@ Result<PathStat> stat_path(const sys::RootDir& root, std::string_view path) {
   bool directory = wants_directory(path);
   auto status = root.stat(path, directory ? sys::Follow::Yes : sys::Follow::No);
   if (!status) return path_error(std::move(status).error(), path);
-  if (directory && !S_ISDIR(status->st_mode)) return Error::from_errno("stat", path, ENOTDIR);
+  if (directory && !S_ISDIR(status->st_mode)) return not_a_directory(path);
   PathStat result{
       .name = base_name(path),
       .size = status->st_size,
@@ -110,10 +115,10 @@ Result<void> copy_out(const sys::RootDir& root, std::string_view path, ByteSink&
   if (!object) return path_error(std::move(object).error(), path);
   struct stat status {};
   if (::fstat(object->get(), &status) != 0) return Error::from_errno("stat", path, errno);
-  if (directory && !S_ISDIR(status.st_mode)) return Error::from_errno("stat", path, ENOTDIR);
+  if (directory && !S_ISDIR(status.st_mode)) return not_a_directory(path);
 
   std::string name = options.base_name.empty() ? base_name(path) : options.base_name;
-  PackOptions pack{.prefix = name == "/" ? "." : name, .include_root = true, .stop = options.stop};
+  PackOptions pack{.prefix = name, .include_root = true, .stop = options.stop};
   if (S_ISDIR(status.st_mode)) {
     // The very directory that was looked at, not whatever the path leads to by now.
     CHECK(pack_tree(sys::RootDir(std::move(*object)), out, pack));

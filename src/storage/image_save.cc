@@ -49,14 +49,16 @@ class Saver {
   Result<void> directory(std::string name) {
     return tar_.header(entry(std::move(name), TarType::Directory, 0755));
   }
-  Result<void> document(std::string name, std::string_view bytes) {
-    return tar_.file(entry(std::move(name), TarType::File, 0644), bytes);
+  Result<void> document(std::string name, std::string_view bytes, TarTime time = {}) {
+    TarEntry header = entry(std::move(name), TarType::File, 0644);
+    header.mtime = time;
+    return tar_.file(header, bytes);
   }
   static std::string blob_name(const Digest& digest) { return "blobs/sha256/" + digest.hex(); }
 
-  Result<void> blob(const Digest& digest, std::string_view bytes) {
+  Result<void> blob(const Digest& digest, std::string_view bytes, TarTime time = {}) {
     if (!written_.insert(digest).second) return {};
-    return document(blob_name(digest), bytes);
+    return document(blob_name(digest), bytes, time);
   }
 
   Result<spec::Descriptor> save_image(const Wanted& wanted,
@@ -134,7 +136,10 @@ class Saver {
                                          std::vector<spec::ArchiveManifestEntry>& entries) {
     const Image& image = wanted.image;
     TRY(std::string config, state_.content.read(image.id, max_config_bytes));
-    CHECK(blob(image.id, config));
+    // As docker has it, an image's document is as old as the image.
+    TarTime created;
+    if (image.config->created) created.seconds = to_unix_nanoseconds(*image.config->created) / 1'000'000'000;
+    CHECK(blob(image.id, config, created));
     spec::ArchiveManifestEntry archive_entry{.config = blob_name(image.id)};
     spec::Manifest manifest{.config = {.media_type = std::string(spec::media_type::oci_config),
                                        .digest = image.id,

@@ -29,7 +29,7 @@ class Packer : public TreeVisitor {
     if (::fstatat(root.fd(), "", &status, AT_EMPTY_PATH) != 0) return Error::from_errno("stat", ".", errno);
     TarEntry entry = *entry_of(status);
     TRY(entry.xattrs, portable_xattrs(root.fd(), "."));
-    entry.name = options_.prefix.empty() ? "./" : options_.prefix + "/";
+    entry.name = options_.prefix.empty() ? "./" : options_.prefix == "/" ? "/" : options_.prefix + "/";
     return write(entry);
   }
 
@@ -70,7 +70,8 @@ class Packer : public TreeVisitor {
 
  private:
   std::string name_of(const std::string& path) const {
-    return options_.prefix.empty() ? path : options_.prefix + "/" + path;
+    if (options_.prefix.empty()) return path;
+    return options_.prefix == "/" ? "/" + path : options_.prefix + "/" + path;
   }
 
   void adjust(TarEntry& entry) const {

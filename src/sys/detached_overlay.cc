@@ -4,13 +4,16 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 
 #include "base/format.h"
+#include "sys/overlay_by_string.h"
 #include "sys/sub_ids.h"
 
 namespace berth::sys {
@@ -46,6 +49,18 @@ int set_string(int context, const char* key, const std::string& value) {
   return static_cast<int>(::syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value.c_str(), 0));
 }
 
+/// Whether overlayfs is told its layers one by one (Linux 6.7). Before 6.5 a context takes any word, and only
+/// its creation fails.
+bool takes_single_layers() {
+  static const bool takes = [] {
+    utsname host{};
+    unsigned major = 0, minor = 0;
+    if (::uname(&host) != 0 || std::sscanf(host.release, "%u.%u", &major, &minor) != 2) return true;
+    return major > 6 || (major == 6 && minor >= 7);
+  }();
+  return takes;
+}
+
 /// By path when it fits, else by descriptor (Linux 6.13).
 Result<void> set_path(int context, const char* key, const std::string& path) {
   if (path.size() <= max_config_string) {
@@ -55,25 +70,6 @@ Result<void> set_path(int context, const char* key, const std::string& path) {
   TRY(UniqueFd directory, open_file(path.c_str(), O_PATH | O_DIRECTORY));
   if (::syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, nullptr, directory.get()) != 0) {
     return overlay_error(context, path);
-  }
-  return {};
-}
-
-Result<void> set_lowers(int context, const std::vector<std::string>& lowers) {
-  for (size_t i = 0; i < lowers.size(); ++i) {
-    if (i == 0 && lowers[0].size() <= max_config_string && set_string(context, "lowerdir+", lowers[0]) != 0) {
-      if (errno != EINVAL) return overlay_error(context, lowers[0]);
-      // Before Linux 6.5: all in one string.
-      std::string joined;
-      for (const std::string& lower : lowers) joined += (joined.empty() ? "" : ":") + lower;
-      if (joined.size() > max_config_string) {
-        return Error(Kind::Unsupported, "mount overlay: this many layers need Linux 6.5 or later");
-      }
-      if (set_string(context, "lowerdir", joined) != 0) return overlay_error(context, "lowerdir");
-      return {};
-    }
-    if (i == 0 && lowers[0].size() <= max_config_string) continue;
-    CHECK(set_path(context, "lowerdir+", lowers[i]));
   }
   return {};
 }
@@ -93,23 +89,29 @@ Result<RootDir> open_detached_overlay(const OverlayLayers& layers) {
   if (layers.lower.empty()) return Error(Kind::InvalidArgument, "mount overlay: no layers");
   if (layers.lower.size() == 1 && layers.upper.empty()) return RootDir::open(layers.lower[0]);
 
+  // Nothing in an image gets to act as a device or set-uid program through the engine's own view.
+  unsigned attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (layers.upper.empty() ? MOUNT_ATTR_RDONLY : 0);
+  OverlayLayers wanted = layers;
+  // Marks of overlayfs lie in attributes that only the initial user namespace may touch, unless told so.
+  if (!in_initial_user_namespace() && std::ranges::find(layers.options, "userxattr") == layers.options.end())
+    wanted.options.push_back("userxattr");
+  if (!takes_single_layers()) {
+    TRY(UniqueFd mount, mount_overlay_by_string(wanted, attributes));
+    return RootDir(std::move(mount));
+  }
+
   UniqueFd context(static_cast<int>(::syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)));
   if (!context) return Error::from_errno("mount overlay", "fsopen", errno);
   if (set_string(context.get(), "source", "overlay") != 0) return overlay_error(context.get(), "source");
-  CHECK(set_lowers(context.get(), layers.lower));
-  if (!layers.upper.empty()) {
-    CHECK(set_path(context.get(), "upperdir", layers.upper));
-    CHECK(set_path(context.get(), "workdir", layers.work));
+  for (const std::string& lower : wanted.lower) CHECK(set_path(context.get(), "lowerdir+", lower));
+  if (!wanted.upper.empty()) {
+    CHECK(set_path(context.get(), "upperdir", wanted.upper));
+    CHECK(set_path(context.get(), "workdir", wanted.work));
   }
-  for (const std::string& option : layers.options) CHECK(set_option(context.get(), option));
-  // Marks of overlayfs lie in attributes that only the initial user namespace may touch, unless told so.
-  if (!in_initial_user_namespace() && std::ranges::find(layers.options, "userxattr") == layers.options.end())
-    CHECK(set_option(context.get(), "userxattr"));
+  for (const std::string& option : wanted.options) CHECK(set_option(context.get(), option));
   if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return overlay_error(context.get(), "create");
   }
-  // Nothing in an image gets to act as a device or set-uid program through the engine's own view.
-  unsigned attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (layers.upper.empty() ? MOUNT_ATTR_RDONLY : 0);
   UniqueFd mount(static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));
   if (!mount) return overlay_error(context.get(), "fsmount");
   return RootDir(std::move(mount));

@@ -1,5 +1,5 @@
-// DetachedOverlay: an overlay mount that exists only as a descriptor (fsopen, fsconfig, fsmount; Linux 5.2,
-// "lowerdir+" 6.5, by string before). Closing the descriptor unmounts it; the host's mount table never sees
+// DetachedOverlay: an overlay mount that exists only as a descriptor (fsopen, fsconfig, fsmount; "lowerdir+"
+// since Linux 6.7, by string before). Closing the descriptor unmounts it; the host's mount table never sees
 // it.
 #pragma once
 

@@ -53,8 +53,8 @@ class NetworkNamespace {
   void count_link(bool known) {
     next_link_index_ = known && next_link_index_ != 0 ? next_link_index_ + 1 : 0;
   }
-  /// Runs `work` on a short-lived thread inside the namespace; for sockets and sysctls. The thread shares
-  /// this process's descriptors and memory.
+  /// Runs `work` inside the namespace, on this thread where it may come back, else on a short-lived one; for
+  /// sockets and sysctls.
   Result<void> run_inside(const std::function<Result<void>()>& work) const;
 
  private:

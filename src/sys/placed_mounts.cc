@@ -14,6 +14,7 @@
 #include "sys/acting_owner.h"
 #include "sys/kernel_call.h"
 #include "sys/mapped_tree.h"
+#include "sys/overlay_by_string.h"
 
 namespace berth::sys {
 namespace {
@@ -88,8 +89,8 @@ class MappedOverlay {
 
   Result<void> set(unsigned command, const char* key, const char* value, int fd) {
     long error = call::configure(context_.get(), command, key, value, fd);
-    if (error == -EINVAL && command == FSCONFIG_SET_FD)
-      return Error(Kind::Unsupported, "a user namespace of the container's own needs Linux 6.15 or newer");
+    if (error == -EINVAL && (command == FSCONFIG_SET_FD || command == FSCONFIG_CMD_CREATE))
+      return Error(Kind::Unsupported, "overlayfs takes mapped layers by descriptor since Linux 6.15");
     if (error < 0)
       return Error::from_errno("mount overlay", key != nullptr ? key : "create", static_cast<int>(-error));
     return {};
@@ -122,8 +123,11 @@ Result<void> place_overlay(const OverlayLayers& layers, const std::string& place
 
 Result<void> place_mapped_overlay(const OverlayLayers& layers, const OwnerMapping& mapping,
                                   const std::string& place) {
-  TRY(UniqueFd mount, MappedOverlay(mapping).mount(layers));
-  return attach_at(mount.get(), place);
+  Result<UniqueFd> mount = MappedOverlay(mapping).mount(layers);
+  if (!mount && mount.error().kind() == Kind::Unsupported)
+    mount = mount_overlay_by_string(layers, 0, &mapping);
+  if (!mount) return mount.error();
+  return attach_at(mount->get(), place);
 }
 
 Result<void> place_mapped_directory(const std::string& source, int user_namespace, const std::string& place) {

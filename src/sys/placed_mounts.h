@@ -20,7 +20,7 @@ struct OwnerMapping {
 /// An overlay at `place`, a directory that is made.
 Result<void> place_overlay(const OverlayLayers& layers, const std::string& place);
 /// The same with the owners in all layers mapped, the upper one included, so that files keep their ids on the
-/// disk (idmapped layers, Linux 5.19; by descriptor 6.15: Unsupported before).
+/// disk (idmapped layers, Linux 5.19: Unsupported before).
 Result<void> place_mapped_overlay(const OverlayLayers& layers, const OwnerMapping& mapping,
                                   const std::string& place);
 /// A copy of the mount at `source`, a directory, whose file owners are mapped.

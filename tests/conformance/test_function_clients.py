@@ -1,5 +1,5 @@
 """AWS's own runtime interface clients, unchanged, as the runtime of a function: the zip brings the client and a
-`bootstrap` that starts it."""
+`bootstrap` that starts it. And AWS's SDK for JavaScript as a client of the API."""
 import base64
 import glob
 import json
@@ -10,9 +10,10 @@ import tempfile
 import unittest
 import zipfile
 
-from harness import runtimes
-from harness.engine import Engine, eventually
-from harness.functions import FunctionsApi
+from harness import archives, runtimes
+from harness.engine import Engine, eventually, run
+from harness.functions import FunctionsApi, zip_of
+from harness.installed import install
 
 # Versions that are known to be there; newer ones may want another libc.
 PYTHON_CLIENT = ("awslambdaric==4.2.2", "snapshot-restore-py", "simplejson")
@@ -75,6 +76,19 @@ class RuntimeInterfaceClients(unittest.TestCase):
         self.assertIn("in ric\n", tail)
         payload, error, tail = self.invoke("ric", {"fail": 1})
         self.assertEqual((payload["errorType"], error), ("KeyError", "Unhandled"), tail)
+
+    def test_sdk_for_javascript(self):
+        folder = install("aws-sdk", "npm", ["aws-sdk/package.json", "aws-sdk/lambda.mjs"],
+                         ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0",
+                          "--fetch-timeout=60000"])
+        self.assertEqual(self.engine.load(runtimes.provided_base()).code, 0)
+        with tempfile.NamedTemporaryFile(prefix="bt.", dir="/tmp", suffix=".zip") as archive:
+            archive.write(zip_of({"bootstrap": archives.program("lambda_bootstrap")}))
+            archive.flush()
+            result = run(["node", "lambda.mjs"], timeout=180, cwd=folder, env={
+                "ENDPOINT": f"http://{self.engine.functions_address}", "ZIP": archive.name})
+        done = [line for line in result.lines if line.startswith("ok ")]
+        self.assertEqual((result.code, len(done)), (0, 10), str(result))
 
 
 if __name__ == "__main__":

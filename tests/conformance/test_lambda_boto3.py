@@ -3,6 +3,7 @@ that Terraform and SAM make."""
 import io
 import json
 import os
+import time
 import unittest
 
 from harness.engine import Engine
@@ -34,9 +35,9 @@ class Boto3(unittest.TestCase):
         cls.engine.close()
 
     @classmethod
-    def client(cls, service, account="123456789012"):
+    def client(cls, service, account="123456789012", **settings):
         return boto3.client(service, endpoint_url=cls.endpoint, region_name="eu-west-1", aws_access_key_id=account,
-                            aws_secret_access_key="secret", config=Config(retries={"max_attempts": 0}))
+                            aws_secret_access_key="secret", config=Config(retries={"max_attempts": 0}, **settings))
 
     def function(self, name, **members):
         made = self.awslambda.create_function(**{
@@ -199,3 +200,39 @@ class Boto3(unittest.TestCase):
         self.fails("ResourceAlreadyExistsException", logs.create_log_group, logGroupName="/own/group")
         self.fails("ResourceNotFoundException", logs.describe_log_streams, logGroupName="/no/group")
         logs.delete_log_group(logGroupName="/own/group")
+
+    def test_live_tail(self):
+        logs = self.client("logs", inject_host_prefix=False)
+        if not hasattr(logs, "start_live_tail"):
+            self.skipTest("this boto3 does not know StartLiveTail")
+        for name in ("/tail/one", "/tail/two"):
+            logs.create_log_group(logGroupName=name)
+            self.addCleanup(logs.delete_log_group, logGroupName=name)
+            logs.create_log_stream(logGroupName=name, logStreamName="s")
+        arn = "arn:aws:logs:eu-west-1:123456789012:log-group:/tail/"
+
+        def put(name, message):
+            logs.put_log_events(logGroupName=name, logStreamName="s", logEvents=[
+                {"timestamp": int(time.time() * 1000), "message": message}])
+
+        put("/tail/one", "wanted before the session")
+        self.fails("ResourceNotFoundException", logs.start_live_tail, logGroupIdentifiers=[arn + "none"])
+        self.fails("InvalidParameterException", logs.start_live_tail, logGroupIdentifiers=[arn + "one", arn + "two"],
+                   logStreamNames=["s"])
+        session = logs.start_live_tail(logGroupIdentifiers=[arn + "one", arn + "two"], logEventFilterPattern="wanted")
+        stream = session["responseStream"]
+        self.addCleanup(stream.close)
+        events = iter(stream)
+        start = next(events)["sessionStart"]
+        self.assertEqual((start["logGroupIdentifiers"], start["logEventFilterPattern"]), ([arn + "one", arn + "two"], "wanted"))
+        put("/tail/one", "wanted 1")
+        put("/tail/one", "else")
+        put("/tail/two", "wanted 2")
+        seen = []
+        for event in events:  # each second one, whether or not there is anything
+            # What was there before may be of the same millisecond.
+            seen += [each for each in event["sessionUpdate"]["sessionResults"] if "before" not in each["message"]]
+            if len(seen) >= 2:
+                break
+        self.assertEqual(sorted((each["logGroupIdentifier"], each["logStreamName"], each["message"]) for each in seen),
+                         [(arn + "one", "s", "wanted 1"), (arn + "two", "s", "wanted 2")])

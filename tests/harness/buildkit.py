@@ -129,10 +129,12 @@ class Files:
     """Directories (name -> {path: bytes}), secrets, and a place for results, as a session offers them. A path that ends
     with "/" is a directory; bytes may be ("link", target)."""
     methods = ("/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSend/DiffCopy",
-               "/moby.filesync.v1.Auth/Credentials", "/moby.buildkit.secrets.v1.Secrets/GetSecret")
+               "/moby.filesync.v1.Auth/Credentials", "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+               "/moby.sshforward.v1.SSH/CheckAgent", "/moby.sshforward.v1.SSH/ForwardAgent")
 
-    def __init__(self, directories, secrets=None, stats=None):
+    def __init__(self, directories, secrets=None, stats=None, agents=None):
         self.directories, self.secrets = directories, secrets or {}
+        self.agents = agents or {}  # id -> path of an agent's socket
         self.stats = stats          # what is sent instead of the lists of directories: for lies
         self.received = {}          # path -> bytes of a result that is a directory, or {"": bytes} of a file
         self.asked = []             # metadata of each DiffCopy
@@ -154,7 +156,33 @@ class Files:
             handler("moby.filesync.v1.Auth", "Credentials", False, sync.CredentialsRequest,
                     lambda request, context: sync.CredentialsResponse()),
             handler("moby.buildkit.secrets.v1.Secrets", "GetSecret", False, messages.secrets.GetSecretRequest,
-                    lambda request, context: self._secret(grpc, request, context, messages)))
+                    lambda request, context: self._secret(grpc, request, context, messages)),
+            grpc.method_handlers_generic_handler("moby.sshforward.v1.SSH", {
+                "CheckAgent": grpc.unary_unary_rpc_method_handler(
+                    lambda request, context: self._check_agent(grpc, request, context, messages),
+                    messages.ssh.CheckAgentRequest.FromString, lambda message: message.SerializeToString()),
+                "ForwardAgent": grpc.stream_stream_rpc_method_handler(
+                    lambda pieces, context: self._forward_agent(pieces, context, messages),
+                    messages.ssh.BytesMessage.FromString, lambda message: message.SerializeToString())}))
+
+    def _check_agent(self, grpc, request, context, messages):
+        if request.ID not in self.agents:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"unset ssh forward key {request.ID}")
+        return messages.ssh.CheckAgentResponse()
+
+    def _forward_agent(self, pieces, context, messages):
+        agent = socket.socket(socket.AF_UNIX)
+        agent.connect(self.agents[dict(context.invocation_metadata())["buildkit.ssh.id"]])
+
+        def pump():
+            for piece in pieces:
+                agent.sendall(piece.data)
+            with contextlib.suppress(OSError):
+                agent.shutdown(socket.SHUT_WR)
+        threading.Thread(target=pump, daemon=True).start()
+        with agent:
+            while piece := agent.recv(4096):
+                yield messages.ssh.BytesMessage(data=piece)
 
     def _secret(self, grpc, request, context, messages):
         if request.id not in self.secrets:

@@ -1,5 +1,5 @@
 """A Kafka broker for tests: librdkafka's mock cluster, which speaks the real protocol on a real port, and a producer.
-KAFKA_BROKER=HOST:PORT names a real broker instead."""
+An address (or KAFKA_BROKER=HOST:PORT) means a real broker instead."""
 import ctypes
 import os
 
@@ -21,10 +21,10 @@ def library():
 
 
 class Kafka:
-    def __init__(self):
+    def __init__(self, address=None):
         self.library = library()
         self.cluster = None
-        address = os.environ.get("KAFKA_BROKER")
+        address = address or os.environ.get("KAFKA_BROKER")
         self.handle = self._producer(address)
         if address is None:
             self.cluster = self.library.rd_kafka_mock_cluster_new(ctypes.c_void_p(self.handle), 1)

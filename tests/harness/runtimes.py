@@ -84,4 +84,4 @@ def nodejs_base():
     program = shutil.which("node")
     if program is None:
         return None
-    return _host_base("berth/lambda-nodejs20.x:latest", program, "bootstrap.mjs")
+    return _host_base("berth/lambda-nodejs20.x:latest", program, "bootstrap.cjs")

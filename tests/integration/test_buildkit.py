@@ -9,6 +9,7 @@ import unittest
 import uuid
 
 from harness import buildkit, host
+from harness.agent import ANSWERS, IDENTITIES, Agent, message
 from harness.engine import IMAGE, PROGRAMS, EngineCase, eventually
 
 
@@ -157,6 +158,36 @@ class Builds(BuildkitCase):
         solving.join(60)
         self.assertEqual(answers[0].exporter_response["image.name"], "docker.io/grpc/gateway:latest")
         self.run_sh("test -f /gate", image="grpc/gateway")
+
+
+class Agents(BuildkitCase):
+    """RUN --mount=type=ssh with an agent of the client's session."""
+
+    def build(self, mount, script, agents):
+        answer, _ = self.solve(self.files(f"FROM {IMAGE}\nRUN --mount=type=ssh{mount} {script}\n", agents=agents))
+        return answer["containerimage.config.digest"]
+
+    def agent(self):
+        one = Agent(self.folder())
+        self.addCleanup(one.close)
+        return one
+
+    def test_it_answers_in_the_step(self):
+        one = self.agent()
+        ask = f"probe agent $SSH_AUTH_SOCK {message(IDENTITIES).hex()}"
+        image = self.build(",id=mine", f"for i in 1 2 3; do {ask} >> /answers; done", {"mine": one.path})
+        self.assertEqual(self.ok("run", "--rm", image, "cat", "/answers").out.split(), [ANSWERS[IDENTITIES].hex()] * 3)
+        self.assertEqual(one.asked, [IDENTITIES] * 3)
+        eventually(lambda: not self.sockets(), "no socket of the agents is left")
+
+    def test_a_client_without_that_agent(self):
+        image = self.build("", 'echo "[$SSH_AUTH_SOCK]" > /socket', {"other": self.agent().path})
+        self.assertEqual(self.ok("run", "--rm", image, "cat", "/socket").out, "[]\n")
+        error = self.fails_to_solve(self.files(f"FROM {IMAGE}\nRUN --mount=type=ssh,required true\n"))
+        self.assertIn('no SSH agent "default"', error.details())
+
+    def sockets(self):
+        return [name for _, folders, _ in os.walk(self.engine.exec) for name in folders if name.startswith("ssh-")]
 
 
 class Refusals(BuildkitCase):

@@ -31,6 +31,11 @@ class Examples(EngineCase):
     def test_self_healing(self):
         self.check("self-healing")
 
+    def test_function(self):
+        if self.docker_command or self.against_docker:
+            self.skipTest("docker has no functions")
+        self.check("function")
+
     def test_none_is_forgotten(self):
         folders = {entry.name for entry in os.scandir(EXAMPLES) if entry.is_dir()}
-        self.assertEqual(folders, {"web", "two-versions", "hog-and-neighbour", "self-healing"})
+        self.assertEqual(folders, {"web", "two-versions", "hog-and-neighbour", "self-healing", "function"})

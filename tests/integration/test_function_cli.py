@@ -2,6 +2,7 @@
 base has to be made."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -122,6 +123,39 @@ Resources:
         targets = self.api.request("POST", "/", json.dumps({"Rule": rule["Name"]}).encode(),
                                    {"X-Amz-Target": "AWSEvents.ListTargetsByRule"}).json()["Targets"]
         self.assertEqual(targets[0]["Input"], '{"night": true}')
+
+    def test_a_template_with_a_bucket_whose_objects_are_told_of(self):
+        self.write("src/app.py", "def lambda_handler(event, context):\n    return event\n")
+        path = self.write("template.yaml", """Resources:
+  Uploads:
+    Type: AWS::S3::Bucket
+  Thumbnails:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src
+      Handler: app.lambda_handler
+      Runtime: python3.11
+      Events:
+        Made:
+          Type: S3
+          Properties:
+            Bucket: !Ref Uploads
+            Events: s3:ObjectCreated:*
+            Filter: {S3Key: {Rules: [{Name: suffix, Value: .jpg}]}}
+        Gone:
+          Type: S3
+          Properties: {Bucket: !Ref Uploads, Events: ["s3:ObjectRemoved:*"]}
+""")
+        for _ in range(2):
+            self.engine.ok("deploy", path)
+        text = self.api.request("GET", "/uploads?notification").body.decode()
+        self.assertEqual(re.findall("<Id>(.*?)</Id>", text), ["Thumbnails-Gone", "Thumbnails-Made"])
+        self.assertIn("<Name>suffix</Name><Value>.jpg</Value>", text)
+        self.assertIn("<CloudFunction>arn:aws:lambda:us-east-1:000000000000:function:Thumbnails</CloudFunction>", text)
+        path = self.write("template.yaml", "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n"
+                                           "      {CodeUri: src, Handler: app.h, Runtime: python3.11, Events: {E: {Type: S3,"
+                                           " Properties: {Bucket: other, Events: 's3:ObjectCreated:*'}}}}\n")
+        self.refused("deploy", path, text="event E needs a Bucket of this template")
 
     def test_errors_of_templates_have_file_and_line(self):
         path = self.write("template.yaml", "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n")

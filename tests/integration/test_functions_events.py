@@ -93,6 +93,51 @@ class Asynchronous(EventsCase):
                             counts()["ApproximateNumberOfMessagesNotVisible"]) == ("0", "0"), "all is worked off")
 
 
+class Secrets(EventsCase):
+    def secret(self, operation, status=200, **members):
+        return self.call(f"secretsmanager.{operation}", status, **members)
+
+    def test_a_secret_from_its_making_to_its_end(self):
+        made = self.secret("CreateSecret", Name="kafka/login", SecretString="{\"a\":1}", Description="for tests")
+        self.assertRegex(made["ARN"], r"^arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka/login-[0-9a-f]{6}$")
+        self.assertEqual(self.secret("CreateSecret", 400, Name="kafka/login")["__type"], "ResourceExistsException")
+        for name in ("kafka/login", made["ARN"], made["ARN"][:-7]):
+            self.assertEqual(self.secret("GetSecretValue", SecretId=name)["SecretString"], "{\"a\":1}")
+        changed = self.secret("PutSecretValue", SecretId=made["ARN"], SecretString="two")
+        self.assertNotEqual(changed["VersionId"], made["VersionId"])
+        self.engine.kill()
+        self.engine.start()
+        self.connect()
+        self.assertEqual(self.secret("GetSecretValue", SecretId="kafka/login")["SecretString"], "two")
+        self.assertEqual(self.secret("GetSecretValue", 400, SecretId="kafka/login", VersionId=made["VersionId"])["__type"],
+                         "ResourceNotFoundException")
+        self.secret("UpdateSecret", SecretId="kafka/login", Description="other")
+        self.assertEqual([(each["Name"], each["Description"]) for each in self.secret("ListSecrets")["SecretList"]],
+                         [("kafka/login", "other")])
+        self.secret("DeleteSecret", SecretId="kafka/login")
+        self.assertEqual(self.secret("DescribeSecret", 400, SecretId="kafka/login")["__type"], "ResourceNotFoundException")
+
+    def test_lists_by_pages(self):
+        for name in ("a", "b", "c"):
+            self.secret("CreateSecret", Name=name)
+            self.addCleanup(self.secret, "DeleteSecret", SecretId=name)
+        first = self.secret("ListSecrets", MaxResults=2)
+        second = self.secret("ListSecrets", MaxResults=2, NextToken=first["NextToken"])
+        self.assertEqual([each["Name"] for each in first["SecretList"] + second["SecretList"]], ["a", "b", "c"])
+        self.assertNotIn("NextToken", second)
+
+    def test_what_is_refused(self):
+        for members, error in (({"Name": "a b"}, "ValidationException"), ({}, "ValidationException"),
+                               ({"Name": "x", "SecretBinary": "AAAA"}, "InvalidParameterException"),
+                               ({"Name": "x", "SecretString": "y" * 65537}, "InvalidParameterException"),
+                               ({"Name": "x", "SecretString": 5}, "InvalidParameterException")):
+            self.assertEqual(self.secret("CreateSecret", 400, **members)["__type"], error, str(members)[:80])
+        self.assertEqual(self.secret("ListSecrets")["SecretList"], [])
+        self.assertEqual(self.secret("GetSecretValue", 400, SecretId="arn:aws:secretsmanager:x")["__type"],
+                         "ResourceNotFoundException")
+        self.assertEqual(self.secret("RotateSecret", 400, SecretId="x")["__type"], "UnknownOperationException")
+
+
 @unittest.skipIf(library() is None, "librdkafka is not installed (librdkafka1)")
 class KafkaTopics(EventsCase):
     def setUp(self):

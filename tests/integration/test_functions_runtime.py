@@ -267,6 +267,17 @@ class Python(RuntimeCase):
             self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {"Handler": handler})
             self.fails(name, {}, kind, text)
 
+    def test_active_tracing_samples(self):
+        code = {"index.py": "import os\ndef handler(event, context):\n    return os.environ['_X_AMZN_TRACE_ID']\n"}
+        form = r"^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled="
+        given = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+        name = self.function(code, Handler="index.handler")
+        for mode, sampled in (("Active", 1), ("PassThrough", 0)):
+            changed = self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {"TracingConfig": {"Mode": mode}})
+            self.assertEqual(changed.status, 200, str(changed))
+            self.assertRegex(self.call(name)[0], f"{form}{sampled}$")
+            self.assertEqual(self.api.invoke(name, {}, X_Amzn_Trace_Id=given).json(), given)
+
     def test_memory_and_tmp_are_bounded_apart(self):
         name = self.function({"app.py": "def handler(event, context):\n    if event.get('memory'):\n"
                                         "        return len(bytearray(event['memory'] << 20))\n"
@@ -332,6 +343,31 @@ class NodeJs(RuntimeCase):
         self.assertEqual((payload["errorType"], payload["errorMessage"], error), ("TypeError", "boom", "Unhandled"))
         self.assertIn("Invoke Error", tail)
         self.assertTrue(payload["trace"][0].startswith("TypeError: boom"))
+
+    def test_large_events_and_answers(self):
+        name = self.node("exports.handler = async (event) => ({ size: event.text.length, text: event.text });")
+        text = "ä" * 300_000
+        payload, error, _ = self.call(name, {"text": text})
+        self.assertEqual((payload, error), ({"size": len(text), "text": text}, None))
+
+    def test_streamed_responses_and_the_next_event(self):
+        name = self.node("exports.handler = awslambda.streamifyResponse(async (event, stream) => {"
+                         " stream.write('one '); stream.write(event.word); stream.end(); });")
+        for word in ("two", "three"):
+            answer = self.api.request("POST", f"/2021-11-15/functions/{name}/response-streaming-invocations",
+                                      json.dumps({"word": word}).encode())
+            self.assertEqual(answer.status, 200, str(answer))
+            self.assertIn(b"one ", answer.body)
+            self.assertIn(word.encode(), answer.body)
+
+    def test_what_nobody_catches_after_an_event(self):
+        name = self.node("exports.handler = (event, context, callback) => {"
+                         " context.callbackWaitsForEmptyEventLoop = false;"
+                         " if (event.later) setTimeout(() => { throw new Error('late'); }, 0);"
+                         " else callback(null, 1); };")
+        payload, error, tail = self.call(name, {"later": True})
+        self.assertEqual((payload["errorMessage"], error), ("late", "Unhandled"), tail)
+        self.assertEqual(self.call(name, {})[:2], (1, None))
 
     def test_modules_that_are_missing(self):
         name = self.node("require('nowhere'); exports.handler = async () => 1;")

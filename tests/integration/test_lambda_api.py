@@ -299,6 +299,24 @@ class Settings(LambdaCase):
         self.assertEqual(len(self.get(f"{target}/list")["FunctionEventInvokeConfigs"]), 1)
         self.assertEqual(self.api.request("DELETE", target).status, 204)
 
+    def test_destinations_that_lead_nowhere(self):
+        name, _ = self.function()
+        target = f"/2019-09-25/functions/{name}/event-invoke-config"
+        for arn in ("arn:aws:states:us-east-1:000000000000:stateMachine:m", "arn:aws:sqs:us-east-1:000000000000:"):
+            for side in ("OnSuccess", "OnFailure"):
+                self.refused(self.api.request("PUT", target, {"DestinationConfig": {side: {"Destination": arn}}}), 400,
+                             "InvalidParameterValueException", arn)
+        for service in ("sqs", "sns"):
+            good = f"arn:aws:{service}:us-east-1:000000000000:x"
+            self.assertEqual(self.api.request("PUT", target, {"DestinationConfig": {"OnFailure": {"Destination": good}}}).status, 200)
+        for arn in ("arn:aws:lambda:us-east-1:000000000000:function:f", "arn:aws:sqs:us-east-1:000000000000:"):
+            self.refused(self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration",
+                                          {"DeadLetterConfig": {"TargetArn": arn}}), 400, "InvalidParameterValueException", arn)
+        self.assertNotIn("DeadLetterConfig", self.get(f"/2015-03-31/functions/{name}/configuration"))
+        self.refused(self.api.request("POST", "/2015-03-31/event-source-mappings", {
+            "FunctionName": name, "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:"}), 400,
+            "InvalidParameterValueException", "names nothing")
+
     def test_event_source_mappings(self):
         name, _ = self.function()
         body = {"FunctionName": name, "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q", "Enabled": False}

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "api/aws/caller.h"
+#include "api/aws/live_tail.h"
 #include "api/aws/reply.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -300,6 +301,12 @@ io::Task<AwsResult<Json>> dispatch(FunctionServices& services, io::Exchange& exc
 
 io::Task<void> serve_logs(FunctionServices& services, io::Exchange& exchange, AwsCaller caller) {
   auto body = co_await exchange.read_body(document_bytes);
+  std::string_view name = exchange.header("X-Amz-Target").value_or("").substr(target_prefix.size());
+  if (body && name == "StartLiveTail" && check_caller(services, exchange, *body)) {
+    Json request = parse_json(*body).value_or(Json());
+    co_await serve_live_tail(services, exchange, std::move(caller), request);
+    co_return;
+  }
   AwsResult<Json> answer = AwsError{413, "RequestEntityTooLargeException", "The body is too large"};
   if (body) answer = co_await dispatch(services, exchange, caller, *body);
   Reply reply = answer ? json_reply(200, *answer) : json_error_reply(answer.error());

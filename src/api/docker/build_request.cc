@@ -106,7 +106,10 @@ io::Task<Result<std::string>> BodyContext::next() {
 }
 
 io::Task<Result<void>> run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
-  CO_CHECK(co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
+  CO_TRY(auto built,
+         co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
+  const std::string id = built.image_id.str();
+  context.engine().events().publish("image", "create", id, {{"name", id}});
   context.engine().image_quota().check();
   co_return Result<void>();
 }

@@ -81,8 +81,11 @@ Result<uint16_t> Context::terminal_size(std::string_view name) const {
   uint32_t number = 0;
   auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (value.empty() || error != std::errc{} || end != value.data() + value.size()) {
-    return failure(Kind::InvalidArgument, "invalid resize {} \"{}\": expected an unsigned number",
-                   name == "h" ? "height" : "width", value.substr(0, 64));
+    // Go's words for what is no number, and for what is none of 32 bits.
+    std::string_view digits = value.substr(value.starts_with('-') ? 1 : 0);
+    bool number_like = !digits.empty() && digits.find_first_not_of("0123456789") == digits.npos;
+    return failure(Kind::InvalidArgument, "invalid resize {} \"{}\": {}", name == "h" ? "height" : "width",
+                   value.substr(0, 64), number_like ? "value out of range" : "invalid syntax");
   }
   return static_cast<uint16_t>(std::min<uint32_t>(number, UINT16_MAX));
 }

@@ -44,7 +44,8 @@ io::Task<Result<Preamble>> read_preamble(io::Exchange& exchange) {
   }
 }
 
-/// {"Dockerfile": "FROM ...", "Secrets": {"id": "<base64>"}, "Contexts": {"name": "image"}, "Context": true}
+/// {"Dockerfile": "FROM ...", "Secrets": {"id": "<base64>"}, "Agents": {"id": "/path/of/socket"},
+///  "Contexts": {"name": "image"}, "Context": true}
 Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request) {
   TRY(Json object, parse_json(line, {.max_bytes = max_preamble_bytes}));
   if (!object.is_object()) return Error(Kind::InvalidArgument, "the body's first line must be a JSON object");
@@ -58,6 +59,9 @@ Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request)
     if (!content) return failure(Kind::InvalidArgument, "secret \"{}\" is not base64", id.substr(0, 128));
     request.secrets[id] = std::move(*content);
   }
+  TRY(request.agents, json_string_map(object, "Agents"));
+  if (request.agents.size() > max_secrets)
+    return failure(Kind::InvalidArgument, "a build has {} SSH agents at most", max_secrets);
   TRY(request.contexts, json_string_map(object, "Contexts"));
   return json_bool(object, "Context", true);
 }

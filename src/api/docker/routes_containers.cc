@@ -43,12 +43,22 @@ void apply_version(spec::CreateRequest& request, ApiVersion version) {
     request.config.healthcheck->start_interval = 0;
 }
 
+/// Before API 1.44 a container was made on one network, and connected to the others afterwards.
+Result<void> check_endpoints(const spec::CreateRequest& request, ApiVersion version) {
+  if (version >= ApiVersion{1, 44} || request.endpoints.size() < 2) return {};
+  std::string names;
+  for (const auto& [name, settings] : request.endpoints) names += (names.empty() ? "" : ", ") + name;
+  return failure(Kind::InvalidArgument, "Container cannot be created with multiple network endpoints: {}",
+                 names);
+}
+
 Outcome create(Context& context) {
   CO_TRY(std::string body, co_await context.json_body());
   if (body.empty())
     co_return Error(Kind::InvalidArgument, "invalid JSON: got EOF while reading request body");
   engine::CreateContainer request;
   CO_TRY(request.request, spec::parse_create_request(body));
+  CO_CHECK(check_endpoints(request.request, context.version()));
   apply_version(request.request, context.version());
   request.name = context.text("name");
   if (request.name.starts_with('/')) request.name.erase(0, 1);

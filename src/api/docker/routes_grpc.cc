@@ -17,8 +17,11 @@ Result<BuildkitGate*> ready_gate(Context& context) {
   // As engines without BuildKit answer: clients then turn to the classic builder, or say what is missing.
   if (gate == nullptr) return Error(Kind::NotFound, "page not found");
   auto upgrade = context.exchange().header("Upgrade");
-  if (!context.exchange().wants_upgrade() || !upgrade || *upgrade != "h2c")
-    return Error(Kind::InvalidArgument, "this route speaks HTTP/2 alone: ask for \"Upgrade: h2c\"");
+  if (!upgrade)
+    return Error(Kind::InvalidArgument, "no upgrade header: this route speaks HTTP/2 (h2c) alone");
+  if (!context.exchange().wants_upgrade() || *upgrade != "h2c")
+    return failure(Kind::InvalidArgument, "upgrade to {} is not supported: this route speaks h2c",
+                   upgrade->substr(0, 64));
   CHECK(gate->prepare());
   return gate;
 }
@@ -40,9 +43,9 @@ Outcome session(Context& context) {
     return std::string(context.exchange().header(name).value_or("").substr(0, max_field_bytes));
   };
   std::string id = field("X-Docker-Expose-Session-Uuid");
+  CO_TRY(BuildkitGate * gate, ready_gate(context));
   if (id.empty())
     co_return Error(Kind::InvalidArgument, "a session needs the header X-Docker-Expose-Session-Uuid");
-  CO_TRY(BuildkitGate * gate, ready_gate(context));
   Json methods = Json::array();
   for (std::string_view method :
        context.exchange().request().headers.all("X-Docker-Expose-Session-Grpc-Method")) {

@@ -34,6 +34,22 @@ Outcome list(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
+/// `platform` is a plain os/arch on some routes and a JSON object on others.
+Result<std::optional<spec::Platform>> platform_parameter(Context& context) {
+  std::string text = context.text("platform");
+  if (text.empty()) return std::optional<spec::Platform>();
+  if (!text.starts_with('{')) {
+    TRY(auto platform, spec::Platform::parse(text));
+    return std::optional<spec::Platform>(std::move(platform));
+  }
+  TRY(Json object, parse_json(text));
+  spec::Platform platform;
+  TRY(platform.os, json_string(object, "os"));
+  TRY(platform.architecture, json_string(object, "architecture"));
+  TRY(platform.variant, json_string(object, "variant"));
+  return std::optional<spec::Platform>(std::move(platform));
+}
+
 /// The image that the path names. What can be no name is the client's mistake, not a missing image.
 Result<std::string> image_reference(Context& context) {
   std::string name = context.capture();
@@ -44,7 +60,14 @@ Result<std::string> image_reference(Context& context) {
 
 Outcome inspect(Context& context) {
   CO_TRY(std::string name, image_reference(context));
+  CO_TRY(auto platform, platform_parameter(context));
   CO_TRY(auto image, context.engine().images().find(name));
+  if (platform && !spec::matches(*platform, image.config->platform)) {
+    co_return failure(Kind::NotFound,
+                      "image with reference {} was found but its platform ({}) does not match the specified "
+                      "platform ({})",
+                      name, image.config->platform.str(), platform->str());
+  }
   Json answer = image_inspect_json(image, context.version());
   if (context.flag("manifests")) {
     CO_TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
@@ -100,22 +123,6 @@ storage::ProgressCallback progress_to(JsonLines& lines) {
   };
 }
 
-/// `platform` is a plain os/arch on some routes and a JSON object on others.
-Result<std::optional<spec::Platform>> platform_parameter(Context& context) {
-  std::string text = context.text("platform");
-  if (text.empty()) return std::optional<spec::Platform>();
-  if (!text.starts_with('{')) {
-    TRY(auto platform, spec::Platform::parse(text));
-    return std::optional<spec::Platform>(std::move(platform));
-  }
-  TRY(Json object, parse_json(text));
-  spec::Platform platform;
-  TRY(platform.os, json_string(object, "os"));
-  TRY(platform.architecture, json_string(object, "architecture"));
-  TRY(platform.variant, json_string(object, "variant"));
-  return std::optional<spec::Platform>(std::move(platform));
-}
-
 Outcome load_into(Context& context, JsonLines& lines, storage::ByteSource& source, bool quiet,
                   std::optional<spec::Platform> platform) {
   storage::ProgressCallback progress = quiet ? storage::ProgressCallback() : progress_to(lines);
@@ -137,9 +144,23 @@ Outcome load(Context& context) {
   co_return co_await lines.run(load_into(context, lines, source, quiet, std::move(platform)));
 }
 
+/// A repository stands for all its tags, also when "latest" is none of them.
+bool is_repository_without_latest(Context& context, const std::string& name) {
+  auto reference = spec::Reference::parse(name);
+  if (!reference || !reference->is_name_only() || context.engine().images().find(name)) return false;
+  auto images = context.engine().image_store().list(true);
+  if (!images) return false;
+  const std::string beginning = reference->familiar_name() + ":";
+  return std::any_of(images->begin(), images->end(), [&](const storage::Image& image) {
+    return std::any_of(image.repo_tags.begin(), image.repo_tags.end(),
+                       [&](const std::string& tag) { return tag.starts_with(beginning); });
+  });
+}
+
 /// The image, and that it is here for the platform, if one is asked for.
 Result<void> find_for_save(Context& context, const std::string& name,
                            const std::optional<spec::Platform>& platform) {
+  if (is_repository_without_latest(context, name)) return {};
   TRY(auto image, context.engine().images().find(name));
   if (!platform || spec::matches(*platform, image.config->platform)) return {};
   TRY(auto index, context.engine().image_store().indexes().of_names(image.repo_digests));
@@ -149,6 +170,8 @@ Result<void> find_for_save(Context& context, const std::string& name,
 }
 
 Outcome save_images(Context& context, std::vector<std::string> names) {
+  if (context.exchange().query().all("platform").size() > 1)
+    co_return Error(Kind::InvalidArgument, "multiple platform parameters not supported");
   CO_TRY(auto platform, platform_parameter(context));
   // Found out before the stream begins, so that the answer can still be 404.
   for (const std::string& name : names) CO_CHECK(find_for_save(context, name, platform));
@@ -168,10 +191,11 @@ Outcome save_many(Context& context) {
   co_return co_await save_images(context, std::move(names));
 }
 
+/// Nothing is told before the image is there: the first line is its id, and a failure is the answer's status.
 Outcome import_into(Context& context, JsonLines& lines, storage::ByteSource& source,
                     engine::Images::Import options) {
   CO_TRY(Digest id,
-         co_await context.engine().images().import(source, std::move(options), progress_to(lines)));
+         co_await context.engine().images().import(source, std::move(options), storage::ProgressCallback()));
   lines.push({{"status", id.str()}});
   co_return Result<void>();
 }
@@ -198,6 +222,8 @@ Outcome create(Context& context) {
   for (std::string_view change : context.exchange().query().all("changes"))
     options.changes.emplace_back(change);
   CO_TRY(options.platform, platform_parameter(context));
+  if (options.platform && options.platform->os != "linux")
+    co_return failure(Kind::InvalidArgument, "operating system is not supported: {}", options.platform->os);
   BodySource source(context.loop(), context.exchange());
   JsonLines lines(context.exchange());
   co_return co_await lines.run(import_into(context, lines, source, std::move(options)));

@@ -55,9 +55,6 @@ Outcome attach(Context& context) {
   request.detach_keys = context.text("detachKeys");
   if (!request.detach_keys.empty()) CO_CHECK(engine::parse_detach_keys(request.detach_keys));
   CO_TRY(auto record, context.engine().containers().check_attach(context.capture()));
-  if (!request.stream && !request.logs) {
-    co_return Error(Kind::InvalidArgument, "Bad parameters: you must choose at least one of stream and logs");
-  }
   // dockerode repeats the query as a body: that is no input of the container.
   if (context.exchange().request().body == io::HttpRequestHead::Body::Length) {
     CO_CHECK(co_await context.exchange().read_body(max_json_body));
@@ -65,7 +62,10 @@ Outcome attach(Context& context) {
   request.framing = record->config.tty ? engine::Framing::Raw : engine::Framing::Multiplexed;
   std::string_view type = context.exchange().wants_upgrade() ? stream_type(context, *record) : raw_stream;
   std::string id = record->id;
+  const bool wants_nothing = !request.stream && !request.logs;
   CO_TRY(auto hijacked, co_await context.exchange().hijack(type));
+  // docker accepts the attachment and ends it at once.
+  if (wants_nothing) co_return Result<void>();
   request.socket = std::move(hijacked.socket);
   request.received = std::move(hijacked.already_read);
   co_return co_await context.engine().containers().attach(std::move(id), std::move(request));

@@ -1,5 +1,5 @@
 // What the functions' port serves besides Lambda, with the queue of events behind it: SQS, EventBridge's
-// rules, and berth's own questions about use (/_berth/usage, /_berth/invocations/ID).
+// rules, Secrets Manager, and berth's own questions about use (/_berth/usage, /_berth/invocations/ID).
 #pragma once
 
 #include "api/lambda/services.h"

@@ -89,8 +89,8 @@ Json usage_json(const functions::Catalog& catalog, const UsageRow& row) {
             {"peakBytes", row.peak_bytes}};
   if (row.kind != "function") return json;
   if (const auto* entry = catalog.find(row.realm, row.name);
-      entry != nullptr && !entry->settings.tags.empty())
-    json["tags"] = entry->settings.tags;
+      entry != nullptr && !entry->settings().tags.empty())
+    json["tags"] = entry->settings().tags;
   return json;
 }
 

@@ -270,6 +270,14 @@ AwsResult<void> apply_targets(const Json& request, FunctionVersion& version) {
   if (const Json* dead = member(request, "DeadLetterConfig"); dead != nullptr && dead->is_object()) {
     TRY(auto target, text_member(*dead, "TargetArn"));
     version.dead_letter_arn = target.value_or("");
+    std::string_view arn = version.dead_letter_arn;
+    bool takes_letters =
+        arn.empty() ||
+        ((arn.starts_with("arn:aws:sqs:") || arn.starts_with("arn:aws:sns:")) && !arn.ends_with(':'));
+    if (!takes_letters) {
+      return aws::invalid_parameter(
+          fmt::format("The dead letter target {} is no queue and no topic.", arn.substr(0, 256)));
+    }
   }
   for (const char* name : kept_members) {
     if (const Json* kept = member(request, name)) version.kept_members[name] = to_json(*kept);

@@ -131,6 +131,7 @@ io::Task<void> LambdaApi::handle(io::Exchange& exchange) {
   if (exchange.path().starts_with(package_prefix)) service = "package";
   if (exchange.path() == sandboxes_path) service = "sandboxes";
   if (target.starts_with("AWSEvents.")) service = "events";
+  if (target.starts_with("secretsmanager.")) service = "secretsmanager";
   if (sqs::is_sqs(exchange.request())) service = "sqs";
   if (auto further = services_.further.find(service); further != services_.further.end()) {
     co_await further->second(exchange, std::move(caller));

@@ -106,7 +106,7 @@ io::Task<AwsResult<Reply>> create_function(Call& call) {
   std::string name = version.name;
   CO_TRY(const FunctionEntry* entry, call.catalog().create(std::move(version), std::move(tags)));
   if (!publish.value_or(false)) {
-    co_return aws::json_reply(201, being_created(configuration_json(*entry->latest, "")));
+    co_return aws::json_reply(201, being_created(configuration_json(*entry->latest(), "")));
   }
   CO_TRY(auto published, call.catalog().publish(realm, name, std::nullopt));
   co_return aws::json_reply(201, being_created(configuration_json(*published, "")));
@@ -117,17 +117,16 @@ AwsResult<Reply> list_functions(Call& call) {
   if (!call.query("FunctionVersion").empty()) {
     CHECK(check_enum(call.query("FunctionVersion"), "functionVersion", {"ALL"}));
   }
-  std::vector<std::pair<FunctionVersionPtr, bool>> shown;
+  std::vector<const functions::StoredVersion*> shown;
   for (const FunctionEntry* entry : call.catalog().list(call.realm())) {
-    shown.emplace_back(entry->latest, all);
-    if (!all) continue;
-    for (const auto& [number, version] : entry->versions) shown.emplace_back(version, true);
+    auto versions = entry->versions();
+    shown.insert(shown.end(), versions.begin(), all ? versions.end() : versions.begin() + 1);
   }
   TRY(Page page, page_of(call, shown.size()));
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) {
-    const auto& [version, qualified] = shown[i];
-    items.push_back(configuration_json(*version, qualified ? version->version : "", Shown::InList));
+    FunctionVersionPtr version = shown[i]->get();
+    items.push_back(configuration_json(*version, all ? version->version : "", Shown::InList));
   }
   return page_reply("Functions", std::move(items), page);
 }
@@ -152,7 +151,7 @@ AwsResult<Reply> get_function(Call& call) {
   TRY(std::string qualifier, call.qualifier());
   TRY(auto version, asked_version(call));
   Json body{{"Configuration", configuration_json(*version, qualifier)}, {"Code", code_json(call, *version)}};
-  const auto& settings = entry->settings;
+  const auto& settings = entry->settings();
   if (!settings.tags.empty()) body["Tags"] = settings.tags;
   if (settings.reserved_concurrency) {
     body["Concurrency"] = {{"ReservedConcurrentExecutions", *settings.reserved_concurrency}};
@@ -180,8 +179,8 @@ AwsResult<void> check_revision(const Json& request, const FunctionVersion& lates
 
 AwsResult<const FunctionEntry*> changeable(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  if (entry->latest->update_status == functions::UpdateStatus::InProgress ||
-      entry->latest->state == functions::FunctionState::Pending) {
+  if (entry->latest()->update_status == functions::UpdateStatus::InProgress ||
+      entry->latest()->state == functions::FunctionState::Pending) {
     return aws::resource_conflict(fmt::format(
         "The operation cannot be performed at this time. An update is in progress for resource: {}",
         functions::function_arn(entry->realm(), entry->name())));
@@ -192,8 +191,8 @@ AwsResult<const FunctionEntry*> changeable(Call& call) {
 io::Task<AwsResult<Reply>> update_configuration(Call& call) {
   CO_TRY(Json request, call.json());
   CO_TRY(const FunctionEntry* entry, changeable(call));
-  CO_CHECK(check_revision(request, *entry->latest));
-  FunctionVersion version = *entry->latest;
+  CO_CHECK(check_revision(request, *entry->latest()));
+  FunctionVersion version = *entry->latest();
   CO_CHECK(apply_configuration(call, request, version));
   CO_CHECK(co_await check_unpacked_size(call, version));
   CO_TRY(auto latest, call.catalog().replace_latest(std::move(version)));
@@ -203,8 +202,8 @@ io::Task<AwsResult<Reply>> update_configuration(Call& call) {
 io::Task<AwsResult<Reply>> update_code(Call& call) {
   CO_TRY(Json request, call.json());
   CO_TRY(const FunctionEntry* entry, changeable(call));
-  CO_CHECK(check_revision(request, *entry->latest));
-  FunctionVersion version = *entry->latest;
+  CO_CHECK(check_revision(request, *entry->latest()));
+  FunctionVersion version = *entry->latest();
   CO_TRY(auto architecture, read_architecture(request));
   if (architecture) version.architecture = *architecture;
   CO_TRY(auto publish, flag_member(request, "Publish"));
@@ -233,7 +232,7 @@ io::Task<AwsResult<Reply>> delete_function(Call& call) {
     if (!functions::is_version_number(qualifier)) {
       co_return aws::invalid_parameter("Deletion of aliases is not currently supported.");
     }
-    for (const auto& [alias_name, alias] : entry->settings.aliases) {
+    for (const auto& [alias_name, alias] : entry->settings().aliases) {
       if (alias.version == qualifier || alias.weights.count(qualifier) != 0) {
         co_return aws::resource_conflict(fmt::format(
             "Unable to delete version because the following aliases reference it: [{}]", alias_name));

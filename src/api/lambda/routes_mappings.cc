@@ -259,6 +259,8 @@ AwsResult<void> read_source(const Json& request, EventSourceMapping& mapping) {
             .message());
   }
   mapping.event_source_arn = arn.value_or("");
+  if (mapping.event_source_arn.ends_with(':'))
+    return aws::invalid_parameter("Unrecognized event source, its ARN names nothing.");
   mapping.batch_size = is_sqs(mapping) ? 10 : 100;
   TRY(auto position, text_member(request, "StartingPosition"));
   if (!is_sqs(mapping) && !position && !is_kafka(mapping)) {

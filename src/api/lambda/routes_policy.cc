@@ -144,8 +144,8 @@ AwsResult<Reply> add_permission(Call& call) {
   std::string resource = functions::function_arn(entry->realm(), entry->name());
   if (!key.empty()) resource.append(":").append(key);
   TRY(Json statement, read_statement(request, resource));
-  auto held = entry->settings.policies.find(key);
-  bool any = held != entry->settings.policies.end();
+  auto held = entry->settings().policies.find(key);
+  bool any = held != entry->settings().policies.end();
   if (any && has(held->second, statement["Sid"].get<std::string>())) {
     return exists_already(statement["Sid"].get<std::string>());
   }
@@ -161,8 +161,8 @@ AwsResult<Reply> add_permission(Call& call) {
 AwsResult<Reply> get_policy(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string key, call.qualifier());
-  auto held = entry->settings.policies.find(key);
-  if (held == entry->settings.policies.end() || held->second.statements.empty()) {
+  auto held = entry->settings().policies.find(key);
+  if (held == entry->settings().policies.end() || held->second.statements.empty()) {
     return aws::resource_not_found("The resource you requested does not exist.");
   }
   return policy_reply(held->second);
@@ -172,8 +172,8 @@ AwsResult<Reply> remove_permission(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string key, call.qualifier());
   const std::string& sid = call.capture(1);
-  auto held = entry->settings.policies.find(key);
-  if (held == entry->settings.policies.end())
+  auto held = entry->settings().policies.find(key);
+  if (held == entry->settings().policies.end())
     return aws::resource_not_found("No policy is associated with the given resource.");
   if (!has(held->second, sid)) {
     return aws::resource_not_found(fmt::format("Statement {} is not found in resource policy.", sid));

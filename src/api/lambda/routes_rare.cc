@@ -72,7 +72,7 @@ AwsResult<Reply> update_config(Call& call) {
 std::vector<const FunctionEntry*> users_of(Call& call, const std::string& arn) {
   auto entries = call.catalog().list_all();
   std::erase_if(entries,
-                [&](const FunctionEntry* entry) { return entry->settings.code_signing_config != arn; });
+                [&](const FunctionEntry* entry) { return entry->settings().code_signing_config != arn; });
   return entries;
 }
 
@@ -110,8 +110,8 @@ AwsResult<Reply> list_config_functions(Call& call) {
 AwsResult<Reply> get_function_config(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   Json body{{"FunctionName", entry->name()}};
-  if (!entry->settings.code_signing_config.empty())
-    body["CodeSigningConfigArn"] = entry->settings.code_signing_config;
+  if (!entry->settings().code_signing_config.empty())
+    body["CodeSigningConfigArn"] = entry->settings().code_signing_config;
   return aws::json_reply(200, body);
 }
 

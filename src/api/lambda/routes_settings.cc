@@ -1,5 +1,5 @@
-// Settings beside versions: tags, concurrency, provisioned concurrency, event-invoke, runtime management,
-// recursion, the account.
+// Settings beside versions: tags, concurrency, provisioned concurrency, runtime management, recursion, the
+// account.
 #include <algorithm>
 
 #include "api/lambda/function_json.h"
@@ -11,7 +11,6 @@
 namespace berth::api::lambda {
 namespace {
 
-using functions::EventInvokeConfig;
 using functions::FunctionEntry;
 using functions::FunctionSettings;
 using functions::ProvisionedConfig;
@@ -82,7 +81,7 @@ AwsResult<void> change_tags(Call& call,
 
 AwsResult<Reply> list_tags(Call& call) {
   TRY(Tagged target, tagged(call));
-  const auto& tags = target.entry != nullptr ? target.entry->settings.tags : target.mapping->tags;
+  const auto& tags = target.entry != nullptr ? target.entry->settings().tags : target.mapping->tags;
   return aws::json_reply(200, {{"Tags", tags}});
 }
 
@@ -91,7 +90,7 @@ AwsResult<Reply> tag_resource(Call& call) {
   TRY(auto tags, read_tags(request));
   if (tags.empty()) return aws::invalid_parameter("An error occurred and the request cannot be processed.");
   TRY(Tagged target, tagged(call));
-  auto merged = target.entry != nullptr ? target.entry->settings.tags : target.mapping->tags;
+  auto merged = target.entry != nullptr ? target.entry->settings().tags : target.mapping->tags;
   for (const auto& [key, value] : tags) merged[key] = value;
   if (merged.size() > 50) return aws::invalid_parameter("Number of tags exceeds resource tag limit.");
   CHECK(change_tags(call, [&](auto& held) { held = merged; }));
@@ -116,7 +115,7 @@ AwsResult<Reply> untag_resource(Call& call) {
 uint32_t reserved_by_others(Call& call, const FunctionEntry& entry) {
   uint32_t total = 0;
   for (const FunctionEntry* other : call.catalog().list(entry.realm())) {
-    if (other->name() != entry.name()) total += other->settings.reserved_concurrency.value_or(0);
+    if (other->name() != entry.name()) total += other->settings().reserved_concurrency.value_or(0);
   }
   return total;
 }
@@ -140,7 +139,7 @@ AwsResult<Reply> put_concurrency(Call& call) {
                     always_unreserved));
   }
   uint64_t provisioned = 0;
-  for (const auto& [qualifier, config] : entry->settings.provisioned) provisioned += config.requested;
+  for (const auto& [qualifier, config] : entry->settings().provisioned) provisioned += config.requested;
   if (provisioned > static_cast<uint64_t>(*wanted)) {
     return aws::invalid_parameter(fmt::format(
         "ReservedConcurrentExecutions ({}) is lower than what is provisioned ({})", *wanted, provisioned));
@@ -154,8 +153,8 @@ AwsResult<Reply> put_concurrency(Call& call) {
 AwsResult<Reply> get_concurrency(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   Json body = Json::object();
-  if (entry->settings.reserved_concurrency) {
-    body["ReservedConcurrentExecutions"] = *entry->settings.reserved_concurrency;
+  if (entry->settings().reserved_concurrency) {
+    body["ReservedConcurrentExecutions"] = *entry->settings().reserved_concurrency;
   }
   return aws::json_reply(200, body);
 }
@@ -215,7 +214,7 @@ AwsResult<Reply> put_provisioned(Call& call) {
   }
   CHECK(check_range(*wanted, "provisionedConcurrentExecutions", 1, INT32_MAX));
   TRY(std::string qualifier, provisionable_qualifier(call, *entry));
-  const auto& settings = entry->settings;
+  const auto& settings = entry->settings();
   if (settings.reserved_concurrency && *wanted > *settings.reserved_concurrency) {
     return aws::invalid_parameter(
         "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for "
@@ -243,8 +242,8 @@ AwsError no_provisioned() {
 
 AwsResult<Reply> list_provisioned(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  std::vector<std::pair<std::string, ProvisionedConfig>> configs(entry->settings.provisioned.begin(),
-                                                                 entry->settings.provisioned.end());
+  std::vector<std::pair<std::string, ProvisionedConfig>> configs(entry->settings().provisioned.begin(),
+                                                                 entry->settings().provisioned.end());
   TRY(Page page, page_of(call, configs.size()));
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) {
@@ -259,8 +258,8 @@ AwsResult<Reply> get_provisioned(Call& call) {
   if (call.query("List") == "ALL") return list_provisioned(call);
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string qualifier, provisionable_qualifier(call, *entry));
-  auto found = entry->settings.provisioned.find(qualifier);
-  if (found == entry->settings.provisioned.end()) return no_provisioned();
+  auto found = entry->settings().provisioned.find(qualifier);
+  if (found == entry->settings().provisioned.end()) return no_provisioned();
   return aws::json_reply(200, provisioned_json(call, *entry, qualifier, found->second));
 }
 
@@ -269,132 +268,6 @@ AwsResult<Reply> delete_provisioned(Call& call) {
   TRY(std::string qualifier, provisionable_qualifier(call, *entry));
   CHECK(change(call, *entry, [&](FunctionSettings& settings) { settings.provisioned.erase(qualifier); }));
   return aws::empty_reply(204);
-}
-
-// --- asynchronous invocation
-
-Json event_invoke_json(const FunctionEntry& entry, const std::string& qualifier,
-                       const EventInvokeConfig& config) {
-  Json destinations{{"OnSuccess", Json::object()}, {"OnFailure", Json::object()}};
-  if (!config.on_success.empty()) destinations["OnSuccess"]["Destination"] = config.on_success;
-  if (!config.on_failure.empty()) destinations["OnFailure"]["Destination"] = config.on_failure;
-  Json json{{"FunctionArn", arn_of(entry, qualifier)},
-            {"LastModified", static_cast<double>(to_unix_nanoseconds(config.modified) / 1'000'000) / 1000.0},
-            {"DestinationConfig", std::move(destinations)}};
-  if (config.maximum_retries) json["MaximumRetryAttempts"] = *config.maximum_retries;
-  if (config.maximum_age_seconds) json["MaximumEventAgeInSeconds"] = *config.maximum_age_seconds;
-  return json;
-}
-
-AwsResult<std::string> read_destination(const Json& config, const char* side) {
-  const Json* object = member(config, side);
-  if (object == nullptr || !object->is_object()) return std::string();
-  TRY(auto arn, text_member(*object, "Destination"));
-  if (arn && !arn->empty() && !arn->starts_with("arn:") && !arn->starts_with("kafka://")) {
-    return aws::validation_exception(
-        functions::validation_error(
-            arn->substr(0, 350),
-            fmt::format("destinationConfig.{}.destination",
-                        std::string_view(side) == "OnSuccess" ? "onSuccess" : "onFailure"),
-            "Member must satisfy regular expression pattern: "
-            "^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:([a-z]{2}(-gov)?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)")
-            .message());
-  }
-  return arn.value_or("");
-}
-
-AwsResult<void> apply_event_invoke(const Json& request, EventInvokeConfig& config) {
-  TRY(auto retries, number_member(request, "MaximumRetryAttempts"));
-  if (retries) {
-    CHECK(check_range(*retries, "maximumRetryAttempts", 0, 2));
-    config.maximum_retries = static_cast<uint32_t>(*retries);
-  }
-  TRY(auto age, number_member(request, "MaximumEventAgeInSeconds"));
-  if (age) {
-    CHECK(check_range(*age, "maximumEventAgeInSeconds", 60, 21'600));
-    config.maximum_age_seconds = static_cast<uint32_t>(*age);
-  }
-  if (const Json* destinations = member(request, "DestinationConfig");
-      destinations != nullptr && destinations->is_object()) {
-    if (member(*destinations, "OnSuccess") != nullptr) {
-      TRY(config.on_success, read_destination(*destinations, "OnSuccess"));
-    }
-    if (member(*destinations, "OnFailure") != nullptr) {
-      TRY(config.on_failure, read_destination(*destinations, "OnFailure"));
-    }
-  }
-  config.modified = now();
-  return {};
-}
-
-/// The qualifier, which exists, with $LATEST spelled out.
-AwsResult<std::string> event_invoke_key(Call& call, const FunctionEntry& entry) {
-  TRY(std::string qualifier, call.qualifier());
-  if (qualifier.empty()) return std::string(functions::latest_version);
-  if (!call.catalog().main_version(entry, qualifier)) {
-    return aws::resource_not_found(fmt::format("The function {} doesn't exist.", arn_of(entry, qualifier)));
-  }
-  return qualifier;
-}
-
-AwsError no_event_invoke(const FunctionEntry& entry, const std::string& key) {
-  return aws::resource_not_found(
-      fmt::format("The function {} doesn't have an EventInvokeConfig", arn_of(entry, key)));
-}
-
-AwsResult<Reply> set_event_invoke(Call& call, bool keep_what_is_there) {
-  TRY(Json request, call.json());
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, event_invoke_key(call, *entry));
-  bool anything = member(request, "MaximumRetryAttempts") != nullptr ||
-                  member(request, "MaximumEventAgeInSeconds") != nullptr ||
-                  member(request, "DestinationConfig") != nullptr;
-  if (!anything)
-    return aws::invalid_parameter("You must specify at least one of error handling or destination setting.");
-  EventInvokeConfig config;
-  auto held = entry->settings.event_invoke.find(key);
-  if (keep_what_is_there) {
-    if (held == entry->settings.event_invoke.end()) return no_event_invoke(*entry, key);
-    config = held->second;
-  }
-  CHECK(apply_event_invoke(request, config));
-  CHECK(change(call, *entry, [&](FunctionSettings& settings) { settings.event_invoke[key] = config; }));
-  return aws::json_reply(200, event_invoke_json(*entry, key, config));
-}
-
-AwsResult<Reply> put_event_invoke(Call& call) {
-  return set_event_invoke(call, false);
-}
-AwsResult<Reply> update_event_invoke(Call& call) {
-  return set_event_invoke(call, true);
-}
-
-AwsResult<Reply> get_event_invoke(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, event_invoke_key(call, *entry));
-  auto held = entry->settings.event_invoke.find(key);
-  if (held == entry->settings.event_invoke.end()) return no_event_invoke(*entry, key);
-  return aws::json_reply(200, event_invoke_json(*entry, key, held->second));
-}
-
-AwsResult<Reply> delete_event_invoke(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, event_invoke_key(call, *entry));
-  if (entry->settings.event_invoke.count(key) == 0) return no_event_invoke(*entry, key);
-  CHECK(change(call, *entry, [&](FunctionSettings& settings) { settings.event_invoke.erase(key); }));
-  return aws::empty_reply(204);
-}
-
-AwsResult<Reply> list_event_invoke(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  std::vector<std::pair<std::string, EventInvokeConfig>> configs(entry->settings.event_invoke.begin(),
-                                                                 entry->settings.event_invoke.end());
-  TRY(Page page, page_of(call, configs.size()));
-  Json items = Json::array();
-  for (size_t i = page.begin; i < page.end; ++i) {
-    items.push_back(event_invoke_json(*entry, configs[i].first, configs[i].second));
-  }
-  return page_reply("FunctionEventInvokeConfigs", std::move(items), page);
 }
 
 // --- runtime management, recursion
@@ -424,8 +297,8 @@ AwsResult<Reply> get_runtime_management(Call& call) {
   TRY(std::string qualifier, call.qualifier());
   CHECK(call.catalog().main_version(*entry, qualifier));
   Json body{{"UpdateRuntimeOn", "Auto"}};
-  auto held = entry->settings.runtime_management.find(qualifier);
-  if (held != entry->settings.runtime_management.end()) {
+  auto held = entry->settings().runtime_management.find(qualifier);
+  if (held != entry->settings().runtime_management.end()) {
     TRY(body, parse_json(held->second));
   }
   body["FunctionArn"] = arn_of(*entry, qualifier);
@@ -443,7 +316,7 @@ AwsResult<Reply> put_recursion(Call& call) {
 
 AwsResult<Reply> get_recursion(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  return aws::json_reply(200, {{"RecursiveLoop", entry->settings.recursive_loop}});
+  return aws::json_reply(200, {{"RecursiveLoop", entry->settings().recursive_loop}});
 }
 
 // --- the account
@@ -453,7 +326,7 @@ AwsResult<Reply> account_settings(Call& call) {
   uint32_t reserved = 0;
   uint64_t count = 0;
   for (const FunctionEntry* entry : call.catalog().list(call.realm())) {
-    reserved += entry->settings.reserved_concurrency.value_or(0);
+    reserved += entry->settings().reserved_concurrency.value_or(0);
     ++count;
   }
   return aws::json_reply(
@@ -471,7 +344,6 @@ AwsResult<Reply> account_settings(Call& call) {
 constexpr std::string_view tags_path = "/2017-03-31/tags/{}";
 constexpr std::string_view reserved_path = "/2017-10-31/functions/{}/concurrency";
 constexpr std::string_view provisioned_path = "/2019-09-30/functions/{}/provisioned-concurrency";
-constexpr std::string_view event_invoke_path = "/2019-09-25/functions/{}/event-invoke-config";
 constexpr std::string_view runtime_path = "/2021-07-20/functions/{}/runtime-management-config";
 constexpr std::string_view recursion_path = "/2024-08-31/functions/{}/recursion-config";
 constexpr Operation operations[] = {
@@ -499,26 +371,6 @@ constexpr Operation operations[] = {
      .method = "DELETE",
      .pattern = provisioned_path,
      .answer = delete_provisioned},
-    {.name = "PutFunctionEventInvokeConfig",
-     .method = "PUT",
-     .pattern = event_invoke_path,
-     .answer = put_event_invoke},
-    {.name = "UpdateFunctionEventInvokeConfig",
-     .method = "POST",
-     .pattern = event_invoke_path,
-     .answer = update_event_invoke},
-    {.name = "GetFunctionEventInvokeConfig",
-     .method = "GET",
-     .pattern = event_invoke_path,
-     .answer = get_event_invoke},
-    {.name = "DeleteFunctionEventInvokeConfig",
-     .method = "DELETE",
-     .pattern = event_invoke_path,
-     .answer = delete_event_invoke},
-    {.name = "ListFunctionEventInvokeConfigs",
-     .method = "GET",
-     .pattern = "/2019-09-25/functions/{}/event-invoke-config/list",
-     .answer = list_event_invoke},
     {.name = "PutRuntimeManagementConfig",
      .method = "PUT",
      .pattern = runtime_path,

@@ -106,7 +106,7 @@ AwsResult<std::string> url_qualifier(Call& call, const FunctionEntry& entry) {
             "Member must satisfy regular expression pattern: ((?!^\\d+$)^[0-9a-zA-Z-_]+$)")
             .message());
   }
-  if (entry.settings.aliases.count(qualifier) == 0) {
+  if (entry.settings().aliases.count(qualifier) == 0) {
     return aws::resource_not_found("The resource you requested does not exist.");
   }
   return qualifier;
@@ -120,7 +120,7 @@ AwsResult<Reply> create_url(Call& call) {
     return aws::validation_exception(
         functions::validation_error("null", "authType", "Member must not be null").message());
   }
-  if (entry->settings.urls.count(qualifier) != 0) {
+  if (entry->settings().urls.count(qualifier) != 0) {
     return aws::resource_conflict(fmt::format(
         "Failed to create function url config for [functionArn = {}]. Error message:  FunctionUrlConfig "
         "exists for this Lambda function",
@@ -143,8 +143,8 @@ struct Asked {
 AwsResult<Asked> asked_url(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string qualifier, call.qualifier());
-  auto found = entry->settings.urls.find(qualifier);
-  if (found == entry->settings.urls.end()) {
+  auto found = entry->settings().urls.find(qualifier);
+  if (found == entry->settings().urls.end()) {
     return aws::resource_not_found("The resource you requested does not exist.");
   }
   return Asked{entry, qualifier, &found->second};
@@ -181,7 +181,7 @@ AwsResult<Reply> delete_url(Call& call) {
 AwsResult<Reply> list_urls(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   std::vector<const UrlConfig*> urls;
-  for (const auto& [qualifier, url] : entry->settings.urls) urls.push_back(&url);
+  for (const auto& [qualifier, url] : entry->settings().urls) urls.push_back(&url);
   TRY(Page page, page_of(call, urls.size()));
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) items.push_back(url_json(call, *entry, *urls[i]));

@@ -17,14 +17,14 @@ AwsResult<Reply> publish_version(Call& call) {
   TRY(Json request, call.json());
   TRY(const FunctionEntry* entry, call.function());
   TRY(auto sha, text_member(request, "CodeSha256"));
-  if (sha && !sha->empty() && *sha != entry->latest->code_sha256) {
+  if (sha && !sha->empty() && *sha != entry->latest()->code_sha256) {
     return aws::invalid_parameter(fmt::format(
         "CodeSHA256 ({}) is different from current CodeSHA256 in $LATEST ({}). Please try again with "
         "the CodeSHA256 in $LATEST.",
-        *sha, entry->latest->code_sha256));
+        *sha, entry->latest()->code_sha256));
   }
   TRY(auto revision, text_member(request, "RevisionId"));
-  if (revision && *revision != entry->latest->revision_id) {
+  if (revision && *revision != entry->latest()->revision_id) {
     return AwsError{
         412, "PreconditionFailedException",
         "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias "
@@ -37,12 +37,12 @@ AwsResult<Reply> publish_version(Call& call) {
 
 AwsResult<Reply> list_versions(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  std::vector<functions::FunctionVersionPtr> versions{entry->latest};
-  for (const auto& [number, version] : entry->versions) versions.push_back(version);
+  auto versions = entry->versions();
   TRY(Page page, page_of(call, versions.size()));
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) {
-    items.push_back(configuration_json(*versions[i], versions[i]->version, Shown::InList));
+    functions::FunctionVersionPtr version = versions[i]->get();
+    items.push_back(configuration_json(*version, version->version, Shown::InList));
   }
   return page_reply("Versions", std::move(items), page);
 }
@@ -146,7 +146,7 @@ AwsResult<Reply> create_alias(Call& call) {
     return aws::validation_exception(
         functions::validation_error("null", "functionVersion", "Member must not be null").message());
   }
-  if (entry->settings.aliases.count(alias.name) != 0) {
+  if (entry->settings().aliases.count(alias.name) != 0) {
     return aws::resource_conflict(fmt::format("Alias already exists: {}", arn_of(*entry, alias.name)));
   }
   CHECK(apply_alias(*entry, request, alias));
@@ -158,8 +158,8 @@ AwsResult<Reply> create_alias(Call& call) {
 }
 
 AwsResult<const Alias*> find_alias(Call& call, const FunctionEntry& entry) {
-  auto found = entry.settings.aliases.find(call.capture(1));
-  if (found == entry.settings.aliases.end()) {
+  auto found = entry.settings().aliases.find(call.capture(1));
+  if (found == entry.settings().aliases.end()) {
     return aws::resource_not_found(fmt::format("Cannot find alias arn: {}", arn_of(entry, call.capture(1))));
   }
   return &found->second;
@@ -169,7 +169,7 @@ AwsResult<Reply> list_aliases(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   std::string_view version = call.query("FunctionVersion");
   std::vector<const Alias*> aliases;
-  for (const auto& [name, alias] : entry->settings.aliases) {
+  for (const auto& [name, alias] : entry->settings().aliases) {
     bool wanted =
         version.empty() || alias.version == version || alias.weights.count(std::string(version)) != 0;
     if (wanted) aliases.push_back(&alias);
@@ -209,8 +209,8 @@ AwsResult<Reply> update_alias(Call& call) {
 AwsResult<Reply> delete_alias(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   const std::string& name = call.capture(1);
-  if (entry->settings.aliases.count(name) == 0) return aws::empty_reply(204);
-  if (entry->settings.urls.count(name) != 0 || entry->settings.provisioned.count(name) != 0) {
+  if (entry->settings().aliases.count(name) == 0) return aws::empty_reply(204);
+  if (entry->settings().urls.count(name) != 0 || entry->settings().provisioned.count(name) != 0) {
     return aws::resource_conflict(
         fmt::format("The alias {} has a function URL or provisioned concurrency: delete that first", name));
   }

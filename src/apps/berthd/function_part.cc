@@ -53,8 +53,8 @@ Result<Address> parse_address(std::string_view text) {
 functions::ConcurrencySettings concurrency_of(const functions::Catalog& catalog,
                                               const functions::FunctionEntry& entry) {
   functions::ConcurrencySettings settings;
-  settings.reserved = entry.settings.reserved_concurrency;
-  for (const auto& [qualifier, config] : entry.settings.provisioned) {
+  settings.reserved = entry.settings().reserved_concurrency;
+  for (const auto& [qualifier, config] : entry.settings().provisioned) {
     auto version = catalog.main_version(entry, qualifier);
     if (version) settings.provisioned[(*version)->version] += config.requested;
   }
@@ -104,7 +104,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   });
   auto budget = [catalog = part->catalog_.get()](const functions::Realm& realm, const std::string& name) {
     const auto* entry = catalog->find(realm, name);
-    return entry == nullptr ? std::nullopt : functions::budget_of(entry->settings.tags);
+    return entry == nullptr ? std::nullopt : functions::budget_of(entry->settings().tags);
   };
   auto changed = [owner = part.get()](const functions::Realm& realm, const std::string& name) {
     if (const auto* entry = owner->catalog_->find(realm, name)) owner->settings_changed(*entry);
@@ -197,14 +197,14 @@ void FunctionPart::function_changed(const functions::Realm& realm, const std::st
 
 void FunctionPart::version_removed(functions::FunctionVersionPtr version) {
   const auto* entry = catalog_->find(version->realm, version->name);
-  invoker_->function_changed(version->realm, version->name, entry == nullptr ? nullptr : entry->latest);
+  invoker_->function_changed(version->realm, version->name, entry == nullptr ? nullptr : entry->latest());
 }
 
 void FunctionPart::settings_changed(const functions::FunctionEntry& entry) {
   functions::ConcurrencySettings settings = concurrency_of(*catalog_, entry);
   if (budgets_->stopped(entry.realm(), entry.name())) settings.reserved = 0;
   invoker_->set_concurrency(entry.realm(), entry.name(), settings);
-  for (const auto& [qualifier, config] : entry.settings.provisioned) {
+  for (const auto& [qualifier, config] : entry.settings().provisioned) {
     auto version = catalog_->main_version(entry, qualifier);
     if (version) invoker_->set_provisioned(*version, settings.provisioned[(*version)->version]);
   }

@@ -35,6 +35,8 @@ class EngineClient {
  public:
   explicit EngineClient(std::string socket_path) : socket_path_(std::move(socket_path)) {}
 
+  const std::string& socket_path() const { return socket_path_; }
+
   /// An answer of 400 and more is an Error with the engine's message. Cancelled: by `cancelled`.
   Result<EngineAnswer> send(EngineRequest request) const;
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <thread>
 
+#include "apps/buildkit/agent_forward.h"
 #include "apps/buildkit/byte_queue.h"
 #include "apps/buildkit/exporters.h"
 #include "apps/buildkit/file_sync.h"
@@ -163,6 +164,21 @@ Result<Json> fetch_secrets(const Session& session, const std::set<std::string>& 
   return secrets;
 }
 
+/// Sockets of the agents of these ids.
+Result<Json> forward_agents(const std::shared_ptr<Session>& session, const std::set<std::string>& ids,
+                            AgentForwards& forwards) {
+  Json agents = Json::object();
+  if (!session->offers("/moby.sshforward.v1.SSH/ForwardAgent")) return agents;
+  for (const std::string& id : ids) {
+    auto path = forwards.add(session, id);
+    // Whether it must be there is the instruction's to say; a client without that agent refuses it in its
+    // words.
+    if (!path && path.error().kind() == Kind::Internal) return std::move(path).error();
+    if (path) agents[id] = *path;
+  }
+  return agents;
+}
+
 /// X-Registry-Config, from what the client knows of the registries that the Dockerfile names.
 std::string registry_header(const Session* session, const std::set<std::string>& hosts) {
   if (session == nullptr || !session->offers("/moby.filesync.v1.Auth/Credentials")) return {};
@@ -312,6 +328,8 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const std::shar
   bool needs_session = by_client || !parameters.named_directories.empty();
   if (needs_session && !session) return Error(Kind::InvalidArgument, "the client's session is not connected");
   Definition definition;
+  const std::string& beside = engine.socket_path();
+  AgentForwards agents(beside.substr(0, beside.rfind('/')));
   Json preamble = {{"Context", by_client}};
   if (by_client && parameters.upload.empty()) {
     TRY(definition.dockerfile, load_definition(*session, parameters, progress));
@@ -319,6 +337,7 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const std::shar
     definition.needs = needs_of(definition.dockerfile);
     preamble["Dockerfile"] = definition.dockerfile;
     TRY(preamble["Secrets"], fetch_secrets(*session, definition.needs.secrets));
+    TRY(preamble["Agents"], forward_agents(session, definition.needs.agents, agents));
   }
   NamedDirectories named(engine);
   std::map<std::string, std::string> contexts = parameters.named_images;

@@ -172,6 +172,8 @@ DockerfileNeeds needs_of(std::string_view text) {
         auto mount = spec::parse_run_mount(value, nothing, dockerfile->escape);
         if (!mount) continue;
         add_host(needs.registries, mount->from);
+        if (mount->type == spec::RunMountType::Ssh)
+          needs.agents.insert(mount->id.empty() ? "default" : mount->id);
         if (mount->type != spec::RunMountType::Secret) continue;
         std::string id = mount->id.empty() ? mount->target.substr(mount->target.rfind('/') + 1) : mount->id;
         if (!id.empty()) needs.secrets.insert(id);

@@ -32,6 +32,7 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes);
 /// What a build of a Dockerfile needs of the client beside its files.
 struct DockerfileNeeds {
   std::set<std::string> secrets = {};  ///< ids that RUN instructions mount
+  std::set<std::string> agents = {};   ///< ids of SSH agents that RUN instructions mount
   std::set<std::string> registries =
       {};  ///< hosts of the images that it names; "docker.io" for names without one
   bool several_stages = false;

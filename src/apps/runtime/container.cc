@@ -16,6 +16,7 @@
 
 #include "apps/runtime/known_capabilities.h"
 #include "apps/runtime/resources.h"
+#include "apps/runtime/scope.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/runtime_json.h"
@@ -80,6 +81,9 @@ Result<Record> parse_record(std::string_view text) {
   TRY(record.bundle, json_string(json, "bundle"));
   TRY(record.rootfs, json_string(json, "rootfs"));
   TRY(record.cgroup, json_string(json, "cgroup"));
+  TRY(record.scope, json_string(json, "scope"));
+  TRY(record.resctrl, json_string(json, "resctrl"));
+  TRY(record.resctrl_made, json_strings(json, "resctrl_made"));
   TRY(record.config, json_string(json, "config"));
   TRY(int64_t created, json_int(json, "created"));
   TRY(int64_t owner, json_int(json, "owner"));
@@ -189,13 +193,11 @@ Result<void> Container::load() {
 }
 
 Result<void> Container::save() const {
-  Json json = {{"id", record_.id},
-               {"bundle", record_.bundle},
-               {"rootfs", record_.rootfs},
-               {"cgroup", record_.cgroup},
-               {"created", to_unix_nanoseconds(record_.created)},
-               {"owner", record_.owner},
-               {"config", record_.config}};
+  Json json = {{"id", record_.id},           {"bundle", record_.bundle},
+               {"rootfs", record_.rootfs},   {"cgroup", record_.cgroup},
+               {"scope", record_.scope},     {"created", to_unix_nanoseconds(record_.created)},
+               {"owner", record_.owner},     {"config", record_.config},
+               {"resctrl", record_.resctrl}, {"resctrl_made", record_.resctrl_made}};
   return sys::write_file_atomic(directory_ + "/state.json", to_json(json), 0600);
 }
 
@@ -277,6 +279,7 @@ Result<sys::UniqueFd> Container::listen() {
 
 Result<std::unique_ptr<sys::Cgroup>> Container::cgroup() const {
   if (record_.cgroup.empty()) return std::unique_ptr<sys::Cgroup>();
+  if (!record_.scope.empty()) return open_scope_group(record_.cgroup);
   TRY(const auto* host, group_host());
   auto group = sys::Cgroup::open(*host, record_.cgroup);
   if (!group && group.error().kind() == Kind::NotFound) return std::unique_ptr<sys::Cgroup>();

@@ -29,7 +29,10 @@ struct Record {
   uint64_t start_inode = 0;  ///< of the socket on which it waits for its start
   Timestamp created;
   uid_t owner = 0;
-  std::string cgroup;  ///< path of the group; empty: none
+  std::string cgroup;                     ///< path of the group; empty: none
+  std::string scope;                      ///< systemd's name of it; empty: it is ours alone
+  std::string resctrl;                    ///< its class of service; empty: none
+  std::vector<std::string> resctrl_made;  ///< what was made of it for this container
 };
 
 class Container {

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "apps/runtime/annotations.h"
 #include "apps/runtime/console.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
@@ -21,11 +22,14 @@
 #include "apps/runtime/net_devices.h"
 #include "apps/runtime/own_group.h"
 #include "apps/runtime/own_program.h"
+#include "apps/runtime/resctrl.h"
 #include "apps/runtime/resources.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "base/rollback.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
+#include "launch/namespaces.h"
 #include "launch/plan.h"
 #include "spec/runtime_json.h"
 #include "sys/file.h"
@@ -74,6 +78,11 @@ Result<launch::LaunchPlan> plan(const Settings& settings, const Container& conta
   TRY(auto host, facts_for(spec.namespaces));
   if (!spec.mount_label.empty() && !host.selinux)
     settings.complaints.warn("mountLabel has no effect: SELinux is not enabled on this host");
+  if (launch::find_namespace(spec.namespaces, spec::NamespaceType::Mount) == nullptr)
+    settings.complaints.warn(
+        "no mount namespace: mounts, devices, masked and read-only paths and a read-only root have no "
+        "effect, as "
+        "they would be this host's");
   launch::LaunchRequest request;
   request.id = container.record().id.substr(0, 128);
   request.root =
@@ -84,9 +93,12 @@ Result<launch::LaunchPlan> plan(const Settings& settings, const Container& conta
   request.inherits_stdio = true;
   request.moves_root = options.moves_root;
   request.keeps_keyring = options.keeps_keyring;
+  request.keeps_groups = keeps_groups(spec);
+  request.may_share_mounts = true;
   request.start = launch::StartMode::WhenReleased;
   request.awaits_hooks = any_hooks(spec.hooks) || !spec.net_devices.empty();
   for (const auto& [directory, controllers] : group.directories()) request.cgroups.push_back({directory});
+  spec.intel_rdt = false;  // done when there is a process (make_class_of_service())
   request.spec = std::move(spec);
   TRY(auto plan, launch::plan_launch(request, host));
   plan.setup.fail_at = launch::failing_step();
@@ -120,6 +132,20 @@ Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpe
   return run_hooks(spec.hooks.create_container,
                    {.what = "createContainer", .directory = container.record().rootfs, .container = pid},
                    state);
+}
+
+/// The class of service that the configuration asks for, in the record, and saved.
+Result<ResctrlGroup> make_class_of_service(Container& container, const spec::RuntimeSpec& spec) {
+  if (!spec.intel_rdt) return ResctrlGroup{};
+  Record& record = container.record();
+  TRY(std::string mounts, sys::read_file("/proc/self/mountinfo", kMaxConfig));
+  TRY(std::string mount, find_resctrl(mounts));
+  TRY(Json config, parse_json(record.config, {.max_bytes = kMaxConfig}));
+  TRY(auto group, plan_resctrl(mount, config["linux"]["intelRdt"], record.id));
+  record.resctrl = group.directory;
+  TRY(record.resctrl_made, make_resctrl(group));
+  CHECK(container.save());
+  return group;
 }
 
 Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {
@@ -182,6 +208,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   TRY(std::string text, sys::read_file(config, kMaxConfig));
   TRY(auto spec, spec::parse_runtime_spec(text));
   CHECK(check_terminal(spec, options));
+  CHECK(check_known_calls(spec));
   settle_capabilities(settings, spec.process);
   std::string rootfs = spec.root.path.starts_with('/') ? spec.root.path : bundle + "/" + spec.root.path;
   struct stat status {};
@@ -189,23 +216,30 @@ Result<Container> create_container(const Settings& settings, const std::string& 
 
   TRY(auto container, Container::create(settings.root, id));
   std::unique_ptr<sys::Cgroup> group;
+  StandIn stand_in;
   launch::DirectProcess process;
   Rollback rollback;
   rollback.add([&container] { (void)container.remove(); });
-  container.set_config(std::make_shared<const spec::RuntimeSpec>(spec));
+  auto original = std::make_shared<const spec::RuntimeSpec>(spec);
+  container.set_config(original);
   container.record().bundle = bundle;
   container.record().rootfs = rootfs;
   container.record().config = text;
   rollback.add([&group, &container] {
     if (group) {
       (void)group->kill_all();
+      (void)end_scope(container.record());
       (void)group->remove();
+    } else {
+      (void)end_scope(container.record());
     }
     remove_own_parent(container.record().cgroup);
+    remove_resctrl(container.record().resctrl_made);
   });
   CHECK(launch::failpoint("create.record"));
-  TRY(group, make_group(settings, container, spec));
+  TRY(group, make_group(settings, container, spec, stand_in));
   CHECK(launch::failpoint("create.group"));
+  TRY(auto service, make_class_of_service(container, spec));
   for (auto& mount : spec.mounts) {
     auto binds = [](const std::string& option) { return option == "bind" || option == "rbind"; };
     bool bind = mount.type == "bind" || std::ranges::any_of(mount.options, binds);
@@ -216,7 +250,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
     spec.process.env.push_back(fmt::format("LISTEN_FDS={}", listen_fds));
     spec.process.env.push_back("LISTEN_PID=1");
   }
-  TRY(auto launch_plan, plan(settings, container, options, spec, *group));
+  TRY(auto launch_plan, plan(settings, container, options, std::move(spec), *group));
   launch::DirectRequest request{.inherited = inherited_descriptors(options.preserve_fds)};
   TRY(request.start_listener, container.listen());
   CHECK(launch::failpoint("create.listener"));
@@ -224,9 +258,10 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   rollback.add([&process] { launch::end_process(process); });
   container.set_init(process.pid);
   CHECK(launch::failpoint("create.process"));
+  if (!service.directory.empty()) CHECK(fill_resctrl(service, container.record().resctrl_made, process.pid));
 
   launch::DirectCallbacks callbacks;
-  callbacks.hooks = [&](pid_t pid) { return run_create_hooks(container, spec, pid); };
+  callbacks.hooks = [&](pid_t pid) { return run_create_hooks(container, *original, pid); };
   callbacks.console = [&](sys::UniqueFd master) -> Result<void> {
     if (!options.console_socket.empty()) return send_console(options.console_socket, master.get());
     return options.console(std::move(master));

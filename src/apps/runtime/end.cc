@@ -12,7 +12,9 @@
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/hooks.h"
+#include "apps/runtime/resctrl.h"
 #include "apps/runtime/resources.h"
+#include "apps/runtime/scope.h"
 #include "apps/runtime/signals.h"
 #include "base/format.h"
 
@@ -63,8 +65,12 @@ Result<void> destroy_container(const Settings& settings, Container& container) {
     CHECK(group->kill_all());
   }
   kill_init(container);
-  if (group) CHECK(group->remove());
+  if (group) {
+    if (auto ended = end_scope(container.record()); !ended) settings.complaints.warn(ended.error().message());
+    CHECK(group->remove());
+  }
   remove_own_parent(container.record().cgroup);
+  remove_resctrl(container.record().resctrl_made);
   std::string state = container.state_json(
       Status::Stopped, spec ? (*spec)->annotations : std::map<std::string, std::string>());
   CHECK(container.remove());

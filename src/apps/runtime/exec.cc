@@ -11,6 +11,7 @@
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
 #include "apps/runtime/inside.h"
+#include "apps/runtime/scope.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
@@ -133,6 +134,7 @@ Result<int> exec_process(const Settings& settings, const std::vector<std::string
   if (terminal && detached && console_socket.empty())
     return Error(Kind::InvalidArgument, "cannot allocate tty without --console-socket when detached");
 
+  CHECK(come_near_scope(container.record()));
   TRY(auto init, container.init());
   TRY(auto exec_plan, plan_inside(container, spec, std::move(process), init.get(), line.list("cgroup")));
   launch::DirectRequest request{.inherited = inherited_descriptors(preserved), .container_init = init.get()};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apps/runtime/annotations.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/other_users.h"
 #include "base/format.h"
@@ -51,6 +52,7 @@ Result<launch::ExecPlan> plan_inside(const Container& container, const spec::Run
   request.personality = spec.personality;
   request.container_id = container.record().id.substr(0, 128);
   request.stdin_mode = launch::StdinMode::Open;
+  request.keeps_groups = keeps_groups(spec);
   TRY(request.namespaces, namespaces_to_join(spec.namespaces, container.record().pid, init));
   TRY(auto group, container.cgroup());
   if (group) {

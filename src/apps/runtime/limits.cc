@@ -5,7 +5,9 @@
 
 #include "apps/runtime/container.h"
 #include "apps/runtime/flags.h"
+#include "apps/runtime/resctrl.h"
 #include "apps/runtime/resources.h"
+#include "apps/runtime/scope.h"
 #include "apps/runtime/settings.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -81,6 +83,20 @@ Result<void> read_bytes(const CommandLine& line, std::string_view flag, std::opt
   return {};
 }
 
+Result<void> update_resctrl(const CommandLine& line, const Record& record) {
+  std::vector<std::string> lines;
+  for (std::string_view flag : {"l3-cache-schema", "mem-bw-schema"})
+    if (line.has(flag)) lines.push_back(line.text(flag));
+  if (lines.empty()) return {};
+  if (record.resctrl.empty())
+    return failure(
+        Kind::WrongState,
+        "container {} has no class of service: --l3-cache-schema and --mem-bw-schema are for those that were "
+        "created with intelRdt",
+        record.id);
+  return write_schemata(record.resctrl, lines);
+}
+
 Result<spec::Resources> resources_of_flags(const CommandLine& line) {
   spec::Resources resources;
   CHECK(read(line, "blkio-weight", resources.block_io.weight));
@@ -130,9 +146,7 @@ Result<int> update(const Settings& settings, const std::vector<std::string>& wor
   TRY(auto container, Container::open(settings.root, id));
   if (container.status() == Status::Stopped) return Error(Kind::WrongState, "container not running");
   spec::Resources resources;
-  for (std::string_view flag : {"l3-cache-schema", "mem-bw-schema"})
-    if (line.has(flag))
-      return failure(Kind::Unsupported, "--{}: berth-runtime does not manage resctrl groups", flag);
+  CHECK(update_resctrl(line, container.record()));
   for (std::string_view flag : {"kernel-memory", "kernel-memory-tcp"})
     if (line.has(flag))
       settings.complaints.warn(fmt::format("--{} is ignored: kernels have no such limit any more", flag));
@@ -159,6 +173,7 @@ Result<int> update(const Settings& settings, const std::vector<std::string>& wor
       return failure(Kind::InvalidArgument, "memory limit {} is below the current usage of {} bytes",
                      *limits.memory, stats.memory.usage);
   }
+  CHECK(change_scope(container.record(), limits));
   TRY(auto warnings, group->apply(limits));
   for (const auto& warning : warnings) settings.complaints.warn(warning);
   return 0;

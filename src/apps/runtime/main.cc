@@ -69,9 +69,9 @@ std::string help_text() {
       "                            Containers without a control group: also where making one is not "
       "permitted,\n"
       "                            never, or where this host has none that can be written to (default auto)\n"
-      "  --cgroup-manager cgroupfs|disabled\n"
+      "  --cgroup-manager cgroupfs|systemd|disabled\n"
       "                            disabled: no control groups and no limits (default cgroupfs)\n"
-      "  --systemd-cgroup          Refused: groups are made by cgroupfs alone\n"
+      "  --systemd-cgroup          Groups are systemd's scopes, cgroupsPath is SLICE:PREFIX:NAME\n"
       "  --criu PATH               Not used: checkpoint and restore are refused\n"
       "  --version                 Print the version\n\nCommands:\n";
   for (const auto& entry : kVerbs) text += fmt::format("  {:<11}{}\n", entry.name, entry.usage);
@@ -90,8 +90,7 @@ Result<Groups> groups_of(const CommandLine& line) {
   if (manager == "disabled") return Groups::None;
   if (line.has("cgroup-manager") && manager != "cgroupfs" && manager != "systemd")
     return failure(Kind::InvalidArgument,
-                   "--cgroup-manager \"{}\": it is \"cgroupfs\" or \"disabled\" (\"systemd\" is refused)",
-                   manager);
+                   "--cgroup-manager \"{}\": it is \"cgroupfs\", \"systemd\" or \"disabled\"", manager);
   std::string rootless = line.text("rootless");
   if (!line.has("rootless") || rootless == "auto") return Groups::WherePossible;
   if (rootless == "true") return Groups::Forgiven;
@@ -131,11 +130,6 @@ int run_verb(const VerbEntry& entry, const Settings& settings, const std::vector
                          fmt::format("Usage:  berth-runtime {} {}\n", entry.name, entry.usage));
     return 0;
   }
-  if (settings.systemd_cgroup)
-    return fail(settings.complaints,
-                Error(Kind::Unsupported,
-                      "--systemd-cgroup: berth-runtime makes groups by cgroupfs alone: let the caller use "
-                      "that driver"));
   if (entry.own == Own::SafeCopy) {
     if (auto done = run_from_safe_copy(arguments, environment); !done)
       return fail(settings.complaints, done.error());

@@ -35,7 +35,9 @@ Result<sys::Cgroup::Created> make_none(Container& container, const sys::CgroupLi
 }  // namespace
 
 Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Container& container,
-                                                const spec::RuntimeSpec& spec) {
+                                                const spec::RuntimeSpec& spec, StandIn& stand_in) {
+  if (settings.systemd_cgroup)
+    return make_scope(settings, container, spec, limits_of(with_default_devices(spec.resources)), stand_in);
   TRY(const auto* host, group_host());
   TRY(std::string path, group_path(spec.cgroups_path, container.record().id));
   if (settings.groups == Groups::Demanded && host->version() == sys::CgroupVersion::None)

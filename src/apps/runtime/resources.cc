@@ -79,10 +79,11 @@ Result<std::string> group_path(const std::string& cgroups_path, const std::strin
   bool systemd_form = std::count(cgroups_path.begin(), cgroups_path.end(), ':') == 2 &&
                       cgroups_path.find('/') == std::string::npos;
   if (systemd_form)
-    return failure(Kind::Unsupported,
-                   "cgroupsPath \"{}\" is of the systemd driver's form, which berth-runtime does not have: "
-                   "let the caller use the cgroupfs driver",
-                   cgroups_path);
+    return failure(
+        Kind::Unsupported,
+        "cgroupsPath \"{}\" is of the systemd driver's form: call with --systemd-cgroup, or let the "
+        "caller use the cgroupfs driver",
+        cgroups_path);
   std::string path;
   std::string_view rest = cgroups_path;
   while (!rest.empty()) {

@@ -1,6 +1,8 @@
 // start.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
@@ -21,11 +23,17 @@ Result<void> release(Container& container, const spec::RuntimeSpec& spec) {
   TRY(process.sync, sys::connect_packet_socket(container.start_socket()));
   launch::DirectCallbacks callbacks;
   callbacks.seccomp = [&](sys::UniqueFd listener) {
-    return send_listener(container, Status::Created, spec, process.pid, listener.get());
+    // runc and crun load the filter before their "created"; their agents know a first process by this status.
+    return send_listener(container, Status::Creating, spec, process.pid, listener.get());
   };
   auto running = launch::follow(process, callbacks);
   if (!running) return std::move(running).error();
   return {};
+}
+
+bool asks_agent(const spec::Seccomp& seccomp) {
+  return std::ranges::any_of(seccomp.syscalls,
+                             [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
 }
 
 }  // namespace
@@ -35,13 +43,15 @@ Result<void> send_listener(const Container& container, Status status, const spec
   const std::string& path = spec.seccomp->listener_path;
   if (path.empty()) return Error(Kind::InvalidArgument, "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
   Json state = Json::parse(container.state_json(status, spec.annotations), nullptr, false);
-  Json message = {{"ociVersion", "1.3.0"},
+  // The version of the message, as crun's agents know it; the state has the specification's.
+  Json message = {{"ociVersion", "0.2.0"},
                   {"fds", {"seccompFd"}},
                   {"pid", pid},
                   {"metadata", spec.seccomp->listener_metadata},
                   {"state", std::move(state)}};
   auto sent = send_with_descriptor(path, to_json(message), listener);
-  if (!sent)
+  // An agent that is asked nothing need not be there: the specification has its path ignored.
+  if (!sent && asks_agent(*spec.seccomp))
     return failure(Kind::Unavailable, "failed to connect with seccomp agent: {}", sent.error().message());
   return {};
 }

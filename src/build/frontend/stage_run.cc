@@ -74,14 +74,16 @@ void StageBuilder::set_run_environment(RunOp& op) const {
 Result<void> StageBuilder::add_run_mounts(const spec::RunInstruction& run, RunOp& op,
                                           std::vector<VertexId>& inputs) {
   const spec::VariableLookup lookup = [this](std::string_view name) { return state_.lookup(name); };
+  size_t agents = 0;
   for (const auto& text : run.mounts) {
     RunMountOp mount;
     TRY(mount.mount, spec::parse_run_mount(text, lookup, context_.escape));
     auto& parsed = mount.mount;
     const bool is_secret = parsed.type == RunMountType::Secret;
     if (parsed.type == RunMountType::Ssh) {
-      return Error(Kind::Unsupported,
-                   "RUN --mount=type=ssh is not supported: the build request carries no agent");
+      if (parsed.id.empty()) parsed.id = "default";
+      if (parsed.target.empty()) parsed.target = fmt::format("/run/buildkit/ssh_agent.{}", agents);
+      ++agents;
     }
     if (is_secret) {
       parsed.id = secret_id(parsed);

@@ -19,8 +19,9 @@ uint64_t number(std::string_view text) {
   return value;
 }
 
+/// Not make_shared: its block would stay whole for a weak pointer's sake.
 FunctionVersionPtr share(FunctionVersion version) {
-  return std::make_shared<const FunctionVersion>(std::move(version));
+  return FunctionVersionPtr(new FunctionVersion(std::move(version)));
 }
 
 double draw() {
@@ -61,10 +62,21 @@ Error function_not_found(const Realm& realm, std::string_view name, std::string_
 }
 
 FunctionVersionPtr FunctionEntry::version(std::string_view version) const {
-  if (version.empty() || version == latest_version) return latest;
+  if (version.empty() || version == latest_version) return latest();
   if (!is_version_number(version)) return nullptr;
-  auto found = versions.find(number(version));
-  return found == versions.end() ? nullptr : found->second;
+  auto found = published_.find(number(version));
+  return found == published_.end() ? nullptr : found->second.get();
+}
+
+std::vector<const StoredVersion*> FunctionEntry::versions() const {
+  std::vector<const StoredVersion*> all{&*latest_};
+  for (const auto& [number, version] : published_) all.push_back(&version);
+  return all;
+}
+
+const FunctionSettings& FunctionEntry::settings() const {
+  static const FunctionSettings fresh;
+  return settings_ ? *settings_ : fresh;
 }
 
 Catalog::Catalog(std::unique_ptr<CatalogStore> store) : store_(std::move(store)) {}
@@ -80,21 +92,23 @@ Result<std::unique_ptr<Catalog>> Catalog::open(storage::Database& database) {
 Result<void> Catalog::load() {
   CHECK(store_->each("version", [this](CatalogStore::Row& row) -> Result<void> {
     TRY(FunctionVersion version, decode_version(row.document));
-    FunctionEntry& entry = functions_[{row.realm, row.name}];
+    auto place = functions_.try_emplace({row.realm, row.name}).first;
+    FunctionEntry& entry = place->second;
+    entry.key_ = &place->first;
+    StoredVersion stored(share(std::move(version)));
     if (row.key == latest_version) {
-      entry.latest = share(std::move(version));
+      entry.latest_ = std::move(stored);
     } else {
-      uint64_t key = number(row.key);
-      entry.versions.emplace(key, share(std::move(version)));
+      entry.published_.emplace(number(row.key), std::move(stored));
     }
     return {};
   }));
-  std::erase_if(functions_, [](const auto& item) { return item.second.latest == nullptr; });
+  std::erase_if(functions_, [](const auto& item) { return !item.second.latest_; });
   CHECK(store_->each("settings", [this](CatalogStore::Row& row) -> Result<void> {
     auto found = functions_.find({row.realm, row.name});
     if (found == functions_.end()) return {};
-    TRY(found->second.settings, decode_settings(row.document));
-    for (const auto& [qualifier, url] : found->second.settings.urls) urls_[url.id] = found->first;
+    TRY(FunctionSettings settings, decode_settings(row.document));
+    set_settings(found->second, std::move(settings));
     return {};
   }));
   CHECK(store_->each("layer", [this](CatalogStore::Row& row) -> Result<void> {
@@ -114,6 +128,17 @@ Result<void> Catalog::load() {
   });
 }
 
+/// In place, for those who hold a reference.
+void Catalog::set_settings(FunctionEntry& entry, FunctionSettings settings) {
+  for (const auto& [qualifier, url] : entry.settings().urls) urls_.erase(url.id);
+  if (entry.settings_) {
+    *entry.settings_ = std::move(settings);
+  } else if (encode(settings) != encode(FunctionSettings())) {
+    entry.settings_ = std::make_unique<FunctionSettings>(std::move(settings));
+  }
+  for (const auto& [qualifier, url] : entry.settings().urls) urls_[url.id] = *entry.key_;
+}
+
 FunctionEntry* Catalog::entry(const Realm& realm, std::string_view name) {
   auto found = functions_.find({realm, std::string(name)});
   return found == functions_.end() ? nullptr : &found->second;
@@ -127,8 +152,8 @@ const FunctionEntry* Catalog::find(const Realm& realm, std::string_view name) co
 Result<FunctionVersionPtr> Catalog::main_version(const FunctionEntry& entry,
                                                  std::string_view qualifier) const {
   if (auto version = entry.version(qualifier)) return version;
-  auto alias = entry.settings.aliases.find(std::string(qualifier));
-  if (alias != entry.settings.aliases.end()) {
+  auto alias = entry.settings().aliases.find(std::string(qualifier));
+  if (alias != entry.settings().aliases.end()) {
     if (auto version = entry.version(alias->second.version)) return version;
   }
   return function_not_found(entry.realm(), entry.name(), qualifier);
@@ -144,8 +169,8 @@ Result<FunctionVersionPtr> Catalog::resolve(const Realm& realm, std::string_view
   if (qualifier.empty()) qualifier = reference.qualifier;
   const FunctionEntry* entry = find(reference.realm, reference.name);
   if (entry == nullptr) return function_not_found(reference.realm, reference.name, qualifier);
-  auto alias = entry->settings.aliases.find(std::string(qualifier));
-  if (alias == entry->settings.aliases.end() || alias->second.weights.empty()) {
+  auto alias = entry->settings().aliases.find(std::string(qualifier));
+  if (alias == entry->settings().aliases.end() || alias->second.weights.empty()) {
     return main_version(*entry, qualifier);
   }
   double drawn = draw();
@@ -180,21 +205,25 @@ Result<const FunctionEntry*> Catalog::create(FunctionVersion latest,
   latest.version = latest_version;
   latest.revision_id = new_revision_id();
   latest.last_modified = now();
-  FunctionEntry entry;
-  entry.settings.tags = std::move(tags);
-  entry.latest = share(std::move(latest));
+  FunctionSettings settings;
+  settings.tags = std::move(tags);
+  FunctionVersionPtr fresh = share(std::move(latest));
   CHECK(store_->together([&]() -> Result<void> {
-    CHECK(store_->put({"version", key.first, key.second, latest_version}, encode(*entry.latest)));
-    return store_->put({"settings", key.first, key.second}, encode(entry.settings));
+    CHECK(store_->put({"version", key.first, key.second, latest_version}, encode(*fresh)));
+    return store_->put({"settings", key.first, key.second}, encode(settings));
   }));
-  FunctionEntry& kept = functions_[key] = std::move(entry);
-  for (auto* listener : listeners_) listener->function_changed(key.first, key.second, kept.latest);
+  auto place = functions_.try_emplace(key).first;
+  FunctionEntry& kept = place->second;
+  kept.key_ = &place->first;
+  kept.latest_.emplace(fresh);
+  set_settings(kept, std::move(settings));
+  for (auto* listener : listeners_) listener->function_changed(key.first, key.second, fresh);
   return &kept;
 }
 
-void Catalog::retire(const FunctionVersionPtr& version) {
+void Catalog::retire(const StoredVersion& version) {
   std::erase_if(retired_, [](const auto& held) { return held.expired(); });
-  retired_.emplace_back(version);
+  if (auto held = version.held()) retired_.emplace_back(held);
 }
 
 Result<FunctionVersionPtr> Catalog::replace_latest(FunctionVersion latest) {
@@ -205,19 +234,20 @@ Result<FunctionVersionPtr> Catalog::replace_latest(FunctionVersion latest) {
   latest.last_modified = now();
   CHECK(store_->put({"version", latest.realm, latest.name, latest_version}, encode(latest)));
   FunctionVersionPtr fresh = share(std::move(latest));
-  retire(held->latest);
-  held->latest = fresh;
+  retire(*held->latest_);
+  held->latest_.emplace(fresh);
   for (auto* listener : listeners_) listener->function_changed(fresh->realm, fresh->name, fresh);
   return fresh;
 }
 
 Result<void> Catalog::set_latest_state(const FunctionVersion& changed) {
   FunctionEntry* held = entry(changed.realm, changed.name);
-  if (held == nullptr || held->latest->revision_id != changed.revision_id) return {};
+  if (held == nullptr || held->latest()->revision_id != changed.revision_id) return {};
   CHECK(store_->put({"version", changed.realm, changed.name, latest_version}, encode(changed)));
-  retire(held->latest);
-  held->latest = share(changed);
-  for (auto* listener : listeners_) listener->function_changed(changed.realm, changed.name, held->latest);
+  retire(*held->latest_);
+  FunctionVersionPtr fresh = share(changed);
+  held->latest_.emplace(fresh);
+  for (auto* listener : listeners_) listener->function_changed(changed.realm, changed.name, fresh);
   return {};
 }
 
@@ -225,24 +255,25 @@ Result<FunctionVersionPtr> Catalog::publish(const Realm& realm, const std::strin
                                             std::optional<std::string> description) {
   FunctionEntry* held = entry(realm, name);
   if (held == nullptr) return function_not_found(realm, name);
-  FunctionVersion copy = *held->latest;
+  FunctionVersionPtr latest = held->latest();
+  FunctionVersion copy = *latest;
   if (description) copy.description = *description;
-  if (!held->versions.empty()) {
-    const FunctionVersionPtr& newest = held->versions.rbegin()->second;
-    if (same_content(*held->latest, *newest, description.value_or(newest->description))) return newest;
+  if (!held->published_.empty()) {
+    FunctionVersionPtr newest = held->published_.rbegin()->second.get();
+    if (same_content(*latest, *newest, description.value_or(newest->description))) return newest;
   }
-  uint64_t next = held->settings.next_version;
+  uint64_t next = held->settings().next_version;
   copy.version = std::to_string(next);
   copy.revision_id = new_revision_id();
-  FunctionSettings settings = held->settings;
+  FunctionSettings settings = held->settings();
   settings.next_version = next + 1;
   CHECK(store_->together([&]() -> Result<void> {
     CHECK(store_->put({"version", realm, name, copy.version}, encode(copy)));
     return store_->put({"settings", realm, name}, encode(settings));
   }));
-  held->settings = std::move(settings);
+  set_settings(*held, std::move(settings));
   FunctionVersionPtr published = share(std::move(copy));
-  held->versions.emplace(next, published);
+  held->published_.emplace(next, published);
   return published;
 }
 
@@ -253,22 +284,22 @@ Result<void> Catalog::remove(const Realm& realm, const std::string& name) {
     CHECK(store_->remove_named("version", realm, name));
     return store_->remove_named("settings", realm, name);
   }));
-  retire(held->latest);
-  for (const auto& [number, version] : held->versions) retire(version);
-  for (const auto& [qualifier, url] : held->settings.urls) urls_.erase(url.id);
-  functions_.erase({realm, name});
-  for (auto* listener : listeners_) listener->function_changed(realm, name, nullptr);
+  const FunctionKey key = *held->key_;  // what was given may be the entry's own
+  for (const StoredVersion* version : held->versions()) retire(*version);
+  for (const auto& [qualifier, url] : held->settings().urls) urls_.erase(url.id);
+  functions_.erase(key);
+  for (auto* listener : listeners_) listener->function_changed(key.first, key.second, nullptr);
   return {};
 }
 
 Result<void> Catalog::remove_version(const Realm& realm, const std::string& name, uint64_t version) {
   FunctionEntry* held = entry(realm, name);
   std::string text = std::to_string(version);
-  if (held == nullptr || held->versions.count(version) == 0) return function_not_found(realm, name, text);
+  if (held == nullptr || held->published_.count(version) == 0) return function_not_found(realm, name, text);
   CHECK(store_->remove({"version", realm, name, text}));
-  FunctionVersionPtr removed = held->versions.at(version);
-  retire(removed);
-  held->versions.erase(version);
+  FunctionVersionPtr removed = held->published_.at(version).get();
+  retire(held->published_.at(version));
+  held->published_.erase(version);
   for (auto* listener : listeners_) listener->version_removed(removed);
   return {};
 }
@@ -277,12 +308,10 @@ Result<void> Catalog::update_settings(const Realm& realm, const std::string& nam
                                       const std::function<Result<void>(FunctionSettings&)>& change) {
   FunctionEntry* held = entry(realm, name);
   if (held == nullptr) return function_not_found(realm, name);
-  FunctionSettings settings = held->settings;
+  FunctionSettings settings = held->settings();
   CHECK(change(settings));
   CHECK(store_->put({"settings", realm, name}, encode(settings)));
-  for (const auto& [qualifier, url] : held->settings.urls) urls_.erase(url.id);
-  held->settings = std::move(settings);
-  for (const auto& [qualifier, url] : held->settings.urls) urls_[url.id] = {realm, name};
+  set_settings(*held, std::move(settings));
   for (auto* listener : listeners_) listener->settings_changed(*held);
   return {};
 }
@@ -292,7 +321,7 @@ std::optional<Catalog::UrlTarget> Catalog::find_url(std::string_view url_id) con
   if (found == urls_.end()) return std::nullopt;
   const FunctionEntry* entry = find(found->second.first, found->second.second);
   if (entry == nullptr) return std::nullopt;
-  for (const auto& [qualifier, url] : entry->settings.urls) {
+  for (const auto& [qualifier, url] : entry->settings().urls) {
     if (url.id == url_id) return UrlTarget{entry, &url};
   }
   return std::nullopt;
@@ -300,16 +329,16 @@ std::optional<Catalog::UrlTarget> Catalog::find_url(std::string_view url_id) con
 
 std::set<std::string> Catalog::code_directories() const {
   std::set<std::string> used;
-  auto add = [&used](const FunctionVersion& version) {
-    used.insert(version.code_directory);
-    for (const auto& layer : version.layers) used.insert(layer.directory);
-  };
   for (const auto& held : retired_) {
-    if (auto version = held.lock()) add(*version);
+    auto version = held.lock();
+    if (!version) continue;
+    used.insert(version->code_directory);
+    for (const auto& layer : version->layers) used.insert(layer.directory);
   }
   for (const auto& [key, entry] : functions_) {
-    add(*entry.latest);
-    for (const auto& [number, version] : entry.versions) add(*version);
+    for (const StoredVersion* version : entry.versions()) {
+      for (std::string& directory : version->directories()) used.insert(std::move(directory));
+    }
   }
   for (const auto& [key, versions] : layers_) {
     for (const auto& [number, layer] : versions) used.insert(layer.directory);
@@ -320,8 +349,7 @@ std::set<std::string> Catalog::code_directories() const {
 uint64_t Catalog::total_code_size() const {
   uint64_t total = 0;
   for (const auto& [key, entry] : functions_) {
-    total += entry.latest->code_size;
-    for (const auto& [number, version] : entry.versions) total += version->code_size;
+    for (const StoredVersion* version : entry.versions()) total += version->code_size();
   }
   for (const auto& [key, versions] : layers_) {
     for (const auto& [number, layer] : versions) total += layer.code_size;

@@ -1,5 +1,6 @@
 // Catalog: all functions, their versions, aliases, settings, layers and event source mappings. In memory for
-// reading, in the database's component "functions" before a change counts. Loop thread alone.
+// reading (versions packed, settings where there are any), in the database's component "functions" before a
+// change counts. Loop thread alone.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "base/result.h"
 #include "functions/catalog/names.h"
 #include "functions/catalog/records.h"
+#include "functions/catalog/stored_version.h"
 #include "functions/model.h"
 
 namespace berth::storage {
@@ -25,16 +27,26 @@ namespace berth::functions {
 
 class CatalogStore;
 
-/// One function with everything that belongs to it.
-struct FunctionEntry {
-  FunctionVersionPtr latest;
-  std::map<uint64_t, FunctionVersionPtr> versions;  ///< published ones
-  FunctionSettings settings;
+using FunctionKey = std::pair<Realm, std::string>;
 
-  const Realm& realm() const { return latest->realm; }
-  const std::string& name() const { return latest->name; }
+/// One function with everything that belongs to it. References to what it returns live as long as it does.
+class FunctionEntry {
+ public:
+  const Realm& realm() const { return key_->first; }
+  const std::string& name() const { return key_->second; }
+  FunctionVersionPtr latest() const { return latest_->get(); }
   /// "$LATEST" or a number; nullptr: no such version.
   FunctionVersionPtr version(std::string_view version) const;
+  /// $LATEST, then the published ones, oldest first.
+  std::vector<const StoredVersion*> versions() const;
+  const FunctionSettings& settings() const;
+
+ private:
+  friend class Catalog;
+  const FunctionKey* key_ = nullptr;  ///< the catalog's own
+  std::optional<StoredVersion> latest_;
+  std::map<uint64_t, StoredVersion> published_;
+  std::unique_ptr<FunctionSettings> settings_;  ///< null: as a new function has them
 };
 
 /// Told of changes after they are on disk.
@@ -126,12 +138,12 @@ class Catalog {
 
  private:
   explicit Catalog(std::unique_ptr<CatalogStore> store);
-  using FunctionKey = std::pair<Realm, std::string>;
   using LayerKey = std::pair<Realm, std::string>;
 
   FunctionEntry* entry(const Realm& realm, std::string_view name);
   Result<void> load();
-  void retire(const FunctionVersionPtr& version);
+  void retire(const StoredVersion& version);
+  void set_settings(FunctionEntry& entry, FunctionSettings settings);
 
   std::unique_ptr<CatalogStore> store_;
   std::map<FunctionKey, FunctionEntry> functions_;

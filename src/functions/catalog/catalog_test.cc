@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "functions/catalog/record_json.h"
 #include "storage/database.h"
 #include "sys/file.h"
 
@@ -100,14 +101,14 @@ TEST_F(CatalogTest, EverythingIsThereAfterReopening) {
   reopen();
   const FunctionEntry* entry = catalog_->find(realm, "f");
   ASSERT_NE(entry, nullptr);
-  EXPECT_EQ(entry->latest->environment.at("A"), "1");
-  EXPECT_EQ(entry->latest->layers.at(0).directory, "/layer");
-  EXPECT_EQ(entry->versions.at(1)->description, "first");
-  EXPECT_EQ(entry->settings.aliases.at("PROD").version, "1");
-  EXPECT_EQ(entry->settings.urls.at("").cors->allow_origins.at(0), "*");
-  EXPECT_EQ(entry->settings.reserved_concurrency, 0u);
-  EXPECT_EQ(entry->settings.event_invoke.at("$LATEST").maximum_retries, 1u);
-  EXPECT_EQ(entry->settings.tags.at("team"), "a");
+  EXPECT_EQ(entry->latest()->environment.at("A"), "1");
+  EXPECT_EQ(entry->latest()->layers.at(0).directory, "/layer");
+  EXPECT_EQ(entry->version("1")->description, "first");
+  EXPECT_EQ(entry->settings().aliases.at("PROD").version, "1");
+  EXPECT_EQ(entry->settings().urls.at("").cors->allow_origins.at(0), "*");
+  EXPECT_EQ(entry->settings().reserved_concurrency, 0u);
+  EXPECT_EQ(entry->settings().event_invoke.at("$LATEST").maximum_retries, 1u);
+  EXPECT_EQ(entry->settings().tags.at("team"), "a");
   EXPECT_TRUE(catalog_->find_url("abc"));
   EXPECT_EQ(catalog_->find_mapping("u")->source_access.at(0).second, "U");
   ASSERT_NE(catalog_->find_layer(realm, "l", 1), nullptr);
@@ -147,7 +148,7 @@ TEST_F(CatalogTest, AWeightedAliasDrawsBothVersions) {
 
 TEST_F(CatalogTest, CodeIsInUseWhileSomebodyHoldsAVersion) {
   ASSERT_TRUE(catalog_->create(function("f"), {}));
-  FunctionVersionPtr held = catalog_->find(realm, "f")->latest;
+  FunctionVersionPtr held = catalog_->find(realm, "f")->latest();
   ASSERT_TRUE(catalog_->remove(realm, "f"));
   EXPECT_EQ(catalog_->code_directories().count("/code/f"), 1u);
   held.reset();
@@ -156,6 +157,40 @@ TEST_F(CatalogTest, CodeIsInUseWhileSomebodyHoldsAVersion) {
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().message(),
             "Function not found: arn:aws:lambda:us-east-1:000000000000:function:f");
+}
+
+TEST_F(CatalogTest, WhoeverHoldsAVersionHoldsTheSameObject) {
+  FunctionVersion given = function("f");
+  given.environment = {{"A", "1"}};
+  given.timeout_seconds = 9;
+  given.memory_mebibytes = 128;
+  given.tracing = TracingMode::Active;
+  ASSERT_TRUE(catalog_->create(given, {}));
+  const FunctionEntry* entry = catalog_->find(realm, "f");
+  FunctionVersionPtr held = entry->latest();
+  EXPECT_EQ(held, *catalog_->resolve(realm, "f"));
+  std::string before = encode(*held);
+  held.reset();  // from here on it is packed
+  EXPECT_EQ(encode(*entry->latest()), before);
+  EXPECT_EQ(catalog_->code_directories().count("/code/f"), 1u);
+}
+
+TEST_F(CatalogTest, SettingsThatAreAsAtFirstAgain) {
+  ASSERT_TRUE(catalog_->create(function("f"), {}));
+  const FunctionEntry* entry = catalog_->find(realm, "f");
+  auto reserve = [&](std::optional<uint32_t> count) {
+    return catalog_->update_settings(realm, "f", [count](FunctionSettings& settings) -> Result<void> {
+      settings.reserved_concurrency = count;
+      return {};
+    });
+  };
+  ASSERT_TRUE(reserve(5));
+  const FunctionSettings& settings = entry->settings();
+  EXPECT_EQ(settings.reserved_concurrency, 5u);
+  ASSERT_TRUE(reserve(std::nullopt));
+  EXPECT_EQ(settings.reserved_concurrency, std::nullopt);
+  reopen();
+  EXPECT_EQ(catalog_->find(realm, "f")->settings().reserved_concurrency, std::nullopt);
 }
 
 TEST_F(CatalogTest, QualifiersOfNameAndRequestMustAgree) {

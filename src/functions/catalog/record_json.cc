@@ -2,7 +2,9 @@
 // them out. A member that an older berth did not write keeps its default.
 #include "functions/catalog/record_json.h"
 
+#include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "base/format.h"
 #include "base/json.h"
@@ -320,6 +322,15 @@ std::string encode(const LayerVersion& layer) {
 }
 std::string encode(const EventSourceMapping& mapping) {
   return encode_record(mapping);
+}
+std::string pack(const FunctionVersion& version) {
+  Writer fresh, writer;
+  visit(std::as_const(*std::make_unique<FunctionVersion>()), fresh);
+  visit(version, writer);
+  for (const auto& [name, value] : fresh.object.items()) {
+    if (writer.object.at(name) == value) writer.object.erase(name);
+  }
+  return to_json(writer.object);
 }
 
 Result<FunctionVersion> decode_version(std::string_view text) {

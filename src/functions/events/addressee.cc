@@ -13,9 +13,9 @@ FindAddressee addressee_from(const Catalog& catalog) {
     settings.dead_letter_arn = version->dead_letter_arn;
     const FunctionEntry* entry = catalog.find(realm, function);
     if (entry == nullptr) return addressee;
-    settings.switched_off = entry->settings.reserved_concurrency == 0u;
-    auto config = entry->settings.event_invoke.find(qualifier.empty() ? latest_version : qualifier);
-    if (config == entry->settings.event_invoke.end()) return addressee;
+    settings.switched_off = entry->settings().reserved_concurrency == 0u;
+    auto config = entry->settings().event_invoke.find(qualifier.empty() ? latest_version : qualifier);
+    if (config == entry->settings().event_invoke.end()) return addressee;
     if (config->second.maximum_retries) settings.maximum_retries = *config->second.maximum_retries;
     if (config->second.maximum_age_seconds)
       settings.maximum_age_ms = int64_t{*config->second.maximum_age_seconds} * 1000;

@@ -14,6 +14,8 @@ namespace berth::functions::events {
   F(conf_new) \
   F(conf_set) \
   F(conf_destroy) \
+  F(conf_set_error_cb) \
+  F(conf_set_opaque) \
   F(poll_set_consumer) \
   F(subscribe) \
   F(consumer_poll) \

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <thread>
 
@@ -13,9 +14,11 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "functions/catalog/secrets.h"
 #include "functions/events/event_pattern.h"
 #include "functions/events/event_sources.h"
 #include "functions/events/kafka_library.h"
+#include "functions/events/source_access.h"
 #include "functions/queues/queues.h"
 #include "functions/uuid.h"
 #include "io/sync.h"
@@ -65,27 +68,36 @@ Json record_json(const Record& record) {
 /// take seconds and is done by a thread of its own.
 class Consumer {
  public:
+  using Settings = std::vector<std::pair<std::string, std::string>>;
   static Result<std::unique_ptr<Consumer>> open(const KafkaLibrary& library,
-                                                const EventSourceMapping& mapping) {
+                                                const EventSourceMapping& mapping, Settings access) {
     rd_kafka_conf_t* settings = library.conf_new();
     char problem[512] = "";
     std::string servers = fmt::format("{}", fmt::join(mapping.bootstrap_servers, ","));
     std::string group = mapping.consumer_group.empty() ? mapping.uuid : mapping.consumer_group;
     bool latest = mapping.starting_position == "LATEST";
-    for (auto [name, value] : std::initializer_list<std::pair<const char*, std::string>>{
-             {"bootstrap.servers", servers},
-             {"group.id", group},
-             {"client.id", "berth"},
-             {"enable.auto.commit", "false"},
-             {"auto.offset.reset", latest ? "latest" : "earliest"},
-             {"max.poll.interval.ms", "86400000"},  // a function may run for hours
-             {"queued.max.messages.kbytes", "16384"},
-             {"log_level", "3"}}) {
-      if (library.conf_set(settings, name, value.c_str(), problem, sizeof problem) != RD_KAFKA_CONF_OK) {
+    Settings wanted{
+        {"bootstrap.servers", servers},
+        {"group.id", group},
+        // So that the next berthd takes this one's place at once, not when the broker has given it up.
+        {"group.instance.id", "berth-" + mapping.uuid},
+        {"client.id", "berth"},
+        {"enable.auto.commit", "false"},
+        {"auto.offset.reset", latest ? "latest" : "earliest"},
+        {"max.poll.interval.ms", "86400000"},  // a function may run for hours
+        {"queued.max.messages.kbytes", "16384"},
+        {"log_level", "3"}};
+    std::move(access.begin(), access.end(), std::back_inserter(wanted));
+    for (const auto& [name, value] : wanted) {
+      if (library.conf_set(settings, name.c_str(), value.c_str(), problem, sizeof problem) !=
+          RD_KAFKA_CONF_OK) {
         library.conf_destroy(settings);
         return failure(Kind::InvalidArgument, "Kafka: {}: {}", name, problem);
       }
     }
+    auto trouble = std::make_shared<Trouble>();
+    library.conf_set_opaque(settings, trouble.get());
+    library.conf_set_error_cb(settings, note_trouble);
     rd_kafka_t* handle = library.new_(RD_KAFKA_CONSUMER, settings, problem, sizeof problem);
     if (handle == nullptr) {
       library.conf_destroy(settings);
@@ -93,13 +105,13 @@ class Consumer {
     }
     library.poll_set_consumer(handle);
     sys::UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    std::unique_ptr<Consumer> consumer(new Consumer(library, handle, std::move(event)));
+    std::unique_ptr<Consumer> consumer(new Consumer(library, handle, std::move(event), std::move(trouble)));
     return consumer;
   }
   ~Consumer() {
     library_.queue_io_event_enable(queue_, -1, nullptr, 0);
     library_.queue_destroy(queue_);
-    std::thread([&library = library_, handle = handle_,
+    std::thread([&library = library_, handle = handle_, trouble = std::move(trouble_),
                  event = std::make_shared<sys::UniqueFd>(std::move(event_))] {
       library.consumer_close(handle);
       library.destroy(handle);
@@ -135,6 +147,7 @@ class Consumer {
       library_.message_destroy(message);
       if (record) return record;
     }
+    if (!trouble_->text.empty()) problem = std::exchange(trouble_->text, {});
     return std::nullopt;
   }
 
@@ -154,8 +167,18 @@ class Consumer {
   }
 
  private:
-  Consumer(const KafkaLibrary& library, rd_kafka_t* handle, sys::UniqueFd event)
-      : library_(library), handle_(handle), event_(std::move(event)) {
+  /// What librdkafka tells of connections while it is polled, on whichever thread does that.
+  struct Trouble {
+    std::string text;
+  };
+  static void note_trouble(rd_kafka_t*, int code, const char* reason, void* trouble) {
+    // A connection that is lost is made anew; all of them lost is another code.
+    if (code != RD_KAFKA_RESP_ERR__TRANSPORT) static_cast<Trouble*>(trouble)->text = reason;
+  }
+
+  Consumer(const KafkaLibrary& library, rd_kafka_t* handle, sys::UniqueFd event,
+           std::shared_ptr<Trouble> trouble)
+      : library_(library), handle_(handle), event_(std::move(event)), trouble_(std::move(trouble)) {
     queue_ = library_.queue_get_consumer(handle_);
     static constexpr uint64_t one = 1;
     library_.queue_io_event_enable(queue_, event_.get(), &one, sizeof one);
@@ -188,6 +211,7 @@ class Consumer {
   rd_kafka_t* handle_;
   rd_kafka_queue_t* queue_ = nullptr;
   sys::UniqueFd event_;
+  std::shared_ptr<Trouble> trouble_;
 };
 
 class KafkaPoller final : public Poller {
@@ -423,12 +447,14 @@ class KafkaPoller final : public Poller {
 }  // namespace
 
 Result<std::unique_ptr<Poller>> make_kafka_poller(PollerServices& services, EventSourceMapping mapping) {
-  for (const auto& [type, uri] : mapping.source_access) {
-    if (type.starts_with("VPC_")) continue;
-    return failure(Kind::Unsupported, "{}: berth reaches Kafka brokers without authentication only", type);
-  }
+  auto read = [&](const std::string& id) -> Result<std::optional<std::string>> {
+    TRY(auto secret, find_secret(services.catalog, mapping.realm, id));
+    if (!secret) return std::optional<std::string>();
+    return std::optional(std::move(secret->value));
+  };
+  TRY(auto access, kafka_access(mapping, read));
   TRY(const KafkaLibrary* library, KafkaLibrary::load());
-  TRY(auto consumer, Consumer::open(*library, mapping));
+  TRY(auto consumer, Consumer::open(*library, mapping, std::move(access)));
   CHECK(consumer->subscribe(mapping.topics));
   return std::unique_ptr<Poller>(
       std::make_unique<KafkaPoller>(services, std::move(mapping), std::move(consumer)));

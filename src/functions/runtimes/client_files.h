@@ -6,6 +6,6 @@
 namespace berth::functions {
 
 extern const std::string_view python_client;  ///< /var/runtime/bootstrap.py
-extern const std::string_view nodejs_client;  ///< /var/runtime/bootstrap.mjs
+extern const std::string_view nodejs_client;  ///< /var/runtime/bootstrap.cjs
 
 }  // namespace berth::functions

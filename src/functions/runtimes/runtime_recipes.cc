@@ -89,9 +89,9 @@ std::optional<storage::PackageImage> base_recipe(std::string_view runtime) {
   }
   if (family == "nodejs") {
     image.packages.push_back("nodejs");
-    add_client(image, "var/runtime/bootstrap.mjs", nodejs_client);
+    add_client(image, "var/runtime/bootstrap.cjs", nodejs_client);
     image.links = {{"var/lang/bin/node", "/usr/bin/node"}};
-    image.config.entrypoint = {"/usr/bin/node", "/var/runtime/bootstrap.mjs"};
+    image.config.entrypoint = {"/usr/bin/node", "/var/runtime/bootstrap.cjs"};
     return image;
   }
   if (family == "java") {

@@ -31,10 +31,12 @@ std::string make_request_id() {
                      hex.substr(16, 4), hex.substr(20));
 }
 
-std::string make_trace_header() {
+/// Active tracing samples what nobody has decided about before.
+std::string make_trace_header(TracingMode mode) {
   auto seconds = to_unix_nanoseconds(berth::now()) / 1'000'000'000;
   std::string hex = random_hex(20);
-  return fmt::format("Root=1-{:08x}-{};Parent={};Sampled=0", seconds, hex.substr(0, 24), hex.substr(24));
+  return fmt::format("Root=1-{:08x}-{};Parent={};Sampled={}", seconds, hex.substr(0, 24), hex.substr(24),
+                     mode == TracingMode::Active ? 1 : 0);
 }
 
 bool is_same_revision(const FunctionVersion& a, const FunctionVersion& b) {
@@ -131,8 +133,8 @@ Result<EventPtr> FunctionPool::admit(Invocation invocation) {
   event->outcome.request_id =
       invocation.request_id.empty() ? make_request_id() : std::move(invocation.request_id);
   event->outcome.executed_version = function.version;
-  event->outcome.trace_header =
-      invocation.trace_header.empty() ? make_trace_header() : std::move(invocation.trace_header);
+  event->outcome.trace_header = invocation.trace_header.empty() ? make_trace_header(function.tracing)
+                                                                : std::move(invocation.trace_header);
   if (invocation.invoked_arn.empty()) invocation.invoked_arn = function_arn(function.realm, function.name);
   event->invocation = std::move(invocation);
   dispatch(version_of(event->invocation.function), event);

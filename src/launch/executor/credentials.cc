@@ -72,7 +72,8 @@ long Executor::perform(const step::SetCredentials& step) {
   }
   if (step.keep_capabilities == 0)
     if (long error = drop_bounding(step.bounding); error < 0) return blame(error, "bounding capabilities");
-  if (long error = change_groups(); error < 0) return blame(error, "groups");
+  if (step.keep_groups == 0)
+    if (long error = change_groups(); error < 0) return blame(error, "groups");
   if (long error = call::set_group(gid_); error < 0) return blame(error, "gid");
   if (step.keep_capabilities == 0) call::process_control(PR_SET_KEEPCAPS, 1);
   if (long error = call::set_user(uid_); error < 0) return blame(error, "uid");

@@ -69,6 +69,7 @@ class Executor {
   long perform(const step::ReadonlyPath&);
   long perform(const step::WriteProc&);
   long perform(const step::PivotRoot&);
+  long perform(const step::ChangeRoot&);
   long perform(const step::SetRlimit&);
   long perform(const step::SetOomScore&);
   long perform(const step::StartSession&);
@@ -98,10 +99,14 @@ class Executor {
   long slot(Slot slot) const;
   long fill(Slot slot, long fd);
 
-  // mounts.cc
+  // overlay.cc
   long configure_overlay(int filesystem, const step::MountOverlay&);
   long create_overlay(int filesystem);
-  long mount_overlay_by_string(const step::MountOverlay&);
+  long mount_overlay_by_string(const step::MountOverlay&, long error);
+  long mount_overlay_by_string(const step::NewFilesystem&, long error);
+  long finish_overlay_by_string(Slot slot, long fd, long first, std::string_view subject);
+
+  // mounts.cc
   long set_parameter(int filesystem, Text parameter);
   long explain(int filesystem, long error, std::string_view subject);
   long clone_tree(int directory, const char* path, unsigned flags);

@@ -21,25 +21,6 @@ constexpr size_t kMaxConfigString = 255;  ///< what fsconfig(2) takes
 constexpr unsigned kCloneTree = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
 constexpr unsigned kByDescriptors = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
 
-/// A directory of an overlay: as a string, or by descriptor where it is too long for one (Linux 6.13).
-long set_layer(int filesystem, const char* key, Text path) {
-  if (path.size() <= kMaxConfigString)
-    return call::configure(filesystem, FSCONFIG_SET_STRING, key, path.c_str());
-  long fd = call::open(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return fd;
-  long error = call::configure(filesystem, FSCONFIG_SET_FD, key, nullptr, static_cast<int>(fd));
-  call::close(static_cast<int>(fd));
-  return error;
-}
-
-/// mount(2) separates layers with ':' and options with ','.
-void append_escaped(PathBuffer& out, std::string_view path) {
-  for (char c : path) {
-    if (c == ':' || c == ',' || c == '\\') out.append("\\", 1);
-    out.append(&c, 1);
-  }
-}
-
 }  // namespace
 
 /// The filesystem's own words for the last failure, if it left any ("e overlay: ...").
@@ -110,85 +91,6 @@ long Executor::set_parameter(int filesystem, Text parameter) {
   return call::configure(filesystem, FSCONFIG_SET_STRING, key.c_str(), parameter.c_str() + equals + 1);
 }
 
-long Executor::configure_overlay(int filesystem, const step::MountOverlay& step) {
-  for (Text option : step.options)
-    if (long error = set_parameter(filesystem, option); error < 0)
-      return explain(filesystem, error, option.view());
-  for (Text lower : step.lowers)
-    if (long error = set_layer(filesystem, "lowerdir+", lower); error < 0)
-      return explain(filesystem, error, lower.view());
-  if (step.upper.empty()) return 0;
-  if (long error = set_layer(filesystem, "upperdir", step.upper); error < 0)
-    return explain(filesystem, error, step.upper.view());
-  if (long error = set_layer(filesystem, "workdir", step.work); error < 0)
-    return explain(filesystem, error, step.work.view());
-  return 0;
-}
-
-long Executor::perform(const step::MountOverlay& step) {
-  long opened = call::open_filesystem("overlay");
-  if (opened < 0) return opened;
-  int filesystem = static_cast<int>(opened);
-  long error = configure_overlay(filesystem, step);
-  if (error == -EINVAL || error == -EOPNOTSUPP) {
-    // Before Linux 6.7 there is no "lowerdir+", before 6.13 none by descriptor.
-    call::close(filesystem);
-    reason_ = Reason::None;
-    subject_.clear();
-    return mount_overlay_by_string(step);
-  }
-  if (error >= 0) {
-    error = create_overlay(filesystem);
-    if (error < 0) explain(filesystem, error, step.upper.view());
-  }
-  if (error >= 0) error = fill(step.slot, call::make_mount(filesystem, 0));
-  call::close(filesystem);
-  return error;
-}
-
-/// After a quick restart the mount of the previous run may still be on its way out and hold the upper
-/// directory.
-long Executor::create_overlay(int filesystem) {
-  constexpr int kPatience = 200;
-  constexpr call::Time kPause{0, 5'000'000};
-  long error = -EBUSY;
-  for (int i = 0; i < kPatience; ++i) {
-    error = call::configure(filesystem, FSCONFIG_CMD_CREATE, nullptr, nullptr);
-    if (error != -EBUSY) return error;
-    call::raw(__NR_nanosleep, call::address(&kPause), 0);
-  }
-  return error;
-}
-
-long Executor::mount_overlay_by_string(const step::MountOverlay& step) {
-  PathBuffer data;
-  const char* separator = "lowerdir=";
-  for (Text lower : step.lowers) {
-    data.append(separator);
-    append_escaped(data, lower.view());
-    separator = ":";
-  }
-  if (!step.upper.empty()) {
-    data.append(",upperdir=");
-    append_escaped(data, step.upper.view());
-    data.append(",workdir=");
-    append_escaped(data, step.work.view());
-  }
-  for (Text option : step.options) {
-    data.append(",");
-    data.append(option.view());
-  }
-  if (data.overflowed()) return blame(-E2BIG, "too many or too long layers for this kernel");
-  // It has to stand somewhere for a moment; our mount namespace is private by now.
-  const char* place = (step.upper.empty() ? *step.lowers.begin() : step.upper).c_str();
-  if (long error = call::mount("overlay", place, "overlay", 0, data.c_str()); error < 0)
-    return blame(error, place);
-  long fd = clone_tree(AT_FDCWD, place, 0);
-  constexpr int kDetach = 2;
-  call::unmount(place, kDetach);
-  return fill(step.slot, fd);
-}
-
 long Executor::perform(const step::NewFilesystem& step) {
   long opened = call::open_filesystem(step.type.c_str());
   if (opened < 0) return blame(opened, step.type.view());
@@ -211,6 +113,7 @@ long Executor::perform(const step::NewFilesystem& step) {
   else
     error = blame(fill(step.slot, call::make_mount(filesystem, step.attributes)), subject);
   call::close(filesystem);
+  if (error == -EINVAL && step.type.view() == "overlay") return mount_overlay_by_string(step, error);
   return error;
 }
 
@@ -335,6 +238,15 @@ long Executor::move_to_root() {
   // It lies over "/" already.
   if (error < 0 && error != -ELOOP) return error;
   return call::raw(__NR_chroot, call::address("."));
+}
+
+long Executor::perform(const step::ChangeRoot& step) {
+  long fd = call::open(AT_FDCWD, step.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return blame(fd, step.path.view());
+  long error = call::change_directory(static_cast<int>(fd));
+  call::close(static_cast<int>(fd));
+  if (error >= 0) error = call::change_root(".");
+  return blame(error, step.path.view());
 }
 
 long Executor::perform(const step::PivotRoot& step) {

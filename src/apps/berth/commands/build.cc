@@ -8,6 +8,7 @@
 
 #include "apps/berth/archive/build_context.h"
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/commands/build_inputs.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/platform.h"
 #include "apps/berth/commands/registry_auth.h"
@@ -102,18 +103,6 @@ Outcome<Query> build_query(Context& context, const Invocation& invocation) {
   return query;
 }
 
-/// The first line of a body for /berth/build; empty when there are no secrets, and docker's route does.
-Outcome<std::string> secrets_line(const Invocation& invocation, bool has_context) {
-  if (!invocation.given("secret")) return std::string();
-  Json secrets = Json::object();
-  for (const std::string& text : invocation.list("secret")) {
-    TRY(auto secret, options::parse_secret(text));
-    TRY(std::string content, options::read_secret(secret));
-    secrets[secret.id] = to_base64(content);
-  }
-  return to_json({{"Secrets", std::move(secrets)}, {"Context", has_context}}) + "\n";
-}
-
 /// The last line about the context: in place while it grows on a terminal, one plain line elsewhere.
 class ContextMeter {
  public:
@@ -168,7 +157,8 @@ class Build {
         progress_(context.out, quiet_ ? output::Progress::Quiet::Yes : output::Progress::Quiet::No,
                   [this](const Json& aux) {
                     if (auto id = json_string(aux, "ID"); id && !id->empty()) image_id_ = *id;
-                  }) {}
+                  }),
+        inputs_(context) {}
 
   Outcome<int> run() {
     std::string id_file = invocation_.text("iidfile");
@@ -182,7 +172,7 @@ class Build {
                             .query = std::move(query),
                             .headers = std::move(headers),
                             .content_type = "application/x-tar"};
-    TRY(preamble_, secrets_line(invocation_, !is_remote(invocation_.argument(0))));
+    TRY(preamble_, inputs_.first_line(invocation_, !is_remote(invocation_.argument(0))));
     if (!preamble_.empty()) {
       request.path = "/berth/build";
       request.content_type = "application/vnd.berth.build";
@@ -273,6 +263,7 @@ class Build {
   ContextMeter meter_;
   output::Progress progress_;
   std::string image_id_;
+  BuildInputs inputs_;
   std::string preamble_;  ///< of /berth/build
 };
 
@@ -297,6 +288,10 @@ constexpr std::array flags{
          .type = Type::List,
          .help = "Value for an ARG (NAME=value)",
          .check = options::check_environment},
+    Flag{.name = "build-context",
+         .type = Type::List,
+         .help = "Context by name, for FROM and --from: NAME=PATH or NAME=docker-image://IMAGE",
+         .check = check_build_context},
     Flag{.name = "cache-from", .type = Type::Strings, .help = "Images whose layers may serve as cache"},
     Flag{.name = "cgroup-parent", .type = Type::String, .help = "Parent of the cgroups of RUN"},
     hidden("compress", Type::Bool),
@@ -335,6 +330,10 @@ constexpr std::array flags{
     Flag{.name = "security-opt", .type = Type::Strings, .help = "Security options"},
     Flag{.name = "shm-size", .type = Type::Bytes, .help = "Size of /dev/shm"},
     hidden("squash", Type::Bool),
+    Flag{.name = "ssh",
+         .type = Type::List,
+         .help = "SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET",
+         .check = check_ssh},
     Flag{'t', "tag", Type::List, "Name of the image (name[:tag])", "", check_tag},
     Flag{.name = "target", .type = Type::String, .help = "Stage to build"},
     Flag{.name = "ulimit",

@@ -1,44 +1,15 @@
 #include "apps/berth/compose/images.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/pulling.h"
+#include "apps/berth/compose/build_inputs.h"
 #include "apps/berth/compose/request.h"
+#include "apps/berth/compose/temporary_file.h"
 #include "apps/berth/grammar/invocation.h"
-#include "apps/berth/output/stream.h"
 #include "base/json.h"
-#include "sys/fd.h"
 
 namespace berth::cli::compose {
 namespace {
-
-/// dockerfile_inline as a file, gone when this ends.
-class TemporaryFile {
- public:
-  static Outcome<TemporaryFile> create(const std::string& text) {
-    TemporaryFile file;
-    file.path_ = "/tmp/berth-compose-XXXXXX";
-    sys::UniqueFd fd(::mkostemp(file.path_.data(), O_CLOEXEC));
-    if (!fd) return Error::from_errno("create", file.path_, errno);
-    if (int error = output::write_fully(fd.get(), text); error != 0) {
-      return Error::from_errno("write", file.path_, error);
-    }
-    return file;
-  }
-  TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  TemporaryFile& operator=(TemporaryFile&&) = delete;
-  ~TemporaryFile() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  TemporaryFile() = default;
-  std::string path_;
-};
 
 void add_all(std::vector<std::string>& words, std::string_view flag, const std::vector<std::string>& values) {
   for (const std::string& value : values) words.push_back(fmt::format("--{}={}", flag, value));
@@ -83,17 +54,16 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
   if (pull || options.pull) words.push_back("--pull");
   if (options.quiet) words.push_back("--quiet");
   if (!options.memory.empty()) words.push_back("--memory=" + options.memory);
-  for (std::string_view key : {"ssh", "secrets", "additional_contexts", "privileged"}) {
-    if (const Value* value = build.find(key)) {
-      return complaint(*value, fmt::format("{}.{}", path, key), "is not supported by berth's builder");
-    }
-  }
+  if (const Value* value = build.find("privileged"))
+    return complaint(*value, path + ".privileged", "is not supported by berth's builder");
   return words;
 }
 
 Outcome<void> build_one(Session& session, const Service& service, const BuildOptions& options) {
   const Value& build = *service.config.find("build");
   TRY(auto words, build_words(session, service, options));
+  TRY(auto inputs, build_input_words(session.project, service));
+  words.insert(words.end(), inputs.words.begin(), inputs.words.end());
   std::optional<TemporaryFile> inline_file;
   const std::string& folder = build.find("context")->text;
   bool remote = folder.find("://") != std::string::npos || folder.starts_with("git@");
@@ -109,6 +79,26 @@ Outcome<void> build_one(Session& session, const Service& service, const BuildOpt
   TRY(int code, perform(session.context, commands::build_command, "build", words));
   if (code != 0) return Failure::exit(code);
   session.report.tell("Image", image_of(session.project, service), "Built");
+  return {};
+}
+
+enum class Progressing { Begun, Done };
+using Built = std::map<std::string, Progressing>;
+
+/// The service's image, behind those of the services that it takes as contexts.
+Outcome<void> build_in_order(Session& session, const Service& service, const BuildOptions& options,
+                             Built& built) {
+  auto [entry, is_new] = built.try_emplace(service.name, Progressing::Begun);
+  if (!is_new) {
+    if (entry->second == Progressing::Done) return {};
+    return complaint(*service.config.find("build"), service.path() + ".build.additional_contexts",
+                     "the services need each other's images");
+  }
+  TRY(auto before, built_before(session.project, service));
+  for (const std::string& name : before)
+    CHECK(build_in_order(session, session.project.services.at(name), options, built));
+  CHECK(build_one(session, service, options));
+  built[service.name] = Progressing::Done;
   return {};
 }
 
@@ -160,10 +150,11 @@ Outcome<int> perform(Context& context, const grammar::Command& command, std::str
 
 Outcome<void> build_images(Session& session, const std::vector<std::string>& names,
                            const BuildOptions& options) {
+  Built built;
   for (const std::string& name : names) {
     const Service& service = session.project.services.at(name);
     if (service.config.find("build") == nullptr) continue;
-    CHECK(build_one(session, service, options));
+    CHECK(build_in_order(session, service, options, built));
     if (!options.push || service.config.find("image") == nullptr) continue;
     TRY(int code,
         perform(session.context, commands::push_command, "push", {image_of(session.project, service)}));
@@ -175,20 +166,21 @@ Outcome<void> build_images(Session& session, const std::vector<std::string>& nam
 Outcome<void> ensure_images(Session& session, const std::vector<std::string>& names,
                             const ImageOptions& options) {
   std::set<std::string> done;
+  Built built;
   for (const std::string& name : names) {
     const Service& service = session.project.services.at(name);
     std::string image = image_of(session.project, service);
     bool buildable = service.config.find("build") != nullptr;
     TRY(std::string policy, policy_of(service, options.pull));
     if (buildable && (options.build || policy == "build") && !options.no_build) {
-      CHECK(build_one(session, service, {}));
+      CHECK(build_in_order(session, service, {}, built));
       continue;
     }
     if (!done.insert(image).second) continue;
     TRY(bool there, is_there(session, image));
     if (there && !(policy == "always" && !buildable)) continue;
     if (!there && buildable && !options.no_build) {
-      CHECK(build_one(session, service, {}));
+      CHECK(build_in_order(session, service, {}, built));
       continue;
     }
     if (policy == "never") return Failure::plain(fmt::format("No such image: {}", image));

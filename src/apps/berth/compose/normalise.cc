@@ -165,6 +165,7 @@ Result<void> normalise_build(Value& service, const std::string& path, const std:
   for (std::string_view key : {"args", "labels"}) CHECK(pairs_to_map(*build, key, here, MissingValue::Null));
   CHECK(hosts_to_list(*build, "extra_hosts", here));
   CHECK(scalars_to_list(*build, {"tags", "cache_from", "cache_to", "platforms", "entitlements"}, here));
+  CHECK(normalise_grants(*build, "secrets", here));
   if (build->find("additional_contexts") != nullptr) {
     CHECK(pairs_to_map(*build, "additional_contexts", here, MissingValue::Empty));
     for (auto& [name, member] : build->find("additional_contexts")->members) {

@@ -111,7 +111,6 @@ class LambdaContext:
     """What a handler gets as its second argument."""
 
     def __init__(self, fields):
-        import json
         self.aws_request_id = fields["lambda-runtime-aws-request-id"]
         self.log_group_name = _environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = _environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
@@ -121,9 +120,9 @@ class LambdaContext:
         self.invoked_function_arn = fields.get("lambda-runtime-invoked-function-arn")
         self.tenant_id = fields.get("lambda-runtime-aws-tenant-id")
         client = fields.get("lambda-runtime-client-context")
-        self.client_context = _ClientContext(json.loads(client)) if client else None
+        self.client_context = _ClientContext(_from_json(client)) if client else None
         identity = fields.get("lambda-runtime-cognito-identity")
-        self.identity = _Identity(json.loads(identity) if identity else {})
+        self.identity = _Identity(_from_json(identity) if identity else {})
         self._epoch_deadline_time_in_ms = int(fields["lambda-runtime-deadline-ms"])
 
     def get_remaining_time_in_millis(self):
@@ -265,15 +264,16 @@ def _load_handler():
     if module_name.split(".")[0] in sys.builtin_module_names:
         raise _InitError("Runtime.BuiltInModuleConflict",
                          "Cannot use built-in module %s as a handler module" % module_name)
-    import importlib
+    written, module_name = module_name, module_name.replace("/", ".")
     try:
-        module = importlib.import_module(module_name.replace("/", "."))
+        __import__(module_name)  # what importlib.import_module() does, without importing importlib
+        module = sys.modules[module_name]
     except ImportError as error:
         raise _InitError("Runtime.ImportModuleError",
-                         "Unable to import module '%s': %s" % (module_name, error), error)
+                         "Unable to import module '%s': %s" % (written, error), error)
     except SyntaxError as error:
         raise _InitError("Runtime.UserCodeSyntaxError",
-                         "Syntax error in module '%s': %s" % (module_name, error), error)
+                         "Syntax error in module '%s': %s" % (written, error), error)
     try:
         return getattr(module, function_name)
     except AttributeError:
@@ -292,15 +292,46 @@ def _fail_init(connection, kind, document):
     os._exit(1)
 
 
-def _to_json(value):
-    import json
+class _ScanSettings:
+    """What json.JSONDecoder gives its scanner."""
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int = float, int
+    parse_constant = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}.__getitem__
 
+    def __init__(self):
+        self.memo = {}
+
+
+def _from_json(text):
+    """json.loads() without what `json` imports, which takes as long as a third of the interpreter's start."""
+    try:
+        import _json
+        stripped = text.strip(" \t\n\r")
+        value, end = _json.make_scanner(_ScanSettings())(stripped, 0)
+        if end == len(stripped):
+            return value
+    except Exception:
+        pass
+    import json  # for its words about what is wrong
+    return json.loads(text)
+
+
+def _to_json(value):
     def default(other):
         if type(other).__name__ == "Decimal":
             return int(other) if other == other.to_integral_value() else float(other)
         raise TypeError("Object of type %s is not JSON serializable" % type(other).__name__)
 
-    return json.dumps(value, default=default, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    try:
+        import _json
+        encoder = _json.make_encoder({}, default, _json.encode_basestring, None, ": ", ", ", False, False, True)
+    except (ImportError, AttributeError, TypeError):  # another interpreter than the one this was written for
+        import json
+        text = json.dumps(value, default=default, ensure_ascii=False)
+    else:
+        text = "".join(encoder(value, 0))
+    return text.encode("utf-8", "surrogatepass")
 
 
 class _MarshalError(Exception):
@@ -308,7 +339,6 @@ class _MarshalError(Exception):
 
 
 def _run_event(connection, handler, fields, body):
-    import json
     global _request_id
     _request_id = fields["lambda-runtime-aws-request-id"]
     import os
@@ -319,7 +349,7 @@ def _run_event(connection, handler, fields, body):
     content_type = "application/json"
     try:
         try:
-            event = json.loads(body.decode("utf-8"))
+            event = _from_json(body.decode("utf-8"))
         except Exception as error:
             raise _MarshalError("Unable to unmarshal input: %s" % error)
         result = handler(event, LambdaContext(fields))
@@ -331,6 +361,7 @@ def _run_event(connection, handler, fields, body):
             except Exception as error:
                 raise _MarshalError("Unable to marshal response: %s" % error)
     except Exception as error:
+        import json
         document = _error_document(error, _request_id)
         kind = "Runtime." + type(error).__name__
         if isinstance(error, _MarshalError):

@@ -7,6 +7,7 @@
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/archive/zip_file.h"
+#include "apps/berth/commands/functions/bucket_notification.h"
 #include "apps/berth/commands/functions/deploying.h"
 #include "apps/berth/commands/functions/template.h"
 #include "base/bytes.h"
@@ -137,11 +138,38 @@ class Deployment {
   }
 
   Outcome<void> make_bucket(const Place& place) {
-    std::string name = place.text("BucketName", place.resource().logical_id);
-    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    std::string name = bucket_name(place.text("BucketName", place.resource().logical_id));
     auto made = client_.call({.method = "PUT", .path = "/_berth/buckets/" + percent_encode(name)});
     if (!made && made.error().http_status != 409) return made.error();
     context_.out.print("bucket {}\n", name);
+    notifications_[name];
+    return {};
+  }
+
+  /// Logical ids have capitals, which names of buckets may not have.
+  static std::string bucket_name(std::string name) {
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return name;
+  }
+
+  /// The template's notifications are all that its bucket has.
+  Outcome<void> notify_of_objects(const Place& place, const std::string& function, const std::string& name,
+                                  const Json& properties) {
+    std::string bucket = member_text(properties, "Bucket");
+    auto held = notifications_.find(bucket);
+    if (held == notifications_.end())
+      return place.refuse("Events", fmt::format("event {} needs a Bucket of this template, by !Ref", name));
+    auto notification = read_notification(properties);
+    if (!notification)
+      return place.refuse("Events", fmt::format("event {}: {}", name, notification.error().message()));
+    notification->id = fmt::format("{}-{}", function, name);
+    notification->function_arn = arn_of(function);
+    held->second.push_back(std::move(*notification));
+    CHECK(client_.call({.method = "PUT",
+                        .path = "/_berth/buckets/" + percent_encode(bucket) + "/notification",
+                        .body = notification_document(held->second),
+                        .content_type = "application/xml"}));
+    context_.out.print("  bucket {}\n", bucket);
     return {};
   }
 
@@ -270,13 +298,14 @@ class Deployment {
       return make_rule(place, function, name, type, properties);
     if (type == "SQS") return map_queue(place, function, name, properties);
     if (type == "SelfManagedKafka") return map_kafka(place, function, name, properties);
+    if (type == "S3") return notify_of_objects(place, function, name, properties);
     if (type == "Api" || type == "HttpApi") {
       if (url_made_.insert(function).second && !place.properties().contains("FunctionUrlConfig"))
         return make_url(place, function, Json{{"AuthType", "NONE"}});
       return {};
     }
     return place.refuse("Events", fmt::format("event {} is of type {}: berth knows Schedule, ScheduleV2, "
-                                              "EventBridgeRule, SQS, SelfManagedKafka, Api and HttpApi",
+                                              "EventBridgeRule, SQS, S3, SelfManagedKafka, Api and HttpApi",
                                               name, type.empty() ? "(none)" : type));
   }
 
@@ -373,6 +402,8 @@ class Deployment {
     body["StartingPosition"] = position.empty() ? "LATEST" : position;
     if (std::string group = member_text(properties, "ConsumerGroupId"); !group.empty())
       body["SelfManagedKafkaEventSourceConfig"] = {{"ConsumerGroupId", group}};
+    if (properties.contains("SourceAccessConfigurations"))
+      body["SourceAccessConfigurations"] = properties["SourceAccessConfigurations"];
     return put_mapping(to_json(body["Topics"]), body,
                        [&](const Json& mapping) { return member_of(mapping, "Topics") == body["Topics"]; });
   }
@@ -383,6 +414,7 @@ class Deployment {
   std::string folder_;
   std::vector<DeployedFunction> deployed_;
   std::set<std::string> url_made_;
+  std::map<std::string, std::vector<BucketNotification>> notifications_;  ///< by the template's buckets
 };
 
 }  // namespace

@@ -55,7 +55,8 @@ class Reader {
         return template_.at(line_of(pair.first), fmt::format("resource {} has no Type", pair.first.Scalar()));
       types_[pair.first.Scalar()] = type.Scalar();
       YAML::Node properties = pair.second["Properties"];
-      YAML::Node name = properties ? properties[name_property(type.Scalar())] : YAML::Node();
+      if (!properties || !properties.IsMap()) continue;
+      YAML::Node name = properties[name_property(type.Scalar())];
       if (name) raw_names_.emplace(pair.first.Scalar(), name);
     }
     for (const auto& pair : resources) CHECK(read_resource(pair.first, pair.second, root["Globals"]));
@@ -177,10 +178,16 @@ class Reader {
                                     name));
   }
 
+  /// Names of buckets have no capitals.
+  static std::string to_lower(std::string text) {
+    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return text;
+  }
+
   /// The physical name of a resource: what it says itself, or its logical id.
   Result<std::string> name_of(const std::string& id) {
     auto raw = raw_names_.find(id);
-    if (raw == raw_names_.end()) return id;
+    if (raw == raw_names_.end()) return types_[id] == "AWS::S3::Bucket" ? to_lower(id) : id;
     if (!resolving_.insert(id).second)
       return template_.at(line_of(raw->second), fmt::format("the name of {} refers to itself", id));
     auto value = resolve(raw->second, 1);

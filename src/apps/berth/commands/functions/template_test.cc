@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "apps/berth/commands/functions/bucket_notification.h"
 #include "base/json.h"
 
 namespace berth::cli::commands {
@@ -80,6 +81,28 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"Resources: [", "template.yaml:"}, BadCase{"[]", "a template is a map"},
         BadCase{"Resources:\n  Q:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Ref Q\n",
                 "refers to itself"}));
+
+TEST(BucketNotification, EventsAndRulesBecomeADocument) {
+  Json properties = *parse_json(
+      R"({"Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+          "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "a&b/"}, {"Name": "suffix", "Value": ".jpg"}]}}})");
+  auto notification = read_notification(properties);
+  ASSERT_TRUE(notification) << notification.error().message();
+  notification->id = "f-Up";
+  notification->function_arn = "arn:f";
+  EXPECT_EQ(notification_document({*notification}),
+            "<NotificationConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+            "<CloudFunctionConfiguration><Id>f-Up</Id><CloudFunction>arn:f</CloudFunction>"
+            "<Event>s3:ObjectCreated:*</Event><Event>s3:ObjectRemoved:*</Event>"
+            "<Filter><S3Key><FilterRule><Name>prefix</Name><Value>a&amp;b/</Value></FilterRule>"
+            "<FilterRule><Name>suffix</Name><Value>.jpg</Value></FilterRule></S3Key></Filter>"
+            "</CloudFunctionConfiguration></NotificationConfiguration>");
+  EXPECT_EQ(read_notification(*parse_json(R"({"Events": "s3:ObjectCreated:Put"})"))->events.size(), 1u);
+  for (const char* wrong :
+       {"{}", R"({"Events": 5})", R"({"Events": "e", "Filter": {}})",
+        R"({"Events": "e", "Filter": {"S3Key": {"Rules": [{"Name": "tag", "Value": "x"}]}}})"})
+    EXPECT_FALSE(read_notification(*parse_json(wrong))) << wrong;
+}
 
 }  // namespace
 }  // namespace berth::cli::commands

@@ -1,34 +1,105 @@
 // The runtime client of berth's Node.js bases: asks the Runtime API (2018-06-01) for events and runs the handler:
-// CommonJS or ES modules; async, callback and streaming (awslambda.streamifyResponse) handlers.
-import http from 'node:http';
-import fs from 'node:fs';
-import path from 'node:path';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
-import { format } from 'node:util';
-import { PassThrough } from 'node:stream';
+// CommonJS or ES modules; async, callback and streaming (awslambda.streamifyResponse) handlers. Written for a quick
+// start: a CommonJS module, HTTP by hand, and `node:http` for streamed responses alone.
+'use strict';
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+const { createRequire } = require('node:module');
+const { pathToFileURL } = require('node:url');
+const { format } = require('node:util');
 
 const [apiHost, apiPort] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 const base = '/2018-06-01/runtime';
 const jsonLogs = process.env.AWS_LAMBDA_LOG_FORMAT === 'JSON';
 let requestId = '';
 
-function call(method, target, { body, headers = {} } = {}) {
+// One answer out of the bytes that have come: {status, headers, body}, or null while some are missing.
+function parseAnswer(bytes) {
+  const end = bytes.indexOf('\r\n\r\n');
+  if (end < 0) return null;
+  const [first, ...lines] = bytes.toString('latin1', 0, end).split('\r\n');
+  const headers = {};
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  const answer = { status: Number(first.split(' ')[1]), headers };
+  let at = end + 4;
+  if (!/chunked/i.test(headers['transfer-encoding'] || '')) {
+    const size = Number(headers['content-length'] || 0);
+    if (bytes.length < at + size) return null;
+    return { ...answer, body: bytes.subarray(at, at + size) };
+  }
+  const pieces = [];
+  for (;;) {
+    const line = bytes.indexOf('\r\n', at);
+    if (line < 0) return null;
+    const size = parseInt(bytes.toString('latin1', at, line), 16);
+    if (bytes.length < line + 4 + size) return null;
+    pieces.push(bytes.subarray(line + 2, line + 2 + size));
+    at = line + 4 + size;
+    if (size === 0) return { ...answer, body: Buffer.concat(pieces) };
+  }
+}
+
+// The connection is kept, and holds the process only while an answer is awaited.
+let connection = null;
+let busy = false;
+
+function exchange(request) {
   return new Promise((resolve, reject) => {
-    const request = http.request({ host: apiHost, port: apiPort, method, path: target, agent,
-      headers: body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(body) } },
-    (response) => {
-      const chunks = [];
-      response.on('data', (chunk) => chunks.push(chunk));
-      response.on('end', () => resolve({ status: response.statusCode, headers: response.headers,
-        body: Buffer.concat(chunks) }));
-      response.on('error', reject);
+    // An error that nobody caught may have to be told while the next event is awaited.
+    const once = busy;
+    const socket = (!once && connection) || net.connect({ host: apiHost, port: Number(apiPort), noDelay: true });
+    if (!once) {
+      connection = socket;
+      busy = true;
+    }
+    const pieces = [];
+    let size = 0, wanted = 0;
+    const done = (keep, settle, value) => {
+      socket.removeAllListeners();
+      socket.on('error', () => {});
+      if (!once) busy = false;
+      if (keep && !once) {
+        socket.on('close', () => { if (connection === socket) connection = null; });
+        socket.unref();
+      } else {
+        if (connection === socket) connection = null;
+        socket.destroy();
+      }
+      settle(value);
+    };
+    socket.removeAllListeners();
+    socket.on('error', (error) => done(false, reject, error));
+    socket.on('close', () => done(false, reject, new Error('the Runtime API closed the connection')));
+    socket.on('data', (bytes) => {
+      pieces.push(bytes);
+      size += bytes.length;
+      if (size < wanted) return;
+      const all = pieces.length === 1 ? bytes : Buffer.concat(pieces);
+      const answer = parseAnswer(all);
+      if (answer) {
+        done(!/close/i.test(answer.headers.connection || ''), resolve, answer);
+        return;
+      }
+      pieces.splice(0, pieces.length, all);
+      const length = /\r\ncontent-length: *(\d+)/i.exec(all.toString('latin1', 0, 8192));
+      if (length && all.includes('\r\n\r\n')) wanted = all.indexOf('\r\n\r\n') + 4 + Number(length[1]);
     });
-    request.on('error', reject);
-    request.setNoDelay(true);
-    request.end(body);
+    socket.ref();
+    socket.write(request);
   });
+}
+
+function call(method, target, { body, headers = {} } = {}) {
+  let head = `${method} ${target} HTTP/1.1\r\nHost: ${apiHost}:${apiPort}\r\n`;
+  for (const [name, value] of Object.entries(headers)) {
+    head += `${name}: ${String(value).replace(/[^\x20-\x7e]/g, '?')}\r\n`;
+  }
+  if (body !== undefined) head += `Content-Length: ${Buffer.byteLength(body)}\r\n`;
+  return exchange(`${head}\r\n${body === undefined ? '' : body}`);
 }
 
 // console.* as AWS formats it: time, request id, level, message; line breaks become \r so that one call is one event.
@@ -216,12 +287,13 @@ function runBuffered(handler, event, headers) {
 
 function runStreaming(handler, event, headers, id) {
   return new Promise((resolve, reject) => {
-    const out = new PassThrough();
+    const http = require('node:http');
+    const out = new (require('node:stream').PassThrough)();
     let contentType = 'application/octet-stream';
     let request;
     const begin = () => {
       if (request) return;
-      request = http.request({ host: apiHost, port: apiPort, agent, method: 'POST',
+      request = http.request({ host: apiHost, port: apiPort, method: 'POST',
         path: `${base}/invocation/${id}/response`,
         headers: { 'Content-Type': contentType, 'Lambda-Runtime-Function-Response-Mode': 'streaming',
           'Transfer-Encoding': 'chunked',

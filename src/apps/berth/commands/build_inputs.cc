@@ -1,0 +1,149 @@
+// Secrets, agents and contexts of a build.
+#include "apps/berth/commands/build_inputs.h"
+
+#include <sys/stat.h>
+
+#include <climits>
+#include <cstdlib>
+
+#include "apps/berth/archive/build_context.h"
+#include "apps/berth/options/secrets.h"
+#include "apps/berth/output/progress.h"
+#include "base/bytes.h"
+#include "base/json.h"
+
+namespace berth::cli::commands {
+namespace {
+
+constexpr std::string_view image_scheme = "docker-image://";
+/// Holds a directory and nothing else; COPY --from reads it.
+constexpr std::string_view directory_dockerfile = "FROM scratch\nCOPY . /\n";
+
+std::string real_path(const std::string& path) {
+  char resolved[PATH_MAX];
+  return ::realpath(path.c_str(), resolved) == nullptr ? path : std::string(resolved);
+}
+
+/// The socket of one --ssh value.
+Outcome<std::string> agent_socket(const std::string& flag, const std::string& id, std::string path) {
+  if (path.empty()) {
+    const char* variable = std::getenv("SSH_AUTH_SOCK");
+    if (variable == nullptr || *variable == 0) {
+      return refuse("invalid empty ssh agent socket: --ssh {} needs SSH_AUTH_SOCK, which ssh-agent sets",
+                    flag);
+    }
+    path = variable;
+  }
+  if (path.find(',') != std::string::npos)
+    return refuse("--ssh {}: one agent for an id: add its keys to that agent (ssh-add)", flag);
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0)
+    return refuse("--ssh {}: there is no {}: start ssh-agent", flag, path);
+  if (!S_ISSOCK(status.st_mode)) {
+    return refuse(
+        "--ssh {}: {} is no socket of an agent: add keys to an agent (\"ssh-add {}\") and give --ssh {}",
+        flag, path, path, id);
+  }
+  return real_path(path);
+}
+
+}  // namespace
+
+Result<std::string> check_ssh(std::string_view text) {
+  if (text.empty() || text.front() == '=')
+    return failure(Kind::InvalidArgument, "invalid ssh agent \"{}\": default, ID or ID=SOCKET", text);
+  return std::string(text);
+}
+
+Result<std::string> check_build_context(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == text.npos || equals == 0 || equals + 1 == text.size())
+    return failure(Kind::InvalidArgument, "invalid context value: {}, expected key=value", text);
+  return std::string(text);
+}
+
+BuildInputs::~BuildInputs() {
+  for (const std::string& image : images_)
+    (void)context_.engine().call({.method = "DELETE", .path = "/images/" + image});
+}
+
+Outcome<Json> BuildInputs::agents(const std::vector<std::string>& flags) const {
+  Json agents = Json::object();
+  if (!flags.empty() && context_.endpoint().scheme != client::Endpoint::Scheme::Unix) {
+    return refuse(
+        "--ssh needs an engine on this machine, not {}: build with docker's buildx plugin, which forwards "
+        "agents",
+        context_.endpoint().str());
+  }
+  for (const std::string& flag : flags) {
+    const size_t equals = flag.find('=');
+    const std::string id = flag.substr(0, equals);
+    TRY(agents[id],
+        agent_socket(flag, id, equals == std::string::npos ? std::string() : flag.substr(equals + 1)));
+  }
+  return agents;
+}
+
+Outcome<std::string> BuildInputs::send_directory(const std::string& name, const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
+    return refuse("the build context {}: {} is no directory", name, path);
+  // Without a Dockerfile of its own; the ignore file goes along, as it does with every context.
+  archive::BuildContext directory{.folder = real_path(path), .dockerfile = ".dockerignore"};
+  std::string id;
+  output::Progress progress(context_.out, output::Progress::Quiet::Yes, [&id](const Json& aux) {
+    if (auto found = json_string(aux, "ID"); found && !found->empty()) id = *found;
+  });
+  client::Request request{
+      .method = "POST", .path = "/berth/build", .content_type = "application/vnd.berth.build"};
+  request.query.add("progress", "classic");
+  const std::string line = to_json({{"Dockerfile", directory_dockerfile}, {"Context", true}}) + "\n";
+  CHECK(context_.engine().upload(
+      request,
+      [&](client::BodyWriter& body) -> Outcome<void> {
+        CHECK(body.write(line));
+        return archive::write_context(
+            directory, [&](std::string_view bytes) -> Outcome<void> { return body.write(bytes); });
+      },
+      [&](std::string_view bytes) { return progress.feed(bytes); }));
+  CHECK(progress.finish());
+  if (id.empty()) return refuse("the engine named no image for the build context {}", name);
+  images_.push_back(id);
+  return id;
+}
+
+Outcome<Json> BuildInputs::contexts(const std::vector<std::string>& flags) {
+  Json contexts = Json::object();
+  for (const std::string& flag : flags) {
+    const size_t equals = flag.find('=');
+    const std::string name = flag.substr(0, equals);
+    const std::string value = flag.substr(equals + 1);
+    if (value.starts_with(image_scheme)) {
+      contexts[name] = value.substr(image_scheme.size());
+      continue;
+    }
+    if (value.find("://") != std::string::npos || value.starts_with("git@")) {
+      return refuse("the build context {} is neither a directory nor {}IMAGE: {} is not supported", name,
+                    image_scheme, value);
+    }
+    TRY(contexts[name], send_directory(name, value));
+  }
+  return contexts;
+}
+
+Outcome<std::string> BuildInputs::first_line(const grammar::Invocation& invocation, bool has_context) {
+  const bool plain =
+      !invocation.given("secret") && !invocation.given("ssh") && !invocation.given("build-context");
+  if (plain) return std::string();
+  Json line = {{"Context", has_context}, {"Secrets", Json::object()}};
+  for (const std::string& text : invocation.list("secret")) {
+    TRY(auto secret, options::parse_secret(text));
+    TRY(std::string content, options::read_secret(secret));
+    line["Secrets"][secret.id] = to_base64(content);
+  }
+  TRY(line["Agents"], agents(invocation.list("ssh")));
+  TRY(line["Contexts"], contexts(invocation.list("build-context")));
+  return to_json(line) + "\n";
+}
+
+}  // namespace berth::cli::commands

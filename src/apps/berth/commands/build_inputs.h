@@ -1,0 +1,39 @@
+// What a build is given beside its context: secrets, SSH agents and named contexts, as the first line of a
+// body for POST /berth/build.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/berth/context.h"
+#include "apps/berth/failure.h"
+#include "apps/berth/grammar/invocation.h"
+
+namespace berth::cli::commands {
+
+/// "default", "ID" or "ID=SOCKET[,SOCKET]": the value itself if it is one.
+Result<std::string> check_ssh(std::string_view text);
+/// "NAME=VALUE": the value itself if it is one.
+Result<std::string> check_build_context(std::string_view text);
+
+class BuildInputs {
+ public:
+  explicit BuildInputs(Context& context) : context_(context) {}
+  BuildInputs(const BuildInputs&) = delete;
+  /// Removes the images that directories were sent as.
+  ~BuildInputs();
+
+  /// From the flags secret, ssh and build-context; empty without them, when docker's route does. Sends
+  /// directories that are named contexts to the engine. `has_context`: whether a context follows in the body.
+  Outcome<std::string> first_line(const grammar::Invocation& invocation, bool has_context);
+
+ private:
+  Outcome<Json> agents(const std::vector<std::string>& flags) const;
+  Outcome<Json> contexts(const std::vector<std::string>& flags);
+  Outcome<std::string> send_directory(const std::string& name, const std::string& path);
+
+  Context& context_;
+  std::vector<std::string> images_;  ///< of directories
+};
+
+}  // namespace berth::cli::commands

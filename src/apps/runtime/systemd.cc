@@ -1,0 +1,160 @@
+// Calls of systemd's manager (org.freedesktop.systemd1).
+#include "apps/runtime/systemd.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/format.h"
+#include "sys/sub_ids.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(30);
+constexpr char kService[] = "org.freedesktop.systemd1";
+constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
+constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+
+sys::DbusConnection::Deadline soon() {
+  return std::chrono::steady_clock::now() + kPatience;
+}
+
+struct Place {
+  std::string socket;
+  bool by_bus = false;
+};
+
+/// "unix:path=/run/user/1000/bus,guid=..." and "unix:abstract=...": the socket. Empty for others.
+std::string socket_of(std::string_view address) {
+  address = address.substr(0, address.find(';'));
+  for (auto [prefix, sign] : {std::pair{"unix:path=", ""}, std::pair{"unix:abstract=", "@"}}) {
+    std::string_view known = prefix;
+    if (!address.starts_with(known)) continue;
+    address.remove_prefix(known.size());
+    return fmt::format("{}{}", sign, address.substr(0, address.find(',')));
+  }
+  return {};
+}
+
+std::vector<Place> places(bool users) {
+  if (!users) return {{"/run/systemd/private"}, {"/run/dbus/system_bus_socket", true}};
+  std::vector<Place> result;
+  const char* directory = std::getenv("XDG_RUNTIME_DIR");
+  if (directory != nullptr && *directory == '/')
+    result.push_back({fmt::format("{}/systemd/private", directory)});
+  if (const char* address = std::getenv("DBUS_SESSION_BUS_ADDRESS"))
+    if (std::string socket = socket_of(address); !socket.empty()) result.push_back({socket, true});
+  if (directory != nullptr && *directory == '/') result.push_back({fmt::format("{}/bus", directory), true});
+  return result;
+}
+
+}  // namespace
+
+Result<Systemd> Systemd::connect() {
+  bool users = ::geteuid() != 0 || !sys::in_initial_user_namespace();
+  std::string causes;
+  for (const Place& place : places(users)) {
+    auto connection = sys::DbusConnection::open(place.socket, soon());
+    if (!connection) {
+      causes += fmt::format("{}{}", causes.empty() ? "" : "; ", connection.error().message());
+      continue;
+    }
+    Systemd systemd(std::move(*connection), place.by_bus, users);
+    CHECK(systemd.subscribe());
+    return systemd;
+  }
+  if (causes.empty()) causes = "XDG_RUNTIME_DIR and DBUS_SESSION_BUS_ADDRESS are not set";
+  return failure(Kind::Unavailable,
+                 "--systemd-cgroup: no systemd answers here ({}): let the caller use the cgroupfs driver",
+                 causes);
+}
+
+Result<sys::DbusMessage> Systemd::manager(const char* method, const sys::DbusArguments& arguments) {
+  return connection_.call(
+      {.destination = by_bus_ ? kService : "", .path = kManagerPath, .interface = kManager, .member = method},
+      arguments, soon());
+}
+
+/// On its private socket systemd tells everybody everything.
+Result<void> Systemd::subscribe() {
+  if (!by_bus_) return {};
+  sys::DbusCall bus{.destination = "org.freedesktop.DBus",
+                    .path = "/org/freedesktop/DBus",
+                    .interface = "org.freedesktop.DBus",
+                    .member = "Hello"};
+  CHECK(connection_.call(bus, {}, soon()));
+  bus.member = "AddMatch";
+  sys::DbusArguments rule;
+  rule.text(fmt::format("type='signal',sender='{}',interface='{}',member='JobRemoved'", kService, kManager));
+  CHECK(connection_.call(bus, rule, soon()));
+  CHECK(manager("Subscribe", {}));
+  return {};
+}
+
+/// A method that starts a job: what came of it ("done", "failed", "timeout", ...).
+Result<std::string> Systemd::job(const char* method, const sys::DbusArguments& arguments) {
+  TRY(auto answer, manager(method, arguments));
+  auto started = sys::DbusReader(answer.body).text();
+  if (!started) return failure(Kind::Corrupt, "{}: systemd's answer names no job", method);
+  auto deadline = soon();
+  while (true) {
+    TRY(auto removed, connection_.signal("JobRemoved", deadline));
+    sys::DbusReader reader(removed.body);
+    auto number = reader.number();
+    auto job = reader.text(), unit = reader.text(), result = reader.text();
+    if (!number || !result) return failure(Kind::Corrupt, "{}: systemd's signal cannot be read", method);
+    if (*job == *started) return *result;
+  }
+}
+
+Result<void> Systemd::start_scope(const ScopeName& name, pid_t pid,
+                                  std::vector<sys::DbusProperty> properties) {
+  std::vector<sys::DbusProperty> all{
+      {"Slice", name.slice.empty() ? std::string(users_ ? "user.slice" : "system.slice") : name.slice},
+      {"PIDs", std::vector<uint32_t>{static_cast<uint32_t>(pid)}},
+      // The group is the container's affair from here on.
+      {"Delegate", true},
+      {"DefaultDependencies", false},
+      {"CollectMode", std::string("inactive-or-failed")},
+      {"MemoryAccounting", true},
+      {"CPUAccounting", true},
+      {"IOAccounting", true},
+      {"TasksAccounting", true}};
+  all.insert(all.end(), properties.begin(), properties.end());
+  sys::DbusArguments arguments;
+  arguments.text(name.unit).text("fail").properties(all).no_auxiliary_units();
+  auto result = job("StartTransientUnit", arguments);
+  if (!result && result.error().kind() == Kind::AlreadyExists) {
+    // It may be one that has failed and been left.
+    (void)manager("ResetFailedUnit", sys::DbusArguments().text(name.unit));
+    result = job("StartTransientUnit", arguments);
+  }
+  if (!result) return std::move(result).error().in("make scope", name.unit);
+  if (*result != "done")
+    return failure(Kind::Unavailable,
+                   "make scope {}: systemd's job ended as \"{}\": see \"systemctl status {}\"", name.unit,
+                   *result, name.unit);
+  return {};
+}
+
+Result<void> Systemd::set_properties(const std::string& unit,
+                                     const std::vector<sys::DbusProperty>& properties) {
+  if (properties.empty()) return {};
+  sys::DbusArguments arguments;
+  arguments.text(unit).boolean(true).properties(properties);
+  auto set = manager("SetUnitProperties", arguments);
+  if (!set) return std::move(set).error().in("change scope", unit);
+  return {};
+}
+
+Result<void> Systemd::stop_scope(const std::string& unit) {
+  sys::DbusArguments arguments;
+  arguments.text(unit).text("replace");
+  auto result = job("StopUnit", arguments);
+  if (!result && result.error().kind() != Kind::NotFound)
+    return std::move(result).error().in("end scope", unit);
+  return {};
+}
+
+}  // namespace berth::runtime
