@@ -260,6 +260,8 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
       input.blob_roots.insert(lease->images.begin(), lease->images.end());
     }
   }
+  // What went another way may come again, and is new then.
+  std::erase_if(left_behind, [&](const Digest& chain) { return !snapshotter.has_layer(chain); });
   if (scope.layers) {
     left_behind.insert(scope.layers->begin(), scope.layers->end());
   } else {
