@@ -7,7 +7,6 @@ import statistics
 from collections import namedtuple
 
 from . import engines, images
-from . import registry as registries
 from .process import CommandFailed
 
 Sample = namedtuple("Sample", "case contestant value unit")
@@ -322,59 +321,6 @@ def build(bench):
     bench.interleaved("build-changed", "ms", MEDIUM, bench.engines, changed)
 
 
-def tls_off(engine):
-    """The flags by which an engine takes a registry of the loopback without TLS."""
-    return ("--tls-verify=false",) if engine.name == "podman" else ()
-
-
-class Skopeo:
-    """Copies an image's blobs from a folder as they are: what a push cannot do without."""
-
-    name = "skopeo"
-
-    def __init__(self, runner, layout):
-        self.runner = runner
-        self.layout = layout
-
-    def push(self, goal):
-        return self.runner.timed(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"oci:{self.layout}:1",
-                                  f"docker://{goal}"], {})
-
-
-@case("pull", "pull of an image of thousands of files from a local registry")
-def pull(bench):
-    registry = registries.Registry(os.path.join(bench.scratch, "registry")).start()
-    name = f"{registry.address}/{registries.NAME}"
-    layout = os.path.join(bench.scratch, "layout")
-    try:
-        for goal in (f"docker://{name}", f"oci:{layout}:1"):
-            bench.runner.timed(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"docker-archive:{bench.travel}", goal], {})
-
-        def fetch(engine, number):
-            os.sync()
-            seconds = engine.timed("pull", "-q", *tls_off(engine), name)
-            if number == bench.rounds(MEDIUM) - 1:
-                return seconds  # the image stays, for what follows
-            engine.timed("rmi", name)
-            return seconds
-
-        bench.interleaved("pull", "s", MEDIUM, bench.engines, fetch)
-        bench.interleaved("pull-nothing", "ms", MEDIUM, bench.engines,
-                          lambda engine, _: engine.timed("pull", "-q", *tls_off(engine), name))
-
-        def send(contestant, number):
-            registry.empty()
-            goal = f"{registry.address}/berth-bench/{contestant.name}:{number}"
-            if isinstance(contestant, Skopeo):
-                return contestant.push(goal)
-            contestant.timed("tag", name, goal)
-            return contestant.timed("push", "-q", *tls_off(contestant), goal)
-
-        bench.interleaved("push", "s", MEDIUM, [*bench.engines, Skopeo(bench.runner, layout)], send)
-    finally:
-        registry.stop()
-
-
 @case("compose-20", "compose up of a project of 20 services in four layers")
 def compose_up(bench):
     """berth's compose, docker's against berth, and docker's against docker."""
@@ -420,8 +366,6 @@ TITLES.update({
     "build-cold": "build without cache",
     "build-cached": "build with everything cached",
     "build-changed": "build with one of 200 files changed",
-    "pull-nothing": "pull of an image that is here already",
-    "push": "push of the image that was pulled",
 })
 SHOWN_IN_ORDER = (
     "run-none", "runtime-run", "seccomp", "run-bridge", "run-rootless", "exec", "start-1", "start-8", "remove-1", "remove-8",
@@ -430,7 +374,7 @@ SHOWN_IN_ORDER = (
     "idle-memory", "container-memory", "container-memory-daemon",
     "logs-write-blocks", "logs-write-lines", "logs-read-blocks", "logs-read-lines", "logs-lost-blocks",
     "logs-lost-lines", "load", "build-cold", "build-cached", "build-changed",
-    "pull", "pull-nothing", "push",
+    "pull", "pull-memory", "pull-nothing", "pull-nothing-own", "push", "push-built",
     "function-warm", "function-warm-late", "function-warm-rate", "function-cold-provided", "function-cold-pooled",
     "function-cold-python", "function-cold-python-above", "function-cold-nodejs", "function-cold-nodejs-above",
     "function-cold-imports", "function-ahead-imports", "function-idle-memory",

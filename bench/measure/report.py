@@ -6,6 +6,7 @@ import sys
 from collections import OrderedDict, namedtuple
 
 ORDER = ("floor", "bubblewrap", "crun", "runc", "berth", "berth-runtime", "berth-rootless", "podman", "docker-on-berth", "docker", "skopeo",
+         "igzip", "plain-write", "slowest-stage", "work-by-cpus",
          "interpreter")
 
 # A promise: `measure` names (case, contestant) twice and the factor that divides them, or a limit
@@ -53,6 +54,10 @@ PROMISES = (
     _ratio("cold build 4 x faster than docker", ("build-cold", "docker"), ("build-cold", "berth"), 4),
     _ratio("pull 3 x faster than docker", ("pull", "docker"), ("pull", "berth"), 3),
     _ratio("pull 3 x faster than podman", ("pull", "podman"), ("pull", "berth"), 3),
+    _ratio("pull within 1.3 x of its slowest single stage (aim)", ("pull", "slowest-stage"), ("pull", "berth"), 1 / 1.3),
+    _limit("peak memory of berthd during a pull at most 150 MiB", ("pull-memory", "berth"), 150 * 1024),
+    _limit("pull with nothing to do within 5 ms beside the registry's answer", ("pull-nothing-own", "berth"), 0.005),
+    _ratio("push of what was built 3 x faster than podman (aim)", ("push-built", "podman"), ("push-built", "berth"), 3),
     _ratio("push of what was pulled within 1.3 x of skopeo", ("push", "skopeo"), ("push", "berth"), 1 / 1.3),
     _limit("a warm event within 250 µs of a bare request", ("function-warm", "berth"), 0.00025),
     _limit("... its 99th percentile within 2 ms", ("function-warm-late", "berth"), 0.002),

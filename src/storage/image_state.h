@@ -88,6 +88,9 @@ struct ImageStore::State {
   /// Serialises what makes and what removes references, so that a sweep never takes what is just being
   /// referred to. Taken before the snapshotter's and the database's locks.
   std::mutex references;
+  /// Layers of images that were removed while something else stood on them: however young, nobody is about to
+  /// refer to them for the first time. With `references` held.
+  std::set<Digest> left_behind;
 
   Result<ConfigCache::Config> config(const Digest& id);
   Result<Image> assemble(ImageRow row, std::vector<spec::Reference> names);

@@ -260,7 +260,15 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
       input.blob_roots.insert(lease->images.begin(), lease->images.end());
     }
   }
-  if (!scope.layers) input.chain_roots.merge(snapshotter.layers_younger_than(young_layer_age));
+  // What went another way may come again, and is new then.
+  std::erase_if(left_behind, [&](const Digest& chain) { return !snapshotter.has_layer(chain); });
+  if (scope.layers) {
+    left_behind.insert(scope.layers->begin(), scope.layers->end());
+  } else {
+    std::set<Digest> young = snapshotter.layers_younger_than(young_layer_age);
+    std::erase_if(young, [&](const Digest& chain) { return left_behind.contains(chain); });
+    input.chain_roots.merge(std::move(young));
+  }
 
   Swept swept;
   GcPlan plan = plan_collection(input);
@@ -272,6 +280,7 @@ Result<Swept> ImageStore::State::sweep(const InUse& in_use, const SweepScope& sc
     if (!removed && removed.error().kind() == Kind::WrongState) continue;
     if (!removed) return std::move(removed).error();
     if (layer) swept.bytes += layer->size;
+    left_behind.erase(chain);
     swept.layers.push_back(chain);
   }
   if (plan.blobs.empty()) return swept;

@@ -342,8 +342,11 @@ TEST_F(ImageStoreTest, RemovalFollowsDockersRules) {
   EXPECT_EQ(removed("one:1", {.force = true}, {.images = {{one_.id, c, true}}}), "Untagged one:1\n")
       << "forced under a running container only the name goes";
   EXPECT_EQ(removed(one_.id.hex()), "Deleted " + one_.id.str() + "\n") << "its layer is also two_'s";
+  ASSERT_TRUE(snapshots_->prepare("step", {}));
+  Digest made = snapshots_->commit("step", {}, CommitMode::Copy)->chain_id;
   ASSERT_TRUE(images_->collect({}));
-  EXPECT_TRUE(snapshots_->has_layer(chains[1])) << "made a moment ago: not collected";
+  EXPECT_FALSE(snapshots_->has_layer(chains[1])) << "its image and the container are gone";
+  EXPECT_TRUE(snapshots_->has_layer(made)) << "made a moment ago, for an image to come: not collected";
 }
 
 TEST_F(ImageStoreTest, BuiltImagesHaveParentsAndHistory) {

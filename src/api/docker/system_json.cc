@@ -254,7 +254,9 @@ Json disk_usage_json(const engine::DiskUsageReport& report, const std::vector<bu
   for (const build::CacheRecordInfo& record : cache) records.push_back(cache_record_json(record));
   object["BuildCache"] = std::move(records);
   if (version < ApiVersion{1, 42}) object["BuilderSize"] = 0;
-  // berth's own: what its bound on images is about.
+  // berth's own: LayersSize is what files hold, as docker counts; this is what du says of layers and blobs.
+  if (parts.images) object["ImagesOnDisk"] = report.images_disk_bytes;
+  // What its bound on images is about.
   if (report.storage_quota != 0)
     object["StorageQuota"] = {{"Limit", report.storage_quota}, {"Used", report.images_disk_bytes}};
   return object;

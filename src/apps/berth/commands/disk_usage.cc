@@ -25,6 +25,7 @@ struct Usage {
   Json volumes = Json::array();
   Json builds = Json::array();
   int64_t layers = 0;
+  int64_t on_disk = 0;  ///< of images, as du counts
   int64_t build_bytes = 0;
   int64_t quota = 0;  ///< of images on the disk; 0: none
   int64_t quota_used = 0;
@@ -48,6 +49,7 @@ Outcome<Usage> ask(Context& context) {
     if (auto found = json.find(key); found != json.end() && found->is_array()) *list = *found;
   }
   usage.layers = number(json, "LayersSize");
+  usage.on_disk = number(json, "ImagesOnDisk");
   if (const Json* quota = json_member(json, "StorageQuota")) {
     usage.quota = number(*quota, "Limit");
     usage.quota_used = number(*quota, "Used");
@@ -280,6 +282,9 @@ Outcome<int> disk_usage(Context& context, const Invocation& invocation) {
     context.out.print("\nStorage quota: images take {} of {} on the disk\n",
                       human_size(static_cast<double>(usage.quota_used)),
                       human_size(static_cast<double>(usage.quota)));
+  } else if (table && usage.on_disk > 0) {
+    context.out.print("\nImages take {} on the disk, with what is kept compressed and downloads under way\n",
+                      human_size(static_cast<double>(usage.on_disk)));
   }
   return code;
 }
