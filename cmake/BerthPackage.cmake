@@ -12,8 +12,6 @@ if(TARGET berth-keeper)
   install(TARGETS berth-keeper berth-buildkit RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/berth)
 endif()
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/berth.service DESTINATION lib/systemd/system)
-# For an ordinary user: systemctl --user enable --now berth
-install(FILES ${CMAKE_SOURCE_DIR}/packaging/user/berth.service DESTINATION lib/systemd/user)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md ${CMAKE_SOURCE_DIR}/LICENSE
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
