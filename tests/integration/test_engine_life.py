@@ -138,7 +138,12 @@ class Audit(PrivateEngine):
         def entries():
             with open(path) as file:
                 return [json.loads(line) for line in file]
-        found = [(entry["method"], entry["object"], entry["status"]) for entry in entries()]
+
+        def requests():
+            return [(entry["method"], entry["object"], entry["status"]) for entry in entries()]
+        # An entry is written when the request is over: a moment after its answer.
+        eventually(lambda: ("DELETE", "watched", 204) in requests(), "the last request has its entry")
+        found = requests()
         self.assertIn(("POST", "watched", 201), found)
         self.assertIn(("DELETE", "nobody", 404), found)
         self.assertIn(("DELETE", "watched", 204), found)
