@@ -35,7 +35,7 @@ class Boto3(FunctionsCase):
             "text": {"DataType": "String", "StringValue": "ä"}, "number": {"DataType": "Number.int", "StringValue": "5"},
             "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"}})
         message, = self.sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"],
-                                            MessageSystemAttributeNames=["All"])["Messages"]
+                                            AttributeNames=["All"])["Messages"]
         self.assertEqual(message["Body"], "körper")
         self.assertEqual(message["MessageAttributes"]["bytes"]["BinaryValue"], b"\x00\xff")
         self.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)

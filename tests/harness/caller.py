@@ -60,9 +60,13 @@ class Place:
                 each.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         # podman makes plain folders for controllers that the host does not have.
-        for name in set(os.listdir(GROUPS)) - self.hierarchies:
-            if not os.path.ismount(os.path.join(GROUPS, name)) and os.path.isdir(os.path.join(GROUPS, name, self.group.lstrip("/"))):
-                shutil.rmtree(os.path.join(GROUPS, name))
+        for name in os.listdir(GROUPS):
+            place = os.path.join(GROUPS, name)
+            if os.path.ismount(place) or os.path.islink(place) or not os.path.isdir(place + self.group):
+                continue
+            shutil.rmtree(place + self.group)
+            if name not in self.hierarchies:
+                shutil.rmtree(place)
         eventually(self._without_groups, f"the groups below {self.group} can go")
 
     def _without_groups(self):
