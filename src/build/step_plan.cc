@@ -113,7 +113,7 @@ Result<launch::LaunchRequest> plan_step(const StepRequest& request, const StepFi
   spec.process.args = request.args;
   spec.process.env = request.env;
   spec.process.cwd = request.cwd;
-  spec.process.apparmor_profile = launch::default_apparmor_profile();
+  if (host.apparmor) spec.process.apparmor_profile = launch::default_apparmor_profile();
   spec.process.user.name = request.user.empty() ? "0" : request.user;
   TRY(spec.process.rlimits, rlimits_of(request.resources.ulimits));
   spec.hostname = request.id.substr(0, 12);

@@ -17,7 +17,6 @@
 #include "engine/sandbox_table.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
-#include "launch/defaults.h"
 #include "launch/failpoint.h"
 
 namespace berth::engine {
@@ -138,18 +137,6 @@ void apply_default_log(const spec::LogConfig& fallback, spec::LogConfig& log) {
   if (log.type == fallback.type) log.config.insert(fallback.config.begin(), fallback.config.end());
 }
 
-/// Writes down which paths of /proc and /sys are hidden and read-only when the client leaves it to us, as
-/// docker does for `inspect`.
-void show_system_paths(const Core& core, spec::HostConfig& host) {
-  bool ours = !host.privileged &&
-              std::none_of(host.security_opt.begin(), host.security_opt.end(),
-                           [](const std::string& option) { return option.starts_with("systempaths"); });
-  if (!ours) return;
-  const spec::RuntimeSpec defaults = launch::default_container_spec(core.host);
-  if (!host.masked_paths) host.masked_paths = defaults.masked_paths;
-  if (!host.readonly_paths) host.readonly_paths = defaults.readonly_paths;
-}
-
 void set_defaults(const Core& core, spec::CreateRequest& request) {
   spec::HostConfig& host = request.host_config;
   apply_default_log(core.options.default_log, host.log_config);
@@ -158,7 +145,6 @@ void set_defaults(const Core& core, spec::CreateRequest& request) {
   pin_container(core, host.ipc_mode);
   pin_container(core, host.pid_mode);
   if (host.resources.ulimits.empty()) host.resources.ulimits = core.default_ulimits;
-  show_system_paths(core, host);
 }
 
 /// Warnings of the create answer: what this host cannot hold.

@@ -236,7 +236,7 @@ Result<void> plan_security(const ContainerRecord& record, const launch::HostFact
     }
     spec.process.apparmor_profile = options.apparmor;
   }
-  if (options.apparmor.empty() && !host_config.privileged)
+  if (host.apparmor && options.apparmor.empty() && !host_config.privileged)
     spec.process.apparmor_profile = launch::default_apparmor_profile();
   if (wants_apparmor && !host.apparmor) {
     plan.warnings.push_back("AppArmor is not enabled on this host: the profile \"" + options.apparmor +

@@ -97,30 +97,6 @@ Reply query_error_reply(const AwsError& error, std::string_view request_id, std:
   return {.status = error.status, .body = std::move(body), .content_type = "text/xml"};
 }
 
-std::string xml_escape(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') out.push_back(c);
-    }
-  }
-  return out;
-}
-
 std::string lambda_time(int64_t unix_nanoseconds) {
   return formatted(unix_nanoseconds, "+0000");
 }

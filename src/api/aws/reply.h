@@ -10,6 +10,7 @@
 
 #include "base/json_fwd.h"
 #include "base/result.h"
+#include "base/xml_text.h"
 
 namespace berth::api::aws {
 
@@ -60,8 +61,7 @@ Reply json_error_reply(const AwsError& error);
 /// The form of AWS query services (STS, IAM).
 Reply query_error_reply(const AwsError& error, std::string_view request_id, std::string_view xml_namespace);
 
-/// "<" becomes "&lt;" and so on; control characters that XML cannot hold are dropped.
-std::string xml_escape(std::string_view text);
+using berth::xml_escape;
 
 /// "2026-11-28T06:05:11.123+0000", as Lambda's configurations have it.
 std::string lambda_time(int64_t unix_nanoseconds);

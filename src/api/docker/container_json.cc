@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/json_text.h"
 #include "launch/apparmor.h"
+#include "launch/defaults.h"
 
 namespace berth::api {
 namespace {
@@ -212,6 +213,18 @@ std::string status_words(const ContainerRecord& record, Timestamp now) {
       break;
   }
   return words;
+}
+
+void add_system_paths(const ContainerRecord& record, const launch::HostFacts& host, Json& inspected) {
+  const spec::HostConfig& settings = record.host_config;
+  bool ours = !settings.privileged &&
+              std::none_of(settings.security_opt.begin(), settings.security_opt.end(),
+                           [](const std::string& option) { return option.starts_with("systempaths"); });
+  if (!ours) return;
+  const spec::RuntimeSpec defaults = launch::default_container_spec(host);
+  Json& shown = inspected["HostConfig"];
+  if (!settings.masked_paths) shown["MaskedPaths"] = string_list(defaults.masked_paths);
+  if (!settings.readonly_paths) shown["ReadonlyPaths"] = string_list(defaults.readonly_paths);
 }
 
 Json container_inspect_json(const ContainerRecord& record, std::optional<engine::ContainerSize> size,

@@ -10,6 +10,10 @@
 #include "engine/containers.h"
 #include "engine/records.h"
 
+namespace berth::launch {
+struct HostFacts;
+}
+
 namespace berth::api {
 
 /// API version of a request, "1.51" as {1, 51}.
@@ -22,6 +26,9 @@ struct ApiVersion {
 /// GET /containers/{id}/json. `layers` are overlay directories for GraphDriver, top first; may be empty.
 Json container_inspect_json(const engine::ContainerRecord& record, std::optional<engine::ContainerSize> size,
                             ApiVersion version);
+/// Puts in which paths of /proc and /sys are hidden and read-only where the container leaves it to the
+/// engine, as docker shows them.
+void add_system_paths(const engine::ContainerRecord& record, const launch::HostFacts& host, Json& inspected);
 /// One element of GET /containers/json. `now` gives the words of Status.
 Json container_summary_json(const engine::ContainerRecord& record, std::optional<engine::ContainerSize> size,
                             Timestamp now);

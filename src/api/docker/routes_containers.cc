@@ -83,6 +83,7 @@ Outcome inspect(Context& context) {
     CO_TRY(size, co_await context.engine().containers().size(record->id));
   }
   Json answer = container_inspect_json(*record, size, context.version());
+  add_system_paths(*record, context.engine().host_facts(), answer);
   co_return co_await context.json(200, std::move(answer));
 }
 

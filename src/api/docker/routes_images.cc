@@ -42,11 +42,7 @@ Result<std::optional<spec::Platform>> platform_parameter(Context& context) {
     TRY(auto platform, spec::Platform::parse(text));
     return std::optional<spec::Platform>(std::move(platform));
   }
-  TRY(Json object, parse_json(text));
-  spec::Platform platform;
-  TRY(platform.os, json_string(object, "os"));
-  TRY(platform.architecture, json_string(object, "architecture"));
-  TRY(platform.variant, json_string(object, "variant"));
+  TRY(auto platform, platform_of_json(text));
   return std::optional<spec::Platform>(std::move(platform));
 }
 

@@ -85,11 +85,7 @@ Result<registry::PullRequest> pull_request(Context& context, std::optional<spec:
 Result<std::optional<spec::Platform>> push_platform(Context& context) {
   std::string text = context.text("platform");
   if (text.empty()) return std::optional<spec::Platform>();
-  TRY(Json object, parse_json(text));
-  spec::Platform platform;
-  TRY(platform.os, json_string(object, "os"));
-  TRY(platform.architecture, json_string(object, "architecture"));
-  TRY(platform.variant, json_string(object, "variant"));
+  TRY(auto platform, platform_of_json(text));
   return std::optional<spec::Platform>(std::move(platform));
 }
 
@@ -160,6 +156,15 @@ constexpr Route routes[] = {
 };
 
 }  // namespace
+
+Result<spec::Platform> platform_of_json(std::string_view text) {
+  TRY(Json object, parse_json(text));
+  spec::Platform platform;
+  TRY(platform.os, json_string(object, "os"));
+  TRY(platform.architecture, json_string(object, "architecture"));
+  TRY(platform.variant, json_string(object, "variant"));
+  return platform;
+}
 
 io::Task<Result<void>> pull_image(Context& context, std::optional<spec::Platform> platform) {
   CO_TRY(auto request, pull_request(context, std::move(platform)));

@@ -1,4 +1,5 @@
-// The pull half of POST /images/create, which routes_images.cc shares with import.
+// What routes_images.cc shares with the routes of registries: the pull half of POST /images/create,
+// platforms.
 #pragma once
 
 #include <optional>
@@ -9,6 +10,8 @@
 
 namespace berth::api {
 
+/// {"os":...,"architecture":...,"variant":...}, as docker's clients send a platform since 1.46.
+Result<spec::Platform> platform_of_json(std::string_view text);
 io::Task<Result<void>> pull_image(Context& context, std::optional<spec::Platform> platform);
 
 }  // namespace berth::api

@@ -2,32 +2,13 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "base/xml_text.h"
 
 namespace berth::cli::commands {
 namespace {
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 std::string element(std::string_view name, std::string_view text) {
-  return fmt::format("<{}>{}</{}>", name, escaped(text), name);
+  return fmt::format("<{}>{}</{}>", name, xml_escape(text), name);
 }
 
 Result<void> read_rules(const Json& filter, BucketNotification& notification) {
