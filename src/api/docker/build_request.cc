@@ -67,10 +67,6 @@ Result<spec::ContainerResources> resources_of(Context& context) {
 }  // namespace
 
 Result<build::BuildRequest> parse_build_parameters(Context& context) {
-  if (context.text("version") == "2") {
-    return Error(Kind::Unsupported,
-                 "this engine builds with the classic API: set DOCKER_BUILDKIT=0, or use \"berth build\"");
-  }
   build::BuildRequest request;
   request.dockerfile = context.text("dockerfile");
   if (request.dockerfile.empty()) request.dockerfile = "Dockerfile";

@@ -1,7 +1,8 @@
-// /build: the classic builder.
+// /build: the classic builder, and the door to BuildKit's.
 #include <algorithm>
 
 #include "api/docker/build_request.h"
+#include "api/docker/buildkit_build.h"
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -12,6 +13,10 @@ namespace {
 using Outcome = io::Task<Result<void>>;
 
 Outcome build_image(Context& context) {
+  if (context.text("version") == "2") {
+    Outcome building = build_by_buildkit(context);
+    co_return co_await std::move(building);
+  }
   CO_TRY(auto request, parse_build_parameters(context));
   if (std::string remote = context.text("remote"); !remote.empty()) {
     request.context = build::RemoteContext{std::move(remote)};
@@ -27,8 +32,9 @@ Outcome build_image(Context& context) {
 
 Outcome cancel(Context& context) {
   if (context.text("id").empty()) co_return Error(Kind::InvalidArgument, "build ID not provided");
-  co_return failure(Kind::NotFound, "no build with id \"{}\" is running: closing the connection ends a build",
-                    context.text("id").substr(0, 100));
+  std::string id = context.text("id");
+  Outcome cancelling = cancel_by_buildkit(context, std::move(id));
+  co_return co_await std::move(cancelling);
 }
 
 storage::InUse nothing_in_use() {
