@@ -30,16 +30,17 @@ TEST(DockerParameters, OfABuildBySession) {
   EXPECT_EQ(build->exporter.type, "moby");
   EXPECT_THAT(build->exporter.attributes, UnorderedElementsAre(Pair("name", "a:1,b")));
   EXPECT_THAT(build->attributes,
-              UnorderedElementsAre(
-                  Pair("filename", "Dockerfile"), Pair("target", "app"), Pair("no-cache", ""),
-                  Pair("image-resolve-mode", "pull"), Pair("build-arg:A", "1"), Pair("label:l", "v"),
-                  Pair("cache-from", "x,y"), Pair("add-hosts", "a=1.2.3.4,b=::1"),
-                  Pair("force-network-mode", "host"), Pair("shm-size", "64"), Pair("ulimit", "nofile=1:2")));
+              UnorderedElementsAre(Pair("filename", "Dockerfile"), Pair("target", "app"),
+                                   Pair("no-cache", ""), Pair("image-resolve-mode", "pull"),
+                                   Pair("build-arg:A", "1"), Pair("label:l", "v"), Pair("cache-from", "x,y"),
+                                   Pair("add-hosts", "a=1.2.3.4,b=::1"), Pair("force-network-mode", "host"),
+                                   Pair("shm-size", "64"), Pair("ulimit", "nofile=1:2")));
 }
 
 TEST(DockerParameters, WhereTheContextIs) {
   EXPECT_EQ(parse("{}")->context, DockerBuild::Context::Body);
-  EXPECT_EQ(parse(R"({"remote": ["upload-request"], "buildid": ["x"]})")->context, DockerBuild::Context::Upload);
+  EXPECT_EQ(parse(R"({"remote": ["upload-request"], "buildid": ["x"]})")->context,
+            DockerBuild::Context::Upload);
   auto url = parse(R"({"remote": ["https://git.example.org/a.git"]})");
   EXPECT_EQ(url->context, DockerBuild::Context::Other);
   EXPECT_EQ(url->attributes.at("context"), "https://git.example.org/a.git");
