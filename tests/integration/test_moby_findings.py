@@ -162,6 +162,21 @@ class Containers(EngineCase):
         for path in (f"{after}/other", f"{before}/alias", f"{linked}/alias", f"{after}/alias/alias"):
             self.assertEqual(self.engine.api.get(f"/containers/{path}/json").status, 404, path)
 
+    def test_a_container_that_does_not_run_is_connected_again(self):
+        network = self.ok("network", "create", "again").text
+        self.addCleanup(self.engine, "network", "rm", "-f", "again")
+        name = self.name()
+        self.ok("create", "--name", name, IMAGE, "sleep", "1000")
+
+        def connect(*aliases):
+            body = {"Container": name, "EndpointConfig": {"Aliases": list(aliases)}}
+            return self.engine.api.post(f"/networks/{network}/connect", body).status
+        self.assertEqual((connect("one"), connect("two")), (200, 200))
+        self.assertIn("two", self.engine.inspect(name)["NetworkSettings"]["Networks"]["again"]["Aliases"])
+        self.ok("start", name)
+        self.assertEqual(connect(), 403)
+        self.ok("rm", "-f", name)
+
     def test_links_have_names(self):
         first, second = self.name(), self.name()
         self.ok("run", "-d", "--name", first, IMAGE, "sleep", "300")
