@@ -101,12 +101,20 @@ io::Task<Result<std::string>> BodyContext::next() {
   co_return bytes;
 }
 
-io::Task<Result<void>> run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
+io::Task<Result<build::BuildResult>> run_build(Context& context, build::BuildRequest request,
+                                               build::ProgressSink& sink) {
   CO_TRY(auto built,
          co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
   const std::string id = built.image_id.str();
   context.engine().events().publish("image", "create", id, {{"name", id}});
   context.engine().image_quota().check();
+  co_return built;
+}
+
+io::Task<Result<void>> run_whole_build(Context& context, build::BuildRequest request,
+                                       build::ProgressSink& sink) {
+  io::Task<Result<build::BuildResult>> building = run_build(context, std::move(request), sink);
+  CO_CHECK(co_await std::move(building));
   co_return Result<void>();
 }
 

@@ -27,7 +27,7 @@ Outcome build_image(Context& context) {
   auto verbosity =
       context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
   ClassicBuildLines sink(lines, verbosity);
-  co_return co_await lines.run(run_build(context, std::move(request), sink));
+  co_return co_await lines.run(run_whole_build(context, std::move(request), sink));
 }
 
 Outcome cancel(Context& context) {

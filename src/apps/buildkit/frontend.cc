@@ -13,6 +13,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/dockerignore.h"
+#include "spec/reference.h"
 
 namespace berth::buildkit {
 namespace {
@@ -49,6 +50,7 @@ class Events {
     TRY(std::string kind, json_string(event, "event"));
     TRY(int64_t step, json_int(event, "step"));
     if (kind == "step") return begin(event, step);
+    if (kind == "task" || kind == "task_done") return task(event, kind == "task");
     std::string& vertex = vertices_[step];
     if (kind == "cached") {
       progress_.mark_cached(vertex);
@@ -87,6 +89,18 @@ class Events {
     return {};
   }
 
+  /// Work that is no step: with caches.
+  Result<void> task(const Json& event, bool begins) {
+    TRY(std::string name, json_string(event, "name"));
+    TRY(std::string reason, json_string(event, "reason"));
+    if (begins) {
+      tasks_[name] = progress_.begin(name);
+    } else {
+      progress_.complete(tasks_[name], reason);
+    }
+    return {};
+  }
+
   Result<void> transfer(const Json& event, const std::string& vertex) {
     TRY(std::string what, json_string(event, "what"));
     TRY(int64_t current, json_int(event, "current"));
@@ -109,6 +123,7 @@ class Events {
   bool several_stages_;
   std::string line_;
   std::map<int64_t, std::string> vertices_;
+  std::map<std::string, std::string> tasks_;
   std::string last_;
   std::string image_;
   std::string error_;
@@ -177,6 +192,22 @@ Result<Json> forward_agents(const std::shared_ptr<Session>& session, const std::
     if (path) agents[id] = *path;
   }
   return agents;
+}
+
+/// As the first line of a build's body has them.
+void add_caches(const CachePlaces& caches, Json& preamble) {
+  for (const std::string& reference : caches.from) preamble["CacheFrom"].push_back({{"ref", reference}});
+  for (const CachePlaces::Target& target : caches.to)
+    preamble["CacheTo"].push_back({{"ref", target.reference}, {"mode", target.mode}});
+}
+
+/// Registries of the caches, whose credentials are wanted too.
+void add_hosts(const CachePlaces& caches, std::set<std::string>& hosts) {
+  auto add = [&hosts](const std::string& name) {
+    if (auto reference = spec::Reference::parse(name); reference) hosts.insert(reference->domain());
+  };
+  for (const std::string& reference : caches.from) add(reference);
+  for (const CachePlaces::Target& target : caches.to) add(target.reference);
 }
 
 /// X-Registry-Config, from what the client knows of the registries that the Dockerfile names.
@@ -358,6 +389,13 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSid
     TRY(contexts[name], named.add(*session, directory, progress, cancelled));
   }
   preamble["Contexts"] = contexts;
+  add_caches(client.caches, preamble);
+  add_hosts(client.caches, definition.needs.registries);
+  if (!client.caches.notes.empty()) {
+    std::string vertex = progress.begin("[internal] build caches");
+    for (const std::string& note : client.caches.notes) progress.warn(vertex, note);
+    progress.complete(vertex);
+  }
   EngineRequest request{.query = parameters.query, .cancelled = cancelled};
   if (!by_client) request.query.emplace_back("remote", parameters.remote);
   std::string header = registry_header(session.get(), definition.needs.registries);

@@ -19,6 +19,7 @@ struct ClientSide {
   std::shared_ptr<Session> session = {};           ///< null: none is connected
   std::function<Result<std::string>()> body = {};  ///< the context as an archive, empty at its end
   std::string registries = {};                     ///< X-Registry-Config, when the session has no credentials
+  CachePlaces caches = {};
 };
 
 /// Builds, untagged; the image's id. No session is needed when the context is a URL or the body.
