@@ -145,6 +145,19 @@ class Builds(BuildkitCase):
         told = self.fails_to_solve(files, cache_to=[("local", {"dest": "/x"})])
         self.assertIn("--cache-to type=local is not supported", told.details())
 
+    def test_an_image_is_pushed_when_that_is_asked_for(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        files = self.files(f"FROM {IMAGE}\nLABEL pushed=1\n")
+        names = f"{registry.host}/grpc/pushed:1,{registry.host}/grpc/pushed:2"
+        answer, _ = self.solve(files, exporter=("moby", {"name": names, "push": "true"}))
+        for tag in ("1", "2"):
+            kind, manifest = registry.manifests["grpc/pushed", tag]
+            self.assertEqual(json.loads(manifest)["config"]["digest"], answer["containerimage.config.digest"], kind)
+        registry.faults.append(lambda handler: handler.refuse(403, "DENIED", "not today") or True)
+        told = self.fails_to_solve(files, exporter=("moby", {"name": f"{registry.host}/grpc/refused:1", "push": "true"}))
+        self.assertIn("denied", told.details())
+
     def test_results_as_an_archive_and_as_a_directory(self):
         dockerfile = "FROM scratch\nCOPY a.txt /out/a.txt\nCOPY big /out/big\n"
         context = {"a.txt": b"A", "big": os.urandom(200000)}
