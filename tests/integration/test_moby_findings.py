@@ -3,6 +3,7 @@ import io
 import json
 import tarfile
 
+from harness import archives
 from harness.engine import IMAGE, EngineCase, eventually
 
 
@@ -66,6 +67,16 @@ class Images(ImagesCase):
         self.assertIn("WHERE=/usr/bin:/bin", config["Env"])
         self.assertEqual(config["Labels"]["at"], "/usr/bin:/bin")
 
+    def test_where_it_is_told_that_a_build_cannot_begin(self):
+        def build(dockerfile):
+            return self.engine.api.post("/build", archives.tar([archives.entry("Dockerfile", data=dockerfile)]))
+        # As with docker, whose clients tell a build that failed from a request that is wrong by it.
+        answer = build(b"FROM 127.0.0.1:1/not/there\n")
+        self.assertEqual(answer.status, 200, str(answer))
+        self.assertIn("127.0.0.1:1", answer.json_lines()[-1]["error"])
+        for dockerfile in (b"NONSENSE\n", b"FROM scratch\nCOPY a\n", b"FROM UPPER CASE\n"):
+            self.assertEqual(build(dockerfile).status, 400, dockerfile)
+
     def test_a_change_of_several_lines(self):
         self.ok("create", "--name", "lines", IMAGE)
         changes = "changes=CMD%20%2Fbin%2Fbar%0AEXPOSE%209090&changes=ENV%20A%3Db"
@@ -117,7 +128,6 @@ class Containers(EngineCase):
         self.eventually_gone(name)
 
     def eventually_gone(self, name):
-        from harness.engine import eventually
         eventually(lambda: self.engine("inspect", name).code != 0, f"{name} is removed")
 
     def test_a_device_directory_of_the_hosts(self):

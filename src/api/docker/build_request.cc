@@ -132,6 +132,7 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
   if (const auto* failed = std::get_if<build::BuildFailed>(&event)) {
     // The error itself ends the stream, from whoever runs the build.
     lines_.set_error_code(failed->exit_code);
+    failed_at_an_instruction_ = failed->lines.first != 0;
     // Before the first step nothing has been sent, and the error is the answer's status.
     if (steps_begun_ && verbosity_ == Verbosity::All) stream(failed->excerpt);
     return;

@@ -35,9 +35,12 @@ class ClassicBuildLines : public build::ProgressSink {
   enum class Verbosity { All, Quiet };
   ClassicBuildLines(JsonLines& lines, Verbosity verbosity) : lines_(lines), verbosity_(verbosity) {}
   void report(const build::ProgressEvent& event) override;
+  /// The Dockerfile was read, and an instruction of it could not be done.
+  bool failed_at_an_instruction() const { return failed_at_an_instruction_; }
 
  private:
   void stream(std::string text);
+  bool failed_at_an_instruction_ = false;
   JsonLines& lines_;
   Verbosity verbosity_;
   bool steps_begun_ = false;

@@ -12,6 +12,17 @@ namespace {
 
 using Outcome = io::Task<Result<void>>;
 
+/// docker has begun to answer when it looks for the base image: that it cannot be had is told in the stream.
+/// What is wrong with the request or the Dockerfile is the answer's status.
+Outcome build_in_lines(Context& context, build::BuildRequest request, JsonLines& lines,
+                       ClassicBuildLines& sink) {
+  Outcome building = run_whole_build(context, std::move(request), sink);
+  auto built = co_await std::move(building);
+  if (!built && built.error().kind() != Kind::InvalidArgument && sink.failed_at_an_instruction())
+    lines.answer_in_band();
+  co_return built;
+}
+
 Outcome build_image(Context& context) {
   if (context.text("version") == "2") {
     Outcome building = build_by_buildkit(context);
@@ -27,7 +38,7 @@ Outcome build_image(Context& context) {
   auto verbosity =
       context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
   ClassicBuildLines sink(lines, verbosity);
-  co_return co_await lines.run(run_whole_build(context, std::move(request), sink));
+  co_return co_await lines.run(build_in_lines(context, std::move(request), lines, sink));
 }
 
 Outcome cancel(Context& context) {
