@@ -109,7 +109,8 @@ Result<PackResult> Snapshotter::pack_staging(const Staging& staging, Digest& dif
   TRY(sys::RootDir tree, sys::RootDir::open(staging.tree()));
   TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
   HashingSink hash(nullptr);
-  TRY(PackResult packed, pack_layer(tree, hash, {.recipe = &recipe.sink(), .stop = std::move(stop)}));
+  TRY(PackResult packed,
+      pack_layer(tree, hash, {.recipe = &recipe.sink(), .checksum = crc64, .stop = std::move(stop)}));
   CHECK(recipe.finish());
   diff_id = hash.finish();
   return packed;
@@ -281,7 +282,8 @@ Result<std::vector<sys::RootDir>> Snapshotter::open_chain(const std::optional<Di
   return roots;
 }
 
-Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop) const {
+Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop,
+                                          Proof proof) const {
   TRY(Layer layer, this->layer(chain_id));
   HashingSink hash(&out);
   if (layer.blob) {
@@ -294,7 +296,12 @@ Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out,
     TRY(auto file, FileSource::whole(std::move(recipe)));
     TRY(auto plain, decompress(*file));
     TRY(sys::RootDir tree, sys::RootDir::open(layer_dir(chain_id) + "/fs"));
-    CHECK(replay_recipe(*plain, tree, hash, stop));
+    TRY(RecipeReader reader, RecipeReader::open(*plain));
+    bool by_checksum = proof == Proof::Checksum && reader.has_checksum();
+    auto replayed = reader.replay(tree, by_checksum ? out : static_cast<ByteSink&>(hash), stop);
+    if (!replayed && replayed.error().kind() == Kind::Corrupt)
+      return std::move(replayed).error().in("layer", layer.diff_id.str());
+    if (!replayed || by_checksum) return replayed;
   }
   if (hash.finish() != layer.diff_id) {
     return failure(Kind::Corrupt, "layer {} is damaged on disk: it no longer gives its diff id",

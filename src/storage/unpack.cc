@@ -29,7 +29,8 @@ Result<uint64_t> unpack_entries(TarReader& reader, TreeWriter& writer, const Unp
 
 Result<UnpackResult> unpack(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options) {
   TRY(auto plain, decompress(archive, {.max_bytes = options.limits.max_bytes}));
-  ChunkPipeline pipeline(*plain, options.stop);
+  using Checked = ChunkPipeline::Checked;
+  ChunkPipeline pipeline(*plain, options.stop, options.recipe != nullptr ? Checked::Yes : Checked::No);
   std::optional<RecipeWriter> recipe;
   if (options.recipe != nullptr) recipe.emplace(*options.recipe);
   RecipeWriter* recipe_writer = recipe ? &*recipe : nullptr;
@@ -39,8 +40,8 @@ Result<UnpackResult> unpack(ByteSource& archive, const sys::RootDir& root, const
   TRY(uint64_t entries, unpack_entries(reader, writer, options));
   CHECK(reader.drain());
   CHECK(writer.finish());
-  if (recipe) CHECK(recipe->finish());
   Digest diff_id = pipeline.finish();
+  if (recipe) CHECK(recipe->finish(pipeline.checksum()));
   return UnpackResult{.diff_id = std::move(diff_id),
                       .stream_bytes = pipeline.bytes(),
                       .content_bytes = writer.content_bytes(),
