@@ -72,13 +72,15 @@ Result<std::vector<launch::GroupInHierarchy>> groups_by_hierarchy(const std::vec
   return groups;
 }
 
+/// The one that pauses the container (sys::Cgroup::freeze()): of a group that is frozen in another way criu would
+/// wait for ever.
 std::string freezer_of(const sys::Cgroup& group) {
-  std::string unified;
+  std::string old;
   for (const auto& [directory, controllers] : group.directories()) {
-    if (("," + controllers + ",").find(",freezer,") != std::string::npos) return directory;
-    if (controllers.empty()) unified = directory;
+    if (::access((directory + "/cgroup.freeze").c_str(), F_OK) == 0) return directory;
+    if (::access((directory + "/freezer.state").c_str(), F_OK) == 0) old = directory;
   }
-  return unified;
+  return old;
 }
 
 }  // namespace
