@@ -2,6 +2,7 @@
 #include "launch/criu.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -81,9 +82,13 @@ class Worker {
       moved.push_back(std::move(copy));
     }
     TRY(worker.pid_, sys::spawn_process(request));
+    // Our own child, which nobody else reaps: the number is still its own.
+    worker.end_.reset(static_cast<int>(::syscall(SYS_pidfd_open, worker.pid_, 0)));
+    if (!worker.end_) return Error::from_errno("watch over", "criu", errno);
     return worker;
   }
-  Worker(Worker&& other) noexcept : socket_(std::move(other.socket_)), pid_(std::exchange(other.pid_, -1)) {}
+  Worker(Worker&& other) noexcept
+      : socket_(std::move(other.socket_)), end_(std::move(other.end_)), pid_(std::exchange(other.pid_, -1)) {}
   Worker& operator=(Worker&&) = delete;
   ~Worker() {
     if (pid_ <= 0) return;
@@ -100,7 +105,10 @@ class Worker {
   }
   /// The next thing that it says. Unavailable: it has ended.
   Result<CriuAnswer> hear(sys::UniqueFd& descriptor) const {
-    CHECK(sys::await_packet(socket_.get(), -1));
+    // What it had begun to restore may hold its end of the socket longer than it lives itself.
+    pollfd watched[] = {{socket_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}};
+    while (::poll(watched, std::size(watched), -1) < 0)
+      if (errno != EINTR) return Error::from_errno("wait for", "criu", errno);
     TRY(auto packet, sys::receive_packet(socket_.get(), kMaxAnswer));
     if (!packet || packet->bytes.empty()) return Error(Kind::Unavailable, "criu ended before it was done");
     if (!packet->fds.empty()) descriptor = std::move(packet->fds.front());
@@ -119,6 +127,7 @@ class Worker {
  private:
   Worker() = default;
   sys::UniqueFd socket_;
+  sys::UniqueFd end_;
   pid_t pid_ = -1;
 };
 
@@ -147,6 +156,14 @@ std::string read_log(const CriuOptions& options) {
   ssize_t got = ::pread(file.get(), text.data(), size, status.st_size - static_cast<off_t>(size));
   text.resize(got > 0 ? static_cast<size_t>(got) : 0);
   return text;
+}
+
+/// A log that is there already is another dump's, or somebody's link.
+Result<void> remove_old_log(const CriuOptions& options) {
+  int directory = options.work >= 0 ? options.work : options.images;
+  if (options.log_file.empty() || ::unlinkat(directory, options.log_file.c_str(), 0) == 0 || errno == ENOENT)
+    return {};
+  return Error::from_errno("remove", options.log_file, errno);
 }
 
 std::string_view verb(CriuAction action) {
@@ -188,6 +205,7 @@ std::string criu_log_errors(std::string_view log) {
     size_t place = line.find("): ", error);
     std::string_view words = place == std::string_view::npos ? line.substr(error) : line.substr(place + 3);
     if (words.empty()) continue;
+    if (words.ends_with('.')) words.remove_suffix(1);
     if (count++ > 0) errors += "; ";
     for (char c : words.substr(0, 512))
       errors.push_back(static_cast<unsigned char>(c) >= ' ' && c != 0x7f ? c : '?');
@@ -244,6 +262,7 @@ Result<void> Criu::require(bool memory_tracking, bool lazy_pages) const {
 }
 
 Result<pid_t> Criu::run(CriuRequest& request) const {
+  CHECK(remove_old_log(request.options));
   TRY(auto worker, Worker::start(program_, request.stdio, request.passed));
   if (request.started) CHECK(request.started(worker.pid(), request.options));
   CHECK(worker.send(encode_criu_request(request.action, request.options)));
