@@ -72,8 +72,8 @@ Result<std::vector<launch::GroupInHierarchy>> groups_by_hierarchy(const std::vec
   return groups;
 }
 
-/// The one that pauses the container (sys::Cgroup::freeze()): of a group that is frozen in another way criu would
-/// wait for ever.
+/// The one that pauses the container (sys::Cgroup::freeze()): of a group that is frozen in another way criu
+/// would wait for ever.
 std::string freezer_of(const sys::Cgroup& group) {
   std::string old;
   for (const auto& [directory, controllers] : group.directories()) {
