@@ -12,6 +12,7 @@ if(TARGET berth-keeper)
   install(TARGETS berth-keeper berth-buildkit RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/berth)
 endif()
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/berth.service DESTINATION lib/systemd/system)
+install(FILES ${CMAKE_SOURCE_DIR}/packaging/user/berth.service DESTINATION lib/systemd/user)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md ${CMAKE_SOURCE_DIR}/LICENSE
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)

@@ -8,6 +8,7 @@
 #include "sys/cgroup.h"
 #include "sys/cgroup_files.h"
 #include "sys/cgroup_plan.h"
+#include "sys/cgroup_versions.h"
 
 namespace berth::sys {
 namespace {
@@ -100,7 +101,8 @@ std::optional<std::string> own_group(std::string_view self_cgroup, const Mount& 
   return std::nullopt;
 }
 
-/// Where groups can be made: below the mount's root, else below the daemon's own group.
+/// Where groups can be made: below the mount's root, else below the daemon's own group. That is the one above
+/// where an earlier daemon has moved its processes down to (kGroupOfProcesses).
 std::optional<CgroupHierarchy> place(const Mount& mount, std::string_view self_cgroup,
                                      const std::string& prefix) {
   CgroupHierarchy hierarchy{mount.controllers, prefix + mount.point, "", mount.unified};
@@ -112,6 +114,10 @@ std::optional<CgroupHierarchy> place(const Mount& mount, std::string_view self_c
   if (!writable("")) {
     auto own = own_group(self_cgroup, mount);
     if (!own || !writable(*own)) return std::nullopt;
+    constexpr std::string_view kLeaf = kGroupOfProcesses;
+    if (std::string above = own->substr(0, own->size() - std::min(own->size(), kLeaf.size()));
+        own->ends_with(kLeaf) && !above.empty() && writable(above))
+      *own = above;
     hierarchy.base = *own;
   }
   if (mount.unified) {

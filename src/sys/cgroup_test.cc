@@ -59,6 +59,26 @@ TEST_F(FakeTree, DetectsV2) {
   EXPECT_EQ(host->hierarchies()[0].base, "");
 }
 
+TEST_F(FakeTree, GroupsLieBesideTheProcessesThatAnEarlierDaemonMovedDown) {
+  std::string scope = "/sys/fs/cgroup/user/berth.scope";
+  for (const char* group : {"", "/init"}) {
+    file(scope + group + "/cgroup.procs");
+    file(scope + group + "/cgroup.controllers", "memory pids\n");
+  }
+  for (const char* own : {"", "/init"}) {
+    auto host =
+        CgroupHost::detect_in(kV2Mount, std::string("0::/user/berth.scope") + own + "\n", root_.string());
+    ASSERT_TRUE(host.has_value()) << host.error().message();
+    ASSERT_EQ(host->version(), CgroupVersion::V2);
+    EXPECT_EQ(host->hierarchies()[0].base, "/user/berth.scope");
+  }
+  // Of another's group below which we have been given "init" alone, nothing is ours.
+  std::filesystem::remove(root_.string() + scope + "/cgroup.procs");
+  auto host = CgroupHost::detect_in(kV2Mount, "0::/user/berth.scope/init\n", root_.string());
+  ASSERT_TRUE(host.has_value()) << host.error().message();
+  EXPECT_EQ(host->hierarchies()[0].base, "/user/berth.scope/init");
+}
+
 TEST_F(FakeTree, DetectsHybridWithCoMountedControllersAndOctalEscapes) {
   constexpr char kMounts[] =
       "31 30 0:27 / /sys/fs/cgroup/a\\040b rw - cgroup cgroup rw,cpu,cpuacct\n"

@@ -32,10 +32,10 @@ bool has_word(std::string_view text, std::string_view word) {
   return false;
 }
 
-/// Moves every process of a group into its sub-group "init", as a group with sub-groups that have
+/// Moves every process of a group into its sub-group kGroupOfProcesses, as a group with sub-groups that have
 /// controllers may not have processes itself.
 Result<void> move_processes_down(const std::string& directory) {
-  std::string leaf = directory + "/init";
+  std::string leaf = directory + kGroupOfProcesses;
   if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST)
     return Error::from_errno("create cgroup", leaf, errno);
   // Forks in between appear in the next round.

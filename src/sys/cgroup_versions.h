@@ -11,6 +11,10 @@
 
 namespace berth::sys {
 
+/// Where a group's processes go when it gets sub-groups with controllers (cgroup v2 knows no group that has
+/// both).
+inline constexpr char kGroupOfProcesses[] = "/init";
+
 /// Separate hierarchies, with the unified one's core beside them on hybrid hosts.
 class CgroupV1 final : public Cgroup {
  public:

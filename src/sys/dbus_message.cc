@@ -128,6 +128,14 @@ DbusArguments& DbusArguments::boolean(bool value) {
   return *this;
 }
 
+DbusArguments& DbusArguments::numbers(const std::vector<uint32_t>& values) {
+  signature_ += "au";
+  put_array(bytes_, 4, [&] {
+    for (uint32_t value : values) put_number(bytes_, value);
+  });
+  return *this;
+}
+
 DbusArguments& DbusArguments::properties(const std::vector<DbusProperty>& properties) {
   signature_ += "a(sv)";
   put_array(bytes_, 8, [&] {

@@ -30,6 +30,8 @@ class DbusArguments {
   DbusArguments& text(std::string_view value);
   DbusArguments& object(std::string_view path);
   DbusArguments& boolean(bool value);
+  /// au
+  DbusArguments& numbers(const std::vector<uint32_t>& values);
   /// a(sv)
   DbusArguments& properties(const std::vector<DbusProperty>& properties);
   /// a(sa(sv)) without elements: units that are to be made beside the one.

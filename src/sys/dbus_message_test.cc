@@ -38,6 +38,16 @@ TEST(DbusMessage, PropertiesKeepTheirAlignment) {
             "\1\0\0\0C\0\2ay\0\0\0\2\0\0\0\1\2"sv);
 }
 
+TEST(DbusMessage, NumbersAreAnArray) {
+  DbusArguments arguments;
+  arguments.text("u").text("").numbers({7, 8});
+  EXPECT_EQ(arguments.signature(), "ssau");
+  EXPECT_EQ(arguments.bytes(),
+            "\1\0\0\0u\0\0\0"
+            "\0\0\0\0\0\0\0\0"
+            "\x8\0\0\0\7\0\0\0\x8\0\0\0"sv);
+}
+
 TEST(DbusMessage, WhatIsCutOffOrNoneIsRefused) {
   std::string bytes =
       encode_dbus_call({.path = "/o", .interface = "a.b", .member = "Do"}, 7, DbusArguments().text("x"));

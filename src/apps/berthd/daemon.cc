@@ -341,9 +341,7 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
   }
   if (rootless != nullptr) {
     network::set_port_binder(rootless->host.get());
-    engine::RootlessFacts facts{.rootless = true, .warnings = {}};
-    if (!rootless->warning.empty()) facts.warnings.push_back(rootless->warning);
-    engine::set_rootless_facts(std::move(facts));
+    engine::set_rootless_facts({.rootless = true, .warnings = rootless->warnings});
   }
   TRY(auto signals, Signals::install());
 
@@ -405,7 +403,7 @@ Result<void> run_daemon(Options options, std::span<const char* const> arguments)
   rootless::Entered entered;
   if (rootless) {
     TRY(entered, rootless::enter_namespaces(options.exec_root, options.rootless_network));
-    if (!entered.warning.empty()) log::warn("{}", entered.warning);
+    for (const auto& warning : entered.warnings) log::warn("{}", warning);
   }
   tune_process();
   CHECK(prepare_directories(options));

@@ -9,11 +9,12 @@
 #include <csignal>
 
 #include "apps/runtime/resources.h"
-#include "apps/runtime/systemd.h"
+#include "apps/runtime/scope_properties.h"
 #include "base/format.h"
 #include "launch/failpoint.h"
 #include "sys/file.h"
 #include "sys/sub_ids.h"
+#include "sys/systemd.h"
 
 namespace berth::runtime {
 namespace {
@@ -28,6 +29,14 @@ Result<std::string> unified_path_of(pid_t pid) {
   if (line == std::string::npos) return failure(Kind::Unsupported, "{} names no group of cgroup v2", file);
   std::string path = text.substr(text.find("0::", line) + 3);
   return path.substr(0, path.find('\n'));
+}
+
+Result<sys::Systemd> connect_systemd() {
+  auto systemd = sys::Systemd::connect();
+  if (!systemd && systemd.error().kind() == Kind::Unavailable)
+    return failure(Kind::Unavailable, "--systemd-cgroup: {}: let the caller use the cgroupfs driver",
+                   systemd.error().message());
+  return systemd;
 }
 
 /// The directory of the closest group that both are in or below.
@@ -45,7 +54,7 @@ Result<std::string> common_group(std::string_view one, std::string_view other) {
   return host.hierarchies().front().mount + std::string(one.substr(0, shared));
 }
 
-Result<void> come_near(Systemd& systemd, const std::string& group, const std::string& slice) {
+Result<void> come_near(sys::Systemd& systemd, const std::string& group, const std::string& slice) {
   if (!systemd.is_users()) return {};
   TRY(std::string own, unified_path_of(::getpid()));
   TRY(std::string common, common_group(own, group));
@@ -89,14 +98,14 @@ Result<std::unique_ptr<sys::Cgroup>> make_scope(const Settings& settings, Contai
                                                 const spec::RuntimeSpec& spec,
                                                 const sys::CgroupLimits& limits, StandIn& stand_in) {
   CHECK(check_host());
-  TRY(ScopeName name, scope_name(spec.cgroups_path, container.record().id));
+  TRY(sys::ScopeName name, scope_name(spec.cgroups_path, container.record().id));
   std::vector<sys::DbusProperty> properties{
       {"Description", fmt::format("container {}", container.record().id)}};
   TRY(auto limiting, limit_properties(limits));
   TRY(auto annotated, annotation_properties(spec.annotations));
   properties.insert(properties.end(), limiting.begin(), limiting.end());
   properties.insert(properties.end(), annotated.begin(), annotated.end());
-  TRY(auto systemd, Systemd::connect());
+  TRY(auto systemd, connect_systemd());
   TRY(stand_in, StandIn::make());
   CHECK(systemd.start_scope(name, stand_in.pid(), std::move(properties)));
   // Known from here on: whoever finds a half-made container can end the scope.
@@ -133,20 +142,20 @@ Result<std::unique_ptr<sys::Cgroup>> open_scope_group(const std::string& path) {
 Result<void> come_near_scope(const Record& record) {
   if (record.scope.empty()) return {};
   if (::geteuid() == 0 && sys::in_initial_user_namespace()) return {};
-  TRY(auto systemd, Systemd::connect());
+  TRY(auto systemd, connect_systemd());
   return come_near(systemd, record.cgroup, {});
 }
 
 Result<void> change_scope(const Record& record, const sys::CgroupLimits& limits) {
   if (record.scope.empty()) return {};
   TRY(auto properties, limit_properties(limits));
-  TRY(auto systemd, Systemd::connect());
+  TRY(auto systemd, connect_systemd());
   return systemd.set_properties(record.scope, properties);
 }
 
 Result<void> end_scope(const Record& record) {
   if (record.scope.empty()) return {};
-  TRY(auto systemd, Systemd::connect());
+  TRY(auto systemd, connect_systemd());
   return systemd.stop_scope(record.scope);
 }
 

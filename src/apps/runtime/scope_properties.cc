@@ -148,8 +148,8 @@ constexpr AllowedProperty kAllowed[] = {
 
 }  // namespace
 
-Result<ScopeName> scope_name(const std::string& cgroups_path, const std::string& id) {
-  ScopeName name{.slice = {}, .unit = fmt::format("berth-runtime-{}.scope", id)};
+Result<sys::ScopeName> scope_name(const std::string& cgroups_path, const std::string& id) {
+  sys::ScopeName name{.slice = {}, .unit = fmt::format("berth-runtime-{}.scope", id)};
   if (!cgroups_path.empty()) {
     size_t first = cgroups_path.find(':');
     size_t second = first == std::string::npos ? first : cgroups_path.find(':', first + 1);

@@ -8,17 +8,13 @@
 #include "base/result.h"
 #include "sys/cgroup.h"
 #include "sys/dbus_message.h"
+#include "sys/systemd.h"
 
 namespace berth::runtime {
 
-struct ScopeName {
-  std::string slice;  ///< "system.slice"; empty: the manager's usual one
-  std::string unit;   ///< "docker-<id>.scope"
-};
-
 /// Of a cgroupsPath "slice:prefix:name", or of none: "berth-runtime-<id>.scope". InvalidArgument: of another
 /// form, or with names that are no units'.
-Result<ScopeName> scope_name(const std::string& cgroups_path, const std::string& id);
+Result<sys::ScopeName> scope_name(const std::string& cgroups_path, const std::string& id);
 
 /// The limits that systemd has a property for, so that it keeps them when it looks after the group. The
 /// others are in the group's files alone. InvalidArgument: a value in `unified` that is none.

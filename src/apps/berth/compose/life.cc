@@ -1,4 +1,4 @@
-// up, create, down, start, stop, restart, kill, pause, unpause, rm, scale, wait.
+// up, create, down, scale: from the project to what runs of it, and back.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -36,10 +36,6 @@ Outcome<std::map<std::string, int64_t>> scales(const std::vector<std::string>& t
     result[text.substr(0, equals)] = count;
   }
   return result;
-}
-
-std::optional<int64_t> timeout_of(const Invocation& invocation) {
-  return invocation.given("timeout") ? std::optional(invocation.number("timeout")) : std::nullopt;
 }
 
 Outcome<ConvergeOptions> converge_options(const Invocation& invocation) {
@@ -165,19 +161,6 @@ Outcome<int> scale(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
-/// Works on containers, service by service along their dependencies.
-Outcome<void> along(Session& session, const std::vector<Observed>& containers, const Graph& graph,
-                    const std::function<Outcome<void>(client::Client&, const Observed&)>& work) {
-  CHECK(session.context.engine().negotiate());
-  return run_graph(graph, session.parallel, [&](const std::string& service) -> Outcome<void> {
-    auto engine = session.client();
-    for (const Observed& container : containers) {
-      if (container.service == service) CHECK(work(*engine, container));
-    }
-    return {};
-  });
-}
-
 Outcome<void> remove_networks(Session& session) {
   auto engine = session.client();
   Query query;
@@ -247,11 +230,11 @@ Outcome<int> down(Setup& setup, const Invocation& invocation) {
   });
   bool volumes = invocation.on("volumes");
   auto timeout = timeout_of(invocation);
-  CHECK(along(*session, containers, reversed(Session::graph_of(containers)),
-              [&](client::Client& engine, const Observed& container) -> Outcome<void> {
-                CHECK(stop_container(*session, engine, container, timeout));
-                return remove_container(*session, engine, container, volumes);
-              }));
+  CHECK(session->along(containers, reversed(Session::graph_of(containers)),
+                       [&](client::Client& engine, const Observed& container) -> Outcome<void> {
+                         CHECK(stop_container(*session, engine, container, timeout));
+                         return remove_container(*session, engine, container, volumes);
+                       }));
   if (!services.empty()) return 0;
   CHECK(remove_networks(*session));
   if (volumes) CHECK(remove_volumes(*session));
@@ -259,138 +242,6 @@ Outcome<int> down(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
-Outcome<int> stop(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  auto timeout = timeout_of(invocation);
-  CHECK(along(*session, containers, reversed(Session::graph_of(containers)),
-              [&](client::Client& engine, const Observed& container) {
-                return stop_container(*session, engine, container, timeout);
-              }));
-  return 0;
-}
-
-Outcome<void> simple(Session& session, client::Client& engine, const Observed& container,
-                     std::string_view action, std::string_view before, std::string_view after,
-                     Query query = {}) {
-  if (!before.empty()) session.report.tell("Container", container.name, before);
-  CHECK(call(engine, "POST", path_of("containers", container.id, action), std::move(query)));
-  session.report.tell("Container", container.name, after);
-  return {};
-}
-
-Outcome<int> start(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  for (const std::string& service : invocation.arguments()) {
-    bool has = std::any_of(containers.begin(), containers.end(),
-                           [&](const auto& c) { return c.service == service; });
-    if (!has) return Failure::plain(fmt::format("service \"{}\" has no container to start", service));
-  }
-  if (containers.empty()) return Failure::plain("no container to start");
-  CHECK(along(*session, containers, Session::graph_of(containers),
-              [&](client::Client& engine, const Observed& container) -> Outcome<void> {
-                for (const auto& [other, condition] : container.depends_on) {
-                  if (condition != "service_healthy") continue;
-                  for (const Observed& needed : containers) {
-                    if (needed.service == other) CHECK(wait_until_healthy(engine, needed.id, needed.name));
-                  }
-                }
-                if (container.running()) return {};
-                return simple(*session, engine, container, "start", "Starting", "Started");
-              }));
-  return 0;
-}
-
-Outcome<int> restart(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  CHECK(along(*session, containers, Session::graph_of(containers),
-              [&](client::Client& engine, const Observed& container) {
-                Query query;
-                if (auto timeout = timeout_of(invocation)) query.add("t", fmt::format("{}", *timeout));
-                return simple(*session, engine, container, "restart", "Restarting", "Started",
-                              std::move(query));
-              }));
-  return 0;
-}
-
-Outcome<int> kill(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  std::erase_if(containers, [](const Observed& container) { return !container.running(); });
-  CHECK(along(*session, containers, Session::graph_of(containers),
-              [&](client::Client& engine, const Observed& container) {
-                Query query;
-                query.add("signal", invocation.text("signal"));
-                return simple(*session, engine, container, "kill", "Killing", "Killed", std::move(query));
-              }));
-  return 0;
-}
-
-Outcome<int> pause_or_not(Setup& setup, const Invocation& invocation, std::string_view action,
-                          std::string_view done) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  std::erase_if(containers, [&](const Observed& container) {
-    return (action == "pause") != (container.state == "running");
-  });
-  CHECK(along(*session, containers, Session::graph_of(containers),
-              [&](client::Client& engine, const Observed& container) {
-                return simple(*session, engine, container, action, "", done);
-              }));
-  return 0;
-}
-Outcome<int> pause(Setup& setup, const Invocation& invocation) {
-  return pause_or_not(setup, invocation, "pause", "Paused");
-}
-Outcome<int> unpause(Setup& setup, const Invocation& invocation) {
-  return pause_or_not(setup, invocation, "unpause", "Unpaused");
-}
-
-Outcome<int> remove(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  bool stop = invocation.on("stop");
-  if (!stop) std::erase_if(containers, [](const Observed& container) { return container.running(); });
-  if (containers.empty()) {
-    session->context.err.line("No stopped containers");
-    return 0;
-  }
-  if (!invocation.on("force") && session->context.out.is_terminal()) {
-    std::string names;
-    for (const Observed& container : containers) names += (names.empty() ? "" : ", ") + container.name;
-    session->context.out.print("? Going to remove {} (y/N) ", names);
-    session->context.out.flush();
-    char answer[8] = {};
-    if (::read(0, answer, sizeof answer - 1) <= 0 || (answer[0] != 'y' && answer[0] != 'Y')) return 0;
-  }
-  CHECK(along(*session, containers, reversed(Session::graph_of(containers)),
-              [&](client::Client& engine, const Observed& container) -> Outcome<void> {
-                if (stop) CHECK(stop_container(*session, engine, container, std::nullopt));
-                return remove_container(*session, engine, container, invocation.on("volumes"));
-              }));
-  return 0;
-}
-
-Outcome<int> wait(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  if (containers.empty())
-    return Failure::plain(fmt::format("no containers for project \"{}\"", session->project.name));
-  int64_t code = 0;
-  for (const Observed& container : containers) {
-    TRY(Json ended,
-        call_json(session->context.engine(), "POST", path_of("containers", container.id, "wait")));
-    TRY(code, json_int(ended, "StatusCode"));
-    session->context.out.print("container \"{}\" exited with status code {}\n", container.name, code);
-    session->context.out.flush();
-  }
-  return static_cast<int>(code & 0xff);
-}
-
-constexpr Flag timeout_flag{'t', "timeout", Type::Int,
-                            "Seconds until a container that does not stop is killed"};
 constexpr Flag scale_flag{
     .name = "scale", .type = Type::List, .help = "Number of containers of a service (SERVICE=NUMBER)"};
 constexpr std::array up_flags{
@@ -447,19 +298,7 @@ constexpr std::array down_flags{
     timeout_flag,
     Flag{'v', "volumes", Type::Bool, "Remove the project's volumes, too"},
 };
-constexpr std::array stop_flags{timeout_flag};
-constexpr std::array restart_flags{Flag{.name = "no-deps", .help = "Leave dependent services alone"},
-                                   timeout_flag};
-constexpr std::array kill_flags{Flag{.name = "remove-orphans", .visibility = Visibility::Hidden},
-                                Flag{'s', "signal", Type::String, "Signal to send", "SIGKILL"}};
-constexpr std::array remove_flags{
-    Flag{'f', "force", Type::Bool, "Do not ask"},
-    Flag{'s', "stop", Type::Bool, "Stop the containers first"},
-    Flag{'v', "volumes", Type::Bool, "Remove anonymous volumes, too"},
-};
 constexpr std::array scale_flags{Flag{.name = "no-deps", .help = "Leave dependencies alone"}};
-constexpr std::array wait_flags{Flag{.name = "down-project", .visibility = Visibility::Hidden}};
-
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
 
@@ -471,40 +310,15 @@ constexpr Command down_command{.usage = services,
                                .summary = "Stop and remove containers and networks",
                                .flags = down_flags,
                                .arity = any};
-constexpr Command start_command{.usage = "[SERVICE...]", .summary = "Start containers", .arity = any};
-constexpr Command stop_command{
-    .usage = services, .summary = "Stop containers", .flags = stop_flags, .arity = any};
-constexpr Command restart_command{
-    .usage = services, .summary = "Restart containers", .flags = restart_flags, .arity = any};
-constexpr Command kill_command{
-    .usage = services, .summary = "Kill containers", .flags = kill_flags, .arity = any};
-constexpr Command pause_command{.usage = "[SERVICE...]", .summary = "Pause containers", .arity = any};
-constexpr Command unpause_command{
-    .usage = "[SERVICE...]", .summary = "Let paused containers go on", .arity = any};
-constexpr Command remove_command{
-    .usage = services, .summary = "Remove stopped containers", .flags = remove_flags, .arity = any};
 constexpr Command scale_command{.usage = "[OPTIONS] SERVICE=NUMBER...",
                                 .summary = "Change how many containers a service has",
                                 .flags = scale_flags,
                                 .arity = grammar::at_least(1)};
-constexpr Command wait_command{.usage = "SERVICE [SERVICE...]",
-                               .summary = "Wait until containers end",
-                               .flags = wait_flags,
-                               .arity = grammar::at_least(1)};
-
 constexpr std::array table{
     Subcommand{"up", &up_command, up},
     Subcommand{"create", &create_command, create},
     Subcommand{"down", &down_command, down},
-    Subcommand{"start", &start_command, start},
-    Subcommand{"stop", &stop_command, stop},
-    Subcommand{"restart", &restart_command, restart},
-    Subcommand{"kill", &kill_command, kill},
-    Subcommand{"pause", &pause_command, pause},
-    Subcommand{"unpause", &unpause_command, unpause},
-    Subcommand{"rm", &remove_command, remove},
     Subcommand{"scale", &scale_command, scale},
-    Subcommand{"wait", &wait_command, wait},
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/files.h"
 #include "apps/berth/compose/normalise.h"
+#include "apps/berth/compose/project_check.h"
 #include "apps/berth/options/mounts.h"
 #include "base/format.h"
 
@@ -85,8 +86,8 @@ class Builder {
     CHECK(take_services());
     CHECK(choose_profiles());
     CHECK(take_resources());
-    CHECK(check_references());
-    CHECK(check_cycles());
+    CHECK(check_references(project_));
+    CHECK(check_cycles(project_));
     return {};
   }
 
@@ -285,83 +286,6 @@ class Builder {
       }
       out.emplace(key, std::move(resource));
     }
-    return {};
-  }
-
-  Result<void> check_references() const {
-    for (const auto& [name, service] : project_.services) {
-      for (const auto& [other, dependency] : service.depends_on) {
-        if (project_.services.contains(other) || !dependency.required) continue;
-        std::string why = project_.disabled.contains(other) ? "is disabled: a profile of it must be enabled"
-                                                            : "is undefined";
-        return complaint(
-            service.config, fmt::format("service \"{}\"", name),
-            project_.disabled.contains(other)
-                ? fmt::format("depends on service \"{}\", which {}: invalid compose project", other, why)
-                : fmt::format("depends on undefined service \"{}\": invalid compose project", other));
-      }
-      CHECK(check_names(service, "networks", project_.networks, "network"));
-      if (const Value* volumes = service.config.find("volumes")) {
-        for (const Value& volume : volumes->items) {
-          const Value* source = volume.find("source");
-          if (source == nullptr || volume.find("type")->text != "volume" ||
-              project_.volumes.contains(source->text))
-            continue;
-          return complaint(
-              volume, fmt::format("service \"{}\"", name),
-              fmt::format("refers to undefined volume {}: invalid compose project", source->text));
-        }
-      }
-      CHECK(check_grants(service, "secrets", project_.secrets, "secret"));
-      CHECK(check_grants(service, "configs", project_.configs, "config"));
-    }
-    return {};
-  }
-
-  static Result<void> check_names(const Service& service, std::string_view key,
-                                  const std::map<std::string, Resource>& known, std::string_view what) {
-    const Value* names = service.config.find(key);
-    if (names == nullptr) return {};
-    for (const auto& [name, member] : names->members) {
-      if (known.contains(name)) continue;
-      return complaint(member.at.line != 0 ? member : *names, fmt::format("service \"{}\"", service.name),
-                       fmt::format("refers to undefined {} {}: invalid compose project", what, name));
-    }
-    return {};
-  }
-
-  static Result<void> check_grants(const Service& service, std::string_view key,
-                                   const std::map<std::string, Resource>& known, std::string_view what) {
-    const Value* grants = service.config.find(key);
-    if (grants == nullptr) return {};
-    for (const Value& grant : grants->items) {
-      if (known.contains(grant.find("source")->text)) continue;
-      return complaint(grant, fmt::format("service \"{}\"", service.name),
-                       fmt::format("refers to undefined {} {}: invalid compose project", what,
-                                   grant.find("source")->text));
-    }
-    return {};
-  }
-
-  Result<void> check_cycles() const {
-    std::map<std::string, int> state;
-    std::vector<std::string> stack;
-    std::function<Result<void>(const std::string&)> visit = [&](const std::string& name) -> Result<void> {
-      auto found = project_.services.find(name);
-      if (found == project_.services.end() || state[name] == 2) return {};
-      stack.push_back(name);
-      if (state[name] == 1) {
-        std::string cycle;
-        for (const std::string& step : stack) cycle += (cycle.empty() ? "" : " -> ") + step;
-        return failure(Kind::InvalidArgument, "dependency cycle detected: {}", cycle);
-      }
-      state[name] = 1;
-      for (const auto& [other, dependency] : found->second.depends_on) CHECK(visit(other));
-      state[name] = 2;
-      stack.pop_back();
-      return {};
-    };
-    for (const auto& [name, service] : project_.services) CHECK(visit(name));
     return {};
   }
 

@@ -144,6 +144,18 @@ Graph Session::graph(const std::set<std::string>& names) const {
   return graph;
 }
 
+Outcome<void> Session::along(const std::vector<Observed>& containers, const Graph& graph,
+                             const std::function<Outcome<void>(client::Client&, const Observed&)>& work) {
+  CHECK(context.engine().negotiate());
+  return run_graph(graph, parallel, [&](const std::string& service) -> Outcome<void> {
+    auto engine = client();
+    for (const Observed& container : containers) {
+      if (container.service == service) CHECK(work(*engine, container));
+    }
+    return {};
+  });
+}
+
 Graph Session::graph_of(const std::vector<Observed>& containers) {
   Graph graph;
   for (const Observed& container : containers) {

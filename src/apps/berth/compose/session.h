@@ -70,6 +70,10 @@ class Session {
   Graph graph(const std::set<std::string>& names) const;
   /// Dependencies among the services of containers: from their labels, so that no file is needed.
   static Graph graph_of(const std::vector<Observed>& containers);
+
+  /// Works on containers, service by service along `graph`, several services at once.
+  Outcome<void> along(const std::vector<Observed>& containers, const Graph& graph,
+                      const std::function<Outcome<void>(client::Client&, const Observed&)>& work);
 };
 
 /// Calls the engine; 304 (nothing to do) is no failure.

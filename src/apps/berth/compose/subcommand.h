@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,10 +39,17 @@ struct Subcommand {
   Outcome<int> (*action)(Setup& setup, const grammar::Invocation& invocation);
 };
 
-std::span<const Subcommand> life_subcommands();    ///< up, down, start, stop, ...
+std::span<const Subcommand> life_subcommands();    ///< up, create, down, scale
+std::span<const Subcommand> verb_subcommands();    ///< start, stop, kill, ...
 std::span<const Subcommand> view_subcommands();    ///< ps, logs, config, ...
 std::span<const Subcommand> image_subcommands();   ///< build, pull, push, images
 std::span<const Subcommand> inside_subcommands();  ///< exec, run, cp, watch, ...
+
+/// Until a container that does not stop is killed.
+inline constexpr grammar::Flag timeout_flag{'t', "timeout", grammar::Type::Int,
+                                            "Seconds until a container that does not stop is killed"};
+/// The flag's seconds, where it is given.
+std::optional<int64_t> timeout_of(const grammar::Invocation& invocation);
 
 /// Containers of the services that the arguments name (all without arguments).
 Outcome<std::vector<Observed>> chosen_containers(Session& session, const std::vector<std::string>& services);

@@ -17,6 +17,7 @@
 #include "apps/berthd/rootless/host_process.h"
 #include "apps/berthd/rootless/id_maps.h"
 #include "apps/berthd/rootless/messages.h"
+#include "apps/berthd/rootless/own_scope.h"
 #include "base/format.h"
 #include "sys/packet_socket.h"
 #include "sys/process.h"
@@ -142,18 +143,22 @@ Result<Entered> enter_namespaces(const std::string& exec_root, const std::string
   TRY(auto lock, sys::open_file(lock_path.c_str(), O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX) != 0) return Error::from_errno("lock", lock_path, errno);
   Entered entered;
+  // Before the namespace host starts, which stays where it is born.
+  if (std::string missing = move_to_own_scope(exec_root); !missing.empty())
+    entered.warnings.push_back(missing);
   auto socket = sys::connect_packet_socket(exec_root + kHostSocket);
   if (!socket) {
     if (socket.error().kind() != Kind::NotFound && socket.error().kind() != Kind::Unavailable)
       return std::move(socket).error();
-    TRY(entered.warning, start_host(exec_root, uplink));
+    TRY(std::string warning, start_host(exec_root, uplink));
+    if (!warning.empty()) entered.warnings.push_back(std::move(warning));
     socket = sys::connect_packet_socket(exec_root + kHostSocket);
     if (!socket) return std::move(socket).error();
   }
   CHECK(check_peer(socket->get()));
   TRY(Reply reply, ask(socket->get(), Request{.ask = Ask::Enter}));
   CHECK(join(reply));
-  if (!reply.text.empty()) entered.warning += (entered.warning.empty() ? "" : "; ") + reply.text;
+  if (!reply.text.empty()) entered.warnings.push_back(std::move(reply.text));
   entered.host = std::make_unique<NamespaceHost>(*std::move(socket));
   return entered;
 }

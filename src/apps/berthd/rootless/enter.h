@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "network/host_ports.h"
@@ -28,7 +29,7 @@ class NamespaceHost final : public network::PortBinder {
 
 struct Entered {
   std::unique_ptr<NamespaceHost> host;
-  std::string warning;  ///< what this host does not have for us, in one line; empty: nothing
+  std::vector<std::string> warnings;  ///< what this host does not have for us, a line each
 };
 
 /// For a process of one thread that is not root. Afterwards it is root of its user namespace, sees the

@@ -1,5 +1,5 @@
 // Calls of systemd's manager (org.freedesktop.systemd1).
-#include "apps/runtime/systemd.h"
+#include "sys/systemd.h"
 
 #include <unistd.h>
 
@@ -8,7 +8,7 @@
 #include "base/format.h"
 #include "sys/sub_ids.h"
 
-namespace berth::runtime {
+namespace berth::sys {
 namespace {
 
 constexpr auto kPatience = std::chrono::seconds(30);
@@ -16,7 +16,7 @@ constexpr char kService[] = "org.freedesktop.systemd1";
 constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
 
-sys::DbusConnection::Deadline soon() {
+DbusConnection::Deadline soon() {
   return std::chrono::steady_clock::now() + kPatience;
 }
 
@@ -52,10 +52,10 @@ std::vector<Place> places(bool users) {
 }  // namespace
 
 Result<Systemd> Systemd::connect() {
-  bool users = ::geteuid() != 0 || !sys::in_initial_user_namespace();
+  bool users = ::geteuid() != 0 || !in_initial_user_namespace();
   std::string causes;
   for (const Place& place : places(users)) {
-    auto connection = sys::DbusConnection::open(place.socket, soon());
+    auto connection = DbusConnection::open(place.socket, soon());
     if (!connection) {
       causes += fmt::format("{}{}", causes.empty() ? "" : "; ", connection.error().message());
       continue;
@@ -65,12 +65,10 @@ Result<Systemd> Systemd::connect() {
     return systemd;
   }
   if (causes.empty()) causes = "XDG_RUNTIME_DIR and DBUS_SESSION_BUS_ADDRESS are not set";
-  return failure(Kind::Unavailable,
-                 "--systemd-cgroup: no systemd answers here ({}): let the caller use the cgroupfs driver",
-                 causes);
+  return failure(Kind::Unavailable, "no systemd answers here ({})", causes);
 }
 
-Result<sys::DbusMessage> Systemd::manager(const char* method, const sys::DbusArguments& arguments) {
+Result<DbusMessage> Systemd::manager(const char* method, const DbusArguments& arguments) {
   return connection_.call(
       {.destination = by_bus_ ? kService : "", .path = kManagerPath, .interface = kManager, .member = method},
       arguments, soon());
@@ -79,13 +77,13 @@ Result<sys::DbusMessage> Systemd::manager(const char* method, const sys::DbusArg
 /// On its private socket systemd tells everybody everything.
 Result<void> Systemd::subscribe() {
   if (!by_bus_) return {};
-  sys::DbusCall bus{.destination = "org.freedesktop.DBus",
-                    .path = "/org/freedesktop/DBus",
-                    .interface = "org.freedesktop.DBus",
-                    .member = "Hello"};
+  DbusCall bus{.destination = "org.freedesktop.DBus",
+               .path = "/org/freedesktop/DBus",
+               .interface = "org.freedesktop.DBus",
+               .member = "Hello"};
   CHECK(connection_.call(bus, {}, soon()));
   bus.member = "AddMatch";
-  sys::DbusArguments rule;
+  DbusArguments rule;
   rule.text(fmt::format("type='signal',sender='{}',interface='{}',member='JobRemoved'", kService, kManager));
   CHECK(connection_.call(bus, rule, soon()));
   CHECK(manager("Subscribe", {}));
@@ -93,14 +91,14 @@ Result<void> Systemd::subscribe() {
 }
 
 /// A method that starts a job: what came of it ("done", "failed", "timeout", ...).
-Result<std::string> Systemd::job(const char* method, const sys::DbusArguments& arguments) {
+Result<std::string> Systemd::job(const char* method, const DbusArguments& arguments) {
   TRY(auto answer, manager(method, arguments));
-  auto started = sys::DbusReader(answer.body).text();
+  auto started = DbusReader(answer.body).text();
   if (!started) return failure(Kind::Corrupt, "{}: systemd's answer names no job", method);
   auto deadline = soon();
   while (true) {
     TRY(auto removed, connection_.signal("JobRemoved", deadline));
-    sys::DbusReader reader(removed.body);
+    DbusReader reader(removed.body);
     auto number = reader.number();
     auto job = reader.text(), unit = reader.text(), result = reader.text();
     if (!number || !result) return failure(Kind::Corrupt, "{}: systemd's signal cannot be read", method);
@@ -108,9 +106,8 @@ Result<std::string> Systemd::job(const char* method, const sys::DbusArguments& a
   }
 }
 
-Result<void> Systemd::start_scope(const ScopeName& name, pid_t pid,
-                                  std::vector<sys::DbusProperty> properties) {
-  std::vector<sys::DbusProperty> all{
+Result<void> Systemd::start_scope(const ScopeName& name, pid_t pid, std::vector<DbusProperty> properties) {
+  std::vector<DbusProperty> all{
       {"Slice", name.slice.empty() ? std::string(users_ ? "user.slice" : "system.slice") : name.slice},
       {"PIDs", std::vector<uint32_t>{static_cast<uint32_t>(pid)}},
       // The group is the container's affair from here on.
@@ -122,12 +119,12 @@ Result<void> Systemd::start_scope(const ScopeName& name, pid_t pid,
       {"IOAccounting", true},
       {"TasksAccounting", true}};
   all.insert(all.end(), properties.begin(), properties.end());
-  sys::DbusArguments arguments;
+  DbusArguments arguments;
   arguments.text(name.unit).text("fail").properties(all).no_auxiliary_units();
   auto result = job("StartTransientUnit", arguments);
   if (!result && result.error().kind() == Kind::AlreadyExists) {
     // It may be one that has failed and been left.
-    (void)manager("ResetFailedUnit", sys::DbusArguments().text(name.unit));
+    (void)manager("ResetFailedUnit", DbusArguments().text(name.unit));
     result = job("StartTransientUnit", arguments);
   }
   if (!result) return std::move(result).error().in("make scope", name.unit);
@@ -138,10 +135,17 @@ Result<void> Systemd::start_scope(const ScopeName& name, pid_t pid,
   return {};
 }
 
-Result<void> Systemd::set_properties(const std::string& unit,
-                                     const std::vector<sys::DbusProperty>& properties) {
+Result<void> Systemd::join_scope(const std::string& unit, const std::string& subgroup, pid_t pid) {
+  DbusArguments arguments;
+  arguments.text(unit).text(subgroup).numbers({static_cast<uint32_t>(pid)});
+  auto joined = manager("AttachProcessesToUnit", arguments);
+  if (!joined) return std::move(joined).error().in("join scope", unit);
+  return {};
+}
+
+Result<void> Systemd::set_properties(const std::string& unit, const std::vector<DbusProperty>& properties) {
   if (properties.empty()) return {};
-  sys::DbusArguments arguments;
+  DbusArguments arguments;
   arguments.text(unit).boolean(true).properties(properties);
   auto set = manager("SetUnitProperties", arguments);
   if (!set) return std::move(set).error().in("change scope", unit);
@@ -149,7 +153,7 @@ Result<void> Systemd::set_properties(const std::string& unit,
 }
 
 Result<void> Systemd::stop_scope(const std::string& unit) {
-  sys::DbusArguments arguments;
+  DbusArguments arguments;
   arguments.text(unit).text("replace");
   auto result = job("StopUnit", arguments);
   if (!result && result.error().kind() != Kind::NotFound)
@@ -157,4 +161,4 @@ Result<void> Systemd::stop_scope(const std::string& unit) {
   return {};
 }
 
-}  // namespace berth::runtime
+}  // namespace berth::sys
