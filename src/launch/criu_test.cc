@@ -93,6 +93,8 @@ constexpr char kInside[] =
     "93 67 0:6 /fuse /dev/fuse rw - devtmpfs udev rw\n"
     "94 71 0:29 /x/t1 /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu\n"
     "95 73 254:0 /srv/other /there rw - ext4 /dev/vda rw\n"
+    "96 67 0:77 /node /dev/zero rw - tmpfs none rw\n"
+    "97 66 0:77 /node /proc/timer_list rw - tmpfs none rw\n"
     "nonsense\n\n";
 constexpr char kHost[] =
     "1 0 254:0 / / rw - ext4 /dev/vda rw\n2 1 0:6 / /dev rw - devtmpfs udev rw\n"
@@ -118,7 +120,8 @@ TEST(ExternalMounts, OfADump) {
   ASSERT_TRUE(names);
   EXPECT_THAT(*names,
               ElementsAre("mnt[/data]:/data", "mnt[/data/below]:/data/below", "mnt[/dev/fuse]:/dev/fuse",
-                          "mnt[/sys/fs/cgroup/cpu]:/sys/fs/cgroup/cpu", "mnt[/there]:/link"));
+                          "mnt[/sys/fs/cgroup/cpu]:/sys/fs/cgroup/cpu", "mnt[/there]:/link",
+                          "mnt[/dev/zero]:/dev/zero", "mnt[/proc/timer_list]:/proc/timer_list"));
 }
 
 TEST(ExternalMounts, OfARestore) {

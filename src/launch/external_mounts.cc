@@ -90,6 +90,14 @@ bool has_device(const std::vector<SeenMount>& mounts, const std::string& device)
   return std::ranges::any_of(mounts, [&](const SeenMount& each) { return each.device == device; });
 }
 
+/// A part of a filesystem that is mounted whole, or in a larger part, nowhere else: whoever made it has the
+/// rest.
+bool is_a_part_alone(const SeenMount& mount, const std::vector<SeenMount>& inside) {
+  return mount.root != "/" && std::ranges::none_of(inside, [&](const SeenMount& other) {
+           return other.device == mount.device && is_beneath(mount.root, other.root);
+         });
+}
+
 bool is_recursive(const spec::Mount& mount) {
   auto options = parse_mount_options(mount.options);
   return options && options->bind == MountOptions::Bind::Recursive;
@@ -139,7 +147,8 @@ Result<std::vector<std::string>> mounts_to_leave_out(const spec::RuntimeSpec& sp
     bool bound = near != nullptr && is_bind_mount(*near->mount);
     bool in_root = root != nullptr && mount.device == root->device &&
                    (mount.root == root->root || is_beneath(mount.root, root->root));
-    bool hosts = !is_pseudo(mount.type) && !in_root && has_device(host, mount.device);
+    bool hosts = !is_pseudo(mount.type) && !in_root &&
+                 (has_device(host, mount.device) || is_a_part_alone(mount, inside));
     if (bound && (mount.at == near->at || hosts))
       names.push_back(
           named(mount.at, clean_path(near->mount->destination) + mount.at.substr(near->at.size())));

@@ -427,6 +427,39 @@ class WithCriu(CheckpointCase):
         self.succeeds(self.restore(name, folder))
         self.assertEqual(os.readlink(f"/proc/{self.state(name)['pid']}/ns/net"), os.readlink(path))
 
+    def test_user_namespace(self):
+        """Where nodes of /dev are bound, and masks are of one of them."""
+        mappings = [{"containerID": 0, "hostID": 0, "size": 1}, {"containerID": 1, "hostID": 200001, "size": 1000}]
+
+        def change(config):
+            config["linux"]["namespaces"].append({"type": "user"})
+            config["linux"].update(uidMappings=mappings, gidMappings=mappings)
+        name, folder = self.started("sh", "-c", "while :; do sleep 1; done", change=change)
+        self.succeeds(self.checkpoint(name))
+        self.succeeds(self.restore(name, folder))
+        maps = self.ok("exec", name, "cat", "/proc/1/uid_map").text.split()
+        self.assertEqual(maps, ["0", "0", "1", "1", "200001", "1000"])
+        self.assertEqual(self.ok("exec", name, "sh", "-c", "echo x > /dev/null; cat /proc/keys").text, "")
+
+    def test_connections(self):
+        """Of two processes of the container, with its loopback."""
+        kept = os.path.join(self.rootfs, "tmp", "heard")
+
+        def change(config):
+            config["root"]["readonly"] = False
+        name, folder = self.started("sh", "-c", "sleep 1000 | busybox nc -l -p 5000 > /tmp/heard & "
+                                    "while :; do while :; do echo x; sleep 0.1; done | busybox nc 127.0.0.1 5000; sleep 0.1; done", change=change)
+
+        def heard():
+            return os.path.getsize(kept) if os.path.exists(kept) else 0
+        eventually(lambda: heard() >= 4, "something is heard", 60)
+        self.fails(self.checkpoint(name), "--tcp-established")
+        self.assertEqual(self.status(name), "running")
+        self.succeeds(self.checkpoint(name, "--tcp-established", "--network-lock", "skip"))
+        before = heard()
+        self.succeeds(self.restore(name, folder, "--tcp-established"))
+        eventually(lambda: heard() >= before + 6, "the connection goes on", 60)
+
     def test_foreground(self):
         """The caller gets the exit code of what was restored, and its hooks are run."""
         marker = os.path.join(self.folder, "stopped")
