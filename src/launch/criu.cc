@@ -158,12 +158,14 @@ std::string read_log(const CriuOptions& options) {
   return text;
 }
 
-/// A log that is there already is another dump's, or somebody's link.
-Result<void> remove_old_log(const CriuOptions& options) {
+/// What criu writes beside its images and would write through a link: a log that is there already is another
+/// dump's, or somebody's link.
+Result<void> remove_old_reports(const CriuOptions& options) {
   int directory = options.work >= 0 ? options.work : options.images;
-  if (options.log_file.empty() || ::unlinkat(directory, options.log_file.c_str(), 0) == 0 || errno == ENOENT)
-    return {};
-  return Error::from_errno("remove", options.log_file, errno);
+  for (const char* name : {options.log_file.c_str(), "stats-dump", "stats-restore"})
+    if (*name != '\0' && ::unlinkat(directory, name, 0) != 0 && errno != ENOENT)
+      return Error::from_errno("remove", name, errno);
+  return {};
 }
 
 std::string_view verb(CriuAction action) {
@@ -262,7 +264,7 @@ Result<void> Criu::require(bool memory_tracking, bool lazy_pages) const {
 }
 
 Result<pid_t> Criu::run(CriuRequest& request) const {
-  CHECK(remove_old_log(request.options));
+  CHECK(remove_old_reports(request.options));
   TRY(auto worker, Worker::start(program_, request.stdio, request.passed));
   if (request.started) CHECK(request.started(worker.pid(), request.options));
   CHECK(worker.send(encode_criu_request(request.action, request.options)));

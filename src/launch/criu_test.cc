@@ -135,6 +135,18 @@ TEST(ExternalMounts, OfARestore) {
   EXPECT_THAT(*names, Not(Contains("mnt[/data/tmp]:tmpfs")));
 }
 
+TEST(ExternalMounts, NamesAreNoDirectoriesOfTheHost) {
+  auto link = [](const std::string& destination) {
+    return destination == "/link" ? "/x]:/etc" : destination;
+  };
+  EXPECT_EQ(mounts_to_give(example(), {}, {}, link).error().kind(), Kind::Unsupported);
+  auto inside = parse_mountinfo("95 73 254:0 /srv/other /x]:/etc rw - ext4 /dev/vda rw\n");
+  EXPECT_EQ(mounts_to_leave_out(example(), inside, {}, link).error().kind(), Kind::Unsupported);
+  auto spec = example();
+  spec.mounts[0].destination = "/data]:/etc";
+  EXPECT_EQ(mounts_to_give(spec, {}, {}, followed).error().kind(), Kind::Unsupported);
+}
+
 TEST(ExternalMounts, WithMappedOwnersAreRefused) {
   auto spec = example();
   spec.mounts[0].options.push_back("idmap");

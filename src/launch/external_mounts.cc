@@ -47,8 +47,12 @@ bool is_pseudo(std::string_view type) {
   return std::ranges::find(kPseudo, type) != kPseudo.end();
 }
 
-std::string named(std::string_view key, std::string_view value) {
-  return fmt::format("mnt[{}]:{}", key, value);
+/// CVE-2026-119101: what follows "]:" in the name of a mount, which a link of the root may have chosen, would
+/// be taken for a directory of the host.
+Result<std::string> named(std::string_view key, std::string_view value) {
+  if (key.find(']') == std::string_view::npos) return fmt::format("mnt[{}]:{}", key, value);
+  return failure(Kind::Unsupported,
+                 "mount \"{}\": criu cannot be told of paths with \"]\": have it elsewhere", key);
 }
 
 Result<void> check_owners(const spec::Mount& mount) {
@@ -149,11 +153,14 @@ Result<std::vector<std::string>> mounts_to_leave_out(const spec::RuntimeSpec& sp
                    (mount.root == root->root || is_beneath(mount.root, root->root));
     bool hosts = !is_pseudo(mount.type) && !in_root &&
                  (has_device(host, mount.device) || is_a_part_alone(mount, inside));
+    std::string name = mount.at;
     if (bound && (mount.at == near->at || hosts))
-      names.push_back(
-          named(mount.at, clean_path(near->mount->destination) + mount.at.substr(near->at.size())));
-    else if (hosts || (v1 && is_cgroup(mount.type)))
-      names.push_back(named(mount.at, mount.at));
+      name = clean_path(near->mount->destination) + mount.at.substr(near->at.size());
+    else if (!hosts && !(v1 && is_cgroup(mount.type)))
+      continue;
+    TRY(std::string told, named(mount.at, name));
+    CHECK(named(name, {}));  // as the key of the restore
+    names.push_back(std::move(told));
   }
   return names;
 }
@@ -164,30 +171,32 @@ Result<std::vector<std::string>> mounts_to_give(const spec::RuntimeSpec& spec,
                                                 const ResolveDestination& resolve) {
   TRY(auto placed, place_mounts(spec, resolve));
   std::vector<std::string> names;
-  auto give = [&names](const std::string& key, const std::string& value) {
-    std::string name = named(key, value);
+  auto give = [&names](const std::string& key, const std::string& value) -> Result<void> {
+    TRY(std::string name, named(key, value));
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+    return {};
   };
   for (const auto& [mount, at] : placed) {
     std::string destination = clean_path(mount->destination);
     if (is_cgroup(mount->type)) {
-      for (const auto& group : groups) give(fmt::format("{}/{}", destination, group.name), group.directory);
+      for (const auto& group : groups)
+        CHECK(give(fmt::format("{}/{}", destination, group.name), group.directory));
       continue;
     }
     if (!is_bind_mount(*mount)) continue;
-    give(destination, mount->source);
-    give(at, mount->source);  // as runc names it
+    CHECK(give(destination, mount->source));
+    CHECK(give(at, mount->source));  // as runc names it
     if (!is_recursive(*mount)) continue;
     for (const auto& below : host)
       if (is_beneath(below.at, mount->source))
-        give(destination + below.at.substr(mount->source == "/" ? 0 : mount->source.size()), below.at);
+        CHECK(give(destination + below.at.substr(mount->source == "/" ? 0 : mount->source.size()), below.at));
   }
-  for (const auto& path : spec.masked_paths) give(path, "/dev/null");
-  give("/dev/null", "/dev/null");  // what runc calls a masked file
+  for (const auto& path : spec.masked_paths) CHECK(give(path, "/dev/null"));
+  CHECK(give("/dev/null", "/dev/null"));  // what runc calls a masked file
   // Bound where the container has a user namespace.
   for (const char* node : {"/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom"})
-    give(node, node);
-  for (const auto& device : spec.devices) give(device.path, device.path);
+    CHECK(give(node, node));
+  for (const auto& device : spec.devices) CHECK(give(device.path, device.path));
   return names;
 }
 

@@ -29,7 +29,8 @@ using ResolveDestination = std::function<std::string(const std::string& destinat
 /// For a dump, as criu's --external has them ("mnt[/data]:/data"): binds of the configuration with what is
 /// mounted below their sources, groups of hosts with cgroup v1, and whatever else is the host's or, as device
 /// nodes in user namespaces, a part of what is nowhere in the container. `inside` is what the container's
-/// first process sees, `host` what we see. Unsupported: a mount whose owners are mapped.
+/// first process sees, `host` what we see. Unsupported: a mount whose owners are mapped, or with a
+/// "]" in its path. The same for mounts_to_give().
 Result<std::vector<std::string>> mounts_to_leave_out(const spec::RuntimeSpec& spec,
                                                      const std::vector<SeenMount>& inside,
                                                      const std::vector<SeenMount>& host,

@@ -175,17 +175,49 @@ class Requests(CheckpointCase):
         self.assertEqual(self.status(name), "paused")
         self.ok("resume", name)
 
-    def test_what_was_there_is_no_way_out(self):
-        """A link in the place of what is written."""
-        name, _ = self.started("sleep", "600")
+    def test_cve_2026_53492_links_among_the_images(self):
+        """CVE-2026-50195: in the place of what is written, logs among it."""
+        name, folder = self.started("sleep", "600")
         os.mkdir(self.images)
         outside = os.path.join(self.folder, "outside")
         with open(outside, "w") as file:
             file.write("kept")
-        os.symlink(outside, os.path.join(self.images, "descriptors.json"))
+
+        def plant(*names):
+            for each in names:
+                path = os.path.join(self.images, each)
+                if os.path.lexists(path):
+                    os.unlink(path)
+                os.symlink(outside, path)
+        plant("descriptors.json", "dump.log", "stats-dump")
+        self.fails(self.checkpoint(name, mode="fail"), "nothing works")
+        plant("descriptors.json", "dump.log", "stats-dump")
         self.succeeds(self.checkpoint(name))
+        plant("restore.log", "stats-restore")
+        self.fails(self.restore(self.name(), folder, mode="fail"), "nothing works")
         with open(outside) as file:
             self.assertEqual(file.read(), "kept")
+        self.assertFalse(os.path.islink(os.path.join(self.images, "stats-restore")))
+
+    def test_cve_2026_119101_names_of_mounts(self):
+        """A link of the root that would make criu take another directory of the host for a mount's source."""
+        data = os.path.join(self.folder, "data")
+        os.mkdir(data)
+        os.makedirs(os.path.join(self.rootfs, "x]:", "etc"))
+        os.symlink("/x]:/etc", os.path.join(self.rootfs, "data"))
+
+        def change(config):
+            config["mounts"].append({"destination": "/data", "source": data, "type": "bind", "options": ["bind"]})
+        name, folder = self.started("sleep", "600", change=change)
+        self.fails(self.checkpoint(name), "criu cannot be told of paths")
+        self.assertEqual(self.status(name), "running")
+        self.checkpointed()
+        self.fails(self.restore(self.name(), folder), "criu cannot be told of paths")
+
+        def directly(config):
+            config["mounts"].append({"destination": "/y]:/etc", "source": data, "type": "bind", "options": ["bind"]})
+        self.fails(self.restore(self.name(), self.bundle("sleep", "600", change=directly)), "criu cannot be told of paths")
+        self.assertFalse(os.path.exists(self.record))
 
     def test_dump_that_fails(self):
         name, _ = self.started("sleep", "600")
@@ -325,7 +357,8 @@ class WithCriu(CheckpointCase):
         for line in self.ok("exec", name, "cat", "/proc/1/mountinfo").lines:
             words = line.split()
             at = words.index("-")
-            mounts[words[4]] = (words[3], sorted(words[5].split(",")), words[at + 1])
+            peers = [word.split(":")[0] for word in words[6:at]]
+            mounts[words[4]] = (words[3], sorted(words[5].split(",")), peers, words[at + 1])
         return status, mounts
 
     def test_the_sandbox_is_the_same(self):
