@@ -89,7 +89,7 @@ Result<void> follow(Restoration& restored, const launch::CriuAnswer& told, sys::
   restored.container.set_init(told.pid);
   if (!restored.service.directory.empty())
     CHECK(fill_resctrl(restored.service, restored.container.record().resctrl_made, told.pid));
-  return restored.container.save_init();
+  return {};
 }
 
 Result<void> enter_group(const sys::Cgroup& group, const Record& record, pid_t criu,
@@ -168,6 +168,8 @@ Result<Container> restore_container(const Settings& settings, const std::string&
   // The next checkpoint is of descriptors that are ours now.
   if (!config->process.terminal) record.stdio = describe_stdio();
   CHECK(container.save());
+  // Not before criu is through with it: nobody may signal it until then.
+  CHECK(container.save_init());
   CHECK(write_pid_file(options.pid_file, record.pid));
   auto hooked = run_hooks(config->hooks.poststart, {.what = "poststart", .directory = record.bundle},
                           container.state_json(Status::Running, config->annotations));
