@@ -15,7 +15,7 @@ import sys
 MODE = os.environ.get("FAKE_CRIU", "")
 DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURES, VERSION = 1, 2, 4, 6, 9, 10
 CLONE_PARENT = 0x8000
-SYS_CLONE = 56
+SYS_CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
 TEXTS = {10: "log_file", 13: "root", 14: "parent_img", 37: "external", 44: "freeze_cgroup", 51: "config_file"}
 NUMBERS = {1: "images_dir_fd", 2: "pid", 3: "leave_running", 4: "ext_unix_sk", 5: "tcp_established", 7: "shell_job",
            8: "file_locks", 15: "track_mem", 17: "work_dir_fd", 18: "link_remap", 26: "rst_sibling", 34: "manage_cgroups_mode",
