@@ -171,6 +171,29 @@ class WithCriu(CheckpointCase):
         self.assertEqual(maps, ["0", "0", "1", "1", "200001", "1000"])
         self.assertEqual(self.ok("exec", name, "sh", "-c", "echo x > /dev/null; cat /proc/keys").text, "")
 
+    def test_hosts_with_the_unified_hierarchy_alone(self):
+        """As a mount namespace that has no other shows it."""
+        def change(config):
+            config["linux"]["namespaces"].append({"type": "cgroup"})
+            config["linux"]["resources"] = {}
+        within = ["unshare", "--mount", "sh", "-c", "umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"",
+                  "sh", RUNTIME, "--root", self.root, "--criu", self.program]
+        folder, name = self.bundle("sleep", "600", change=change), self.name()
+
+        def done(*words):
+            log = os.path.join(self.folder, "log")
+            with open(log, "w") as file:
+                code = subprocess.run([*within, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file,
+                                      timeout=60).returncode
+            with open(log) as file:
+                self.assertEqual(code, 0, file.read() + self.criu_logs())
+        done("run", "--detach", "--bundle", folder, name)
+        done("checkpoint", "--image-path", self.images, name)
+        done("restore", "--detach", "--bundle", folder, "--image-path", self.images, name)
+        with open(f"/proc/{self.state(name)['pid']}/cgroup") as file:
+            self.assertIn(f"0::/berth-runtime/{name}\n", file.read())
+        done("delete", "--force", name)
+
     def test_connections(self):
         """Of two processes of the container, with its loopback."""
         kept = os.path.join(self.rootfs, "tmp", "heard")
