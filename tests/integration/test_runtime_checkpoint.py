@@ -276,7 +276,7 @@ class Requests(CheckpointCase):
 
     def nothing_of(self, name):
         self.assertNotIn(name, os.listdir(self.root))
-        eventually(lambda: not self.left(), f"nothing is left: {self.left()}")
+        eventually(lambda: not self.left(), lambda: f"nothing is left: {self.left()}")
 
     def test_restore_that_fails(self):
         folder, _ = self.hooked()
