@@ -6,7 +6,6 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -82,38 +81,43 @@ void hash_slice(const Method& method, const std::vector<Job*>& jobs) {
   }
 }
 
-/// Work is put off until as many are there as there lately were: their threads do other things first, so that
-/// lanes are full where processors are busy. Who waits in vain begins after a moment, and expects fewer then.
-/// Whoever works takes in those who come meanwhile, and leaves what is not done to the next one when its own
-/// is.
+/// Work is put off while others that lately were there may come: one thread lets the processor's other
+/// threads go first, so that lanes are full where processors are busy; where nothing else is to be done that
+/// takes no time. Whoever works takes in those who come meanwhile, and leaves what is not done to the next
+/// one when its own is.
 class Meeting {
  public:
   explicit Meeting(Method method)
       : method_(method), processors_(std::max(1u, std::thread::hardware_concurrency())) {}
 
   void hash(Job& job) {
-    constexpr auto kPatience = std::chrono::milliseconds(5);
-    auto deadline = std::chrono::steady_clock::now() + kPatience;
     std::unique_lock lock(mutex_);
     waiting_.push_back(&job);
     expected_ = std::clamp(in_work_ + waiting_.size(), expected_, kLanes);
-    if (waiting_.size() >= expected_) changed_.notify_all();
     while (job.blocks > 0 || job.taken) {
-      if (job.taken || working_ == processors_) {
+      if (job.taken || gathering_ || working_ == processors_) {
         changed_.wait(lock);
         continue;
       }
-      bool all_here = waiting_.size() >= expected_ || expected_ < method_.fewest;
-      if (!all_here && std::chrono::steady_clock::now() < deadline) {
-        changed_.wait_until(lock, deadline);
-        continue;
-      }
-      if (!all_here) expected_ = waiting_.size();
-      work_until_done(job, lock);
+      gather(lock);
+      if (!job.taken && job.blocks > 0) work_until_done(job, lock);
     }
   }
 
  private:
+  void gather(std::unique_lock<std::mutex>& lock) {
+    constexpr unsigned kPatience = 16;
+    gathering_ = true;
+    for (unsigned turn = 0; waiting_.size() < expected_ && turn < kPatience; ++turn) {
+      lock.unlock();
+      std::this_thread::yield();
+      lock.lock();
+    }
+    gathering_ = false;
+    expected_ = std::clamp<size_t>(waiting_.size(), 1, expected_);
+    changed_.notify_all();
+  }
+
   void work_until_done(Job& own, std::unique_lock<std::mutex>& lock) {
     std::vector<Job*> lanes{&own};
     own.taken = true;
@@ -148,9 +152,10 @@ class Meeting {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Job*> waiting_;
-  size_t expected_ = 1;   ///< how many are worth waiting for
-  size_t in_work_ = 0;    ///< jobs
-  unsigned working_ = 0;  ///< threads
+  bool gathering_ = false;  ///< a thread lets others go first
+  size_t expected_ = 1;     ///< how many are worth waiting for
+  size_t in_work_ = 0;      ///< jobs
+  unsigned working_ = 0;    ///< threads
 };
 
 }  // namespace
