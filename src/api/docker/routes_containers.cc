@@ -197,7 +197,7 @@ constexpr Route routes[] = {
     {"GET", "/containers/json", list},
     {"POST", "/containers/create", create},
     {"POST", "/containers/prune", prune},
-    {"GET", "/containers/{id}/json", inspect},
+    {"GET", "/containers/{id*}/json", inspect},  // "web/db" is what "web" calls "db" by a link
     {"GET", "/containers/{id}/top", top},
     {"GET", "/containers/{id}/changes", changes},
     {"POST", "/containers/{id}/start", start},

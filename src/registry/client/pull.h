@@ -22,6 +22,8 @@ class Pull {
   ~Pull();
 
   Result<Pulled> run();
+  /// Instead of run(): layers alone, bottom first (pull_cache.cc); the top's chain id.
+  Result<Digest> run_layers(const std::vector<const spec::BuildCacheLayer*>& chain);
 
  private:
   /// The layers' download and what is needed to unpack them.
