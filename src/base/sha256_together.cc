@@ -94,7 +94,7 @@ class Meeting {
     std::unique_lock lock(mutex_);
     waiting_.push_back(&job);
     expected_ = std::clamp(in_work_ + waiting_.size(), expected_, kLanes);
-    while (job.blocks > 0 || job.taken) {
+    while (job.taken || job.blocks > 0) {
       if (job.taken || gathering_ || working_ == processors_) {
         changed_.wait(lock);
         continue;
