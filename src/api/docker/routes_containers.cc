@@ -96,7 +96,8 @@ Outcome start(Context& context) {
         "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
   }
   if (!context.text("checkpoint").empty())
-    co_return Error(Kind::InvalidArgument, "checkpoint is only supported in experimental mode");
+    co_return Error(Kind::InvalidArgument,
+                    "checkpoint, which docker has in experimental mode, is not supported by this engine");
   CO_CHECK(co_await context.engine().containers().start(context.capture()));
   co_return co_await context.empty(204);
 }
