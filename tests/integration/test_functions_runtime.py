@@ -309,6 +309,23 @@ class Strict(RuntimeCase):
         self.assertEqual(self.call(name, {"size": 1}, log=False)[0], "x")
 
 
+class StrictNodeJs(RuntimeCase):
+    """AWS's limits with a client that writes its answers in one go."""
+    runtime = "nodejs20.x"
+    flags = ("--functions-limits", "strict")
+
+    @classmethod
+    def base(cls):
+        return runtimes.nodejs_base()
+
+    def test_a_response_that_is_too_large(self):
+        name = self.function({"index.js": "exports.handler = async (event) => 'x'.repeat(event.size);"},
+                             Handler="index.handler", MemorySize=1024, Timeout=20)
+        for size in (7_000_000, 60_000_000):
+            self.fails(name, {"size": size}, "Function.ResponseSizeTooLarge", r"exceeded maximum allowed payload size")
+            self.assertEqual(self.call(name, {"size": 6_000_000}, log=False)[0], "x" * 6_000_000)
+
+
 class NodeJs(RuntimeCase):
     runtime = "nodejs20.x"
 
