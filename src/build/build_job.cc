@@ -2,6 +2,7 @@
 #include "build/build_job.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "base/format.h"
@@ -95,7 +96,8 @@ struct BuildJob::Solved {
         executor(session),
         solver(job.plan_->graph, executor, job.services_.cache, reporter,
                {.max_parallel = std::max(2u, std::thread::hardware_concurrency()),
-                .descriptions = std::move(descriptions)}) {
+                .descriptions = std::move(descriptions),
+                .elsewhere = job.request_.cache_source.get()}) {
     session.log = &reporter;
   }
 };
@@ -166,7 +168,7 @@ io::Task<Result<BuildResult>> BuildJob::build() {
   CO_CHECK(co_await solve());
   CO_TRY(const auto id, co_await make_image());
   solved_->reporter.end(id);
-  BuildResult result{.image_id = id};
+  BuildResult result{.image_id = id, .steps = shared_steps()};
   progress_.report(ImageBuilt{id});
   for (const auto& tag : tags_) {
     result.tags.push_back(tag.familiar_string());
@@ -305,14 +307,38 @@ io::Task<Result<void>> BuildJob::solve() {
 
 /// The time of an image that looks the same but for its times: building it again from the cache gives the
 /// same id.
-Result<Timestamp> BuildJob::creation_time(const Digest& likeness) {
-  TRY(const auto epoch, source_date_epoch(request_));
-  if (epoch) return *epoch;
+io::Task<Result<Timestamp>> BuildJob::creation_time(Digest likeness) {
+  CO_TRY(const auto epoch, source_date_epoch(request_));
+  if (epoch) co_return *epoch;
   if (request_.cache == CacheUse::Normal) {
-    TRY(const auto found, services_.cache.find(likeness));
-    if (found) return found->created;
+    CO_TRY(auto found, services_.cache.find(likeness));
+    if (!found && request_.cache_source) {
+      io::Task<std::optional<StepRecord>> asking = request_.cache_source->find(std::move(likeness), cancel_);
+      found = co_await std::move(asking);
+    }
+    if (found) co_return found->created;
   }
-  return now();
+  co_return now();
+}
+
+std::vector<SharedStep> BuildJob::shared_steps() const {
+  std::set<VertexId> of_target;
+  for (std::optional<VertexId> at = plan_->target; at; at = plan_->graph.at(*at).base) of_target.insert(*at);
+  std::vector<SharedStep> steps;
+  for (const auto& step : plan_->steps) {
+    if (!step.vertex || !solved_->solver.is_done(*step.vertex)) continue;
+    const auto* root = std::get_if<RootState>(&solved_->solver.result(*step.vertex));
+    if (root == nullptr || !root->key) continue;
+    steps.push_back({.record = {.key = *root->key,
+                                .chain_id = root->chain_id,
+                                .made_layer = root->made_layer,
+                                .created = root->created,
+                                .description = shortened(step.instruction),
+                                .size = root->size},
+                     .of_target = of_target.contains(*step.vertex)});
+  }
+  if (image_record_) steps.push_back({.record = *image_record_, .of_target = true});
+  return steps;
 }
 
 io::Task<Result<Digest>> BuildJob::make_image() {
@@ -328,13 +354,15 @@ io::Task<Result<Digest>> BuildJob::make_image() {
   };
   const Digest likeness =
       sha256("image\n" + spec::serialise(image_config(*plan_, layers, result, std::nullopt)));
-  CO_TRY(const auto created, creation_time(likeness));
+  io::Task<Result<Timestamp>> dating = creation_time(likeness);
+  CO_TRY(const auto created, co_await std::move(dating));
   storage::NewImage image{
       .config = image_config(*plan_, layers, result, created), .chain_id = root.chain_id, .tags = tags_};
   auto job = [&images, &image] { return images.create(image); };
   CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));
-  CO_CHECK(services_.cache.store(
-      {.key = likeness, .chain_id = root.chain_id, .created = created, .description = "image"}));
+  image_record_ =
+      StepRecord{.key = likeness, .chain_id = root.chain_id, .created = created, .description = "image"};
+  CO_CHECK(services_.cache.store(*image_record_));
   co_return id;
 }
 

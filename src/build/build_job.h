@@ -40,7 +40,8 @@ class BuildJob {
   io::Task<Result<void>> resolve_images(std::vector<MissingImage> missing);
   io::Task<Result<void>> solve();
   io::Task<Result<Digest>> make_image();
-  Result<Timestamp> creation_time(const Digest& likeness);
+  io::Task<Result<Timestamp>> creation_time(Digest likeness);
+  std::vector<SharedStep> shared_steps() const;
   Error located(Error error, spec::LineRange lines, std::string instruction);
 
   BuildJobServices services_;
@@ -61,6 +62,7 @@ class BuildJob {
   storage::Lease lease_;
   struct Solved;
   std::unique_ptr<Solved> solved_;
+  std::optional<StepRecord> image_record_;
   // Where the failure is, for BuildFailed.
   spec::LineRange failed_lines_;
   std::string failed_message_;

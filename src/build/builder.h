@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/result.h"
+#include "build/cache.h"
 #include "build/progress.h"
 #include "io/cancel.h"
 #include "io/task.h"
@@ -25,6 +26,7 @@
 
 namespace berth::build {
 
+class CacheSource;
 class StepRunner;
 
 /// Delivers the bytes of a build context's tar: the body of POST /build.
@@ -73,14 +75,22 @@ struct BuildRequest {
   std::map<std::string, std::string> agents = {};   ///< id -> socket of an SSH agent on this host
   /// What FROM and --from call an image -> the image (reference or id) that is meant: named contexts.
   std::map<std::string, std::string> contexts = {};
-  bool squash = false;  ///< refused: Unsupported
+  std::shared_ptr<CacheSource> cache_source = {};  ///< what builds elsewhere have made
+  bool squash = false;                             ///< refused: Unsupported
   /// Credentials per registry host, as X-Registry-Config has them (JSON); handed to the image source.
   std::string registry_config = {};
+};
+
+/// A step whose result others may use.
+struct SharedStep {
+  StepRecord record;
+  bool of_target = false;  ///< of the stage that became the image, or the image itself
 };
 
 struct BuildResult {
   Digest image_id;
   std::vector<std::string> tags = {};  ///< familiar, those that were set
+  std::vector<SharedStep> steps = {};  ///< of all stages that were needed
 };
 
 struct BuildLimits {

@@ -99,13 +99,24 @@ io::Task<Result<VertexResult>> Solver::evaluate(VertexId id) {
   co_return co_await evaluate_layer(id, inputs);
 }
 
+io::Task<Result<std::optional<StepRecord>>> Solver::find_record(Digest key) {
+  CO_TRY(auto found, cache_.find(key));
+  if (found || options_.elsewhere == nullptr) co_return found;
+  io::Task<std::optional<StepRecord>> asking = options_.elsewhere->find(std::move(key), stop_.token());
+  found = co_await std::move(asking);
+  // From now on it is this engine's as if it had been made here.
+  if (found) CO_CHECK(cache_.store(*found));
+  co_return found;
+}
+
 io::Task<Result<VertexResult>> Solver::evaluate_layer(VertexId id, const VertexInputs& inputs) {
   auto permit = co_await parallel_.acquire();
   if (stop_.cancelled()) co_return Error(Kind::Cancelled, "build cancelled");
   CO_TRY(const auto reads, co_await executor_.read_digests(inputs, stop_.token()));
   const Digest key = cache_key(inputs.vertex, inputs.base, reads);
   if (inputs.vertex.caching == Caching::Normal) {
-    CO_TRY(auto found, cache_.find(key));
+    io::Task<Result<std::optional<StepRecord>>> finding = find_record(key);
+    CO_TRY(auto found, co_await std::move(finding));
     if (found) {
       observer_.started(id);
       observer_.cached(id);

@@ -15,6 +15,7 @@
 #include "base/digest.h"
 #include "base/result.h"
 #include "build/cache.h"
+#include "build/cache_source.h"
 #include "build/file_tree.h"
 #include "build/graph.h"
 #include "io/cancel.h"
@@ -68,6 +69,7 @@ class Solver {
   struct Options {
     size_t max_parallel = 4;                     ///< executing vertices
     std::vector<std::string> descriptions = {};  ///< per vertex, for cache records
+    CacheSource* elsewhere = nullptr;            ///< asked for what the cache does not know
   };
   Solver(const Graph& graph, VertexExecutor& executor, Cache& cache, SolverObserver& observer,
          Options options);
@@ -89,6 +91,7 @@ class Solver {
   io::Task<void> run(VertexId id);
   io::Task<Result<VertexResult>> evaluate(VertexId id);
   io::Task<Result<VertexResult>> evaluate_layer(VertexId id, const VertexInputs& inputs);
+  io::Task<Result<std::optional<StepRecord>>> find_record(Digest key);
 
   const Graph& graph_;
   VertexExecutor& executor_;

@@ -79,6 +79,19 @@ class Recorder : public SolverObserver {
   std::vector<std::pair<VertexId, std::string>> failures;
 };
 
+/// What another engine has made.
+class Elsewhere : public CacheSource {
+ public:
+  io::Task<std::optional<StepRecord>> find(Digest key, io::CancelToken) override {
+    asked.push_back(key);
+    auto record = records.find(key);
+    if (record == records.end()) co_return std::optional<StepRecord>();
+    co_return std::optional<StepRecord>(record->second);
+  }
+  std::map<Digest, StepRecord> records;
+  std::vector<Digest> asked;
+};
+
 class Solving : public testing::Test {
  protected:
   void SetUp() override {
@@ -109,8 +122,8 @@ class Solving : public testing::Test {
   Result<void> solve(VertexId target, io::CancelToken cancel = {}) {
     recorder_ = {};
     executor_.executed.clear();
-    solver_ =
-        std::make_unique<Solver>(graph_, executor_, *cache_, recorder_, Solver::Options{.max_parallel = 2});
+    solver_ = std::make_unique<Solver>(graph_, executor_, *cache_, recorder_,
+                                       Solver::Options{.max_parallel = 2, .elsewhere = elsewhere_});
     auto solved = loop_.run_until_complete(solver_->solve({target}, std::move(cancel)));
     EXPECT_TRUE(cache_->flush());
     return solved;
@@ -125,6 +138,7 @@ class Solving : public testing::Test {
   Caching caching_ = Caching::Normal;
   FakeExecutor executor_;
   Recorder recorder_;
+  CacheSource* elsewhere_ = nullptr;
   std::unique_ptr<Solver> solver_;
 };
 
@@ -272,6 +286,38 @@ TEST_F(Solving, ForgetsRecordsAndLetsGoOfTheirChains) {
   EXPECT_TRUE(chains_.held.empty());
   ASSERT_TRUE(solve(target));
   EXPECT_EQ(executor_.executed, (Names{"one"}));
+}
+
+TEST_F(Solving, WhatWasMadeElsewhereIsNotMadeAgain) {
+  const VertexId first = run(image(), "one");
+  const VertexId second = run(first, "two");
+  ASSERT_TRUE(solve(second));
+  Elsewhere elsewhere;
+  auto records = cache_->records();
+  ASSERT_TRUE(records);
+  ASSERT_EQ(records->size(), 2u);
+  for (const StepRecord& record : *records) elsewhere.records.emplace(record.key, record);
+  const auto made = std::get<RootState>(solver_->result(second)).chain_id;
+  ASSERT_TRUE(cache_->remove_records({(*records)[0].key, (*records)[1].key}));
+  elsewhere_ = &elsewhere;
+  ASSERT_TRUE(solve(second));
+  EXPECT_TRUE(executor_.executed.empty());
+  EXPECT_EQ(recorder_.hits.size(), 2u);
+  EXPECT_EQ(std::get<RootState>(solver_->result(second)).chain_id, made);
+  // Now it is here as well, and nobody is asked.
+  elsewhere.asked.clear();
+  ASSERT_TRUE(solve(second));
+  EXPECT_TRUE(elsewhere.asked.empty());
+  EXPECT_TRUE(executor_.executed.empty());
+}
+
+TEST_F(Solving, NobodyIsAskedWhenTheCacheIsIgnored) {
+  caching_ = Caching::Ignore;
+  Elsewhere elsewhere;
+  elsewhere_ = &elsewhere;
+  ASSERT_TRUE(solve(run(image(), "one")));
+  EXPECT_TRUE(elsewhere.asked.empty());
+  EXPECT_EQ(executor_.executed.size(), 1u);
 }
 
 }  // namespace

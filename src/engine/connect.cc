@@ -76,11 +76,12 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
   ContainerRecord& record = container->record;
   if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
   CO_CHECK(may_connect(record));
-  if (record.endpoints.contains(name)) {
+  // Of a container that does not run there is nothing to be undone: the later request holds, as with docker.
+  if (record.endpoints.contains(name) && has_process(*container)) {
     co_return failure(Kind::Forbidden, "endpoint with name {} already exists in network {}", record.name,
                       name);
   }
-  record.endpoints.emplace(name, std::move(settings));
+  record.endpoints.insert_or_assign(name, std::move(settings));
   if (has_process(*container)) {
     auto namespaces = sys::NetworkNamespace::open(fmt::format("/proc/{}/ns/net", record.state.pid).c_str());
     Result<std::string> attached =

@@ -2,8 +2,27 @@
 #include "engine/container_table.h"
 
 #include "base/format.h"
+#include "engine/links.h"
 
 namespace berth::engine {
+namespace {
+
+/// "app/db": what app calls db by a link. Null when there is no such link.
+ContainerHandle linked_container(const ContainerTable& table, std::string_view path) {
+  size_t slash = path.find('/');
+  if (slash == path.npos) return nullptr;
+  auto owner = table.find(path.substr(0, slash));
+  if (!owner) return nullptr;
+  for (const std::string& text : (*owner)->record.host_config.links) {
+    auto link = parse_link(text);
+    if (!link || link->alias != path.substr(slash + 1)) continue;
+    auto other = table.find(link->container);
+    return other ? *other : nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 Result<ContainerHandle> ContainerTable::find(std::string_view reference) const {
   std::string_view name = reference.starts_with('/') ? reference.substr(1) : reference;
@@ -12,6 +31,7 @@ Result<ContainerHandle> ContainerTable::find(std::string_view reference) const {
   if (auto named = names_.find(name); named != names_.end()) {
     if (auto found = by_id_.find(named->second); found != by_id_.end()) return found->second;
   }
+  if (auto linked = linked_container(*this, name)) return linked;
   auto first = by_id_.lower_bound(reference);
   if (first == by_id_.end() || !first->first.starts_with(reference)) {
     return failure(Kind::NotFound, "No such container: {}", reference);

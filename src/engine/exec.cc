@@ -3,11 +3,13 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "engine/container_network.h"
+#include "engine/container_users.h"
 #include "engine/lifecycle.h"
 #include "engine/plan_container.h"
 #include "engine/transitions.h"
 #include "launch/failpoint.h"
 #include "launch/plan.h"
+#include "sys/root_dir.h"
 
 namespace berth::engine {
 namespace {
@@ -86,6 +88,19 @@ Error start_error(const launch::LaunchFailure& failure) {
   Kind kind = failure.exit_code == 126 || failure.exit_code == 127 ? Kind::InvalidArgument : Kind::Internal;
   return Error(kind,
                "OCI runtime exec failed: exec failed: unable to start container process: " + failure.message);
+}
+
+/// Names of users and groups must be known when an exec is created, as docker has it: whoever starts it may
+/// have nothing left to tell it by.
+io::Task<Result<void>> check_user(Core& core, const ContainerRecord& record, std::string user) {
+  if (!has_names(user)) co_return Result<void>();
+  std::string path = fmt::format("/proc/{}/root", record.state.pid);
+  auto work = [path, user]() -> Result<void> {
+    TRY(auto root, sys::RootDir::open(path));
+    CHECK(owner_of_user(root, user));
+    return {};
+  };
+  co_return co_await core.loop.on_worker(work);
 }
 
 }  // namespace
@@ -194,6 +209,9 @@ void execs_ended(Core& core, Container& container, Run& run) {
 io::Task<Result<std::string>> Containers::exec_create(std::string reference, spec::ExecConfig config) {
   CO_TRY(auto container, core_.containers.find(reference));
   CO_TRY(auto exec, make_exec(container, std::move(config)));
+  io::Task<Result<void>> checking = check_user(core_, container->record, exec->record.config.user);
+  CO_CHECK(co_await std::move(checking));
+  CO_CHECK(may_exec(container->record));
   drop_oldest_ended(core_, *container);
   exec->record.open_stdin = exec->record.config.attach_stdin;
   exec->record.open_stdout = exec->record.config.attach_stdout;

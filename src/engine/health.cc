@@ -1,6 +1,8 @@
 // Rules of health checks.
 #include "engine/health.h"
 
+#include "base/format.h"
+
 namespace berth::engine {
 namespace {
 
@@ -19,6 +21,24 @@ std::vector<std::string> probe_command(const spec::Healthcheck& check, const spe
   return through;
 }
 
+/// As Go writes durations: "50ms", "1.5s", "1m30s", "1h0m0s".
+std::string duration_text(std::chrono::nanoseconds duration) {
+  using std::chrono::duration_cast;
+  using std::chrono::nanoseconds;
+  auto scaled = [duration](int64_t unit, const char* name) {
+    return fmt::format("{}{}", static_cast<double>(duration.count()) / static_cast<double>(unit), name);
+  };
+  if (duration < std::chrono::microseconds(1)) return scaled(1, "ns");
+  if (duration < std::chrono::milliseconds(1)) return scaled(1'000, "µs");
+  if (duration < std::chrono::seconds(1)) return scaled(1'000'000, "ms");
+  auto hours = duration_cast<std::chrono::hours>(duration);
+  auto minutes = duration_cast<std::chrono::minutes>(duration - hours);
+  auto rest = std::chrono::duration<double>(duration - hours - minutes).count();
+  if (hours.count() > 0) return fmt::format("{}h{}m{}s", hours.count(), minutes.count(), rest);
+  if (minutes.count() > 0) return fmt::format("{}m{}s", minutes.count(), rest);
+  return fmt::format("{}s", rest);
+}
+
 }  // namespace
 
 HealthPlan health_plan(const spec::ContainerConfig& config) {
@@ -32,6 +52,11 @@ HealthPlan health_plan(const spec::ContainerConfig& config) {
   plan.start_interval = or_default(check.start_interval, plan.start_interval);
   if (check.retries > 0) plan.retries = check.retries;
   return plan;
+}
+
+std::string timeout_text(std::chrono::nanoseconds timeout, std::string_view output) {
+  return fmt::format("Health check exceeded timeout ({}){}{}", duration_text(timeout),
+                     output.empty() ? "" : ": ", output);
 }
 
 std::chrono::nanoseconds probe_delay(const HealthPlan& plan, HealthStatus status,

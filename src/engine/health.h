@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/records.h"
@@ -27,5 +28,9 @@ std::chrono::nanoseconds probe_delay(const HealthPlan& plan, HealthStatus status
 
 /// Takes a probe into account. True when the status changed (an event is due).
 bool apply_probe(const HealthPlan& plan, Timestamp container_started, HealthProbe probe, Health& health);
+
+/// What the log says of a probe that was ended, in docker's words: "Health check exceeded timeout (1m30s):
+/// ..." with what it had written.
+std::string timeout_text(std::chrono::nanoseconds timeout, std::string_view output);
 
 }  // namespace berth::engine

@@ -84,8 +84,7 @@ io::Task<HealthProbe> probe(Core& core, ContainerHandle container, const HealthP
     result.exit_code = *code;
   } else if (code.error().kind() == Kind::DeadlineExceeded) {
     result.exit_code = -1;
-    result.output = fmt::format("Health check exceeded timeout ({}s)",
-                                std::chrono::duration<double>(plan.timeout).count());
+    result.output = timeout_text(plan.timeout, result.output);
     if (container->run && container->run->keeper) {
       if (auto killed = container->run->keeper->signal((*exec)->record.id, SIGKILL); !killed) {
         log::debug("{}", killed.error().message());

@@ -113,8 +113,14 @@ struct Applier {
 }  // namespace
 
 Result<void> apply_changes(const std::vector<std::string>& changes, spec::ExecutionConfig& config) {
-  for (const std::string& change : changes) {
-    TRY(spec::Instruction instruction, spec::parse_instruction(change));
+  // As docker reads them: together they are what follows FROM, so that one may be several lines.
+  std::string text = "FROM scratch\n";
+  for (const std::string& change : changes) text += change + "\n";
+  auto dockerfile = spec::parse_dockerfile(text);
+  if (!dockerfile) return Error(Kind::InvalidArgument, dockerfile.error().message);
+  if (dockerfile->stages.size() != 1)
+    return Error(Kind::InvalidArgument, "FROM is not a valid change command");
+  for (const spec::Instruction& instruction : dockerfile->stages[0].instructions) {
     Applier applier{config, instruction.keyword};
     CHECK(std::visit(applier, instruction.body));
   }

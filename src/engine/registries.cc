@@ -51,6 +51,44 @@ io::Task<Result<std::vector<registry::PushedTag>>> Registries::push(registry::Pu
   co_return pushed;
 }
 
+io::Task<Result<Digest>> Registries::push_cache(registry::CachePush request, registry::MessageCallback tell) {
+  RegistryJobs& jobs = *core_.registry_jobs;
+  registry::Client* client = &jobs.client();
+  RegistryJobs::Work<Digest> work = [client, request = std::move(request)](
+                                        const registry::MessageCallback& told, std::stop_token stop) {
+    return client->push_cache(request, told, std::move(stop));
+  };
+  auto running = jobs.run<Digest>("", std::move(tell), std::move(work));
+  co_return co_await std::move(running);
+}
+
+io::Task<Result<registry::FetchedCache>> Registries::fetch_cache(spec::Reference reference,
+                                                                 registry::Credentials credentials) {
+  RegistryJobs& jobs = *core_.registry_jobs;
+  registry::Client* client = &jobs.client();
+  RegistryJobs::Work<registry::FetchedCache> work =
+      [client, reference = std::move(reference), credentials = std::move(credentials)](
+          const registry::MessageCallback&, std::stop_token stop) {
+        return client->fetch_cache(reference, credentials, std::move(stop));
+      };
+  auto running = jobs.run<registry::FetchedCache>("", {}, std::move(work));
+  co_return co_await std::move(running);
+}
+
+io::Task<Result<Digest>> Registries::fetch_cache_chain(std::shared_ptr<const registry::FetchedCache> from,
+                                                       size_t layer, registry::Credentials credentials,
+                                                       registry::MessageCallback tell) {
+  RegistryJobs& jobs = *core_.registry_jobs;
+  registry::Client* client = &jobs.client();
+  RegistryJobs::Work<Digest> work = [client, from = std::move(from), layer,
+                                     credentials = std::move(credentials)](
+                                        const registry::MessageCallback& told, std::stop_token stop) {
+    return client->fetch_cache_chain(*from, layer, credentials, told, std::move(stop));
+  };
+  auto running = jobs.run<Digest>("", std::move(tell), std::move(work));
+  co_return co_await std::move(running);
+}
+
 io::Task<Result<registry::LoginAnswer>> Registries::login(registry::Credentials credentials) {
   RegistryJobs& jobs = *core_.registry_jobs;
   registry::Client* client = &jobs.client();

@@ -2,6 +2,7 @@
 // threads beside the loop; here are events, and that the same image is pulled once however many ask.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,15 @@ class Registries {
   /// Filters: is-official, is-automated, stars.
   io::Task<Result<std::vector<registry::SearchResult>>> search(registry::SearchRequest request,
                                                                Filters filters);
+
+  /// Build caches (registry/client/client.h).
+  io::Task<Result<Digest>> push_cache(registry::CachePush request, registry::MessageCallback tell);
+  io::Task<Result<registry::FetchedCache>> fetch_cache(spec::Reference reference,
+                                                       registry::Credentials credentials);
+  /// `from` must outlive the engine's threads: shared.
+  io::Task<Result<Digest>> fetch_cache_chain(std::shared_ptr<const registry::FetchedCache> from, size_t layer,
+                                             registry::Credentials credentials,
+                                             registry::MessageCallback tell);
 
   /// For GET /info.
   const registry::Settings& settings() const;

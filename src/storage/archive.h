@@ -16,6 +16,7 @@
 #include "base/digest.h"
 #include "base/result.h"
 #include "storage/byte_stream.h"
+#include "storage/checksum.h"
 #include "sys/root_dir.h"
 
 namespace berth::storage {
@@ -97,8 +98,9 @@ struct PackOptions {
   std::optional<FixedOwner> owner = {};
   /// false leaves out the entry and what is below it. Gets the path relative to the root.
   std::function<bool(std::string_view path, bool is_directory)> filter = {};
-  /// Receives the tar recipe (recipe.h).
+  /// Receives the tar recipe (recipe.h), with the archive's checksum.
   ByteSink* recipe = nullptr;
+  Checksum checksum = nullptr;  ///< crc64, with a recipe
   std::stop_token stop = {};
 };
 

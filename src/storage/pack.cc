@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "storage/archive.h"
+#include "storage/checksum.h"
 #include "storage/layer_names.h"
 #include "storage/recipe.h"
 #include "storage/tar_writer.h"
@@ -198,11 +199,13 @@ Result<PackResult> pack(const sys::RootDir& root, ByteSink& out, const PackOptio
                         Whiteouts whiteouts) {
   std::optional<RecipeWriter> recipe;
   if (options.recipe != nullptr) recipe.emplace(*options.recipe);
-  Packer packer(out, recipe ? &*recipe : nullptr, options, whiteouts);
+  ChecksumSink checked(&out, options.checksum);
+  Packer packer(recipe ? static_cast<ByteSink&>(checked) : out, recipe ? &*recipe : nullptr, options,
+                whiteouts);
   CHECK(packer.root(root));
   CHECK(walk_tree(root, packer, options.stop));
   TRY(PackResult result, packer.finish());
-  if (recipe) CHECK(recipe->finish());
+  if (recipe) CHECK(recipe->finish(checked.checksum()));
   return result;
 }
 

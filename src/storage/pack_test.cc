@@ -83,7 +83,7 @@ TEST_F(PackTest, IsSortedAndReadsBack) {
   fill_tree();
   StringSink out;
   StringSink recipe;
-  auto result = pack_tree(tree_, out, {.recipe = &recipe});
+  auto result = pack_tree(tree_, out, {.recipe = &recipe, .checksum = crc64});
   ASSERT_TRUE(result) << result.error().message();
   Listed listed = list_tar(out.text);
   std::string n(120, 'n');
@@ -99,7 +99,7 @@ TEST_F(PackTest, IsSortedAndReadsBack) {
   EXPECT_EQ(again.text, out.text);
   StringSource recipe_source(recipe.text);
   StringSink replayed;
-  ASSERT_TRUE(replay_recipe(recipe_source, tree_, replayed));
+  ASSERT_TRUE(replayed_from(recipe_source, tree_, replayed));
   EXPECT_EQ(replayed.text, out.text);
 
   ASSERT_TRUE(sys::make_dirs(path("copy")));

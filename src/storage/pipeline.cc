@@ -3,14 +3,16 @@
 
 #include <algorithm>
 
+#include "storage/checksum.h"
+
 namespace berth::storage {
 namespace {
 constexpr size_t ring_size = 8;
 constexpr size_t chunk_size = 256 * 1024;
 }  // namespace
 
-ChunkPipeline::ChunkPipeline(ByteSource& plain, std::stop_token stop)
-    : plain_(plain), stop_(std::move(stop)), chunks_(ring_size) {
+ChunkPipeline::ChunkPipeline(ByteSource& plain, std::stop_token stop, Checked checked)
+    : plain_(plain), stop_(std::move(stop)), chunks_(ring_size), checked_(checked) {
   producer_ = std::thread([this] { produce(); });
   hasher_ = std::thread([this] { hash(); });
 }
@@ -66,7 +68,9 @@ void ChunkPipeline::hash() {
       if (abandoned_ || produced_ == hashed_) return;
     }
     const Chunk& chunk = chunks_[hashed_ % ring_size];
-    sha_.update(std::string_view(chunk.buffer.data(), chunk.size));
+    std::string_view bytes(chunk.buffer.data(), chunk.size);
+    sha_.update(bytes);
+    if (checked_ == Checked::Yes) crc_ = crc64(crc_, bytes);
     std::lock_guard lock(mutex_);
     ++hashed_;
     changed_.notify_all();

@@ -23,12 +23,15 @@ class ChunkPipeline : public ChunkSource {
  public:
   /// Starts reading `plain` (decompressed bytes). It must outlive the pipeline, which joins its threads when
   /// destroyed: a blocked read of the source delays that.
-  ChunkPipeline(ByteSource& plain, std::stop_token stop);
+  enum class Checked { No, Yes };
+  ChunkPipeline(ByteSource& plain, std::stop_token stop, Checked checked = Checked::No);
   ~ChunkPipeline() override;
 
   Result<std::string_view> next_chunk() override;
   /// After the last chunk: the digest of all bytes.
   Digest finish();
+  /// Where it was wanted, after finish(): the checksum of all bytes (checksum.h).
+  uint64_t checksum() const { return crc_; }
   uint64_t bytes() const { return bytes_; }
 
  private:
@@ -53,6 +56,8 @@ class ChunkPipeline : public ChunkSource {
   bool abandoned_ = false;
   std::optional<Error> error_;
   Sha256 sha_;
+  Checked checked_;
+  uint64_t crc_ = 0;
   uint64_t bytes_ = 0;
   std::thread producer_;
   std::thread hasher_;

@@ -15,6 +15,7 @@
 #include "storage/compression.h"
 #include "storage/copy_archive.h"
 #include "storage/housekeeper.h"
+#include "storage/layer_unpack.h"
 #include "storage/recipe.h"
 #include "storage/snapshotter_staging.h"
 
@@ -90,33 +91,47 @@ Result<Layer> Snapshotter::unpack(ByteSource& archive, const UnpackRequest& requ
   return unpack_new(archive, request);
 }
 
+/// The layers beneath need to be there only when the archive leads into them (WrongState otherwise), or at
+/// the latest when the layer is published.
 Result<UnpackResult> Snapshotter::unpack_into(Staging& staging, ByteSource& archive, UnpackRequest& request) {
   TRY(sys::RootDir tree, sys::RootDir::open(staging.tree()));
-  TRY(std::vector<sys::RootDir> lowers, open_chain(request.parent));
+  std::vector<sys::RootDir> lowers;
+  auto find_lowers = [&]() -> Result<std::vector<const sys::RootDir*>> {
+    if (request.parent && !has_layer(*request.parent))
+      return failure(Kind::WrongState, "layer {} is not here yet", request.parent->str());
+    TRY(lowers, open_chain(request.parent));
+    std::vector<const sys::RootDir*> roots;
+    for (const sys::RootDir& lower : lowers) roots.push_back(&lower);
+    return roots;
+  };
   UnpackOptions options{.limits = request.limits, .whiteouts = Whiteouts::Overlay, .stop = request.stop};
-  for (const sys::RootDir& lower : lowers) options.lowers.push_back(&lower);
-  bool has_blob = request.blob || request.keep == UnpackRequest::Keep::Always;
-  if (has_blob) return storage::unpack(archive, tree, options);
-
-  TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
-  options.recipe = &recipe.sink();
-  TRY(UnpackResult result, storage::unpack(archive, tree, options));
-  CHECK(recipe.finish());
-  return result;
+  auto unpacked = [&]() -> Result<UnpackedLayer> {
+    bool has_blob = request.blob || request.keep == UnpackRequest::Keep::Always;
+    if (has_blob) return unpack_layer(archive, tree, options, find_lowers);
+    TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
+    options.recipe = &recipe.sink();
+    TRY(UnpackedLayer layer, unpack_layer(archive, tree, options, find_lowers));
+    CHECK(recipe.finish());
+    return layer;
+  }();
+  if (!unpacked) return std::move(unpacked).error();
+  staging.has_root_entry = unpacked->has_root_entry;
+  return std::move(unpacked->result);
 }
 
 Result<PackResult> Snapshotter::pack_staging(const Staging& staging, Digest& diff_id, std::stop_token stop) {
   TRY(sys::RootDir tree, sys::RootDir::open(staging.tree()));
   TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
   HashingSink hash(nullptr);
-  TRY(PackResult packed, pack_layer(tree, hash, {.recipe = &recipe.sink(), .stop = std::move(stop)}));
+  TRY(PackResult packed,
+      pack_layer(tree, hash, {.recipe = &recipe.sink(), .checksum = crc64, .stop = std::move(stop)}));
   CHECK(recipe.finish());
   diff_id = hash.finish();
   return packed;
 }
 
 Result<Layer> Snapshotter::unpack_new(ByteSource& archive, UnpackRequest request) {
-  TRY(Staging staging, make_staging(request.parent));
+  TRY(Staging staging, make_staging(std::nullopt));
   TRY(UnpackResult result, unpack_into(staging, archive, request));
   if (request.diff_id && result.diff_id != *request.diff_id) {
     return failure(Kind::Corrupt, "layer is damaged: its diff id is {} and not {}", result.diff_id.str(),
@@ -135,6 +150,9 @@ Result<Layer> Snapshotter::unpack_new(ByteSource& archive, UnpackRequest request
       result.stream_bytes = packed.stream_bytes;
     }
   }
+  // Only now, and not before: the layer beneath may have come meanwhile.
+  if (request.parent && !has_layer(*request.parent)) return no_such_layer(*request.parent);
+  if (request.parent && !staging.has_root_entry) CHECK(copy_root_attributes(request.parent, staging.tree()));
   Layer layer{.chain_id = spec::chain_id(request.parent, result.diff_id),
               .diff_id = result.diff_id,
               .parent = request.parent,
@@ -281,7 +299,8 @@ Result<std::vector<sys::RootDir>> Snapshotter::open_chain(const std::optional<Di
   return roots;
 }
 
-Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop) const {
+Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop,
+                                          Proof proof) const {
   TRY(Layer layer, this->layer(chain_id));
   HashingSink hash(&out);
   if (layer.blob) {
@@ -294,7 +313,12 @@ Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out,
     TRY(auto file, FileSource::whole(std::move(recipe)));
     TRY(auto plain, decompress(*file));
     TRY(sys::RootDir tree, sys::RootDir::open(layer_dir(chain_id) + "/fs"));
-    CHECK(replay_recipe(*plain, tree, hash, stop));
+    TRY(RecipeReader reader, RecipeReader::open(*plain));
+    bool by_checksum = proof == Proof::Checksum && reader.has_checksum();
+    auto replayed = reader.replay(tree, by_checksum ? out : static_cast<ByteSink&>(hash), stop);
+    if (!replayed && replayed.error().kind() == Kind::Corrupt)
+      return std::move(replayed).error().in("layer", layer.diff_id.str());
+    if (!replayed || by_checksum) return replayed;
   }
   if (hash.finish() != layer.diff_id) {
     return failure(Kind::Corrupt, "layer {} is damaged on disk: it no longer gives its diff id",

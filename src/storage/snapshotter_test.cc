@@ -118,6 +118,40 @@ TEST_F(SnapshotterTest, ArchivesThatCannotBeRecreated) {
   EXPECT_EQ(tar_of(with_blob->chain_id), twice);
 }
 
+TEST_F(SnapshotterTest, TheLayerBeneathMayComeMeanwhile) {
+  Digest beneath = spec::chain_id({}, sha256(base_tar));
+  StringSource source(top_tar);
+  auto top = snapshots_->unpack(source, {.parent = beneath,
+                                         .diff_id = sha256(top_tar),
+                                         .keep_archive = [&]() -> Result<LayerBlob> {
+                                           add(base_tar);
+                                           TRY(BlobInfo info, content_->put(top_tar));
+                                           return LayerBlob{info.digest, "x", info.size};
+                                         },
+                                         .keep = Snapshotter::UnpackRequest::Keep::Always});
+  // etc is the layer's beneath: what it looks like is not known yet.
+  ASSERT_FALSE(top);
+  EXPECT_EQ(top.error().kind(), Kind::WrongState) << top.error().message();
+  EXPECT_EQ(entries("/layers"), 2u);
+
+  std::string alone = TarBytes().dir("own").file("own/a", "alone").finish();
+  StringSource other(alone);
+  auto layer = snapshots_->unpack(other, {.parent = beneath,
+                                          .diff_id = sha256(alone),
+                                          .keep_archive = [&]() -> Result<LayerBlob> {
+                                            add(base_tar);
+                                            TRY(BlobInfo info, content_->put(alone));
+                                            return LayerBlob{info.digest, "x", info.size};
+                                          },
+                                          .keep = Snapshotter::UnpackRequest::Keep::Always});
+  ASSERT_TRUE(layer) << layer.error().message();
+  auto view = snapshots_->view_chain(layer->chain_id);
+  ASSERT_TRUE(view) << view.error().message();
+  EXPECT_EQ(read(*view, "/own/a"), "alone");
+  EXPECT_EQ(read(*view, "/etc/a"), "base");
+  EXPECT_EQ(view->stat("/")->st_mode & 07777, 0711u) << "the root looks like the one beneath";
+}
+
 TEST_F(SnapshotterTest, ConcurrentUnpacksHappenOnce) {
   std::string tar = TarBytes().file("big", std::string(3'000'000, 'x')).finish();
   std::vector<std::jthread> threads;

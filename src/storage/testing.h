@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/format.h"
+#include "storage/recipe.h"
 #include "sys/file.h"
 
 namespace berth::storage {
@@ -108,5 +109,11 @@ class TarBytes {
  private:
   std::string bytes_;
 };
+
+/// The archive that a recipe and a tree make up.
+inline Result<void> replayed_from(ByteSource& recipe, const sys::RootDir& tree, ByteSink& out) {
+  TRY(RecipeReader reader, RecipeReader::open(recipe));
+  return reader.replay(tree, out);
+}
 
 }  // namespace berth::storage

@@ -114,9 +114,11 @@ Error owner_refused(const std::string& path, uint32_t uid, uint32_t gid, int err
 
 }  // namespace
 
-TreeWriter::TreeWriter(const sys::RootDir& root, const UnpackOptions& options, RecipeWriter* recipe)
+TreeWriter::TreeWriter(const sys::RootDir& root, const UnpackOptions& options, FindLowers find_lowers,
+                       RecipeWriter* recipe)
     : root_(root),
       options_(options),
+      find_lowers_(std::move(find_lowers)),
       recipe_(recipe),
       base_(options.base.empty() ? std::string() : options.base + "/"),
       umask_(read_umask()),
@@ -156,6 +158,7 @@ Result<void> TreeWriter::apply_root(const TarEntry& entry) {
                  "the root cannot be replaced by something that is no directory: refused");
   }
   if (options_.root_entry == RootEntry::Ignore) return {};
+  has_root_entry_ = true;
   std::string path = options_.base.empty() ? "." : options_.base;
   TRY(sys::UniqueFd root, root_.open(path, O_PATH | O_DIRECTORY));
   CHECK(set_metadata({.parent = root.get(), .name = ".", .path = path}, entry));
@@ -252,22 +255,7 @@ Result<void> TreeWriter::make_implied_directory(const std::string& path) {
   if (::fchmodat(parent.get(), name.c_str(), 0755, AT_SYMLINK_NOFOLLOW) != 0)
     return Error::from_errno("chmod", path, errno);
   if (replaces_whiteout) return make_opaque(path);
-  for (const sys::RootDir* lower : options_.lowers) {
-    auto found = lower->stat(path, sys::Follow::No);
-    if (!found) continue;
-    if (!S_ISDIR(found->st_mode)) break;
-    bool owned =
-        ::fchownat(parent.get(), name.c_str(), found->st_uid, found->st_gid, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!owned && uid_ == 0) return Error::from_errno("chown", path, errno);
-    if (::fchmodat(parent.get(), name.c_str(), found->st_mode & 07777, AT_SYMLINK_NOFOLLOW) != 0) {
-      return Error::from_errno("chmod", path, errno);
-    }
-    directory_times_.push_back(
-        {path,
-         {.seconds = found->st_mtim.tv_sec, .nanoseconds = static_cast<uint32_t>(found->st_mtim.tv_nsec)}});
-    break;
-  }
-  return {};
+  return take_after_lower({.parent = parent.get(), .name = name, .path = path});
 }
 
 Result<TreeWriter::Existing> TreeWriter::clear_place(const Place& place, bool wants_directory) {
@@ -391,13 +379,11 @@ Result<void> TreeWriter::make_hard_link(const TarEntry& entry, const Place& plac
   struct stat status {};
   bool missing =
       ::fstatat(from.parent.get(), from.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
-  if (missing && !options_.lowers.empty()) {
+  if (missing) {
     CHECK(copy_from_lower(target));
     if (::fstatat(from.parent.get(), from.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       return Error::from_errno("link to", target, errno);
     }
-  } else if (missing) {
-    return Error::from_errno("link to", target, ENOENT);
   }
   if (S_ISDIR(status.st_mode)) {
     return failure(Kind::InvalidArgument, "hard link to the directory \"{}\": refused", target);
@@ -407,34 +393,6 @@ Result<void> TreeWriter::make_hard_link(const TarEntry& entry, const Place& plac
                  existing.st_dev == status.st_dev && existing.st_ino == status.st_ino;
   if (is_same) return {};
   return make_in_place(place, "hard link", link);
-}
-
-/// The file is in a layer beneath only: it is copied up, as overlayfs would for link(2).
-Result<void> TreeWriter::copy_from_lower(const std::string& path) {
-  for (const sys::RootDir* lower : options_.lowers) {
-    auto status = lower->stat(path, sys::Follow::No);
-    if (!status) continue;
-    if (!S_ISREG(status->st_mode)) break;
-    TRY(sys::UniqueFd source, lower->open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    TRY(sys::ParentAndName at, root_.open_parent(path));
-    sys::UniqueFd copy(
-        ::openat(at.parent.get(), at.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (!copy) return Error::from_errno("create", path, errno);
-    CHECK(sys::copy_content(source.get(), copy.get()));
-    if (::fchown(copy.get(), status->st_uid, status->st_gid) != 0 && uid_ == 0) {
-      return Error::from_errno("chown", path, errno);
-    }
-    if (::fchmod(copy.get(), status->st_mode & 07777) != 0) return Error::from_errno("chmod", path, errno);
-    TRY(std::vector<sys::Xattr> attributes, sys::read_xattrs(source.get()));
-    for (const sys::Xattr& attribute : attributes) {
-      if (is_portable_xattr(attribute.name))
-        CHECK(sys::set_xattr(copy.get(), attribute.name, attribute.value));
-    }
-    timespec times[2] = {status->st_mtim, status->st_mtim};
-    if (::futimens(copy.get(), times) != 0) return Error::from_errno("set time", path, errno);
-    return {};
-  }
-  return Error::from_errno("link to", path, ENOENT);
 }
 
 Result<void> TreeWriter::make_node(const TarEntry& entry, const Place& place) {

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "storage/archive.h"
+#include "storage/layer_unpack.h"
 #include "storage/opaque_directories.h"
 #include "storage/recipe.h"
 #include "storage/tar_reader.h"
@@ -19,7 +21,13 @@ namespace berth::storage {
 
 class TreeWriter {
  public:
-  TreeWriter(const sys::RootDir& root, const UnpackOptions& options, RecipeWriter* recipe);
+  TreeWriter(const sys::RootDir& root, const UnpackOptions& options, RecipeWriter* recipe)
+      : TreeWriter(
+            root, options,
+            [&options]() -> Result<std::vector<const sys::RootDir*>> { return options.lowers; }, recipe) {}
+  /// `find_lowers` stands in for options.lowers.
+  TreeWriter(const sys::RootDir& root, const UnpackOptions& options, FindLowers find_lowers,
+             RecipeWriter* recipe);
 
   /// Makes one entry, taking its content from `reader`.
   Result<void> apply(const TarEntry& entry, TarReader& reader);
@@ -29,6 +37,8 @@ class TreeWriter {
   uint64_t content_bytes() const { return content_bytes_; }
   /// An entry has replaced an earlier one that had content.
   bool has_replaced() const { return has_replaced_; }
+  /// An entry has said what the root looks like.
+  bool has_root_entry() const { return has_root_entry_; }
 
  private:
   /// Where the current entry goes: an open directory and a name in it.
@@ -59,6 +69,8 @@ class TreeWriter {
   Result<void> make_hard_link(const TarEntry& entry, const Place& place);
   Result<void> make_node(const TarEntry& entry, const Place& place);
   Result<void> copy_from_lower(const std::string& path);
+  Result<void> take_after_lower(const Place& place);
+  Result<const std::vector<const sys::RootDir*>*> lowers();
 
   /// Whether what stood at the place was a directory, and is still there.
   enum class Existing { Removed, KeptDirectory };
@@ -81,6 +93,8 @@ class TreeWriter {
 
   const sys::RootDir& root_;
   const UnpackOptions& options_;
+  FindLowers find_lowers_;
+  std::optional<std::vector<const sys::RootDir*>> lowers_;
   RecipeWriter* recipe_;
   std::string base_;  ///< "" or with a slash at the end
   uint32_t umask_;
@@ -92,6 +106,7 @@ class TreeWriter {
   OpaqueDirectories opaque_;
   uint64_t content_bytes_ = 0;
   bool has_replaced_ = false;
+  bool has_root_entry_ = false;
 };
 
 }  // namespace berth::storage

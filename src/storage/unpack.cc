@@ -2,6 +2,7 @@
 #include "base/format.h"
 #include "storage/archive.h"
 #include "storage/compression.h"
+#include "storage/layer_unpack.h"
 #include "storage/pipeline.h"
 #include "storage/recipe.h"
 #include "storage/tar_reader.h"
@@ -27,25 +28,34 @@ Result<uint64_t> unpack_entries(TarReader& reader, TreeWriter& writer, const Unp
 
 }  // namespace
 
-Result<UnpackResult> unpack(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options) {
+Result<UnpackedLayer> unpack_layer(ByteSource& archive, const sys::RootDir& root,
+                                   const UnpackOptions& options, const FindLowers& find_lowers) {
   TRY(auto plain, decompress(archive, {.max_bytes = options.limits.max_bytes}));
-  ChunkPipeline pipeline(*plain, options.stop);
+  using Checked = ChunkPipeline::Checked;
+  ChunkPipeline pipeline(*plain, options.stop, options.recipe != nullptr ? Checked::Yes : Checked::No);
   std::optional<RecipeWriter> recipe;
   if (options.recipe != nullptr) recipe.emplace(*options.recipe);
   RecipeWriter* recipe_writer = recipe ? &*recipe : nullptr;
 
   TarReader reader(pipeline, options.limits, recipe_writer);
-  TreeWriter writer(root, options, recipe_writer);
+  TreeWriter writer(root, options, find_lowers, recipe_writer);
   TRY(uint64_t entries, unpack_entries(reader, writer, options));
   CHECK(reader.drain());
   CHECK(writer.finish());
-  if (recipe) CHECK(recipe->finish());
   Digest diff_id = pipeline.finish();
-  return UnpackResult{.diff_id = std::move(diff_id),
-                      .stream_bytes = pipeline.bytes(),
-                      .content_bytes = writer.content_bytes(),
-                      .entries = entries,
-                      .recipe_valid = recipe && !writer.has_replaced()};
+  if (recipe) CHECK(recipe->finish(pipeline.checksum()));
+  return UnpackedLayer{.result = {.diff_id = std::move(diff_id),
+                                  .stream_bytes = pipeline.bytes(),
+                                  .content_bytes = writer.content_bytes(),
+                                  .entries = entries,
+                                  .recipe_valid = recipe && !writer.has_replaced()},
+                       .has_root_entry = writer.has_root_entry()};
+}
+
+Result<UnpackResult> unpack(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options) {
+  auto known = [&options]() -> Result<std::vector<const sys::RootDir*>> { return options.lowers; };
+  TRY(UnpackedLayer unpacked, unpack_layer(archive, root, options, known));
+  return std::move(unpacked.result);
 }
 
 }  // namespace berth::storage

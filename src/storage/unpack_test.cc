@@ -111,7 +111,7 @@ TEST_F(UnpackTest, KeepsSparseFilesSparse) {
   ASSERT_TRUE(result->recipe_valid);
   StringSource source(recipe.text);
   StringSink again;
-  ASSERT_TRUE(replay_recipe(source, root_, again));
+  ASSERT_TRUE(replayed_from(source, root_, again));
   EXPECT_EQ(sha256(again.text), sha256(bytes));
 }
 
@@ -126,7 +126,7 @@ TEST_F(UnpackTest, LongZerosBecomeHoles) {
   EXPECT_LT(status("zeros").st_blocks * 512, 1 << 20);
   StringSource source(recipe.text);
   StringSink again;
-  ASSERT_TRUE(replay_recipe(source, root_, again));
+  ASSERT_TRUE(replayed_from(source, root_, again));
   EXPECT_EQ(sha256(again.text), sha256(bytes));
 }
 
@@ -147,12 +147,12 @@ TEST_F(UnpackTest, RecipeRecreatesTheArchive) {
   EXPECT_LT(recipe.text.size(), 20'000u);
   StringSource source(recipe.text);
   StringSink again;
-  ASSERT_TRUE(replay_recipe(source, root_, again));
+  ASSERT_TRUE(replayed_from(source, root_, again));
   EXPECT_EQ(again.text, bytes);
 
   ASSERT_EQ(::truncate((base() + "/root/d/a").c_str(), 5), 0);
   StringSource source_again(recipe.text);
-  EXPECT_EQ(replay_recipe(source_again, root_, again).error().kind(), Kind::Corrupt);
+  EXPECT_EQ(replayed_from(source_again, root_, again).error().kind(), Kind::Corrupt);
 }
 
 TEST_F(UnpackTest, RecipeIsInvalidWhenAnEntryReplacesAnother) {

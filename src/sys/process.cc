@@ -46,9 +46,14 @@ Result<UniqueFd> clear_of_passed(int fd) {
 
 Result<pid_t> spawn_process(const SpawnRequest& request) {
   SpawnSettings settings;
-  ::posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDWR, 0);
-  ::posix_spawn_file_actions_adddup2(&settings.actions, 0, 1);
-  ::posix_spawn_file_actions_adddup2(&settings.actions, 0, 2);
+  for (int i = 0; i < 3; ++i) {
+    int given = request.stdio[static_cast<size_t>(i)];
+    bool opened = i > 0 && request.stdio[0] < 0;
+    if (given >= 0 || opened)
+      ::posix_spawn_file_actions_adddup2(&settings.actions, given >= 0 ? given : 0, i);
+    else
+      ::posix_spawn_file_actions_addopen(&settings.actions, i, "/dev/null", O_RDWR, 0);
+  }
   for (const auto& fd : request.fds) ::posix_spawn_file_actions_adddup2(&settings.actions, fd.from, fd.to);
   // What a daemon may ignore; each costs the new process a system call.
   sigset_t none, reset;
@@ -60,7 +65,7 @@ Result<pid_t> spawn_process(const SpawnRequest& request) {
   ::posix_spawnattr_setflags(&settings.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   auto arguments = pointers(request.arguments);
   auto environment = pointers(request.environment);
-  std::string path = "/proc/self/fd/" + std::to_string(request.program);
+  std::string path = request.program < 0 ? request.path : "/proc/self/fd/" + std::to_string(request.program);
   pid_t pid = 0;
   int error = ::posix_spawn(&pid, path.c_str(), &settings.actions, &settings.attributes, arguments.data(),
                             environment.data());

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,12 @@ struct SpawnedFd {
 };
 
 struct SpawnRequest {
-  int program = -1;                    ///< descriptor of an executable file
+  int program = -1;                    ///< descriptor of an executable file; -1: `path`
+  std::string path = {};               ///< of one of the host's programs
   std::vector<std::string> arguments;  ///< with argv[0]
   std::vector<std::string> environment;
-  std::vector<SpawnedFd> fds;  ///< 0 to 2 become /dev/null; all others are closed (they are CLOEXEC)
+  std::array<int, 3> stdio = {-1, -1, -1};  ///< -1: /dev/null
+  std::vector<SpawnedFd> fds;               ///< all others are closed (they are CLOEXEC)
 };
 
 /// A copy of a descriptor, CLOEXEC, above the numbers that SpawnRequest::fds gives out.

@@ -6,6 +6,7 @@ import tarfile
 import unittest
 
 from harness.engine import IMAGE, EngineCase, docker_client
+from harness.registry import FakeRegistry
 
 PLACES = ("~/.docker/cli-plugins", "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
           "/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins")
@@ -51,6 +52,40 @@ class Buildx(EngineCase):
         with open(os.path.join(folder, "id")) as file:
             self.assertEqual(file.read(), self.engine.inspect("bx/one", "image")["Id"])
         self.assertIn("CACHED", self.docker("build", "--progress", "plain", "--build-arg", "A=two", folder).stderr)
+
+    def test_caches_in_a_registry(self):
+        folder = self.context(f"FROM {IMAGE} AS tools\nRUN echo tool > /tool\nFROM {IMAGE}\nCOPY --from=tools /tool /tool\n"
+                              "RUN cat /proc/sys/kernel/random/uuid > /made\n")
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        cache = f"type=registry,ref={registry.host}/cache:1"
+        told = self.docker("build", "-t", "bx/cache", "--progress", "plain", "--cache-to", f"{cache},mode=max", folder)
+        self.assertIn(f"exporting cache to registry {registry.host}/cache:1", told.stderr)
+        made = self.run_sh("cat /made", image="bx/cache").text
+        self.ok("rmi", "-f", "bx/cache")
+        self.docker("buildx", "prune", "-af")
+        told = self.docker("build", "-t", "bx/cache", "--progress", "plain", "--cache-from", cache, folder)
+        self.assertEqual(told.stderr.count("CACHED"), 3, told.stderr)
+        self.assertEqual(self.run_sh("cat /made", image="bx/cache").text, made)
+        told = self.docker("build", "--cache-to", "type=local,dest=/nowhere", folder, code=1)
+        self.assertIn("type=local is not supported", told.stderr)
+
+    def test_a_push(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        folder = self.context(f"FROM {IMAGE}\nLABEL pushed=1\n")
+        self.docker("buildx", "build", "--push", "-t", f"{registry.host}/bx/pushed:1", folder)
+        self.assertIn(("bx/pushed", "1"), registry.manifests)
+        registry.faults.append(lambda handler: handler.refuse(403, "DENIED", "no pushes today") or True)
+        told = self.docker("buildx", "build", "--push", "-t", f"{registry.host}/bx/refused:1", folder, code=1)
+        self.assertIn("denied", told.stderr)
+
+    def test_what_this_engine_does_not_do_is_said(self):
+        folder = self.context(f"FROM {IMAGE}\n")
+        for flags, words in ((("--platform", "linux/amd64,linux/arm64"), "one platform at a time"),
+                             (("--sbom", "true"), "ttestation"), (("-o", f"type=oci,dest={folder}/oci.tar"), "exporter \"oci\" is not supported")):
+            told = self.docker("buildx", "build", *flags, folder, code=1)
+            self.assertIn(words, told.stderr)
 
     def test_a_build_with_default_attestations_asked_for(self):
         folder = self.context(f"FROM {IMAGE}\n")

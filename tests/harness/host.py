@@ -113,3 +113,15 @@ def children(pid):
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def runs(command):
+    """Whether a process has this in its command line, arguments separated by NUL."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                if command.encode() in line.read():
+                    return True
+        except OSError:
+            continue
+    return False

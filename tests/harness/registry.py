@@ -88,14 +88,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         registry = self.server.registry
-        length = int(self.headers.get("Content-Length") or 0)
-        self.body = self.rfile.read(length) if length else b""
+        self.body = self.read_body()
         with registry.lock:
             registry.journal.append((self.command, self.path, dict(self.headers)))
         for fault in list(registry.faults):
             if fault(self):
                 return
         registry.serve(self)
+
+    def read_body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            length = int(self.headers.get("Content-Length") or 0)
+            return self.rfile.read(length) if length else b""
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 

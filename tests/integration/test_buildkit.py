@@ -1,5 +1,6 @@
 """Builds as BuildKit's clients ask for them: gRPC over /grpc, files and secrets over /session (docs/buildkit.md)."""
 import io
+import json
 import os
 import random
 import tarfile
@@ -11,6 +12,7 @@ import uuid
 from harness import buildkit, host
 from harness.agent import ANSWERS, IDENTITIES, Agent, message
 from harness.engine import IMAGE, PROGRAMS, EngineCase, eventually
+from harness.registry import FakeRegistry
 
 
 @unittest.skipIf(buildkit.available(), buildkit.available())
@@ -26,7 +28,7 @@ class BuildkitCase(EngineCase):
         self.addCleanup(client.close)
         return client
 
-    def solve(self, files, attributes=None, exporter=("moby", {}), client=None, ref=None):
+    def solve(self, files, attributes=None, exporter=("moby", {}), client=None, ref=None, cache_to=()):
         """One build by the Dockerfile frontend: (exporter's response, messages of its progress)."""
         control = self.messages.control
         client = client or self.client()
@@ -36,6 +38,8 @@ class BuildkitCase(EngineCase):
         request.frontend_attrs.update({"filename": "Dockerfile", **(attributes or {})})
         entry = request.exporters.add(type=exporter[0])
         entry.attrs.update(exporter[1])
+        for kind, settings in cache_to:
+            request.cache.exports.add(type=kind).attrs.update(settings)
         seen = []
 
         def watch():
@@ -119,6 +123,40 @@ class Builds(BuildkitCase):
         self.assertTrue([vertex for message in seen for vertex in message.vertexes if vertex.cached and "RUN" in vertex.name])
         vertices = {vertex.digest: vertex for message in seen for vertex in message.vertexes}
         self.assertFalse([vertex.name for vertex in vertices.values() if not vertex.HasField("completed")])
+
+    def test_caches_in_a_registry(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        ref = f"{registry.host}/cache:1"
+        files = self.files(f"FROM {IMAGE}\nRUN cat /proc/sys/kernel/random/uuid > /made\n")
+        first, seen = self.solve(files, cache_to=[("registry", {"ref": ref, "mode": "max"}), ("inline", {})])
+        names = [vertex.name for message in seen for vertex in message.vertexes]
+        self.assertIn(f"exporting cache to registry {ref}", names)
+        warnings = b" ".join(warning.short for message in seen for warning in message.warnings)
+        self.assertIn(b"type=inline", warnings)
+        self.engine("rmi", "-f", first["containerimage.config.digest"])
+        self.ok("builder", "prune", "-af")
+        imports = json.dumps([{"Type": "registry", "Attrs": {"ref": ref}}])
+        second, seen = self.solve(files, {"cache-imports": imports})
+        self.assertEqual(second["containerimage.config.digest"], first["containerimage.config.digest"])
+        vertices = [vertex for message in seen for vertex in message.vertexes]
+        self.assertTrue(any(vertex.cached and "RUN" in vertex.name for vertex in vertices), vertices)
+        self.assertTrue(any(vertex.name == f"importing cache manifest from {ref}" and not vertex.error for vertex in vertices))
+        told = self.fails_to_solve(files, cache_to=[("local", {"dest": "/x"})])
+        self.assertIn("--cache-to type=local is not supported", told.details())
+
+    def test_an_image_is_pushed_when_that_is_asked_for(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        files = self.files(f"FROM {IMAGE}\nLABEL pushed=1\n")
+        names = f"{registry.host}/grpc/pushed:1,{registry.host}/grpc/pushed:2"
+        answer, _ = self.solve(files, exporter=("moby", {"name": names, "push": "true"}))
+        for tag in ("1", "2"):
+            kind, manifest = registry.manifests["grpc/pushed", tag]
+            self.assertEqual(json.loads(manifest)["config"]["digest"], answer["containerimage.config.digest"], kind)
+        registry.faults.append(lambda handler: handler.refuse(403, "DENIED", "not today") or True)
+        told = self.fails_to_solve(files, exporter=("moby", {"name": f"{registry.host}/grpc/refused:1", "push": "true"}))
+        self.assertIn("denied", told.details())
 
     def test_results_as_an_archive_and_as_a_directory(self):
         dockerfile = "FROM scratch\nCOPY a.txt /out/a.txt\nCOPY big /out/big\n"
@@ -251,20 +289,9 @@ class Refusals(BuildkitCase):
         stub = client.channel.unary_unary("/moby.buildkit.v1.Control/Solve", type(request).SerializeToString,
                                           control.SolveResponse.FromString)
         call = stub.future(request, timeout=300)
-        eventually(lambda: self.runs(f"sleep\0{seconds}"), "the step runs")
+        eventually(lambda: host.runs(f"sleep\0{seconds}"), "the step runs")
         call.cancel()
-        eventually(lambda: not self.runs(f"sleep\0{seconds}"), "the step has ended")
-
-    @staticmethod
-    def runs(text):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as line:
-                    if text.encode() in line.read():
-                        return True
-            except OSError:
-                continue
-        return False
+        eventually(lambda: not host.runs(f"sleep\0{seconds}"), "the step has ended")
 
 
 class Life(BuildkitCase):

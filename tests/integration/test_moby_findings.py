@@ -3,7 +3,8 @@ import io
 import json
 import tarfile
 
-from harness.engine import IMAGE, EngineCase
+from harness import archives
+from harness.engine import IMAGE, EngineCase, eventually
 
 
 class ImagesCase(EngineCase):
@@ -66,6 +67,28 @@ class Images(ImagesCase):
         self.assertIn("WHERE=/usr/bin:/bin", config["Env"])
         self.assertEqual(config["Labels"]["at"], "/usr/bin:/bin")
 
+    def test_where_it_is_told_that_a_build_cannot_begin(self):
+        def build(dockerfile):
+            return self.engine.api.post("/build", archives.tar([archives.entry("Dockerfile", data=dockerfile)]))
+        # As with docker, whose clients tell a build that failed from a request that is wrong by it.
+        answer = build(b"FROM 127.0.0.1:1/not/there\n")
+        self.assertEqual(answer.status, 200, str(answer))
+        self.assertIn("127.0.0.1:1", answer.json_lines()[-1]["error"])
+        for dockerfile in (b"NONSENSE\n", b"FROM scratch\nCOPY a\n", b"FROM UPPER CASE\n"):
+            self.assertEqual(build(dockerfile).status, 400, dockerfile)
+
+    def test_a_change_of_several_lines(self):
+        self.ok("create", "--name", "lines", IMAGE)
+        changes = "changes=CMD%20%2Fbin%2Fbar%0AEXPOSE%209090&changes=ENV%20A%3Db"
+        answer = self.engine.api.post(f"/commit?container=lines&repo=of-lines&{changes}", {})
+        self.assertEqual(answer.status, 201, str(answer))
+        config = self.engine.inspect("of-lines", "image")["Config"]
+        self.assertEqual((config["Cmd"], list(config["ExposedPorts"])), (["/bin/sh", "-c", "/bin/bar"], ["9090/tcp"]))
+        self.assertIn("A=b", config["Env"])
+        for bad in ("FROM%20scratch", "RUN%20true", "NONSENSE"):
+            answer = self.engine.api.post(f"/commit?container=lines&changes=ENV%20A%3Db%0A{bad}", {})
+            self.assertEqual(answer.status, 400, str(answer))
+
     def test_a_repository_is_saved_with_all_its_tags(self):
         name = self.name()
         for tag in ("one", "two"):
@@ -105,7 +128,6 @@ class Containers(EngineCase):
         self.eventually_gone(name)
 
     def eventually_gone(self, name):
-        from harness.engine import eventually
         eventually(lambda: self.engine("inspect", name).code != 0, f"{name} is removed")
 
     def test_a_device_directory_of_the_hosts(self):
@@ -120,6 +142,50 @@ class Containers(EngineCase):
             self.engine.api.post(f"/containers/{name}/update", {"PidsLimit": 32})
             self.assertEqual(self.engine.api.post(f"/containers/{name}/update", {"PidsLimit": limit}).status, 200)
             self.assertEqual(self.engine.inspect(name)["HostConfig"]["PidsLimit"], 0)
+
+    def test_who_executes_must_be_known_at_once(self):
+        container = self.start("sleep", "1000")
+        for user, words in (("nobody-here", "unable to find user nobody-here: no matching entries in passwd file"),
+                            ("1:no-group", "unable to find group no-group: no matching entries in group file")):
+            answer = self.engine.api.post(f"/containers/{container}/exec", {"Cmd": ["id"], "User": user})
+            self.assertEqual((answer.status, answer.message), (400, words))
+        for user in ("0", "77:88", "root", ""):
+            answer = self.engine.api.post(f"/containers/{container}/exec", {"Cmd": ["id"], "User": user})
+            self.assertEqual(answer.status, 201, str(answer))
+
+    def test_a_probe_that_is_ended_tells_what_it_wrote(self):
+        container = self.start("sleep", "1000", flags=("--health-cmd", "echo so far; sleep 1000", "--health-interval", "100ms",
+                                                       "--health-timeout", "500ms", "--health-retries", "1"))
+
+        def outputs():
+            return [probe["Output"] for probe in self.engine.inspect(container)["State"]["Health"]["Log"] or []]
+        eventually(lambda: "Health check exceeded timeout (500ms): so far\n" in outputs(), "a probe was ended", 60)
+
+    def test_a_container_by_its_link(self):
+        linked = self.start("sleep", "1000")
+        before = self.start("sleep", "1000", flags=("--link", f"{linked}:alias"))
+        after = self.name()
+        self.ok("rename", before, after)
+        answer = self.engine.api.get(f"/containers/{after}/alias/json")
+        self.assertEqual(answer.status, 200, str(answer))
+        self.assertEqual(answer.json()["Id"], self.engine.inspect(linked)["Id"])
+        for path in (f"{after}/other", f"{before}/alias", f"{linked}/alias", f"{after}/alias/alias"):
+            self.assertEqual(self.engine.api.get(f"/containers/{path}/json").status, 404, path)
+
+    def test_a_container_that_does_not_run_is_connected_again(self):
+        network = self.ok("network", "create", "again").text
+        self.addCleanup(self.engine, "network", "rm", "-f", "again")
+        name = self.name()
+        self.ok("create", "--name", name, IMAGE, "sleep", "1000")
+
+        def connect(*aliases):
+            body = {"Container": name, "EndpointConfig": {"Aliases": list(aliases)}}
+            return self.engine.api.post(f"/networks/{network}/connect", body).status
+        self.assertEqual((connect("one"), connect("two")), (200, 200))
+        self.assertIn("two", self.engine.inspect(name)["NetworkSettings"]["Networks"]["again"]["Aliases"])
+        self.ok("start", name)
+        self.assertEqual(connect(), 403)
+        self.ok("rm", "-f", name)
 
     def test_links_have_names(self):
         first, second = self.name(), self.name()

@@ -35,7 +35,7 @@ class RuntimeCase(unittest.TestCase):
     def tearDown(self):
         for name in self.made:
             self.call("delete", "--force", name)
-        eventually(lambda: not self.left(), f"nothing is left: {self.left()}")
+        eventually(lambda: not self.left(), lambda: f"nothing is left: {self.left()}")
 
     def left(self):
         """What bears a name of this test's: groups, in which every process of a container is, mounts, and our own
@@ -77,7 +77,8 @@ class RuntimeCase(unittest.TestCase):
         return folder
 
     def name(self):
-        self.made.append(f"c{len(self.made)}-{os.getpid()}")
+        # No beginning of another's: suites run beside each other.
+        self.made.append(f"c{len(self.made)}-{os.getpid()}-r")
         return self.made[-1]
 
     def run_in(self, script, change=None, input=None):

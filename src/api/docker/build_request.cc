@@ -67,10 +67,6 @@ Result<spec::ContainerResources> resources_of(Context& context) {
 }  // namespace
 
 Result<build::BuildRequest> parse_build_parameters(Context& context) {
-  if (context.text("version") == "2") {
-    return Error(Kind::Unsupported,
-                 "this engine builds with the classic API: set DOCKER_BUILDKIT=0, or use \"berth build\"");
-  }
   build::BuildRequest request;
   request.dockerfile = context.text("dockerfile");
   if (request.dockerfile.empty()) request.dockerfile = "Dockerfile";
@@ -105,12 +101,20 @@ io::Task<Result<std::string>> BodyContext::next() {
   co_return bytes;
 }
 
-io::Task<Result<void>> run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink) {
+io::Task<Result<build::BuildResult>> run_build(Context& context, build::BuildRequest request,
+                                               build::ProgressSink& sink) {
   CO_TRY(auto built,
          co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
   const std::string id = built.image_id.str();
   context.engine().events().publish("image", "create", id, {{"name", id}});
   context.engine().image_quota().check();
+  co_return built;
+}
+
+io::Task<Result<void>> run_whole_build(Context& context, build::BuildRequest request,
+                                       build::ProgressSink& sink) {
+  io::Task<Result<build::BuildResult>> building = run_build(context, std::move(request), sink);
+  CO_CHECK(co_await std::move(building));
   co_return Result<void>();
 }
 
@@ -128,6 +132,7 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
   if (const auto* failed = std::get_if<build::BuildFailed>(&event)) {
     // The error itself ends the stream, from whoever runs the build.
     lines_.set_error_code(failed->exit_code);
+    failed_at_an_instruction_ = failed->lines.first != 0;
     // Before the first step nothing has been sent, and the error is the answer's status.
     if (steps_begun_ && verbosity_ == Verbosity::All) stream(failed->excerpt);
     return;

@@ -23,7 +23,11 @@ class BodyContext : public build::ContextStream {
 };
 
 /// Builds until the client goes away; what has been built counts for the storage quota.
-io::Task<Result<void>> run_build(Context& context, build::BuildRequest request, build::ProgressSink& sink);
+io::Task<Result<build::BuildResult>> run_build(Context& context, build::BuildRequest request,
+                                               build::ProgressSink& sink);
+/// The same where nothing but the outcome is wanted.
+io::Task<Result<void>> run_whole_build(Context& context, build::BuildRequest request,
+                                       build::ProgressSink& sink);
 
 /// docker's classic builder lines: "Step 1/3 : FROM busybox", " ---> Using cache", "Successfully built <id>".
 class ClassicBuildLines : public build::ProgressSink {
@@ -31,9 +35,12 @@ class ClassicBuildLines : public build::ProgressSink {
   enum class Verbosity { All, Quiet };
   ClassicBuildLines(JsonLines& lines, Verbosity verbosity) : lines_(lines), verbosity_(verbosity) {}
   void report(const build::ProgressEvent& event) override;
+  /// The Dockerfile was read, and an instruction of it could not be done.
+  bool failed_at_an_instruction() const { return failed_at_an_instruction_; }
 
  private:
   void stream(std::string text);
+  bool failed_at_an_instruction_ = false;
   JsonLines& lines_;
   Verbosity verbosity_;
   bool steps_begun_ = false;

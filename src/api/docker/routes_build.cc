@@ -1,7 +1,8 @@
-// /build: the classic builder.
+// /build: the classic builder, and the door to BuildKit's.
 #include <algorithm>
 
 #include "api/docker/build_request.h"
+#include "api/docker/buildkit_build.h"
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -11,7 +12,22 @@ namespace {
 
 using Outcome = io::Task<Result<void>>;
 
+/// docker has begun to answer when it looks for the base image: that it cannot be had is told in the stream.
+/// What is wrong with the request or the Dockerfile is the answer's status.
+Outcome build_in_lines(Context& context, build::BuildRequest request, JsonLines& lines,
+                       ClassicBuildLines& sink) {
+  Outcome building = run_whole_build(context, std::move(request), sink);
+  auto built = co_await std::move(building);
+  if (!built && built.error().kind() != Kind::InvalidArgument && sink.failed_at_an_instruction())
+    lines.answer_in_band();
+  co_return built;
+}
+
 Outcome build_image(Context& context) {
+  if (context.text("version") == "2") {
+    Outcome building = build_by_buildkit(context);
+    co_return co_await std::move(building);
+  }
   CO_TRY(auto request, parse_build_parameters(context));
   if (std::string remote = context.text("remote"); !remote.empty()) {
     request.context = build::RemoteContext{std::move(remote)};
@@ -22,13 +38,14 @@ Outcome build_image(Context& context) {
   auto verbosity =
       context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
   ClassicBuildLines sink(lines, verbosity);
-  co_return co_await lines.run(run_build(context, std::move(request), sink));
+  co_return co_await lines.run(build_in_lines(context, std::move(request), lines, sink));
 }
 
 Outcome cancel(Context& context) {
   if (context.text("id").empty()) co_return Error(Kind::InvalidArgument, "build ID not provided");
-  co_return failure(Kind::NotFound, "no build with id \"{}\" is running: closing the connection ends a build",
-                    context.text("id").substr(0, 100));
+  std::string id = context.text("id");
+  Outcome cancelling = cancel_by_buildkit(context, std::move(id));
+  co_return co_await std::move(cancelling);
 }
 
 storage::InUse nothing_in_use() {

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 
+#include "api/docker/build_caches.h"
 #include "api/docker/build_request.h"
 #include "api/docker/router.h"
 #include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "io/cancel.h"
 
 namespace berth::api {
 namespace {
@@ -45,8 +47,8 @@ io::Task<Result<Preamble>> read_preamble(io::Exchange& exchange) {
 }
 
 /// {"Dockerfile": "FROM ...", "Secrets": {"id": "<base64>"}, "Agents": {"id": "/path/of/socket"},
-///  "Contexts": {"name": "image"}, "Context": true}
-Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request) {
+///  "Contexts": {"name": "image"}, "Context": true, "CacheFrom": [{"ref"}], "CacheTo": [{"ref", "mode"}]}
+Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request, BuildCaches& caches) {
   TRY(Json object, parse_json(line, {.max_bytes = max_preamble_bytes}));
   if (!object.is_object()) return Error(Kind::InvalidArgument, "the body's first line must be a JSON object");
   TRY(std::string dockerfile, json_string(object, "Dockerfile"));
@@ -63,6 +65,7 @@ Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request)
   if (request.agents.size() > max_secrets)
     return failure(Kind::InvalidArgument, "a build has {} SSH agents at most", max_secrets);
   TRY(request.contexts, json_string_map(object, "Contexts"));
+  TRY(caches, parse_build_caches(object));
   return json_bool(object, "Context", true);
 }
 
@@ -118,11 +121,45 @@ class EventLines : public build::ProgressSink {
   JsonLines& lines_;
 };
 
+/// Work with caches as events of its own: {"event": "task", "name"} and {"event": "task_done", "name",
+/// "reason"}, with a reason when it has failed.
+CacheObserver cache_observer(JsonLines& lines) {
+  JsonLines* to = &lines;
+  return {.begun =
+              [to](const std::string& name) {
+                to->push({{"event", "task"}, {"name", name}});
+              },
+          .ended =
+              [to](const std::string& name, const std::string& error) {
+                to->push({{"event", "task_done"}, {"name", name}, {"reason", error}});
+              }};
+}
+
+Outcome build_with_caches(Context& context, build::BuildRequest request, BuildCaches caches, JsonLines& lines,
+                          build::ProgressSink& sink) {
+  CacheObserver observer = cache_observer(lines);
+  std::string registries = request.registry_config;
+  if (!caches.from.empty() && request.cache == build::CacheUse::Normal) {
+    auto opening = open_build_caches(context.engine(), caches.from, registries, observer);
+    request.cache_source = co_await std::move(opening);
+  }
+  auto building = run_build(context, std::move(request), sink);
+  CO_TRY(auto built, co_await std::move(building));
+  for (const CacheTarget& target : caches.to) {
+    Outcome exporting = export_build_cache(context.engine(), target, built.steps, registries, observer);
+    auto gone = context.exchange().client_gone();
+    auto waiting = io::unless_cancelled(std::move(exporting), std::move(gone));
+    CO_CHECK(co_await std::move(waiting));
+  }
+  co_return Result<void>();
+}
+
 Outcome build_with_events(Context& context) {
   CO_TRY(auto request, parse_build_parameters(context));
   io::Task<Result<Preamble>> reading = read_preamble(context.exchange());
   CO_TRY(Preamble preamble, co_await std::move(reading));
-  CO_TRY(bool has_context, apply_preamble(preamble.line, request));
+  BuildCaches caches;
+  CO_TRY(bool has_context, apply_preamble(preamble.line, request, caches));
   if (std::string remote = context.text("remote"); !remote.empty()) {
     request.context = build::RemoteContext{std::move(remote)};
   } else if (has_context) {
@@ -134,11 +171,12 @@ Outcome build_with_events(Context& context) {
     auto verbosity =
         context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
     ClassicBuildLines sink(lines, verbosity);
-    co_return co_await lines.run(run_build(context, std::move(request), sink));
+    co_return co_await lines.run(run_whole_build(context, std::move(request), sink));
   }
   EventLines sink(lines);
   lines.answer_in_band();
-  co_return co_await lines.run(run_build(context, std::move(request), sink));
+  Outcome building = build_with_caches(context, std::move(request), std::move(caches), lines, sink);
+  co_return co_await lines.run(std::move(building));
 }
 
 constexpr Route routes[] = {{"POST", "/berth/build", build_with_events}};

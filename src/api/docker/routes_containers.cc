@@ -96,7 +96,8 @@ Outcome start(Context& context) {
         "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
   }
   if (!context.text("checkpoint").empty())
-    co_return Error(Kind::InvalidArgument, "checkpoint is only supported in experimental mode");
+    co_return Error(Kind::InvalidArgument,
+                    "checkpoint, which docker has in experimental mode, is not supported by this engine");
   CO_CHECK(co_await context.engine().containers().start(context.capture()));
   co_return co_await context.empty(204);
 }
@@ -196,7 +197,7 @@ constexpr Route routes[] = {
     {"GET", "/containers/json", list},
     {"POST", "/containers/create", create},
     {"POST", "/containers/prune", prune},
-    {"GET", "/containers/{id}/json", inspect},
+    {"GET", "/containers/{id*}/json", inspect},  // "web/db" is what "web" calls "db" by a link
     {"GET", "/containers/{id}/top", top},
     {"GET", "/containers/{id}/changes", changes},
     {"POST", "/containers/{id}/start", start},

@@ -67,7 +67,22 @@ Result<std::string> Build::run_frontend(const std::string& frontend, const Attri
   TRY(BuildParameters parameters, parse_attributes(attributes));
   std::shared_ptr<Session> session;
   if (auto found = sessions_.find(request.session(), session_time); found) session = std::move(*found);
-  return build_dockerfile(engine_, session, std::move(parameters), progress_, cancelled);
+  std::vector<CacheOption> exports;
+  for (const auto& entry : request.cache().exports())
+    exports.push_back({.type = entry.type(), .attributes = {entry.attrs().begin(), entry.attrs().end()}});
+  ClientSide client{.session = std::move(session)};
+  TRY(client.caches, cache_places(parameters.cache_imports, exports));
+  {
+    std::lock_guard lock(mutex_);
+    client.body = input_.body;
+    client.registries = input_.registries;
+  }
+  return build_dockerfile(engine_, client, std::move(parameters), progress_, cancelled);
+}
+
+void Build::set_input(Input input) {
+  std::lock_guard lock(mutex_);
+  input_ = std::move(input);
 }
 
 std::string Build::add_result(std::string image) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,11 +30,19 @@ class Build {
   Build(std::string ref, const EngineClient& engine, SessionTable& sessions)
       : ref_(std::move(ref)), engine_(engine), sessions_(sessions), progress_(ref_) {}
 
+  /// What comes with the request instead of from the session.
+  struct Input {
+    /// An archive piece by piece, empty at its end: the context.
+    std::function<Result<std::string>()> body = {};
+    std::string registries = {};  ///< X-Registry-Config
+  };
+
   const std::string& ref() const { return ref_; }
   Progress& progress() { return progress_; }
 
   /// Control.Solve has come. WrongState: a second one.
   Result<void> begin(moby::buildkit::v1::SolveRequest request);
+  void set_input(Input input);
   /// Builds by the Dockerfile frontend; the image's id. Waits for Control.Solve first.
   Result<std::string> run_frontend(const std::string& frontend, const Attributes& attributes,
                                    const Cancelled& cancelled);
@@ -60,6 +69,7 @@ class Build {
   std::condition_variable changed_;
   std::optional<moby::buildkit::v1::SolveRequest> request_;
   std::optional<Returned> returned_;
+  Input input_;
   std::map<std::string, std::string> results_;
 };
 

@@ -238,6 +238,8 @@ void describe_worker(pb::WorkerRecord& worker) {
   worker.set_id("berth");
   (*worker.mutable_labels())["org.mobyproject.buildkit.worker.executor"] = "berth";
   (*worker.mutable_labels())["org.mobyproject.buildkit.worker.hostname"] = host.nodename;
+  // By this label buildx knows an engine that can write build caches and archives of images.
+  (*worker.mutable_labels())["org.mobyproject.buildkit.worker.snapshotter"] = "overlayfs";
   worker.mutable_version()->set_package("berth");
   worker.mutable_version()->set_version("v" BERTH_VERSION);
 }

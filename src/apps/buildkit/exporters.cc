@@ -8,6 +8,7 @@
 
 #include "apps/buildkit/byte_queue.h"
 #include "apps/buildkit/file_sync.h"
+#include "apps/buildkit/image_push.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/reference.h"
@@ -92,6 +93,20 @@ Result<void> to_store(const EngineClient& engine, const ExportRequest& request, 
   return {};
 }
 
+bool wants_push(const ExportRequest& request) {
+  auto found = request.attributes.find("push");
+  return found != request.attributes.end() && (found->second == "true" || found->second == "1");
+}
+
+Result<void> push_all(const EngineClient& engine, const Session* session, const ExportRequest& request,
+                      Progress& progress, const Cancelled& cancelled) {
+  for (const std::string& name : names_of(request)) {
+    TRY(auto reference, spec::Reference::parse(name));
+    CHECK(push_image(engine, session, reference.with_default_tag(), progress, cancelled));
+  }
+  return {};
+}
+
 Result<void> to_file(const EngineClient& engine, const Session& session, const ExportRequest& request,
                      const std::string& path, const Cancelled& cancelled) {
   Download download(engine, path, cancelled);
@@ -144,6 +159,7 @@ Result<void> export_to(const EngineClient& engine, const Session* session, const
   }
   progress.complete(vertex, done ? std::string() : done.error().message());
   if (!done) return done;
+  if (store && wants_push(request)) CHECK(push_all(engine, session, request, progress, cancelled));
   answer["containerimage.config.digest"] = image;
   answer["containerimage.digest"] = image;
   return {};

@@ -13,6 +13,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/dockerignore.h"
+#include "spec/reference.h"
 
 namespace berth::buildkit {
 namespace {
@@ -49,6 +50,7 @@ class Events {
     TRY(std::string kind, json_string(event, "event"));
     TRY(int64_t step, json_int(event, "step"));
     if (kind == "step") return begin(event, step);
+    if (kind == "task" || kind == "task_done") return task(event, kind == "task");
     std::string& vertex = vertices_[step];
     if (kind == "cached") {
       progress_.mark_cached(vertex);
@@ -87,6 +89,18 @@ class Events {
     return {};
   }
 
+  /// Work that is no step: with caches.
+  Result<void> task(const Json& event, bool begins) {
+    TRY(std::string name, json_string(event, "name"));
+    TRY(std::string reason, json_string(event, "reason"));
+    if (begins) {
+      tasks_[name] = progress_.begin(name);
+    } else {
+      progress_.complete(tasks_[name], reason);
+    }
+    return {};
+  }
+
   Result<void> transfer(const Json& event, const std::string& vertex) {
     TRY(std::string what, json_string(event, "what"));
     TRY(int64_t current, json_int(event, "current"));
@@ -109,6 +123,7 @@ class Events {
   bool several_stages_;
   std::string line_;
   std::map<int64_t, std::string> vertices_;
+  std::map<std::string, std::string> tasks_;
   std::string last_;
   std::string image_;
   std::string error_;
@@ -179,6 +194,22 @@ Result<Json> forward_agents(const std::shared_ptr<Session>& session, const std::
   return agents;
 }
 
+/// As the first line of a build's body has them.
+void add_caches(const CachePlaces& caches, Json& preamble) {
+  for (const std::string& reference : caches.from) preamble["CacheFrom"].push_back({{"ref", reference}});
+  for (const CachePlaces::Target& target : caches.to)
+    preamble["CacheTo"].push_back({{"ref", target.reference}, {"mode", target.mode}});
+}
+
+/// Registries of the caches, whose credentials are wanted too.
+void add_hosts(const CachePlaces& caches, std::set<std::string>& hosts) {
+  auto add = [&hosts](const std::string& name) {
+    if (auto reference = spec::Reference::parse(name); reference) hosts.insert(reference->domain());
+  };
+  for (const std::string& reference : caches.from) add(reference);
+  for (const CachePlaces::Target& target : caches.to) add(target.reference);
+}
+
 /// X-Registry-Config, from what the client knows of the registries that the Dockerfile names.
 std::string registry_header(const Session* session, const std::set<std::string>& hosts) {
   if (session == nullptr || !session->offers("/moby.filesync.v1.Auth/Credentials")) return {};
@@ -242,19 +273,30 @@ Result<std::string> ask_for_build(const EngineClient& engine, EngineRequest requ
   return events.image();
 }
 
-Result<void> send_context(const Session& session, const BuildParameters& parameters,
+Result<void> send_body(const ClientSide& client, const WriteBytes& write, const Cancelled& cancelled) {
+  while (true) {
+    TRY(std::string piece, client.body());
+    if (piece.empty()) return {};
+    if (cancelled()) return Error(Kind::Cancelled, "build cancelled");
+    CHECK(write(piece));
+  }
+}
+
+Result<void> send_context(const ClientSide& client, const BuildParameters& parameters,
                           const std::vector<std::string>& ignored, Progress& progress, ByteQueue& queue,
                           const Cancelled& cancelled) {
   std::string vertex = progress.begin("[internal] load build context");
   int64_t bytes = 0;
   WriteBytes write = [&queue](std::string_view piece) { return queue.write(piece); };
   Result<void> sent;
-  if (!parameters.upload.empty()) {
-    WriteBytes counted = [&](std::string_view piece) {
-      bytes += static_cast<int64_t>(piece.size());
-      return write(piece);
-    };
-    sent = session.pull_upload(parameters.upload, counted, cancelled);
+  WriteBytes counted = [&](std::string_view piece) {
+    bytes += static_cast<int64_t>(piece.size());
+    return write(piece);
+  };
+  if (client.body) {
+    sent = send_body(client, counted, cancelled);
+  } else if (!parameters.upload.empty()) {
+    sent = client.session->pull_upload(parameters.upload, counted, cancelled);
   } else {
     TreeRequest tree{.directory = parameters.context_directory, .exclude = ignored};
     auto told = std::chrono::steady_clock::now();
@@ -265,7 +307,7 @@ Result<void> send_context(const Session& session, const BuildParameters& paramet
       told = now;
       progress.status(vertex, "transferring context:", bytes, 0, false);
     };
-    sent = fetch_tree(session, tree, write, count, cancelled);
+    sent = fetch_tree(*client.session, tree, write, count, cancelled);
   }
   progress.status(vertex, "transferring context:", bytes, bytes, true);
   progress.complete(vertex, sent ? std::string() : sent.error().message());
@@ -321,17 +363,19 @@ std::string failure_words(const std::string& message) {
                      message.substr(end + middle.size()));
 }
 
-Result<std::string> build_dockerfile(const EngineClient& engine, const std::shared_ptr<Session>& session,
+Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSide& client,
                                      BuildParameters parameters, Progress& progress,
                                      const Cancelled& cancelled) {
+  const std::shared_ptr<Session>& session = client.session;
   bool by_client = parameters.remote.empty();
-  bool needs_session = by_client || !parameters.named_directories.empty();
+  bool by_archive = client.body || !parameters.upload.empty();
+  bool needs_session = (by_client && !client.body) || !parameters.named_directories.empty();
   if (needs_session && !session) return Error(Kind::InvalidArgument, "the client's session is not connected");
   Definition definition;
   const std::string& beside = engine.socket_path();
   AgentForwards agents(beside.substr(0, beside.rfind('/')));
   Json preamble = {{"Context", by_client}};
-  if (by_client && parameters.upload.empty()) {
+  if (by_client && !by_archive) {
     TRY(definition.dockerfile, load_definition(*session, parameters, progress));
     TRY(definition.ignored, load_ignored(*session, parameters, progress));
     definition.needs = needs_of(definition.dockerfile);
@@ -345,13 +389,21 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const std::shar
     TRY(contexts[name], named.add(*session, directory, progress, cancelled));
   }
   preamble["Contexts"] = contexts;
+  add_caches(client.caches, preamble);
+  add_hosts(client.caches, definition.needs.registries);
+  if (!client.caches.notes.empty()) {
+    std::string vertex = progress.begin("[internal] build caches");
+    for (const std::string& note : client.caches.notes) progress.warn(vertex, note);
+    progress.complete(vertex);
+  }
   EngineRequest request{.query = parameters.query, .cancelled = cancelled};
   if (!by_client) request.query.emplace_back("remote", parameters.remote);
-  if (std::string header = registry_header(session.get(), definition.needs.registries); !header.empty())
-    request.headers.push_back(std::move(header));
+  std::string header = registry_header(session.get(), definition.needs.registries);
+  if (header.empty() && !client.registries.empty()) header = "X-Registry-Config: " + client.registries;
+  if (!header.empty()) request.headers.push_back(std::move(header));
   auto send = [&](ByteQueue& queue) -> Result<void> {
     if (!by_client) return {};
-    return send_context(*session, parameters, definition.ignored, progress, queue, cancelled);
+    return send_context(client, parameters, definition.ignored, progress, queue, cancelled);
   };
   Events events(progress, definition.needs.several_stages);
   return ask_for_build(engine, std::move(request), preamble, send, events);

@@ -2,6 +2,7 @@
 // builder's events into the vertices that clients show.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,8 +14,16 @@
 
 namespace berth::buildkit {
 
-/// Builds, untagged; the image's id. `session` may be null when the context is a URL.
-Result<std::string> build_dockerfile(const EngineClient& engine, const std::shared_ptr<Session>& session,
+/// What a build has from whoever asks for it.
+struct ClientSide {
+  std::shared_ptr<Session> session = {};           ///< null: none is connected
+  std::function<Result<std::string>()> body = {};  ///< the context as an archive, empty at its end
+  std::string registries = {};                     ///< X-Registry-Config, when the session has no credentials
+  CachePlaces caches = {};
+};
+
+/// Builds, untagged; the image's id. No session is needed when the context is a URL or the body.
+Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSide& client,
                                      BuildParameters parameters, Progress& progress,
                                      const Cancelled& cancelled);
 

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdio>
 
+#include "apps/buildkit/docker_builds.h"
 #include "apps/buildkit/relay.h"
 #include "apps/buildkit/services.h"
 #include "base/format.h"
@@ -31,7 +32,10 @@ constexpr int max_message = 32 << 20;
 class Bridge {
  public:
   explicit Bridge(const std::string& engine_socket)
-      : engine_(engine_socket), builds_(engine_, sessions_), services_{engine_, sessions_, builds_} {}
+      : engine_(engine_socket),
+        builds_(engine_, sessions_),
+        services_{engine_, sessions_, builds_},
+        docker_builds_(services_) {}
 
   Result<void> run() {
     auto control = make_control_service(services_);
@@ -67,9 +71,20 @@ class Bridge {
     TRY(std::string kind, json_string(introduction, "kind"));
     std::string already_read = packet.bytes.substr(end + 1);
     ++connections_;
+    auto ended = [this] { --connections_; };
+    if (kind == "build") {
+      docker_builds_.serve(std::move(introduction), std::move(packet.fds[0]), ended);
+      return {};
+    }
+    if (kind == "cancel") {
+      --connections_;
+      TRY(std::string id, json_string(introduction, "id"));
+      docker_builds_.cancel(id, std::move(packet.fds[0]));
+      return {};
+    }
     if (kind == "session")
       return add_session(introduction, std::move(packet.fds[0]), std::move(already_read));
-    auto socket = start_relay(std::move(packet.fds[0]), std::move(already_read), [this] { --connections_; });
+    auto socket = start_relay(std::move(packet.fds[0]), std::move(already_read), ended);
     if (!socket) {
       --connections_;
       return std::move(socket).error();
@@ -115,6 +130,7 @@ class Bridge {
   SessionTable sessions_;
   BuildTable builds_;
   Services services_;
+  DockerBuilds docker_builds_;
   std::unique_ptr<grpc::Server> server_;
   std::atomic<int> connections_ = 0;
   uint64_t received_ = 0;

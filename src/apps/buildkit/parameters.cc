@@ -1,5 +1,6 @@
 #include "apps/buildkit/parameters.h"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 
@@ -113,6 +114,24 @@ Result<void> place_named_contexts(const Attributes& attributes, BuildParameters&
   return {};
 }
 
+/// "cache-imports" is JSON of BuildKit's own, "cache-from" a list of references.
+Result<std::vector<CacheOption>> cache_imports(const Attributes& attributes) {
+  std::vector<CacheOption> options;
+  for (std::string& reference : split(get(attributes, "cache-from"), ','))
+    options.push_back({.type = "registry", .attributes = {{"ref", std::move(reference)}}});
+  std::string text = get(attributes, "cache-imports");
+  if (text.empty()) return options;
+  TRY(Json list, parse_json(text));
+  if (!list.is_array()) return Error(Kind::InvalidArgument, "cache-imports must be a JSON list");
+  for (const Json& entry : list) {
+    CacheOption option;
+    TRY(option.type, json_string(entry, "Type"));
+    TRY(option.attributes, json_string_map(entry, "Attrs"));
+    options.push_back(std::move(option));
+  }
+  return options;
+}
+
 /// Of FROM and --from; stages' names are taken for images here, which costs a question in vain.
 void add_host(std::set<std::string>& hosts, const std::string& name) {
   if (name.empty() || name == "scratch" || name.find('$') != name.npos) return;
@@ -126,6 +145,7 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   BuildParameters parameters;
   place_context(attributes, parameters);
   CHECK(place_named_contexts(attributes, parameters));
+  TRY(parameters.cache_imports, cache_imports(attributes));
   if (std::string name = get(attributes, "filename"); !name.empty()) parameters.dockerfile = name;
   auto& query = parameters.query;
   auto add = [&query](const char* name, std::string value) {
@@ -154,6 +174,37 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   }
   if (is_true(get(attributes, "squash"))) add("squash", "1");
   return parameters;
+}
+
+Result<CachePlaces> cache_places(const std::vector<CacheOption>& imports,
+                                 const std::vector<CacheOption>& exports) {
+  CachePlaces places;
+  for (const CacheOption& option : imports) {
+    std::string reference = get(option.attributes, "ref");
+    if (option.type == "registry" && !reference.empty()) {
+      if (std::find(places.from.begin(), places.from.end(), reference) == places.from.end())
+        places.from.push_back(std::move(reference));
+    } else {
+      places.notes.push_back(
+          fmt::format("--cache-from type={} is not supported and passed over: type=registry is",
+                      option.type.substr(0, 64)));
+    }
+  }
+  for (const CacheOption& option : exports) {
+    if (option.type == "inline") {
+      places.notes.emplace_back(
+          "--cache-to type=inline is passed over, images carry no cache: type=registry,ref=... keeps one");
+      continue;
+    }
+    std::string reference = get(option.attributes, "ref");
+    if (option.type != "registry")
+      return failure(Kind::Unsupported, "--cache-to type={} is not supported: type=registry,ref=... is",
+                     option.type.substr(0, 64));
+    if (reference.empty()) return Error(Kind::InvalidArgument, "--cache-to type=registry needs a ref");
+    std::string mode = get(option.attributes, "mode");
+    places.to.push_back({.reference = std::move(reference), .mode = mode.empty() ? "min" : std::move(mode)});
+  }
+  return places;
 }
 
 DockerfileNeeds needs_of(std::string_view text) {

@@ -14,6 +14,12 @@ namespace berth::buildkit {
 
 using Attributes = std::map<std::string, std::string>;
 
+/// --cache-from or --cache-to.
+struct CacheOption {
+  std::string type;  ///< "registry"
+  Attributes attributes = {};
+};
+
 struct BuildParameters {
   std::string dockerfile = "Dockerfile";            ///< path in the client's directory of that name
   std::string dockerfile_directory = "dockerfile";  ///< the client's names for its directories
@@ -22,12 +28,29 @@ struct BuildParameters {
   std::map<std::string, std::string> named_images = {};       ///< --build-context NAME=docker-image://IMAGE
   std::map<std::string, std::string> named_directories = {};  ///< NAME -> the client's name for the directory
   std::string upload = {};  ///< path of an archive that the client's session offers: the context
+  std::vector<CacheOption> cache_imports = {};
   std::vector<std::pair<std::string, std::string>> query = {};  ///< of POST /berth/build
 };
 
 /// Attributes that nobody knows are left alone, as clients send many of their own; those that would change
 /// the result and are not supported are Unsupported and named.
 Result<BuildParameters> parse_attributes(const Attributes& attributes);
+
+/// Where caches are read from and written to, as POST /berth/build takes them.
+struct CachePlaces {
+  struct Target {
+    std::string reference;
+    std::string mode;  ///< "min", "max"
+    bool operator==(const Target&) const = default;
+  };
+  std::vector<std::string> from = {};
+  std::vector<Target> to = {};
+  std::vector<std::string> notes = {};  ///< what is passed over, and why
+};
+/// Sources of other types than a registry are passed over with a note, as a cache that cannot be had is no
+/// reason to fail; an export of another type is Unsupported, as its file or image would be missed.
+Result<CachePlaces> cache_places(const std::vector<CacheOption>& imports,
+                                 const std::vector<CacheOption>& exports);
 
 /// What a build of a Dockerfile needs of the client beside its files.
 struct DockerfileNeeds {

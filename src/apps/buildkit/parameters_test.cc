@@ -106,5 +106,27 @@ TEST(Modes, GoThereAndBack) {
   EXPECT_FALSE(is_regular(go_mode::symlink | 0777));
 }
 
+TEST(Parameters, WhereCachesAre) {
+  auto parameters = parse_attributes(
+      {{"cache-from", "r/a,r/b"},
+       {"cache-imports", R"([{"Type":"registry","Attrs":{"ref":"r/b"}},{"Type":"gha","Attrs":{}}])"}});
+  ASSERT_TRUE(parameters) << parameters.error().message();
+  auto places = cache_places(parameters->cache_imports,
+                             {{.type = "registry", .attributes = {{"ref", "r/c:1"}, {"mode", "max"}}},
+                              {.type = "registry", .attributes = {{"ref", "r/d"}}},
+                              {.type = "inline"}});
+  ASSERT_TRUE(places) << places.error().message();
+  EXPECT_THAT(places->from, ElementsAre("r/a", "r/b"));
+  EXPECT_THAT(places->to,
+              ElementsAre(CachePlaces::Target{"r/c:1", "max"}, CachePlaces::Target{"r/d", "min"}));
+  EXPECT_THAT(places->notes, ElementsAre(HasSubstr("type=gha"), HasSubstr("type=inline")));
+  auto local = cache_places({}, {{.type = "local", .attributes = {{"dest", "/x"}}}});
+  ASSERT_FALSE(local);
+  EXPECT_THAT(local.error().message(), HasSubstr("--cache-to type=local is not supported"));
+  EXPECT_FALSE(cache_places({}, {{.type = "registry"}}));
+  EXPECT_FALSE(parse_attributes({{"cache-imports", "{"}}));
+  EXPECT_FALSE(parse_attributes({{"cache-imports", "{}"}}));
+}
+
 }  // namespace
 }  // namespace berth::buildkit

@@ -84,6 +84,7 @@ Result<Record> parse_record(std::string_view text) {
   TRY(record.scope, json_string(json, "scope"));
   TRY(record.resctrl, json_string(json, "resctrl"));
   TRY(record.resctrl_made, json_strings(json, "resctrl_made"));
+  TRY(record.stdio, json_strings(json, "stdio"));
   TRY(record.config, json_string(json, "config"));
   TRY(int64_t created, json_int(json, "created"));
   TRY(int64_t owner, json_int(json, "owner"));
@@ -197,7 +198,8 @@ Result<void> Container::save() const {
                {"rootfs", record_.rootfs},   {"cgroup", record_.cgroup},
                {"scope", record_.scope},     {"created", to_unix_nanoseconds(record_.created)},
                {"owner", record_.owner},     {"config", record_.config},
-               {"resctrl", record_.resctrl}, {"resctrl_made", record_.resctrl_made}};
+               {"resctrl", record_.resctrl}, {"resctrl_made", record_.resctrl_made},
+               {"stdio", record_.stdio}};
   return sys::write_file_atomic(directory_ + "/state.json", to_json(json), 0600);
 }
 

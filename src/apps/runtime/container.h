@@ -33,6 +33,7 @@ struct Record {
   std::string scope;                      ///< systemd's name of it; empty: it is ours alone
   std::string resctrl;                    ///< its class of service; empty: none
   std::vector<std::string> resctrl_made;  ///< what was made of it for this container
+  std::vector<std::string> stdio;         ///< what its first three descriptors were (stdio_record.h)
 };
 
 class Container {
@@ -66,6 +67,8 @@ class Container {
   std::string state_json(Status status, const std::map<std::string, std::string>& annotations,
                          Layout layout = Layout::Pretty) const;
 
+  /// Where its root is mounted while it is restored.
+  std::string restore_root() const { return directory_ + "/criu-root"; }
   std::string start_socket() const { return directory_ + "/start.sock"; }
   Result<sys::UniqueFd> listen();
   /// Its group, or null where there is none.

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,9 +10,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 
 #include "apps/runtime/annotations.h"
+#include "apps/runtime/bundle.h"
 #include "apps/runtime/console.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
@@ -23,22 +22,18 @@
 #include "apps/runtime/own_group.h"
 #include "apps/runtime/own_program.h"
 #include "apps/runtime/resctrl.h"
-#include "apps/runtime/resources.h"
+#include "apps/runtime/stdio_record.h"
 #include "base/format.h"
-#include "base/json.h"
 #include "base/rollback.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
 #include "launch/namespaces.h"
 #include "launch/plan.h"
-#include "spec/runtime_json.h"
 #include "sys/file.h"
 #include "sys/packet_socket.h"
 
 namespace berth::runtime {
 namespace {
-
-constexpr size_t kMaxConfig = 16u << 20;
 
 constexpr Flag kCreateFlags[] = {{"bundle", FlagKind::Value, 'b'},
                                  {"config", FlagKind::Value, 'f'},
@@ -61,15 +56,6 @@ std::vector<Flag> flags_of_run() {
 
 bool any_hooks(const spec::Hooks& hooks) {
   return !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty();
-}
-
-Result<std::string> absolute(const std::string& path) {
-  std::error_code error;
-  auto full = std::filesystem::absolute(path.empty() ? "." : path, error);
-  if (error) return Error::from_errno("find", path, error.value());
-  std::string text = full.lexically_normal();
-  while (text.size() > 1 && text.ends_with('/')) text.pop_back();
-  return text;
 }
 
 Result<launch::LaunchPlan> plan(const Settings& settings, const Container& container,
@@ -134,20 +120,6 @@ Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpe
                    state);
 }
 
-/// The class of service that the configuration asks for, in the record, and saved.
-Result<ResctrlGroup> make_class_of_service(Container& container, const spec::RuntimeSpec& spec) {
-  if (!spec.intel_rdt) return ResctrlGroup{};
-  Record& record = container.record();
-  TRY(std::string mounts, sys::read_file("/proc/self/mountinfo", kMaxConfig));
-  TRY(std::string mount, find_resctrl(mounts));
-  TRY(Json config, parse_json(record.config, {.max_bytes = kMaxConfig}));
-  TRY(auto group, plan_resctrl(mount, config["linux"]["intelRdt"], record.id));
-  record.resctrl = group.directory;
-  TRY(record.resctrl_made, make_resctrl(group));
-  CHECK(container.save());
-  return group;
-}
-
 Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {
   bool taken = !options.console_socket.empty() || options.console;
   if (spec.process.terminal && !taken)
@@ -203,16 +175,11 @@ Result<int> exit_code_of(int pidfd) {
 Result<Container> create_container(const Settings& settings, const std::string& id,
                                    const CreateOptions& options) {
   close_foreign_descriptors(inherited_descriptors(options.preserve_fds));
-  TRY(std::string bundle, absolute(options.bundle));
-  std::string config = options.config.starts_with('/') ? options.config : bundle + "/" + options.config;
-  TRY(std::string text, sys::read_file(config, kMaxConfig));
-  TRY(auto spec, spec::parse_runtime_spec(text));
+  TRY(auto bundle, read_bundle(options.bundle, options.config));
+  spec::RuntimeSpec& spec = bundle.spec;
   CHECK(check_terminal(spec, options));
   CHECK(check_known_calls(spec));
   settle_capabilities(settings, spec.process);
-  std::string rootfs = spec.root.path.starts_with('/') ? spec.root.path : bundle + "/" + spec.root.path;
-  struct stat status {};
-  if (::stat(rootfs.c_str(), &status) != 0) return Error::from_errno("rootfs", rootfs, errno);
 
   TRY(auto container, Container::create(settings.root, id));
   std::unique_ptr<sys::Cgroup> group;
@@ -222,29 +189,16 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   rollback.add([&container] { (void)container.remove(); });
   auto original = std::make_shared<const spec::RuntimeSpec>(spec);
   container.set_config(original);
-  container.record().bundle = bundle;
-  container.record().rootfs = rootfs;
-  container.record().config = text;
-  rollback.add([&group, &container] {
-    if (group) {
-      (void)group->kill_all();
-      (void)end_scope(container.record());
-      (void)group->remove();
-    } else {
-      (void)end_scope(container.record());
-    }
-    remove_own_parent(container.record().cgroup);
-    remove_resctrl(container.record().resctrl_made);
-  });
+  container.record().bundle = bundle.path;
+  container.record().rootfs = bundle.rootfs;
+  container.record().config = bundle.config;
+  if (!spec.process.terminal) container.record().stdio = describe_stdio();
+  rollback.add([&group, &container] { remove_groups(container.record(), group.get()); });
   CHECK(launch::failpoint("create.record"));
   TRY(group, make_group(settings, container, spec, stand_in));
   CHECK(launch::failpoint("create.group"));
   TRY(auto service, make_class_of_service(container, spec));
-  for (auto& mount : spec.mounts) {
-    auto binds = [](const std::string& option) { return option == "bind" || option == "rbind"; };
-    bool bind = mount.type == "bind" || std::ranges::any_of(mount.options, binds);
-    if (bind && !mount.source.empty() && mount.source[0] != '/') mount.source = bundle + "/" + mount.source;
-  }
+  make_sources_absolute(spec, bundle.path);
   const unsigned listen_fds = inherited_descriptors(0);
   if (listen_fds > 0) {
     spec.process.env.push_back(fmt::format("LISTEN_FDS={}", listen_fds));

@@ -1,4 +1,4 @@
-// features, spec, and what checkpoint answers.
+// features, spec.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -181,13 +181,6 @@ Result<int> spec(const Settings&, const std::vector<std::string>& words) {
   CHECK(
       sys::write_file_atomic(path, to_pretty_json(example_config(line.on("rootless"), v2), 1) + "\n", 0666));
   return 0;
-}
-
-Result<int> checkpoint(const Settings&, const std::vector<std::string>&) {
-  return Error(
-      Kind::Unsupported,
-      "checkpoint and restore are not supported: berth-runtime does not drive criu. Stop the container "
-      "and start it anew, or let runc or crun run the ones that must be moved alive");
 }
 
 }  // namespace berth::runtime

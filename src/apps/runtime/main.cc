@@ -53,8 +53,10 @@ constexpr VerbEntry kVerbs[] = {
     {"update", update, Own::Program, "[--resources FILE|-] [--memory BYTES] [--cpu-quota USEC] ... ID"},
     {"features", features, Own::Program, ""},
     {"spec", spec, Own::Program, "[--bundle DIR] [--rootless]"},
-    {"checkpoint", checkpoint, Own::Program, "ID"},
-    {"restore", checkpoint, Own::Program, "ID"},
+    {"checkpoint", checkpoint, Own::Program,
+     "[--image-path DIR] [--work-path DIR] [--leave-running] [--pre-dump] ... ID"},
+    {"restore", restore, Own::Program,
+     "[--bundle DIR] [--image-path DIR] [--work-path DIR] [--detach] [--pid-file PATH] ... ID"},
 };
 
 std::string help_text() {
@@ -72,7 +74,7 @@ std::string help_text() {
       "  --cgroup-manager cgroupfs|systemd|disabled\n"
       "                            disabled: no control groups and no limits (default cgroupfs)\n"
       "  --systemd-cgroup          Groups are systemd's scopes, cgroupsPath is SLICE:PREFIX:NAME\n"
-      "  --criu PATH               Not used: checkpoint and restore are refused\n"
+      "  --criu PATH               For checkpoint and restore (default CRIU, or criu in PATH)\n"
       "  --version                 Print the version\n\nCommands:\n";
   for (const auto& entry : kVerbs) text += fmt::format("  {:<11}{}\n", entry.name, entry.usage);
   return text;
@@ -109,6 +111,7 @@ Result<Settings> settings_of(const CommandLine& line) {
   CHECK(settings.complaints.check());
   settings.complaints.set_debug(line.on("debug"));
   TRY(settings.groups, groups_of(line));
+  settings.criu = line.text("criu");
   settings.systemd_cgroup = line.on("systemd-cgroup") || line.text("cgroup-manager") == "systemd";
   return settings;
 }

@@ -3,10 +3,14 @@
 
 #include "apps/runtime/resources.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "launch/defaults.h"
+#include "sys/file.h"
 
 namespace berth::runtime {
 namespace {
+
+constexpr size_t kMaxConfig = 16u << 20;
 
 /// Callers give nodes that every container needs no rule of their own.
 spec::Resources with_default_devices(spec::Resources resources) {
@@ -63,6 +67,30 @@ Result<std::unique_ptr<sys::Cgroup>> make_group(const Settings& settings, Contai
   }
   for (const auto& warning : created.warnings) settings.complaints.warn(warning);
   return std::move(created.cgroup);
+}
+
+Result<ResctrlGroup> make_class_of_service(Container& container, const spec::RuntimeSpec& spec) {
+  if (!spec.intel_rdt) return ResctrlGroup{};
+  Record& record = container.record();
+  TRY(std::string mounts, sys::read_file("/proc/self/mountinfo", kMaxConfig));
+  TRY(std::string mount, find_resctrl(mounts));
+  TRY(Json config, parse_json(record.config, {.max_bytes = kMaxConfig}));
+  TRY(auto group, plan_resctrl(mount, config["linux"]["intelRdt"], record.id));
+  record.resctrl = group.directory;
+  TRY(record.resctrl_made, make_resctrl(group));
+  CHECK(container.save());
+  return group;
+}
+
+void remove_groups(const Record& record, sys::Cgroup* group) {
+  if (group != nullptr) {
+    (void)group->thaw();
+    (void)group->kill_all();
+  }
+  (void)end_scope(record);
+  if (group != nullptr) (void)group->remove();
+  remove_own_parent(record.cgroup);
+  remove_resctrl(record.resctrl_made);
 }
 
 }  // namespace berth::runtime

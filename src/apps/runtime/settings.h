@@ -22,6 +22,7 @@ struct Settings {
   bool root_is_given = false;
   bool systemd_cgroup = false;
   Groups groups = Groups::WherePossible;
+  std::string criu;  ///< a program; empty: CRIU in the environment, or "criu" in PATH
   Complaints complaints;
 };
 
@@ -44,5 +45,6 @@ Result<int> update(const Settings&, const std::vector<std::string>&);
 Result<int> features(const Settings&, const std::vector<std::string>&);
 Result<int> spec(const Settings&, const std::vector<std::string>&);
 Result<int> checkpoint(const Settings&, const std::vector<std::string>&);
+Result<int> restore(const Settings&, const std::vector<std::string>&);
 
 }  // namespace berth::runtime

@@ -13,6 +13,7 @@
 #include "registry/client/credentials.h"
 #include "registry/client/message.h"
 #include "registry/client/settings.h"
+#include "spec/build_cache.h"
 #include "spec/image.h"
 #include "spec/reference.h"
 #include "storage/image_store.h"
@@ -64,6 +65,20 @@ struct SearchResult {
   bool automated = false;
 };
 
+struct CachePush {
+  spec::Reference reference;  ///< with a tag
+  spec::BuildCache cache;     ///< without layers: those of `chains` are put in
+  /// The chain ids that the records lead to, by their place; none: an empty root.
+  std::vector<std::optional<Digest>> chains;
+  Credentials credentials = {};
+};
+
+/// Where a fetched build cache came from, and what it says.
+struct FetchedCache {
+  spec::Reference reference;
+  spec::BuildCache cache;
+};
+
 class Client {
  public:
   /// `images` must outlive it.
@@ -81,6 +96,15 @@ class Client {
   Result<RemoteImage> inspect(const spec::Reference& reference, const Credentials& credentials,
                               std::stop_token stop);
   Result<std::vector<SearchResult>> search(const SearchRequest& request, std::stop_token stop);
+
+  /// Layers, and the manifest of a build cache under the reference's tag; its digest.
+  Result<Digest> push_cache(const CachePush& request, const MessageCallback& tell, std::stop_token stop);
+  /// The records that a build cache has. An image or something else: InvalidArgument.
+  Result<FetchedCache> fetch_cache(const spec::Reference& reference, const Credentials& credentials,
+                                   std::stop_token stop);
+  /// Brings the chain of the layer of that index into the snapshotter; its chain id.
+  Result<Digest> fetch_cache_chain(const FetchedCache& from, size_t layer, const Credentials& credentials,
+                                   const MessageCallback& tell, std::stop_token stop);
 
   const Settings& settings() const;
 

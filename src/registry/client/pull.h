@@ -1,8 +1,9 @@
 // Pull of one image: manifest, configuration, layers. Internal to registry/client.
 #pragma once
 
-#include <map>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -21,6 +22,8 @@ class Pull {
   ~Pull();
 
   Result<Pulled> run();
+  /// Instead of run(): layers alone, bottom first (pull_cache.cc); the top's chain id.
+  Result<Digest> run_layers(const std::vector<const spec::BuildCacheLayer*>& chain);
 
  private:
   /// The layers' download and what is needed to unpack them.
@@ -45,7 +48,11 @@ class Pull {
   Result<void> choose(Repository& repository, RemoteManifest document, int depth);
   Result<std::string> fetch_config();
   Result<void> plan_layers();
+  // pull_layers.cc
   Result<void> fetch_layers();
+  Result<void> finish_layers(const std::vector<LayerWork*>& missing);
+  bool has_parent(const LayerWork& work) const;
+  Result<void> wait_for_parent(const LayerWork& work);
   bool lacks_blob(const LayerWork& work) const;
   Result<void> keep_blob(LayerWork& work);
   Result<void> unpack(LayerWork& work);
@@ -77,6 +84,9 @@ class Pull {
   std::string config_bytes_;
   std::optional<spec::ImageConfig> config_;
   std::vector<LayerWork> layers_;
+  std::stop_source layers_stop_;  ///< also when one of them has failed
+  std::mutex layers_mutex_;
+  std::condition_variable_any layer_done_;
 };
 
 }  // namespace berth::registry

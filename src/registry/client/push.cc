@@ -7,8 +7,6 @@
 
 #include "base/format.h"
 #include "base/sha256.h"
-#include "storage/background_sink.h"
-#include "storage/compression.h"
 #include "storage/held_blobs.h"
 #include "sys/file.h"
 
@@ -39,29 +37,6 @@ class CountedSource : public storage::ByteSource {
   storage::ByteSource& source_;
   uint64_t current_;
   std::function<void(uint64_t)> report_;
-  std::chrono::steady_clock::time_point told_{};
-};
-
-/// Reports what has been written.
-class CountedSink : public storage::ByteSink {
- public:
-  CountedSink(storage::ByteSink& sink, std::function<void(uint64_t)> report)
-      : sink_(sink), report_(std::move(report)) {}
-  Result<void> write(std::string_view bytes) override {
-    CHECK(sink_.write(bytes));
-    current_ += bytes.size();
-    auto now = std::chrono::steady_clock::now();
-    if (now - told_ >= report_every) {
-      told_ = now;
-      report_(current_);
-    }
-    return {};
-  }
-
- private:
-  storage::ByteSink& sink_;
-  std::function<void(uint64_t)> report_;
-  uint64_t current_ = 0;
   std::chrono::steady_clock::time_point told_{};
 };
 
@@ -317,20 +292,7 @@ Result<void> Push::send_layer(Repository& repository, storage::Layer layer, bool
   bool kept_plain = layer.blob && layer.blob->digest == layer.diff_id;
   if (as_plain && !kept_plain) return upload_plain(repository, layer, id);
   if (layer.blob) return send_blob(repository, *layer.blob, id);
-  TRY(storage::LayerBlob blob, compress(layer, id));
-  // What was compressed goes to the disk while it goes to the registry.
-  Result<void> durable;
-  std::jthread syncing([&] {
-    auto file = state_.images.content().open_blob(blob.digest);
-    durable = file ? sys::fsync_fd(file->get()) : Result<void>(std::move(file).error());
-    std::string path = state_.images.content().blob_path(blob.digest);
-    if (durable) durable = sys::fsync_dir(path.substr(0, path.rfind('/')));
-  });
-  auto sent = send_blob(repository, blob, id);
-  syncing.join();
-  CHECK(std::move(durable));
-  CHECK(state_.images.snapshotter().set_blob(layer.chain_id, blob));
-  return sent;
+  return send_new(repository, layer, id);
 }
 
 Result<void> Push::send_blob(Repository& repository, const storage::LayerBlob& blob, const std::string& id) {
@@ -362,26 +324,6 @@ Result<void> Push::send_blob(Repository& repository, const storage::LayerBlob& b
   return {};
 }
 
-/// Made once, and kept when it is on the disk: the next push sends the same bytes.
-Result<storage::LayerBlob> Push::compress(const storage::Layer& layer, const std::string& id) {
-  storage::Snapshotter& snapshotter = state_.images.snapshotter();
-  // Another push may have made it meanwhile.
-  TRY(storage::Layer current, snapshotter.layer(layer.chain_id));
-  if (current.blob) return *current.blob;
-  TRY(auto ingest, state_.images.content().begin());
-  TRY(auto compressor, storage::compress(*ingest, storage::Compression::Gzip));
-  storage::BackgroundSink background(*compressor);
-  CountedSink counted(background, [&](uint64_t done) { tell(id, "Compressing", done, layer.tar_size); });
-  CHECK(snapshotter.write_layer_tar(layer.chain_id, counted, stop_.get_token()));
-  CHECK(background.finish());
-  CHECK(compressor->finish());
-  TRY(Digest digest, ingest->finish());
-  lease_.add_blob(digest);
-  TRY(storage::BlobInfo info, ingest->commit(sys::Durability::None));
-  return storage::LayerBlob{
-      .digest = info.digest, .media_type = std::string(spec::media_type::oci_layer_gzip), .size = info.size};
-}
-
 /// A layer that came uncompressed goes as it came; its tar is made again from the tree.
 Result<void> Push::upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id) {
   TRY(bool there, repository.has_blob(layer.diff_id));
@@ -405,9 +347,8 @@ Result<void> Push::upload_plain(Repository& repository, const storage::Layer& la
 }
 
 Result<void> Push::upload(Repository& repository, const Digest& digest, uint64_t size,
-                          const std::string& location, const std::string& id) {
+                          const std::string& location, const std::string& id, uint64_t offset) {
   std::string next = location;
-  uint64_t offset = 0;
   for (unsigned attempt = 0;; ++attempt) {
     TRY(sys::UniqueFd file, state_.images.content().open_blob(digest));
     storage::FileSource source(std::move(file), offset, size - offset);

@@ -18,12 +18,16 @@
 
 namespace berth::registry {
 
+class GrowingFile;
+
 class Push {
  public:
   Push(Client::State& state, const PushRequest& request, const MessageCallback& tell, std::stop_token stop);
   ~Push();
 
   Result<std::vector<PushedTag>> run();
+  /// Instead of run(): a build cache (push_cache.cc).
+  Result<Digest> run_cache(const CachePush& request);
 
  private:
   struct Tag {
@@ -57,12 +61,19 @@ class Push {
                            const std::optional<Document>& original);
   Result<void> send_layer(Repository& repository, storage::Layer layer, bool as_plain);
   Result<void> send_blob(Repository& repository, const storage::LayerBlob& blob, const std::string& id);
-  Result<storage::LayerBlob> compress(const storage::Layer& layer, const std::string& id);
+  Result<void> send_rest(Repository& repository, const storage::LayerBlob& blob, const std::string& location,
+                         const std::string& id);
+  Result<void> send_new(Repository& repository, const storage::Layer& layer, const std::string& id);
+  Result<storage::LayerBlob> compress(const storage::Layer& layer, const std::string& id,
+                                      GrowingFile& growing);
   Result<void> upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id);
   /// Tells of its progress under `id`, unless that is empty.
   Result<void> upload(Repository& repository, const Digest& digest, uint64_t size,
-                      const std::string& location, const std::string& id);
+                      const std::string& location, const std::string& id, uint64_t offset = 0);
   Result<void> send_config(Repository& repository, const Digest& id);
+  Result<Digest> send_cache(const CachePush& request);
+  /// The layers of the chains, parents first, each once.
+  Result<std::vector<storage::Layer>> layers_of(const std::vector<std::optional<Digest>>& chains);
   /// Repositories of the same registry that have the blob, from the names of images here.
   std::vector<std::string> mount_sources(const Digest& digest) const;
   Repository open(const std::stop_token& stop) const;

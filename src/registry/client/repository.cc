@@ -227,6 +227,17 @@ Result<std::string> Repository::send_chunk(const std::string& location, storage:
   return location_of(outcome.answer);
 }
 
+Result<std::string> Repository::send_stream(const std::string& location, storage::ByteSource& body) {
+  HttpOutcome outcome = send({.method = "PATCH",
+                              .target = location,
+                              .headers = {"Content-Type: application/octet-stream"},
+                              .body = &body,
+                              .body_size = kUntilItEnds,
+                              .retry = Retry::No});
+  if (outcome.trouble != Trouble::None || outcome.answer.status != 202) return fail(outcome);
+  return location_of(outcome.answer);
+}
+
 Result<Repository::UploadState> Repository::upload_state(const std::string& location) {
   HttpOutcome outcome = send({.target = location});
   bool known =

@@ -64,6 +64,8 @@ class Repository {
   /// Sends bytes [offset, offset+size) as one chunk; the next location. On trouble ask upload_offset().
   Result<std::string> send_chunk(const std::string& location, storage::ByteSource& body, uint64_t offset,
                                  uint64_t size);
+  /// Sends all that the body has, from the beginning, in one request whose size need not be known.
+  Result<std::string> send_stream(const std::string& location, storage::ByteSource& body);
   /// How far an upload has come, and where it goes on.
   struct UploadState {
     uint64_t offset = 0;

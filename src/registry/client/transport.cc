@@ -102,6 +102,7 @@ size_t on_read(char* buffer, size_t size, size_t count, void* context) {
   uint64_t room = std::min<uint64_t>(size * count, exchange.body_left);
   if (room == 0) return 0;
   auto read = exchange.request.body->read({buffer, static_cast<size_t>(room)});
+  if (read && *read == 0 && exchange.request.body_size == kUntilItEnds) return 0;
   if (read && *read > 0) {
     exchange.body_left -= *read;
     return *read;
@@ -294,7 +295,9 @@ void Transport::State::set_up_body(Exchange& exchange) {
     set(CURLOPT_UPLOAD_BUFFERSIZE, buffer_size);
     set(CURLOPT_READFUNCTION, &on_read);
     set(CURLOPT_READDATA, &exchange);
-    set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body_size));
+    // Without a size libcurl sends chunks.
+    if (request.body_size != kUntilItEnds)
+      set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body_size));
     set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
     exchange.body_left = request.body_size;
   } else if (request.method != "GET") {

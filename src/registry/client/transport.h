@@ -22,11 +22,14 @@ namespace berth::registry {
 /// Which addresses a request may reach: what a public registry chose must not lead into private networks.
 enum class Reach { Anywhere, PublicOnly };
 
+/// The size of a body that is not known before it has been sent.
+constexpr uint64_t kUntilItEnds = UINT64_MAX;
+
 struct HttpRequest {
   std::string method = "GET";
   Url url;
   std::vector<std::string> headers = {};  ///< "Name: value"
-  /// A body; `body_size` bytes of it are sent.
+  /// A body; `body_size` bytes of it are sent, or (kUntilItEnds) all that it has, in chunks.
   storage::ByteSource* body = nullptr;
   uint64_t body_size = 0;
   /// Where the body of a 2xx answer goes as it comes; without it into HttpAnswer::body.

@@ -8,6 +8,7 @@ namespace {
 
 using client::path_of;
 using client::Query;
+
 struct Health {
   bool good = false;
   std::string bad;
