@@ -169,44 +169,6 @@ class Events(RuntimeCase):
         self.works(name)
 
 
-class Provisioned(RuntimeCase):
-    """Sandboxes that are initialised before anybody calls."""
-
-    def provision(self, name, count):
-        """The configuration of version 1 once it is settled."""
-        answer = self.api.request("POST", f"/2015-03-31/functions/{name}/versions", {})
-        self.assertEqual(answer.status, 201, str(answer))
-        target = f"/2019-09-30/functions/{name}/provisioned-concurrency?Qualifier=1"
-        answer = self.api.request("PUT", target, {"ProvisionedConcurrentExecutions": count})
-        self.assertEqual(answer.status, 202, str(answer))
-
-        def settled():
-            state = self.api.request("GET", target).json()
-            return state if state["Status"] != "IN_PROGRESS" else None
-
-        return eventually(settled, f"provisioned concurrency of {name} is settled", within=120)
-
-    def test_sandboxes_are_ready_before_an_event(self):
-        name = self.function(Timeout=20)
-        state = self.provision(name, 2)
-        self.assertEqual(state["Status"], "READY", state)
-        self.assertEqual([state[f"{kind}ProvisionedConcurrentExecutions"] for kind in
-                          ("Requested", "Allocated", "Available")], [2, 2, 2], state)
-        self.assertNotIn("StatusReason", state)
-        eventually(lambda: self.log_of(name).count("INIT_START") >= 2, "both are initialised before an event")
-        self.assertNotIn("START RequestId", self.log_of(name))
-        payload, error, tail = self.call(f"{name}:1", {"do": "say", "text": "words"})
-        self.assertIsNone(error, tail)
-        self.assertEqual(payload, {"do": "say", "text": "words"})
-
-    def test_a_failing_init_is_told(self):
-        name = self.function({"bootstrap": "#!/bin/sh\nexit 1\n"}, Timeout=20)
-        state = self.provision(name, 1)
-        self.assertEqual(state["Status"], "FAILED", state)
-        self.assertEqual(state["StatusReason"], "FUNCTION_ERROR_INIT_FAILURE")
-        self.assertEqual(state["AvailableProvisionedConcurrentExecutions"], 0)
-
-
 class BadInput(RuntimeCase):
     def test_a_runtime_that_exits(self):
         name = self.function()
