@@ -251,6 +251,20 @@ class Sandboxes(FunctionsCase):
         self.assertEqual({box["events"] for box in ready}, {0}, ready)
         self.assertEqual(self.api.invoke("provisioned:1", {"a": 1}).json(), {"a": 1})
 
+    def test_provisioned_ones_that_work_are_still_ready(self):
+        self.make("occupied")
+        self.provision("occupied", 1)
+        caller = threading.Thread(target=lambda: self.api.invoke("occupied:1", {"do": "sleep", "seconds": 6}))
+        caller.start()
+        try:
+            target = "/2019-09-30/functions/occupied/provisioned-concurrency?Qualifier=1"
+            boxes = self.until("occupied", "one is at work", lambda boxes: any(box["state"] == "busy" for box in boxes))
+            state = self.api.request("GET", target).json()
+            self.assertEqual(state["Status"], "READY", (state, boxes))
+            self.assertGreaterEqual(state["AllocatedProvisionedConcurrentExecutions"], 1, state)
+        finally:
+            caller.join()
+
     def test_a_provisioned_one_whose_init_fails_is_told(self):
         self.make("unready", Environment={"Variables": {"INIT": "exit"}})
         state = self.provision("unready", 1)

@@ -140,7 +140,8 @@ AwsResult<Reply> delete_function_config(Call& call) {
 
 AwsResult<Reply> unsupported(Call&) {
   return aws::invalid_parameter(
-      "This operation is not supported here: there are no capacity providers and no durable executions. Use "
+      "This operation is not supported here: there are no capacity providers, settings of how their "
+      "functions scale, or durable executions. Use "
       "functions "
       "without a time limit instead.");
 }

@@ -192,7 +192,8 @@ Json provisioned_json(Call& call, const FunctionEntry& entry, const std::string&
     state = call.services().invoker.provisioned(entry.realm(), entry.name(), (*version)->version);
   }
   std::string_view status = "IN_PROGRESS";
-  if (state.available >= config.requested) status = "READY";
+  // Those that work are allocated as well: READY does not depend on what is asked of them.
+  if (state.allocated >= config.requested) status = "READY";
   if (!state.failure.empty()) status = "FAILED";
   Json json{{"RequestedProvisionedConcurrentExecutions", config.requested},
             {"AvailableProvisionedConcurrentExecutions", std::min(state.available, config.requested)},
