@@ -1,9 +1,13 @@
 """Event source mappings against Apache Kafka's own broker: groups, batches, partial failures, destinations, what a
-restart of berthd means for the group, and names with passwords."""
+restart of berthd means for the group, names with passwords, and certificates."""
 import json
+import re
+import shutil
+import tempfile
 import unittest
 
 from harness import runtimes
+from harness.authority import Authority
 from harness.engine import AGAINST, eventually
 from harness.functions import FunctionsCase
 from harness.kafka import Kafka, library
@@ -172,8 +176,10 @@ class RealBroker(FunctionsCase):
         self.until_seen(sent)
 
     def secret(self, name, password):
-        self.call("secretsmanager.CreateSecret", Name=name,
-                  SecretString=json.dumps({"username": NAME, "password": password}))
+        return self.secret_of(name, {"username": NAME, "password": password})
+
+    def secret_of(self, name, document):
+        self.call("secretsmanager.CreateSecret", Name=name, SecretString=json.dumps(document))
         self.addCleanup(lambda: self.call("secretsmanager.DeleteSecret", SecretId=name))
         return self.call("secretsmanager.DescribeSecret", SecretId=name)["ARN"]
 
@@ -203,6 +209,67 @@ class RealBroker(FunctionsCase):
                   SecretString=json.dumps({"username": NAME, "password": PASSWORD}))
         self.assertEqual(self.api.request("PUT", target, {"BatchSize": 7}).status, 202)
         self.until_seen(sent)
+
+    def authority_secret(self, name, authority):
+        return {"Type": "SERVER_ROOT_CA_CERTIFICATE",
+                "URI": self.secret_of(name, {"certificate": authority.certificate})}
+
+    def client_secret(self, name, authority, password=None):
+        certificate, key = authority.issue(name, "DNS:client", password)
+        document = {"certificate": certificate, "privateKey": key}
+        if password:
+            document["privateKeyPassword"] = password
+        return {"Type": "CLIENT_CERTIFICATE_TLS_AUTH", "URI": self.secret_of(name, document)}
+
+    def test_certificates_of_server_and_client(self):
+        self.consumer("certified")
+        sent = self.produce(["over tls"], 0)
+        trusted = self.authority_secret("kafka-ca", self.broker.authority)
+        for password in (None, "of-the-key"):
+            self.told.clear()
+            name = f"kafka-client-{password}"
+            client = self.client_secret(name, self.broker.authority, password)
+            self.mapping("certified", self.broker.tls_address, SourceAccessConfigurations=[trusted, client],
+                         SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": f"group-{name}"})
+            self.until_seen(sent)
+
+    def test_a_name_and_a_password_over_tls(self):
+        self.consumer("named-tls")
+        sent = self.produce(["over tls"], 0)
+        trusted = self.authority_secret("kafka-ca-named", self.broker.authority)
+        for kind in ("BASIC_AUTH", "SASL_SCRAM_512_AUTH"):
+            self.told.clear()
+            login = {"Type": kind, "URI": self.secret(f"kafka-tls-{kind}", PASSWORD)}
+            self.mapping("named-tls", self.broker.sasl_tls_address, SourceAccessConfigurations=[trusted, login],
+                         SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": f"group-tls-{kind}"})
+            self.until_seen(sent)
+
+    def test_a_broker_of_another_authority_is_refused_and_can_be_mended(self):
+        folder = tempfile.mkdtemp(prefix="bt.ca.", dir="/tmp")
+        self.addCleanup(shutil.rmtree, folder)
+        self.consumer("deceived")
+        sent = self.produce(["to the right one"], 0)
+        other = self.authority_secret("kafka-other-ca", Authority(folder, "other"))
+        client = self.client_secret("kafka-client", self.broker.authority)
+        target = self.mapping("deceived", self.broker.tls_address, SourceAccessConfigurations=[other, client])
+        result = lambda: self.api.request("GET", target).json()["LastProcessingResult"]
+        eventually(lambda: "certificate verify failed" in result(), lambda: f"the reason is told: {result()}", PATIENCE)
+        self.hear()
+        self.assertEqual(self.told, [])
+        self.call("secretsmanager.PutSecretValue", SecretId="kafka-other-ca",
+                  SecretString=json.dumps({"certificate": self.broker.authority.certificate}))
+        self.assertEqual(self.api.request("PUT", target, {"BatchSize": 7}).status, 202)
+        self.until_seen(sent)
+
+    def test_a_client_without_a_certificate_is_told_so(self):
+        self.produce(["not for all"], 0)
+        self.consumer("nameless")
+        trusted = self.authority_secret("kafka-ca-alone", self.broker.authority)
+        target = self.mapping("nameless", self.broker.tls_address, SourceAccessConfigurations=[trusted])
+        result = lambda: self.api.request("GET", target).json()["LastProcessingResult"]
+        # Java's TLS says "bad certificate" for none, others say "certificate required".
+        eventually(lambda: re.search("alert (bad certificate|certificate required)", result()),
+                   lambda: f"the reason is told: {result()}", PATIENCE)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Apache Kafka's own broker (KRaft, one node) on loopback: a plain listener, and one that asks for a name and a password
-by SASL (PLAIN or SCRAM-SHA-512)."""
+"""Apache Kafka's own broker (KRaft, one node) on loopback, with four listeners: plain, SASL (a name and a password by
+PLAIN or SCRAM-SHA-512), TLS that demands a client's certificate, and SASL over TLS."""
 import glob
 import os
 import shutil
@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
+from .authority import Authority
 from .engine import eventually
 from .installed import install
 
@@ -18,14 +19,21 @@ SETTINGS = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},SASL_SSL://127.0.0.1:{sasl_tls},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://localhost:{tls},SASL_SSL://localhost:{sasl_tls}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{name}="{password}";
 listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{name}="{password}";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.both
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/authority.pem
+listener.name.ssl.ssl.client.auth=required
 log.dirs={folder}/data
 num.partitions=3
 offsets.topic.replication.factor=1
@@ -64,12 +72,17 @@ class Broker:
         self.folder = tempfile.mkdtemp(prefix="bt.kafka.", dir="/tmp")
         self.log_path = os.path.join(self.folder, "log")
         self.process = None
-        plain, sasl, controller = free_ports(3)
+        self.authority = Authority(self.folder)
+        with open(os.path.join(self.folder, "broker.both"), "w") as file:
+            certificate, key = self.authority.issue("broker", "DNS:localhost,IP:127.0.0.1")
+            file.write(key + certificate)
+        plain, sasl, tls, sasl_tls, controller = free_ports(5)
         self.address, self.sasl_address = f"127.0.0.1:{plain}", f"127.0.0.1:{sasl}"
+        self.tls_address, self.sasl_tls_address = f"localhost:{tls}", f"localhost:{sasl_tls}"
         self.settings = os.path.join(self.folder, "server.properties")
         with open(self.settings, "w") as file:
-            file.write(SETTINGS.format(plain=plain, sasl=sasl, controller=controller, folder=self.folder, name=NAME,
-                                       password=PASSWORD))
+            file.write(SETTINGS.format(plain=plain, sasl=sasl, tls=tls, sasl_tls=sasl_tls, controller=controller,
+                                       folder=self.folder, name=NAME, password=PASSWORD))
 
     def start(self):
         done = subprocess.run([*self.java, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", self.settings,
@@ -85,10 +98,9 @@ class Broker:
     def _listens(self):
         if self.process.poll() is not None:
             raise AssertionError(f"the broker ended: {self.log()[-3000:]}")
-        for address in (self.address, self.sasl_address):
-            host, port = address.split(":")
+        for address in (self.address, self.sasl_address, self.tls_address, self.sasl_tls_address):
             try:
-                socket.create_connection((host, int(port)), timeout=1).close()
+                socket.create_connection(("127.0.0.1", int(address.split(":")[1])), timeout=1).close()
             except OSError:
                 return False
         return True

@@ -222,6 +222,42 @@ class Sandboxes(FunctionsCase):
         self.assertEqual(self.api.invoke("broken", {}).json()["errorType"], "Runtime.ExitError")
         self.until("broken", "what is left is prepared", lambda boxes: {box["state"] for box in boxes} <= {"prepared"})
 
+    def provision(self, name, count):
+        """The provisioned concurrency of version 1 once it is settled."""
+        eventually(lambda: self.api.request("GET", f"/2015-03-31/functions/{name}/configuration").json()["State"] == "Active",
+                   f"{name} is active", within=60)
+        answer = self.api.request("POST", f"/2015-03-31/functions/{name}/versions", {})
+        self.assertEqual(answer.status, 201, str(answer))
+        target = f"/2019-09-30/functions/{name}/provisioned-concurrency?Qualifier=1"
+        answer = self.api.request("PUT", target, {"ProvisionedConcurrentExecutions": count})
+        self.assertEqual(answer.status, 202, str(answer))
+
+        def settled():
+            state = self.api.request("GET", target).json()
+            return state if state["Status"] != "IN_PROGRESS" else None
+
+        return eventually(settled, f"provisioned concurrency of {name} is settled", within=120)
+
+    def test_provisioned_ones_are_initialised_before_an_event(self):
+        self.make("provisioned")
+        state = self.provision("provisioned", 2)
+        self.assertEqual(state["Status"], "READY", state)
+        self.assertEqual([state[f"{kind}ProvisionedConcurrentExecutions"] for kind in
+                          ("Requested", "Allocated", "Available")], [2, 2, 2], state)
+        self.assertNotIn("StatusReason", state)
+        # One more may be there: an init that went well is run ahead as well.
+        ready = [box for box in self.boxes("provisioned") if box["initialized"] and box["version"] == "1"]
+        self.assertGreaterEqual(len(ready), 2, ready)
+        self.assertEqual({box["events"] for box in ready}, {0}, ready)
+        self.assertEqual(self.api.invoke("provisioned:1", {"a": 1}).json(), {"a": 1})
+
+    def test_a_provisioned_one_whose_init_fails_is_told(self):
+        self.make("unready", Environment={"Variables": {"INIT": "exit"}})
+        state = self.provision("unready", 1)
+        self.assertEqual(state["Status"], "FAILED", state)
+        self.assertEqual(state["StatusReason"], "FUNCTION_ERROR_INIT_FAILURE")
+        self.assertEqual(state["AvailableProvisionedConcurrentExecutions"], 0)
+
     def test_the_clock_stands_still_while_a_debugger_is_attached(self):
         self.make("slow")
         self.api.request("PUT", "/2015-03-31/functions/slow/configuration", {"Timeout": 5})

@@ -309,6 +309,23 @@ class Strict(RuntimeCase):
         self.assertEqual(self.call(name, {"size": 1}, log=False)[0], "x")
 
 
+class StrictNodeJs(RuntimeCase):
+    """AWS's limits with a client that writes its answers in one go."""
+    runtime = "nodejs20.x"
+    flags = ("--functions-limits", "strict")
+
+    @classmethod
+    def base(cls):
+        return runtimes.nodejs_base()
+
+    def test_a_response_that_is_too_large(self):
+        name = self.function({"index.js": "exports.handler = async (event) => 'x'.repeat(event.size);"},
+                             Handler="index.handler", MemorySize=1024, Timeout=20)
+        for size in (7_000_000, 60_000_000):
+            self.fails(name, {"size": size}, "Function.ResponseSizeTooLarge", r"exceeded maximum allowed payload size")
+            self.assertEqual(self.call(name, {"size": 6_000_000}, log=False)[0], "x" * 6_000_000)
+
+
 class NodeJs(RuntimeCase):
     runtime = "nodejs20.x"
 
@@ -368,6 +385,38 @@ class NodeJs(RuntimeCase):
         payload, error, tail = self.call(name, {"later": True})
         self.assertEqual((payload["errorMessage"], error), ("late", "Unhandled"), tail)
         self.assertEqual(self.call(name, {})[:2], (1, None))
+
+    def test_a_first_event_needs_no_network_library(self):
+        """berth-init has connected; neither the handler nor its children see anything of it."""
+        name = self.node("exports.handler = async () => {"
+                         " const net = process.moduleLoadList.includes('NativeModule net');"
+                         " const open = require('child_process').execFileSync('/bin/busybox', ['ls', '/proc/self/fd']);"
+                         " return { net, told: 'BERTH_RUNTIME_SOCKET' in process.env,"
+                         " open: String(open).split(/\\s+/).filter((each) => each) }; };")
+        payload, error, tail = self.call(name, {})
+        self.assertIsNone(error, tail)
+        self.assertEqual((payload["net"], payload["told"]), (False, False))
+        self.assertEqual(payload["open"], ["0", "1", "2", "3"])  # the last is the folder that ls reads
+
+    def test_a_frozen_client_goes_on_with_its_connection(self):
+        name = self.node("let count = 0; exports.handler = async () =>"
+                         " [++count, process.moduleLoadList.includes('NativeModule net')];")
+        counts = []
+        for _ in range(8):
+            payload, error, tail = self.call(name, {})
+            self.assertEqual((payload[1:], error), ([False], None), tail)
+            counts.append(payload[0])
+            eventually(lambda: {box["state"] for box in self.api.request("GET", "/_berth/sandboxes").json()["sandboxes"]
+                                if box["function"] == name and box["initialized"]} == {"frozen"},
+                       "all that have run are frozen", within=60)
+        self.assertGreater(max(counts), 1)
+
+    def test_a_client_that_finds_no_socket_connects_for_itself(self):
+        name = self.node("exports.handler = async (event) => [event,"
+                         " process.moduleLoadList.includes('NativeModule net')];",
+                         Environment={"Variables": {"BERTH_RUNTIME_SOCKET": "7"}})
+        for number in range(3):
+            self.assertEqual(self.call(name, number)[:2], ([number, True], None))
 
     def test_modules_that_are_missing(self):
         name = self.node("require('nowhere'); exports.handler = async () => 1;")

@@ -2,6 +2,10 @@
 // of its own, every signal passed on, every orphan reaped.
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include <cerrno>
 #include <string_view>
@@ -35,12 +39,52 @@ void complain(std::string_view name, std::string_view why) {
   call::write(2, text.c_str(), text.size());
 }
 
-std::string_view search_path_of(char** environment) {
+std::string_view value_of(char** environment, std::string_view name) {
   for (; *environment != nullptr; ++environment) {
     std::string_view variable(*environment);
-    if (variable.starts_with("PATH=")) return variable.substr(5);
+    if (variable.starts_with(name) && variable.size() > name.size() && variable[name.size()] == '=') {
+      return variable.substr(name.size() + 1);
+    }
   }
-  return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  return {};
+}
+
+std::string_view search_path_of(char** environment) {
+  std::string_view path = value_of(environment, "PATH");
+  return path.empty() ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" : path;
+}
+
+/// For a runtime client that asks for it by BERTH_RUNTIME_SOCKET=3: a connection to the Runtime API of this
+/// sandbox as descriptor 3, which an interpreter would need its own network library for. Reading from it ends
+/// with EAGAIN after kReadTimeout. A client that finds none connects for itself.
+void connect_runtime(char** environment) {
+  constexpr int kDescriptor = 3;
+  constexpr timeval kReadTimeout = {.tv_sec = 0, .tv_usec = 100'000};
+  constexpr std::string_view kLoopback = "127.0.0.1:";
+  if (value_of(environment, "BERTH_RUNTIME_SOCKET") != "3") return;
+  std::string_view api = value_of(environment, "AWS_LAMBDA_RUNTIME_API");
+  if (!api.starts_with(kLoopback)) return;
+  unsigned port = 0;
+  for (char digit : api.substr(kLoopback.size())) {
+    if (digit < '0' || digit > '9' || port > 65535) return;
+    port = port * 10 + static_cast<unsigned>(digit - '0');
+  }
+  if (port == 0 || port > 65535) return;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  long socket = call::raw(__NR_socket, AF_INET, SOCK_STREAM, 0);
+  if (socket < 0) return;
+  int one = 1;
+  call::raw(__NR_setsockopt, socket, IPPROTO_TCP, TCP_NODELAY, call::address(&one), sizeof one);
+  call::raw(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, call::address(&kReadTimeout),
+            sizeof kReadTimeout);
+  if (socket == kDescriptor &&
+      call::raw(__NR_connect, socket, call::address(&address), sizeof address) == 0) {
+    return;
+  }
+  call::raw(__NR_close, socket);
 }
 
 /// In the child: becomes the program, in the terminal's foreground if there is a terminal.
@@ -53,6 +97,7 @@ std::string_view search_path_of(char** environment) {
   call::device_control(0, kSetForeground, call::address(&self));
   uint64_t none = 0;
   call::signal_mask(kSetMask, &none, nullptr);
+  connect_runtime(environment);
   launch::PathBuffer path;
   long error = launch::find_program(arguments[0], search_path_of(environment), path);
   if (error >= 0) error = call::execute(AT_FDCWD, path.c_str(), arguments, environment, 0);

@@ -170,10 +170,21 @@ class Consumer {
   /// What librdkafka tells of connections while it is polled, on whichever thread does that.
   struct Trouble {
     std::string text;
+    std::string connection;  ///< why the last one failed
   };
-  static void note_trouble(rd_kafka_t*, int code, const char* reason, void* trouble) {
-    // A connection that is lost is made anew; all of them lost is another code.
-    if (code != RD_KAFKA_RESP_ERR__TRANSPORT) static_cast<Trouble*>(trouble)->text = reason;
+  static void note_trouble(rd_kafka_t*, int code, const char* reason, void* of_consumer) {
+    Trouble& trouble = *static_cast<Trouble*>(of_consumer);
+    std::string text(reason);
+    // That all are lost is another code, which does not say why.
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+      trouble.text = trouble.connection.empty() ? text : text + ": " + trouble.connection;
+      return;
+    }
+    // How long it took is another time each time, and no news.
+    text.resize(std::min(text.size(), text.find(" (after ")));
+    trouble.connection = text;
+    // A connection that is lost is made anew.
+    if (code != RD_KAFKA_RESP_ERR__TRANSPORT) trouble.text = std::move(text);
   }
 
   Consumer(const KafkaLibrary& library, rd_kafka_t* handle, sys::UniqueFd event,

@@ -136,6 +136,7 @@ std::vector<std::string> sandbox_environment(const SandboxPlan& plan) {
     env.push_back(
         "NODE_PATH=/opt/nodejs/node20/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/"
         "runtime:/var/task");
+    env.push_back("BERTH_RUNTIME_SOCKET=3");  // berth-init's: the client need not load node's network modules
   }
   if (plan.endpoint_port != 0) {
     env.push_back(fmt::format("AWS_ENDPOINT_URL=http://127.0.0.1:{}", plan.endpoint_port));
