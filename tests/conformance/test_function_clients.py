@@ -4,6 +4,7 @@ import base64
 import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,41 @@ class RuntimeInterfaceClients(unittest.TestCase):
         self.assertIn("in ric\n", tail)
         payload, error, tail = self.invoke("ric", {"fail": 1})
         self.assertEqual((payload["errorType"], error), ("KeyError", "Unhandled"), tail)
+
+    def test_aws_lambda_ric(self):
+        base = runtimes.nodejs_base("provided.al2023")
+        if base is None:
+            self.skipTest("the host has no Node.js")
+        for program in ("cmake", "autoreconf", "libtoolize"):
+            if not shutil.which(program):
+                self.skipTest(f"its native part needs {program}")
+        # Its native part is built with the headers of this machine's Node.js.
+        node = os.path.realpath(shutil.which("node"))
+        prefix = os.path.dirname(os.path.dirname(node))
+        folder = install("aws-lambda-ric", "npm", ["aws-lambda-ric/package.json"],
+                         ["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=60000", f"--nodedir={prefix}"])
+        package = os.path.join(folder, "node_modules", "aws-lambda-ric")
+        files = {}
+        for name in ("package.json", "bin/index.mjs", *(f"dist/{each}" for each in os.listdir(os.path.join(package, "dist")))):
+            with open(os.path.join(package, name), "rb") as file:
+                files[f"node_modules/aws-lambda-ric/{name}"] = file.read()
+        if "node_modules/aws-lambda-ric/dist/rapid-client.node" not in files:
+            self.skipTest("npm did not build aws-lambda-ric's native part")
+        self.assertEqual(self.engine.load(base).code, 0)
+        files["bootstrap"] = f"#!/bin/sh\ncd /var/task\nexec {node} node_modules/aws-lambda-ric/bin/index.mjs \"$_HANDLER\"\n"
+        files["app.js"] = ("exports.handler = async (event, context) => {\n  if (event.fail) throw new RangeError('x');\n"
+                           "  console.log('in', context.functionName);\n"
+                           "  return {event, arn: context.invokedFunctionArn};\n};\n")
+        made = self.api.create("noderic", files, Handler="app.handler", Timeout=30, MemorySize=256)
+        self.assertEqual(made.status, 201, str(made))
+        eventually(lambda: self.api.request("GET", "/2015-03-31/functions/noderic/configuration").json()["State"] == "Active",
+                   "the function is active")
+        payload, error, tail = self.invoke("noderic", {"a": 1})
+        self.assertIsNone(error, tail)
+        self.assertEqual(payload, {"event": {"a": 1}, "arn": "arn:aws:lambda:us-east-1:000000000000:function:noderic"})
+        self.assertIn("in noderic", tail)
+        payload, error, tail = self.invoke("noderic", {"fail": 1})
+        self.assertEqual((payload["errorType"], error), ("RangeError", "Unhandled"), tail)
 
     def test_sdk_for_javascript(self):
         folder = install("aws-sdk", "npm", ["aws-sdk/package.json", "aws-sdk/lambda.mjs"],

@@ -79,9 +79,9 @@ def python_base(runtime="python3.11", compiled=False):
     return _host_base(f"berth/lambda-{runtime}:latest", program, "bootstrap.py", ["/usr/lib/python3.11"], compiled)
 
 
-def nodejs_base():
-    """berth/lambda-nodejs20.x of the host's own node, or None."""
+def nodejs_base(runtime="nodejs20.x"):
+    """berth/lambda-<runtime> of the host's own node, or None."""
     program = shutil.which("node")
     if program is None:
         return None
-    return _host_base("berth/lambda-nodejs20.x:latest", program, "bootstrap.cjs")
+    return _host_base(f"berth/lambda-{runtime}:latest", program, "bootstrap.cjs")
