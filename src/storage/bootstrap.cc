@@ -317,14 +317,14 @@ Result<BootstrapResult> bootstrap_recipe(ImageStore& images, const PackageImage&
   for (const std::string& package : image.packages) packages += (packages.empty() ? "" : ",") + package;
   tell(options, "Making " + image.name + " from the distribution's packages (" + packages + ")");
   CHECK(make_recipe_tree(image, options.scratch_dir + "/tree"));
-  std::vector<std::string> arguments = {"--variant=essential",
-                                        "--dpkgopt=path-exclude=/usr/share/man/*",
-                                        "--dpkgopt=path-exclude=/usr/share/doc/*",
-                                        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-                                        "--dpkgopt=path-exclude=/usr/share/locale/*",
-                                        "--dpkgopt=path-exclude=/usr/share/info/*",
-                                        "--customize-hook=cp -a \"$BERTH_TREE/.\" \"$1/\"",
-                                        "--customize-hook=cat \"$BERTH_TREE.passwd\" >> \"$1/etc/passwd\""};
+  std::vector<std::string> arguments = {
+      "--variant=essential",
+      // Packages with alternatives (OpenJDK) link into it, and fail without.
+      "--essential-hook=mkdir -p \"$1/usr/share/man/man1\"", "--dpkgopt=path-exclude=/usr/share/man/*",
+      "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+      "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/info/*",
+      "--customize-hook=cp -a \"$BERTH_TREE/.\" \"$1/\"",
+      "--customize-hook=cat \"$BERTH_TREE.passwd\" >> \"$1/etc/passwd\""};
   if (!packages.empty()) arguments.push_back("--include=" + packages);
   return import_packages(images, image.name, image.suite, arguments, image.config, options);
 }

@@ -4,6 +4,7 @@ import base64
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import unittest
 import zipfile
 
 from harness import archives, runtimes
-from harness.engine import Engine, eventually, run
+from harness.engine import PROGRAMS, Engine, eventually, run
 from harness.functions import FunctionsApi, zip_of
 from harness.installed import install
 
@@ -112,6 +113,35 @@ class RuntimeInterfaceClients(unittest.TestCase):
         self.assertIn("in noderic", tail)
         payload, error, tail = self.invoke("noderic", {"fail": 1})
         self.assertEqual((payload["errorType"], error), ("RangeError", "Unhandled"), tail)
+
+    def test_java(self):
+        """AWS's client for Java from Maven Central, in the base that berth makes of Debian's OpenJDK."""
+        for program in ("javac", "mmdebstrap"):
+            if not shutil.which(program):
+                self.skipTest(f"no {program} on this machine")
+        folder = install("java-ric", "mvn", ["java-ric/pom.xml", "java-ric/Handler.java"],
+                         ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"],
+                         ["javac", "--release", "17", "-cp", "lib/*", "-d", "classes", "Handler.java"])
+        berth = os.path.join(PROGRAMS, "berth")
+        base = run([berth, "-H", f"unix://{self.engine.socket}", "bootstrap", "lambda-java17"], timeout=300)
+        if unreachable := re.search(r"Could not resolve.*|Temporary failure.*|Unable to connect.*|Failed to fetch.*", base.out + base.err):
+            self.skipTest(f"Debian's packages cannot be had: {unreachable[0][:200]}")
+        self.assertEqual(base.code, 0, str(base))
+        files = {}
+        for place, prefix in (("classes/app", "app"), ("lib", "lib")):
+            for name in os.listdir(os.path.join(folder, place)):
+                with open(os.path.join(folder, place, name), "rb") as file:
+                    files[f"{prefix}/{name}"] = file.read()
+        made = self.api.create("java", files, Runtime="java17", Handler="app.Handler::handleRequest", Timeout=60, MemorySize=512)
+        self.assertEqual(made.status, 201, str(made))
+        eventually(lambda: self.api.request("GET", "/2015-03-31/functions/java/configuration").json()["State"] == "Active",
+                   "the function is active")
+        payload, error, tail = self.invoke("java", {"name": "x"})
+        self.assertIsNone(error, tail)
+        self.assertEqual(payload, "x arn:aws:lambda:us-east-1:000000000000:function:java")
+        self.assertIn("in java", tail)
+        payload, error, tail = self.invoke("java", {"fail": "1"})
+        self.assertEqual((payload["errorType"], error), ("java.lang.IllegalStateException", "Unhandled"), tail)
 
     def test_sdk_for_javascript(self):
         folder = install("aws-sdk", "npm", ["aws-sdk/package.json", "aws-sdk/lambda.mjs"],
