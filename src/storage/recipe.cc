@@ -4,9 +4,7 @@
 namespace berth::storage {
 namespace {
 
-constexpr std::string_view magic = "berthtar2\n";
 constexpr size_t literal_flush = 64 * 1024;
-constexpr uint64_t max_literal_record = 1u << 20;
 
 void append_varint(std::string& out, uint64_t value) {
   while (value >= 0x80) {
@@ -42,10 +40,10 @@ Result<void> RecipeWriter::content(std::string_view path, uint64_t offset, uint6
 Result<void> RecipeWriter::flush_literal() {
   if (!started_) {
     started_ = true;
-    CHECK(sink_.write(magic));
+    CHECK(sink_.write(kRecipeMagic));
   }
   for (std::string_view rest = literal_; !rest.empty();) {
-    std::string_view part = rest.substr(0, max_literal_record);
+    std::string_view part = rest.substr(0, kMaxRecipeLiteral);
     std::string record = "L";
     append_varint(record, part.size());
     CHECK(sink_.write(record));

@@ -19,6 +19,9 @@
 
 namespace berth::storage {
 
+inline constexpr std::string_view kRecipeMagic = "berthtar2\n";
+inline constexpr uint64_t kMaxRecipeLiteral = 1u << 20;  ///< bytes of one record
+
 class RecipeWriter {
  public:
   explicit RecipeWriter(ByteSink& sink) : sink_(sink) {}

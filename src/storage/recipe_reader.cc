@@ -13,10 +13,8 @@
 namespace berth::storage {
 namespace {
 
-constexpr std::string_view magic = "berthtar2\n";
 constexpr std::string_view magic_without_checksum = "berthtar1\n";
 constexpr size_t copy_chunk = 256 * 1024;
-constexpr uint64_t max_literal_record = 1u << 20;
 constexpr uint64_t max_path = 8192;
 
 /// Copies file ranges; keeps the last file open, since a sparse file has many records.
@@ -111,8 +109,8 @@ RecipeReader::RecipeReader(RecipeReader&&) noexcept = default;
 
 Result<RecipeReader> RecipeReader::open(ByteSource& recipe) {
   RecipeReader reader(std::make_unique<Records>(recipe));
-  TRY(std::string start, reader.records_->text(magic.size(), magic.size()));
-  reader.has_checksum_ = start == magic;
+  TRY(std::string start, reader.records_->text(kRecipeMagic.size(), kRecipeMagic.size()));
+  reader.has_checksum_ = start == kRecipeMagic;
   if (!reader.has_checksum_ && start != magic_without_checksum)
     return Error(Kind::Corrupt, "layer recipe: unknown format");
   return reader;
@@ -129,7 +127,7 @@ Result<void> RecipeReader::replay(const sys::RootDir& tree, ByteSink& out, std::
     TRY(char kind, records_->byte());
     if (kind == 'L') {
       TRY(uint64_t length, records_->varint());
-      TRY(std::string bytes, records_->text(length, max_literal_record));
+      TRY(std::string bytes, records_->text(length, kMaxRecipeLiteral));
       CHECK(checked.write(bytes));
     } else if (kind == 'F') {
       TRY(uint64_t path_length, records_->varint());

@@ -183,13 +183,7 @@ Result<RemoteImage> Client::inspect(const spec::Reference& given, const Credenti
     remote.platforms = {parsed.platform};
     return {};
   };
-  auto use = [&](Repository& repository) -> Result<void> {
-    auto done = look(repository);
-    if (!done) return pull_error(done.error(), repository.last_failure(), reference);
-    return {};
-  };
-  std::vector<Endpoint> endpoints = state_->endpoints(reference.domain());
-  CHECK(on_some_endpoint(*state_, endpoints, reference, credentials, Access::Pull, stop, use));
+  CHECK(read_from_registry(*state_, reference, credentials, stop, look));
   return remote;
 }
 

@@ -61,6 +61,20 @@ Result<Reached> on_some_endpoint(Client::State& state, const std::vector<Endpoin
 /// docker's words for why a pull failed.
 Error pull_error(const Error& error, const RequestFailure& failure, const spec::Reference& reference);
 
+/// Reads something of `reference` (`look(Repository&)`) from an endpoint that has it, with a pull's errors.
+template <class Look>
+Result<void> read_from_registry(Client::State& state, const spec::Reference& reference,
+                                const Credentials& credentials, const std::stop_token& stop, Look look) {
+  auto use = [&](Repository& repository) -> Result<void> {
+    auto done = look(repository);
+    if (!done) return pull_error(done.error(), repository.last_failure(), reference);
+    return {};
+  };
+  CHECK(on_some_endpoint(state, state.endpoints(reference.domain()), reference, credentials, Access::Pull,
+                         stop, use));
+  return {};
+}
+
 /// Passes messages on, one at a time, until closed: threads that outlive a pull's frame may hold it.
 class Teller {
  public:

@@ -46,13 +46,7 @@ Result<FetchedCache> Client::fetch_cache(const spec::Reference& given, const Cre
     TRY(fetched.cache, spec::parse_build_cache(config, found.blobs));
     return {};
   };
-  auto use = [&](Repository& repository) -> Result<void> {
-    auto done = look(repository);
-    if (!done) return pull_error(done.error(), repository.last_failure(), reference);
-    return {};
-  };
-  std::vector<Endpoint> endpoints = state_->endpoints(reference.domain());
-  CHECK(on_some_endpoint(*state_, endpoints, reference, credentials, Access::Pull, stop, use));
+  CHECK(read_from_registry(*state_, reference, credentials, stop, look));
   return fetched;
 }
 
