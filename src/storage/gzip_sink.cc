@@ -14,26 +14,27 @@ constexpr size_t buffer_size = 256 * 1024;
 /// What is judged as one.
 constexpr size_t unit = 2048;
 /// Shorter stretches are not worth the matches that are lost behind them.
-constexpr size_t shortest_stored = 4 * unit;
+constexpr size_t shortest_stored = 6 * unit;
+/// Between stored ones, up to here: coded by the fixed code, in half the time and 15 % longer.
+constexpr size_t short_piece = 24 * 1024;
 constexpr size_t largest_stored_block = 65535;
 constexpr std::string_view header("\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
 
-/// By 256 bytes taken from all over it. The sum of the squares of how often each value occurs is 512 for
-/// random bytes with a deviation of 23, some 560 for what deflate and zstd write, above 1,000 for machine
-/// code, 4,000 for text.
+/// By 128 bytes taken from all over it. The sum of the squares of how often each value occurs is 192 for
+/// random bytes with a deviation of 11, hardly more for what deflate and zstd write, above 400 for machine
+/// code, 1,000 for text.
 bool incompressible(const char* bytes) {
   constexpr size_t stretch = 16;
-  constexpr size_t step = unit / 256 * stretch;
-  constexpr uint32_t limit = 660;
-  std::array<uint8_t, 257> counts{};
-  for (size_t begin = 0; begin < unit; begin += step)
-    for (size_t at = begin; at < begin + stretch; ++at) {
-      uint8_t& count = counts[static_cast<uint8_t>(bytes[at])];
-      if (++count == 32) return false;  // 1,024 of one value alone
-    }
+  constexpr size_t step = unit / 128 * stretch;
+  constexpr uint32_t limit = 225;
+  std::array<uint8_t, 256> counts{};
   uint32_t squares = 0;
-  for (uint8_t count : counts) squares += uint32_t{count} * count;
-  return squares < limit;
+  for (size_t begin = 0; begin < unit; begin += step) {
+    for (size_t at = begin; at < begin + stretch; ++at)
+      squares += 2 * uint32_t{counts[static_cast<uint8_t>(bytes[at])]++} + 1;
+    if (squares > limit) return false;
+  }
+  return true;
 }
 
 void little_endian(char* out, uint32_t value, size_t bytes) {
@@ -49,6 +50,10 @@ GzipSink::GzipSink(ByteSink& sink)
   stream_->level_buf = level_buffer_.data();
   stream_->level_buf_size = static_cast<uint32_t>(level_buffer_.size());
   stream_->gzip_flag = IGZIP_DEFLATE;
+  isal_deflate_init(short_stream_.get());
+  short_stream_->level = 0;
+  isal_deflate_set_hufftables(short_stream_.get(), nullptr, IGZIP_HUFFTABLE_STATIC);
+  short_stream_->gzip_flag = IGZIP_DEFLATE;
   std::memcpy(output_.data(), header.data(), header.size());
   used_ = header.size();
 }
@@ -101,20 +106,25 @@ Result<void> GzipSink::drain(Last last) {
 Result<void> GzipSink::deflate(std::string_view bytes, After after) {
   if (after == After::GoOn && bytes.empty()) return {};
   if (after == After::Flush && bytes.empty() && !deflated_) return {};
+  bool alone = after == After::Flush && !deflated_ && bytes.size() <= short_piece;
+  deflated_ = after == After::GoOn;
   crc_ = crc32_gzip_refl(crc_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
   size_ += bytes.size();
-  deflated_ = after == After::GoOn;
-  stream_->next_in = reinterpret_cast<uint8_t*>(const_cast<char*>(bytes.data()));
-  stream_->avail_in = static_cast<uint32_t>(bytes.size());
-  stream_->end_of_stream = after == After::End ? 1 : 0;
-  stream_->flush = after == After::Flush ? FULL_FLUSH : NO_FLUSH;
+  return run(alone ? *short_stream_ : *stream_, bytes, after);
+}
+
+Result<void> GzipSink::run(isal_zstream& stream, std::string_view bytes, After after) {
+  stream.next_in = reinterpret_cast<uint8_t*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uint32_t>(bytes.size());
+  stream.end_of_stream = after == After::End ? 1 : 0;
+  stream.flush = after == After::Flush ? FULL_FLUSH : NO_FLUSH;
   do {
     if (used_ == output_.size()) CHECK(pass_on());
-    stream_->next_out = reinterpret_cast<uint8_t*>(output_.data() + used_);
-    stream_->avail_out = static_cast<uint32_t>(output_.size() - used_);
-    if (isal_deflate(stream_.get()) != COMP_OK) return Error(Kind::Internal, "gzip compression failed");
-    used_ = output_.size() - stream_->avail_out;
-  } while (stream_->avail_out == 0 || stream_->avail_in > 0);
+    stream.next_out = reinterpret_cast<uint8_t*>(output_.data() + used_);
+    stream.avail_out = static_cast<uint32_t>(output_.size() - used_);
+    if (isal_deflate(&stream) != COMP_OK) return Error(Kind::Internal, "gzip compression failed");
+    used_ = output_.size() - stream.avail_out;
+  } while (stream.avail_out == 0 || stream.avail_in > 0);
   return {};
 }
 

@@ -30,12 +30,16 @@ class GzipSink final : public CompressingSink {
   /// With Flush the block ends at a byte, and what follows refers to nothing before it.
   enum class After { GoOn, Flush, End };
   Result<void> deflate(std::string_view bytes, After after);
+  Result<void> run(isal_zstream& stream, std::string_view bytes, After after);
   Result<void> store(std::string_view bytes);
   Result<void> put(std::string_view bytes);
   Result<void> pass_on();
 
   ByteSink& sink_;
   std::unique_ptr<isal_zstream> stream_ = std::make_unique<isal_zstream>();
+  /// For short pieces between stored ones: to find the best code for each would take longer than all the
+  /// rest.
+  std::unique_ptr<isal_zstream> short_stream_ = std::make_unique<isal_zstream>();
   std::vector<uint8_t> level_buffer_;
   std::vector<char> input_;
   size_t filled_ = 0;
