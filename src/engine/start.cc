@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/checkpoint_record.h"
 #include "engine/container_limits.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
@@ -14,6 +15,7 @@
 #include "engine/mount_id_map.h"
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
+#include "engine/restore.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
 #include "engine/transitions.h"
@@ -190,15 +192,42 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
                                                       : shm_dir(core, other->record);
 }
 
-/// Prepares the sandbox and spawns the keeper, all into container.run. What is there after a failure is torn
-/// down by the caller.
-Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
+/// What a restored container had is asked for again, where the configuration leaves it open. Another may have
+/// it by now; then any will do.
+Result<sys::NetworkNamespace> join_networks_again(Core& core, ContainerRecord& record, Run& run,
+                                                  const CheckpointRecord& checkpoint) {
+  spec::EndpointMap configured = record.endpoints;
+  bool asked = false;
+  for (auto& [name, settings] : record.endpoints) {
+    auto had = checkpoint.networks.find(name);
+    if (had == checkpoint.networks.end() || (settings.ipam && !settings.ipam->empty())) continue;
+    settings.ipam.emplace();
+    settings.ipam->ipv4_address = had->second.ipv4;
+    settings.ipam->ipv6_address = had->second.ipv6;
+    asked = true;
+  }
+  auto joined = join_networks(core, record, run);
+  for (auto& [name, settings] : record.endpoints) settings.ipam = configured[name].ipam;
+  if (joined || !asked) return joined;
+  log::debug("container {}: {}", record.short_id(), joined.error().message());
+  return join_networks(core, record, run);
+}
+
+/// Prepares the sandbox, up to the launch, into container.run. What is there after a failure is torn down by
+/// the caller.
+Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts& mounts,
+                                const CheckpointRecord* checkpoint) {
   ContainerRecord& record = container.record;
   record.state.denied_calls.clear();
   Run& run = *container.run;
   CHECK(make_exec_dir(core.exec_dir(record.id)));
   CHECK(launch::failpoint("start.directory"));
-  TRY(auto netns, join_networks(core, record, run));
+  sys::NetworkNamespace netns;
+  if (checkpoint != nullptr) {
+    TRY(netns, join_networks_again(core, record, run, *checkpoint));
+  } else {
+    TRY(netns, join_networks(core, record, run));
+  }
   CHECK(launch::failpoint("start.networks"));
 
   ContainerRecord planned = record;
@@ -224,19 +253,33 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   CHECK(place_id_mapped_mounts(core.exec_dir(record.id), planned.mounts, maps, request.spec.mounts));
   if (maps) CHECK(place_mounts(core, record, maps, netns, request));
   ::unlink(request.exit_path.c_str());
-  TRY(auto launch_plan, launch::plan_launch(request, core.host));
+  return PreparedRun{std::move(request), std::move(netns)};
+}
+
+/// Connections that attached before the start.
+std::vector<launch::Attachment> take_attachments(Container& container) {
+  auto attachments = std::exchange(container.pending, {});
+  for (const launch::Attachment& attachment : attachments)
+    container.run->attachments[attachment.request.id] = "";
+  return attachments;
+}
+
+/// Spawns the keeper, into container.run.
+Result<void> launch_run(Core& core, Container& container, const PreparedRun& prepared) {
+  const ContainerRecord& record = container.record;
+  Run& run = *container.run;
+  TRY(auto launch_plan, launch::plan_launch(prepared.request, core.host));
   CHECK(launch::failpoint("start.plan"));
   launch_plan.setup.fail_at = launch::failing_step();
 
   launch::LaunchFds fds;
-  if (netns) {
-    fds.network_namespace = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
+  if (prepared.netns) {
+    fds.network_namespace = sys::UniqueFd(::fcntl(prepared.netns.fd(), F_DUPFD_CLOEXEC, 0));
     if (!fds.network_namespace) return Error::from_errno("duplicate network namespace", record.id, errno);
   }
   if (SandboxLife* sandbox = SandboxTable::of(core).find(record.id))
     fds.stdio = std::move(sandbox->wiring.stdio);
-  fds.attachments = std::exchange(container.pending, {});
-  for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
+  fds.attachments = take_attachments(container);
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
   run.keeper.emplace(std::move(keeper));
   return {};
@@ -256,9 +299,28 @@ void begin_history(ContainerRecord& record, Container& container) {
   container.restarts = {};
 }
 
-io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, StartReason reason) {
+/// Of a checkpoint's directory.
+Result<CheckpointRecord> look_at(const std::string& checkpoint) {
+  sys::UniqueFd directory(::open(checkpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return Error::from_errno("open checkpoint", checkpoint, errno);
+  return read_checkpoint_record(directory.get());
+}
+
+/// From what is prepared to a keeper that has criu at work.
+io::Task<Result<void>> begin_restore(Core& core, ContainerHandle container, Restore& restore) {
+  auto prepare = [&restore] { return restore.prepare(); };
+  CO_CHECK(co_await core.loop.on_worker(prepare));
+  co_return restore.spawn(take_attachments(*container));
+}
+
+io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, StartReason reason,
+                                    std::string checkpoint) {
   ContainerRecord& record = container->record;
   CO_CHECK(may_start(record));
+  std::optional<CheckpointRecord> restored;
+  if (!checkpoint.empty()) {
+    CO_TRY(restored, look_at(checkpoint));
+  }
   if (reason == StartReason::User) begin_history(record, *container);
   ++container->generation;
   container->stop_requested = false;
@@ -283,8 +345,20 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
       mounts = co_await core.loop.on_worker(resolve);
     }
   }
-  Result<void> launched =
-      mounts ? launch_run(core, *container, *mounts) : Result<void>(std::move(mounts).error());
+  std::optional<Restore> restore;
+  Result<void> launched;
+  Result<PreparedRun> prepared = mounts
+                                     ? prepare_run(core, *container, *mounts, restored ? &*restored : nullptr)
+                                     : Result<PreparedRun>(std::move(mounts).error());
+  if (!prepared) {
+    launched = std::move(prepared).error();
+  } else if (restored) {
+    restore.emplace(core, container, std::move(*prepared), checkpoint);
+    io::Task<Result<void>> beginning = begin_restore(core, container, *restore);
+    launched = co_await std::move(beginning);
+  } else {
+    launched = launch_run(core, *container, *prepared);
+  }
   bool placed = !record.host_config.userns_mode.empty() || has_id_maps(record.mounts);
   if (!launched) {
     if (placed) remove_placed_mounts(core.exec_dir(record.id));
@@ -293,6 +367,10 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   }
   publish_volumes(core, record, "mount");
   watch_run(core, container);
+  if (restore) {
+    io::Task<void> driving = restore->drive();
+    co_await std::move(driving);
+  }
   io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
   co_await settled.wait();
   // The container has taken its copies.
@@ -329,12 +407,13 @@ std::vector<launch::CgroupDirectory> group_directories(const sys::Cgroup& cgroup
   return groups;
 }
 
-io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason) {
+io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason,
+                                       std::string checkpoint) {
   auto guard = co_await container->operation.lock();
   if (container->removed) {
     co_return failure(Kind::NotFound, "No such container: {}", container->record.id);
   }
-  io::Task<Result<void>> start = start_locked(core, container, reason);
+  io::Task<Result<void>> start = start_locked(core, container, reason, std::move(checkpoint));
   co_return co_await std::move(start);
 }
 

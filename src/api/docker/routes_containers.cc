@@ -2,6 +2,7 @@
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "engine/checkpoints.h"
 
 namespace berth::api {
 namespace {
@@ -121,10 +122,13 @@ Outcome start(Context& context) {
         Kind::InvalidArgument,
         "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
   }
-  if (!context.text("checkpoint").empty())
-    co_return Error(Kind::InvalidArgument,
-                    "checkpoint, which docker has in experimental mode, is not supported by this engine");
-  CO_CHECK(co_await context.engine().containers().start(context.capture()));
+  std::string checkpoint = context.text("checkpoint");
+  if (checkpoint.empty()) {
+    CO_CHECK(co_await context.engine().containers().start(context.capture()));
+  } else {
+    engine::Checkpoints checkpoints(context.engine());
+    CO_CHECK(co_await checkpoints.start(context.capture(), checkpoint, context.text("checkpoint-dir")));
+  }
   co_return co_await context.empty(204);
 }
 
