@@ -268,8 +268,8 @@ io::Task<std::shared_ptr<build::CacheSource>> open_build_caches(Context& context
 io::Task<Result<void>> export_build_cache(Context& context, CacheTarget target,
                                           std::vector<build::SharedStep> steps, std::string registry_config,
                                           const CacheObserver& observer) {
-  std::string name = target.of_client ? "exporting cache to client directory"
-                                      : "exporting cache to registry " + target.name;
+  std::string name =
+      target.of_client ? "exporting cache to client directory" : "exporting cache to registry " + target.name;
   observer.begun(name);
   std::vector<spec::BuildCacheRecord> records;
   std::vector<std::optional<Digest>> chains;

@@ -34,8 +34,8 @@ struct BuildCaches {
   std::vector<CacheTarget> to = {};
 };
 
-/// {"CacheFrom": [{"ref"} or {"directory", "manifest", "config"}], "CacheTo": [{"ref" or "directory", "mode"}]}
-/// of a build's first line. InvalidArgument names what is wrong.
+/// {"CacheFrom": [{"ref"} or {"directory", "manifest", "config"}], "CacheTo": [{"ref" or "directory",
+/// "mode"}]} of a build's first line. InvalidArgument names what is wrong.
 Result<BuildCaches> parse_build_caches(const Json& object);
 
 /// What a build's client is told of work with caches.

@@ -150,7 +150,10 @@ CacheObserver cache_lines(JsonLines& lines, ClassicBuildLines::Verbosity verbosi
               [say](const std::string& name, const std::string& error) {
                 if (!error.empty()) say(fmt::format("{}: {}", name, error));
               },
-          .ask = [to](Json request) { to->push({{"aux", std::move(request)}}); }};
+          .ask =
+              [to](Json request) {
+                to->push({{"aux", std::move(request)}});
+              }};
 }
 
 Outcome build_with_caches(Context& context, build::BuildRequest request, BuildCaches caches,

@@ -212,14 +212,15 @@ void add_caches(const CachePlaces& caches, const CacheDirectories& directories, 
     if (described) {
       preamble["CacheFrom"].push_back(std::move(*described));
     } else {
-      notes.push_back(fmt::format("the cache {} is passed over: {}", source.directory,
-                                  described.error().message()));
+      notes.push_back(
+          fmt::format("the cache {} is passed over: {}", source.directory, described.error().message()));
     }
   }
   for (const CachePlaces::Target& target : caches.to) {
     bool directory = !target.directory.empty();
-    preamble["CacheTo"].push_back({{directory ? "directory" : "ref", directory ? target.directory : target.reference},
-                                   {"mode", target.mode}});
+    preamble["CacheTo"].push_back(
+        {{directory ? "directory" : "ref", directory ? target.directory : target.reference},
+         {"mode", target.mode}});
   }
   if (caches.inline_cache) preamble["InlineCache"] = true;
   if (notes.empty()) return;

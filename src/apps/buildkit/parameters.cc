@@ -187,9 +187,9 @@ Result<CachePlaces> cache_places(const std::vector<CacheOption>& imports,
       source.digest = get(option.attributes, "digest");
     }
     if (source == CachePlaces::Source()) {
-      places.notes.push_back(
-          fmt::format("--cache-from type={} is not supported and passed over: type=registry and type=local are",
-                      option.type.substr(0, 64)));
+      places.notes.push_back(fmt::format(
+          "--cache-from type={} is not supported and passed over: type=registry and type=local are",
+          option.type.substr(0, 64)));
     } else if (std::find(places.from.begin(), places.from.end(), source) == places.from.end()) {
       places.from.push_back(std::move(source));
     }

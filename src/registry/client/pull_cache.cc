@@ -58,8 +58,10 @@ Result<Digest> Pull::run_layers(const std::vector<const spec::BuildCacheLayer*>&
     Digest chain_id = spec::chain_id(parent, layer->diff_id);
     lease_.add_chain(chain_id);
     lease_.add_blob(layer->blob.digest);
-    layers_.push_back(
-        {.descriptor = layer->blob, .diff_id = layer->diff_id, .chain_id = chain_id, .parent = parent});
+    // One that is here stays as it is: that a registry has other bytes for it matters to images alone.
+    if (!state_.images.snapshotter().has_layer(chain_id))
+      layers_.push_back(
+          {.descriptor = layer->blob, .diff_id = layer->diff_id, .chain_id = chain_id, .parent = parent});
     parent = chain_id;
   }
   if (!parent) return Error(Kind::Internal, "a chain without layers");
