@@ -11,7 +11,7 @@ import uuid
 
 from harness import buildkit, host
 from harness.agent import ANSWERS, IDENTITIES, Agent, message
-from harness.engine import IMAGE, PROGRAMS, EngineCase, eventually
+from harness.engine import IMAGE, PROGRAMS, Engine, EngineCase, eventually
 from harness.registry import FakeRegistry
 
 
@@ -156,22 +156,30 @@ class Builds(BuildkitCase):
         self.assertTrue(set(layer["digest"] for layer in layers) <= set(store))
         image = first["containerimage.config.digest"]
 
-        def again(**attributes):
-            self.engine("rmi", "-f", image)
-            self.ok("builder", "prune", "-af")
+        # An engine that has never had a right layer; one that has does not ask for it again.
+        other = Engine("other")
+        self.addCleanup(other.close)
+        other.start()
+        other.load_base_image()
+
+        def take(**attributes):
+            client = buildkit.Client(other.socket, self.messages, self.folder())
             imports = [{"Type": "local", "Attrs": {"src": "/c", "digest": manifest["digest"], **attributes}}]
-            answer, seen = self.solve(files, {"cache-imports": json.dumps(imports)})
+            try:
+                answer, seen = self.solve(files, {"cache-imports": json.dumps(imports)}, client=client)
+            finally:
+                client.close()
+            built = answer["containerimage.config.digest"]
+            other.ok("rmi", "-f", built)
+            other.ok("builder", "prune", "-af")
             vertices = [vertex for message in seen for vertex in message.vertexes]
-            return answer, {vertex.name for vertex in vertices if vertex.cached}, self.warnings(seen)
-        answer, cached, _ = again()
-        self.assertEqual((answer["containerimage.config.digest"], len(cached)), (image, 2))
-        kept = dict(store)
-        # A layer that is another, or is not there, costs its steps.
-        last = layers[-1]["digest"]
+            return built, {vertex.name for vertex in vertices if vertex.cached}, self.warnings(seen)
+        kept, last = dict(store), layers[-1]["digest"]
+        # A layer that is another, or is not there, costs its step.
         store[last] = b"x" * len(store[last])
-        self.assertEqual(len(again()[1]), 1)
+        self.assertEqual(len(take()[1]), 1)
         del store[last]
-        self.assertEqual(len(again()[1]), 1)
+        self.assertEqual(len(take()[1]), 1)
         # A manifest that is another, that is none, or that is not there, costs all of them, and is told of.
         for lie in (b"{}", b"[", None):
             store.clear()
@@ -180,10 +188,13 @@ class Builds(BuildkitCase):
                 del store[manifest["digest"]]
             else:
                 store[manifest["digest"]] = lie
-            _, cached, told = again()
+            _, cached, told = take()
             self.assertEqual(len(cached), 0)
             self.assertIn("the cache local:/c is passed over", told)
-        self.assertIn("passed over", again(digest="../../etc/passwd")[2])
+        self.assertIn("passed over", take(digest="../../etc/passwd")[2])
+        store.update(kept)
+        built, cached, _ = take()
+        self.assertEqual((built, len(cached)), (first["containerimage.config.digest"], 2))
 
     def test_caches_in_images(self):
         for how in ({"cache_to": [("inline", {})]}, {"attributes": {"build-arg:BUILDKIT_INLINE_CACHE": "1"}}):
