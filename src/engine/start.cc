@@ -44,11 +44,13 @@ Result<launch::LogConfig> log_config(const ContainerRecord& record) {
   return log;
 }
 
-/// The container whose namespace is joined, which must run.
-Result<ContainerHandle> donor(Core& core, std::string_view name, std::string_view what) {
+/// The container whose namespace is joined, which must run; `self` is who joins.
+Result<ContainerHandle> donor(Core& core, std::string_view self, std::string_view name,
+                              std::string_view what) {
   auto found = core.containers.find(name);
   if (!found) return std::move(found).error().in(fmt::format("joining {} namespace of container", what));
   const ContainerRecord& record = (*found)->record;
+  if (record.id == self) return failure(Kind::InvalidArgument, "cannot join own {} namespace", what);
   if (record.state.status == Status::Restarting) {
     return failure(
         Kind::WrongState,
@@ -72,9 +74,7 @@ Result<ContainerHandle> donor(Core& core, std::string_view name, std::string_vie
 Result<std::string> joined_path(Core& core, const ContainerRecord& record, std::string_view mode,
                                 std::string_view what, std::string_view entry) {
   if (!mode.starts_with("container:")) return std::string();
-  TRY(auto other, donor(core, mode.substr(10), what));
-  if (other->record.id == record.id)
-    return failure(Kind::InvalidArgument, "cannot join own {} namespace", what);
+  TRY(auto other, donor(core, record.id, mode.substr(10), what));
   return fmt::format("/proc/{}/ns/{}", other->record.state.pid, entry);
 }
 
@@ -94,7 +94,8 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   NetworkPlace place = network_place(record.host_config);
   sys::NetworkNamespace netns;
   if (place == NetworkPlace::Container) {
-    TRY(auto other, donor(core, std::string_view(record.host_config.network_mode).substr(10), "network"));
+    TRY(auto other,
+        donor(core, record.id, std::string_view(record.host_config.network_mode).substr(10), "network"));
     record.hostname_path = other->record.hostname_path;
     record.hosts_path = other->record.hosts_path;
     record.resolv_conf_path = other->record.resolv_conf_path;
@@ -103,7 +104,9 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   if (place == NetworkPlace::Own) {
     TRY(netns, core.namespaces->take());
   }
-  TRY(run.endpoints, attach_networks(core, record, netns));
+  auto attached = attach_networks(core, record, netns);
+  if (!attached) return std::move(attached).error().in("failed to set up container networking");
+  run.endpoints = *std::move(attached);
   CHECK(write_container_files(core, record));
   if (netns) CHECK(serve_names(core, record, netns));
   return netns;
@@ -184,7 +187,7 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
     return path;
   }
   if (!mode.starts_with("container:")) return std::string();
-  TRY(auto other, donor(core, std::string_view(mode).substr(10), "IPC"));
+  TRY(auto other, donor(core, record.id, std::string_view(mode).substr(10), "IPC"));
   return other->record.host_config.ipc_mode == "host" ? std::string("/dev/shm")
                                                       : shm_dir(core, other->record);
 }
@@ -282,6 +285,14 @@ Result<void> launch_run(Core& core, Container& container, const PreparedRun& pre
   return {};
 }
 
+/// It may have another address than before.
+void tell_linking(Core& core, const ContainerRecord& record) {
+  for (const ContainerHandle& linking : linking_containers(core, record)) {
+    if (auto written = write_container_files(core, linking->record); !written)
+      log::warn("container {}: {}", linking->record.short_id(), written.error().message());
+  }
+}
+
 void begin_history(ContainerRecord& record, Container& container) {
   record.manually_stopped = false;
   record.restart_count = 0;
@@ -364,7 +375,10 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   co_await settled.wait();
   // The container has taken its copies.
   if (placed) remove_placed_mounts(core.exec_dir(record.id));
-  if (!run->failure) co_return Result<void>();
+  if (!run->failure) {
+    tell_linking(core, record);
+    co_return Result<void>();
+  }
   // docker answers 400 when the program is to blame.
   Kind kind = run->failure->exit_code == 126 || run->failure->exit_code == 127 ? Kind::InvalidArgument
                                                                                : Kind::Internal;
