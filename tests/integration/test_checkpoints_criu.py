@@ -45,7 +45,12 @@ class WithCriu(CheckpointCase):
     def test_goes_on(self):
         """In the same log, with the same address, under the same limits, and as usable as before."""
         data = self.folder()
-        name = self.counter("-v", f"{data}:/data", "-v", "/volume", "--tmpfs", "/scratch", "-m", "64m", "--restart", "always",
+        network = self.name("n")
+        self.ok("network", "create", "--subnet", "10.231.77.0/24", network)
+        self.addCleanup(self.engine, "network", "rm", network)
+        self.addCleanup(self.engine, "rm", "-f", *self.made)
+        self.start("sleep", "600", flags=["--network", network])
+        name = self.counter("--network", network, "-v", f"{data}:/data", "-v", "/volume", "--tmpfs", "/scratch", "-m", "64m", "--restart", "always",
                             "--cap-drop", "ALL", "--cap-add", "CHOWN")
         self.ok("exec", name, "sh", "-c", "echo kept > /scratch/file; echo file > /data/file; echo v > /volume/file")
         address = self.ok("exec", name, "ip", "-4", "-o", "addr", "show", "eth0").text.split()[3]
