@@ -11,6 +11,7 @@
 #include "build/image_result.h"
 #include "build/op_executor.h"
 #include "build/step_reporter.h"
+#include "spec/cache_manifest.h"
 #include "spec/go_quote.h"
 
 namespace berth::build {
@@ -74,6 +75,31 @@ Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request) 
   return Time(from_unix_nanoseconds(std::stoll(text) * 1'000'000'000));
 }
 
+bool wants_inline_cache(const BuildRequest& request) {
+  if (request.inline_cache) return true;
+  const auto found = request.build_args.find("BUILDKIT_INLINE_CACHE");
+  return found != request.build_args.end() && found->second &&
+         (*found->second == "1" || *found->second == "true");
+}
+
+/// Those of the image's own stage, with the place of their layer in it.
+std::vector<spec::BuildCacheRecord> inline_records(const std::vector<SharedStep>& steps,
+                                                   const std::vector<Digest>& diff_ids) {
+  const std::vector<Digest> chains = spec::chain_ids(diff_ids);
+  std::vector<spec::BuildCacheRecord> records;
+  for (const SharedStep& step : steps) {
+    if (!step.of_target) continue;
+    spec::BuildCacheRecord record = shared_record(step.record);
+    if (step.record.chain_id) {
+      const auto place = std::find(chains.begin(), chains.end(), *step.record.chain_id);
+      if (place == chains.end()) continue;
+      record.layer = static_cast<size_t>(place - chains.begin());
+    }
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
 std::string shortened(std::string_view instruction) {
   constexpr size_t longest = 120;
   std::string line(instruction.substr(0, longest));
@@ -82,6 +108,14 @@ std::string shortened(std::string_view instruction) {
 }
 
 }  // namespace
+
+spec::BuildCacheRecord shared_record(const StepRecord& step) {
+  return {.key = step.key,
+          .made_layer = step.made_layer,
+          .created = step.created,
+          .description = step.description,
+          .size = step.size};
+}
 
 /// What stands while the graph is evaluated, and is looked at for the result.
 struct BuildJob::Solved {
@@ -356,12 +390,17 @@ io::Task<Result<Digest>> BuildJob::make_image() {
       sha256("image\n" + spec::serialise(image_config(*plan_, layers, result, std::nullopt)));
   io::Task<Result<Timestamp>> dating = creation_time(likeness);
   CO_TRY(const auto created, co_await std::move(dating));
-  storage::NewImage image{
-      .config = image_config(*plan_, layers, result, created), .chain_id = root.chain_id, .tags = tags_};
-  auto job = [&images, &image] { return images.create(image); };
-  CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));
   image_record_ =
       StepRecord{.key = likeness, .chain_id = root.chain_id, .created = created, .description = "image"};
+  storage::NewImage image{
+      .config = image_config(*plan_, layers, result, created), .chain_id = root.chain_id, .tags = tags_};
+  auto job = [this, &images, &image]() -> Result<Digest> {
+    if (!wants_inline_cache(request_)) return images.create(image);
+    spec::BuildCache cache{.records = inline_records(shared_steps(), image.config.diff_ids)};
+    TRY(std::string config, spec::with_inline_cache(spec::serialise(image.config), cache));
+    return images.receive({.config_bytes = std::move(config), .names = image.tags});
+  };
+  CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));
   CO_CHECK(services_.cache.store(*image_record_));
   co_return id;
 }

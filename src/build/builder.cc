@@ -9,6 +9,7 @@
 #include "build/build_job.h"
 #include "build/cache.h"
 #include "build/cache_mounts.h"
+#include "build/client_transfers.h"
 #include "build/op_executor.h"
 #include "build/step_runner.h"
 #include "io/task_group.h"
@@ -94,8 +95,10 @@ struct Builder::State {
   std::unique_ptr<CacheMounts> mounts;
   int running = 0;
   io::TaskGroup background;
+  ClientTransfers transfers;
 
-  explicit State(BuilderServices given) : services(std::move(given)), chains(services.images) {}
+  explicit State(BuilderServices given)
+      : services(std::move(given)), chains(services.images), transfers(services.images) {}
 
   std::string scratch_root() const { return services.data_root + "/tmp/build"; }
   std::string download_path(const Digest& content) const {
@@ -295,6 +298,14 @@ io::Task<Result<PruneResult>> Builder::prune(PruneRequest request, storage::InUs
 
 Result<std::vector<CacheRecordInfo>> Builder::disk_usage() const {
   return state_->usage();
+}
+
+ClientTransfers& Builder::transfers() {
+  return state_->transfers;
+}
+
+storage::ImageStore& Builder::images() {
+  return state_->services.images;
 }
 
 io::Task<void> Builder::wait_until_idle() {

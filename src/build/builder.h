@@ -18,6 +18,7 @@
 #include "build/progress.h"
 #include "io/cancel.h"
 #include "io/task.h"
+#include "spec/build_cache.h"
 #include "spec/container.h"
 #include "spec/image.h"
 #include "spec/reference.h"
@@ -27,6 +28,7 @@
 namespace berth::build {
 
 class CacheSource;
+class ClientTransfers;
 class StepRunner;
 
 /// Delivers the bytes of a build context's tar: the body of POST /build.
@@ -76,7 +78,9 @@ struct BuildRequest {
   /// What FROM and --from call an image -> the image (reference or id) that is meant: named contexts.
   std::map<std::string, std::string> contexts = {};
   std::shared_ptr<CacheSource> cache_source = {};  ///< what builds elsewhere have made
-  bool squash = false;                             ///< refused: Unsupported
+  /// The image's configuration carries the records of its steps, as BUILDKIT_INLINE_CACHE=1 asks for too.
+  bool inline_cache = false;
+  bool squash = false;  ///< refused: Unsupported
   /// Credentials per registry host, as X-Registry-Config has them (JSON); handed to the image source.
   std::string registry_config = {};
 };
@@ -86,6 +90,9 @@ struct SharedStep {
   StepRecord record;
   bool of_target = false;  ///< of the stage that became the image, or the image itself
 };
+
+/// The step as others may know it, without its layer's place.
+spec::BuildCacheRecord shared_record(const StepRecord& step);
 
 struct BuildResult {
   Digest image_id;
@@ -181,6 +188,9 @@ class Builder {
   /// `in_use` adds to BuilderServices::in_use.
   io::Task<Result<PruneResult>> prune(PruneRequest request, storage::InUse in_use);
   Result<std::vector<CacheRecordInfo>> disk_usage() const;
+  /// What passes between builds and their clients beside the builds' own requests.
+  ClientTransfers& transfers();
+  storage::ImageStore& images();
   /// Ends when the work that goes on after builds (removing scratch files) is done.
   io::Task<void> wait_until_idle();
 

@@ -105,12 +105,24 @@ Result<void> dump_into(const Dump& dump, const launch::Criu& criu, int images, i
   return {};
 }
 
+/// What a daemon that was killed had begun goes. Anything else is somebody's.
+Result<void> clear_place(const std::string& directory) {
+  auto entries = sys::list_dir(directory);
+  if (!entries && entries.error().kind() == Kind::NotFound) return {};
+  if (!entries) return std::move(entries).error();
+  auto is_ours = [](const sys::DirEntry& entry) { return entry.name == "descriptors.json"; };
+  if (!entries->empty() && std::ranges::none_of(*entries, is_ours))
+    return failure(Kind::AlreadyExists,
+                   "{} exists and is no checkpoint of this engine: remove it, or choose another name",
+                   directory);
+  return sys::remove_tree(directory);
+}
+
 /// On a worker thread. On failure the container runs on and nothing of the checkpoint stays.
 Result<void> make_images(const Dump& dump) {
   TRY(auto criu, launch::Criu::find());
   CHECK(launch::check_for_criu(dump.spec));
-  // What a daemon that was killed had begun.
-  if (!is_checkpoint(dump.directory)) CHECK(sys::remove_tree(dump.directory));
+  CHECK(clear_place(dump.directory));
   CHECK(sys::make_dirs(dump.work, 0700));
   CHECK(sys::make_dirs(dump.directory, 0700));
   auto work = [&]() -> Result<void> {

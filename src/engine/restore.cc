@@ -85,6 +85,12 @@ std::string criu_work_dir(const Core& core, const ContainerRecord& record) {
   return core.container_dir(record.id) + "/criu";
 }
 
+void give_up_restore(const Container& container) {
+  const std::shared_ptr<Run>& run = container.run;
+  if (!run || !run->keeper || run->criu == 0 || run->settled.is_set()) return;
+  if (auto told = run->keeper->signal("", SIGKILL); !told) log::debug("{}", told.error().message());
+}
+
 Restore::Restore(Core& core, ContainerHandle container, PreparedRun prepared, std::string images)
     : core_(core),
       container_(std::move(container)),

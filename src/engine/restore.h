@@ -28,6 +28,9 @@ void name_network(const std::string& path, spec::RuntimeSpec& spec);
 /// Where criu writes its logs for a container.
 std::string criu_work_dir(const Core& core, const ContainerRecord& record);
 
+/// Ends a restore that is under way; it fails then. Nothing where none is.
+void give_up_restore(const Container& container);
+
 class Restore {
  public:
   /// `images`: the checkpoint's directory.

@@ -67,8 +67,39 @@ class Buildx(EngineCase):
         told = self.docker("build", "-t", "bx/cache", "--progress", "plain", "--cache-from", cache, folder)
         self.assertEqual(told.stderr.count("CACHED"), 3, told.stderr)
         self.assertEqual(self.run_sh("cat /made", image="bx/cache").text, made)
-        told = self.docker("build", "--cache-to", f"type=local,dest={folder}/cache", folder, code=1)
-        self.assertIn("type=local is not supported", told.stderr)
+
+    def forget(self, image="bx/cache"):
+        """What was built is neither an image nor in the engine's cache any more."""
+        self.ok("rmi", "-f", image)
+        self.docker("buildx", "prune", "-af")
+
+    def test_caches_in_a_directory(self):
+        folder = self.context(f"FROM {IMAGE} AS tools\nRUN echo tool > /tool\nFROM {IMAGE}\nCOPY --from=tools /tool /tool\n"
+                              "RUN cat /proc/sys/kernel/random/uuid > /made\n")
+        place = os.path.join(self.folder(), "cache")
+        told = self.docker("build", "-t", "bx/cache", "--progress", "plain", "--cache-to", f"type=local,dest={place},mode=max", folder)
+        self.assertIn("exporting cache to client directory", told.stderr)
+        made = self.run_sh("cat /made", image="bx/cache").text
+        for _ in range(2):  # from the directory, and once more with one that is there already
+            self.forget()
+            told = self.docker("build", "-t", "bx/cache", "--progress", "plain", "--cache-from", f"type=local,src={place}",
+                               "--cache-to", f"type=local,dest={place},mode=max", folder)
+            self.assertEqual(told.stderr.count("CACHED"), 3, told.stderr)
+            self.assertEqual(self.run_sh("cat /made", image="bx/cache").text, made)
+
+    def test_caches_in_images(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        folder = self.context(f"FROM {IMAGE}\nRUN cat /proc/sys/kernel/random/uuid > /made\n")
+        for number, flags in enumerate((("--cache-to", "type=inline"), ("--build-arg", "BUILDKIT_INLINE_CACHE=1"))):
+            image = f"{registry.host}/bx/inline:{number}"
+            self.docker("buildx", "build", "--push", "-t", image, *flags, folder)
+            made = self.run_sh("cat /made", image=image).text
+            self.forget(image)
+            told = self.docker("build", "-t", "bx/cache", "--progress", "plain", "--cache-from", image, folder)
+            self.assertIn("CACHED", told.stderr)
+            self.assertEqual(self.run_sh("cat /made", image="bx/cache").text, made)
+            self.forget()
 
     def test_a_push(self):
         registry = FakeRegistry()

@@ -1,6 +1,7 @@
 """A client of BuildKit's interface: what buildx does on /grpc and /session, by Debian's python3-grpcio. The messages
 are made by protoc from berth's own definitions."""
 import contextlib
+import hashlib
 import os
 import socket
 import subprocess
@@ -135,9 +136,11 @@ class Files:
     with "/" is a directory; bytes may be ("link", target)."""
     methods = ("/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSend/DiffCopy",
                "/moby.filesync.v1.Auth/Credentials", "/moby.buildkit.secrets.v1.Secrets/GetSecret",
-               "/moby.sshforward.v1.SSH/CheckAgent", "/moby.sshforward.v1.SSH/ForwardAgent")
+               "/moby.sshforward.v1.SSH/CheckAgent", "/moby.sshforward.v1.SSH/ForwardAgent",
+               "/containerd.services.content.v1.Content/Read", "/containerd.services.content.v1.Content/Write")
 
-    def __init__(self, directories, secrets=None, stats=None, agents=None):
+    def __init__(self, directories, secrets=None, stats=None, agents=None, stores=None):
+        self.stores = stores or {}  # name -> {digest: bytes}: content stores, for caches
         self.directories, self.secrets = directories, secrets or {}
         self.agents = agents or {}  # id -> path of an agent's socket
         self.stats = stats          # what is sent instead of the lists of directories: for lies
@@ -163,6 +166,16 @@ class Files:
                     lambda request, context: sync.CredentialsResponse()),
             handler("moby.buildkit.secrets.v1.Secrets", "GetSecret", False, messages.secrets.GetSecretRequest,
                     lambda request, context: self._secret(grpc, request, context, messages)),
+            grpc.method_handlers_generic_handler("containerd.services.content.v1.Content", {
+                "Info": grpc.unary_unary_rpc_method_handler(
+                    lambda request, context: self._blob_info(grpc, request, context, messages),
+                    messages.content.InfoRequest.FromString, lambda message: message.SerializeToString()),
+                "Read": grpc.unary_stream_rpc_method_handler(
+                    lambda request, context: self._read_blob(grpc, request, context, messages),
+                    messages.content.ReadContentRequest.FromString, lambda message: message.SerializeToString()),
+                "Write": grpc.stream_stream_rpc_method_handler(
+                    lambda requests, context: self._write_blob(grpc, requests, context, messages),
+                    messages.content.WriteContentRequest.FromString, lambda message: message.SerializeToString())}),
             grpc.method_handlers_generic_handler("moby.sshforward.v1.SSH", {
                 "CheckAgent": grpc.unary_unary_rpc_method_handler(
                     lambda request, context: self._check_agent(grpc, request, context, messages),
@@ -170,6 +183,38 @@ class Files:
                 "ForwardAgent": grpc.stream_stream_rpc_method_handler(
                     lambda pieces, context: self._forward_agent(pieces, context, messages),
                     messages.ssh.BytesMessage.FromString, lambda message: message.SerializeToString())}))
+
+    def _store(self, context):
+        return self.stores[dict(context.invocation_metadata())["buildkit-attachable-store-id"]]
+
+    def _blob_info(self, grpc, request, context, messages):
+        blob = self._store(context).get(request.digest)
+        if blob is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"content {request.digest}: not found")
+        return messages.content.InfoResponse(info=messages.content.Info(digest=request.digest, size=len(blob)))
+
+    def _read_blob(self, grpc, request, context, messages):
+        blob = self._store(context).get(request.digest)
+        if blob is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"content {request.digest}: not found")
+        for at in range(0, len(blob), 60000):
+            yield messages.content.ReadContentResponse(offset=at, data=blob[at:at + 60000])
+
+    def _write_blob(self, grpc, requests, context, messages):
+        """As containerd's store: what is there already ends the stream, and a commit must be of what was announced."""
+        store, data, expected = self._store(context), b"", None
+        for request in requests:
+            if request.expected in store:
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, f"content {request.expected}: already exists")
+            expected = request.expected or expected
+            if request.action != messages.content.STAT and request.offset != len(data):
+                context.abort(grpc.StatusCode.OUT_OF_RANGE, f"write at {request.offset} instead of {len(data)}")
+            data += request.data
+            if request.action == messages.content.COMMIT:
+                if (len(data), f"sha256:{hashlib.sha256(data).hexdigest()}") != (request.total, expected):
+                    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "unexpected commit digest or size")
+                store[expected] = data
+            yield messages.content.WriteContentResponse(action=request.action, offset=len(data))
 
     def _check_agent(self, grpc, request, context, messages):
         if request.ID not in self.agents:

@@ -1,5 +1,7 @@
 """Build caches in registries: what one engine has built, another does not build again."""
+import base64
 import json
+import os
 
 from harness.archives import entry, tar
 from harness.engine import IMAGE, Engine, EngineCase
@@ -172,3 +174,122 @@ class BuildCaches(EngineCase):
                        {"CacheFrom": ["x"]}):
             answer = self.engine.api.post("/berth/build", json.dumps({"Context": False, **caches}).encode() + b"\n")
             self.assertEqual(answer.status, 400, str(answer))
+
+    def test_a_token_that_nobody_was_given(self):
+        digest = digest_of(b"x")
+        for method, path in (("PUT", f"/blobs/{digest}"), ("GET", f"/blobs/{digest}"), ("DELETE", f"/blobs/{digest}"), ("DELETE", "")):
+            answer = self.engine.api.request(method, f"/berth/build/{'0' * 32}{path}", b"x" if method == "PUT" else None)
+            self.assertEqual(answer.status, 404, str(answer))
+
+    # The command's own flags.
+
+    STEPS = f"FROM {IMAGE} AS tools\nRUN echo tool > /tool\nFROM {IMAGE}\nCOPY --from=tools /tool /tool\nRUN {UUID} > /made\n"
+
+    def folder_with(self, dockerfile):
+        folder = self.folder()
+        with open(os.path.join(folder, "Dockerfile"), "w") as file:
+            file.write(dockerfile)
+        return folder
+
+    def command(self, engine, folder, *flags):
+        return engine.ok("build", "-t", "cached", *flags, folder).out
+
+    def assert_same_image(self):
+        self.assertEqual(self.other.inspect("cached", "image")["Id"], self.engine.inspect("cached", "image")["Id"])
+
+    def forget(self, engine):
+        engine.ok("rmi", "-f", "cached")
+        engine.ok("builder", "prune", "-af")
+
+    def test_a_directory(self):
+        folder, place = self.folder_with(self.STEPS), os.path.join(self.folder(), "new", "cache")
+        to = ("--cache-to", f"type=local,dest={place},mode=max")
+        told = self.command(self.engine, folder, *to)
+        self.assertIn("exporting cache to client directory", told)
+        with open(os.path.join(place, "index.json")) as file:
+            index = json.load(file)
+        self.assertEqual([entry["annotations"]["org.opencontainers.image.ref.name"] for entry in index["manifests"]], ["latest"])
+        blobs = set(os.listdir(os.path.join(place, "blobs", "sha256")))
+        for name in blobs:
+            with open(os.path.join(place, "blobs", "sha256", name), "rb") as file:
+                self.assertEqual(digest_of(file.read()), f"sha256:{name}")
+        told = self.command(self.other, folder, "--cache-from", f"type=local,src={place}", *to)
+        self.assertEqual(told.count("Using cache"), 3, told)
+        self.assert_same_image()
+        # Written again by an engine that has all of it, the directory has nothing new but what the same layers are called.
+        self.assertEqual(set(os.listdir(os.path.join(place, "blobs", "sha256"))), blobs)
+
+    def test_a_directory_that_lies(self):
+        folder, place = self.folder_with(self.STEPS), self.folder()
+        self.command(self.engine, folder, "--cache-to", f"type=local,dest={place},mode=min")
+        with open(os.path.join(place, "index.json")) as file:
+            manifest = json.load(file)["manifests"][0]["digest"][7:]
+        blobs = os.path.join(place, "blobs", "sha256")
+        with open(os.path.join(blobs, manifest)) as file:
+            last = json.load(file)["layers"][-1]["digest"][7:]
+        with open(os.path.join(blobs, last), "r+b") as file:
+            file.write(b"other")
+        flags = ("--cache-from", f"type=local,src={place}")
+        told = self.command(self.other, folder, *flags)
+        self.assertIn("importing cache manifest", told)
+        self.assertNotEqual(self.other.inspect("cached", "image")["Id"], self.engine.inspect("cached", "image")["Id"])
+        self.forget(self.other)
+        os.unlink(os.path.join(blobs, last))
+        self.command(self.other, folder, *flags)
+        self.forget(self.other)
+        with open(os.path.join(blobs, manifest), "w") as file:
+            file.write("{}")
+        for flag in (flags[1], f"type=local,src={place}/none", f"type=local,src={place},tag=none", f"type=local,src={place},digest=../x"):
+            done = self.other("build", "-t", "cached", "--cache-from", flag, folder)
+            self.assertEqual(done.code, 0, done)
+            self.assertIn("is passed over", done.err)
+            self.forget(self.other)
+
+    def test_an_image_with_its_cache(self):
+        folder, image = self.folder_with(self.STEPS), f"{self.registry.host}/app:1"
+        for flags in (("--cache-to", "type=inline"), ("--build-arg", "BUILDKIT_INLINE_CACHE=1")):
+            self.command(self.engine, folder, *flags)
+            self.ok("tag", "cached", image)
+            self.ok("push", image)
+            config = json.loads(self.registry.blobs[json.loads(self.registry.manifests["app", "1"][1])["config"]["digest"]])
+            self.assertIn("moby.buildkit.cache.v0", config)
+            told = self.command(self.other, folder, "--cache-from", image, *flags)
+            self.assertEqual(told.count("Using cache"), 2, told)  # of the image's own stage
+            self.assert_same_image()
+            self.ok("rmi", "-f", image)
+            for engine in (self.engine, self.other):
+                self.forget(engine)
+
+    def test_an_image_that_lies_about_its_cache(self):
+        folder, image = self.folder_with(self.STEPS), f"{self.registry.host}/app:1"
+        self.command(self.engine, folder, "--cache-to", "type=inline")
+        self.ok("tag", "cached", image)
+        self.ok("push", image)
+        self.ok("rmi", image)
+        kind, text = self.registry.manifests["app", "1"]
+        manifest = json.loads(text)
+        config = json.loads(self.registry.blobs[manifest["config"]["digest"]])
+        for lie in ("%%", base64.b64encode(b"{}").decode(), base64.b64encode(b'[{"digest": "x", "berth": {}}]').decode(), 7):
+            config["moby.buildkit.cache.v0"] = lie
+            data = json.dumps(config).encode()
+            manifest["config"].update(digest=digest_of(data), size=len(data))
+            self.registry.blobs[digest_of(data)] = data
+            self.registry.manifests["app", "1"] = (kind, json.dumps(manifest).encode())
+            told = self.command(self.other, folder, "--cache-from", image)
+            self.assertEqual(told.count("Using cache"), 0, told)
+            self.forget(self.other)
+
+    def test_a_registry_by_the_command(self):
+        folder = self.folder_with(self.STEPS)
+        self.command(self.engine, folder, "--cache-to", f"type=registry,ref={self.ref},mode=max")
+        told = self.command(self.other, folder, "--cache-from", f"type=registry,ref={self.ref}")
+        self.assertEqual(told.count("Using cache"), 3, told)
+        self.assert_same_image()
+
+    def test_flags_that_are_none(self):
+        folder = self.folder_with(self.STEPS)
+        for flag, value, words in (("--cache-to", "type=gha", "type=gha is not supported"), ("--cache-to", "type=s3", "type=s3"),
+                                   ("--cache-from", "type=azblob", "type=azblob"), ("--cache-to", "type=local", "needs dest="),
+                                   ("--cache-from", "type=local", "needs src="), ("--cache-to", "type=registry", "needs ref="),
+                                   ("--cache-to", "type=local,dest=x,mode=all", "min or max")):
+            self.fails(125, "build", flag, value, folder, says=words)

@@ -11,7 +11,7 @@ import uuid
 
 from harness import buildkit, host
 from harness.agent import ANSWERS, IDENTITIES, Agent, message
-from harness.engine import IMAGE, PROGRAMS, EngineCase, eventually
+from harness.engine import IMAGE, PROGRAMS, Engine, EngineCase, eventually
 from harness.registry import FakeRegistry
 
 
@@ -129,11 +129,9 @@ class Builds(BuildkitCase):
         self.addCleanup(registry.close)
         ref = f"{registry.host}/cache:1"
         files = self.files(f"FROM {IMAGE}\nRUN cat /proc/sys/kernel/random/uuid > /made\n")
-        first, seen = self.solve(files, cache_to=[("registry", {"ref": ref, "mode": "max"}), ("inline", {})])
+        first, seen = self.solve(files, cache_to=[("registry", {"ref": ref, "mode": "max"})])
         names = [vertex.name for message in seen for vertex in message.vertexes]
         self.assertIn(f"exporting cache to registry {ref}", names)
-        warnings = b" ".join(warning.short for message in seen for warning in message.warnings)
-        self.assertIn(b"type=inline", warnings)
         self.engine("rmi", "-f", first["containerimage.config.digest"])
         self.ok("builder", "prune", "-af")
         imports = json.dumps([{"Type": "registry", "Attrs": {"ref": ref}}])
@@ -142,8 +140,75 @@ class Builds(BuildkitCase):
         vertices = [vertex for message in seen for vertex in message.vertexes]
         self.assertTrue(any(vertex.cached and "RUN" in vertex.name for vertex in vertices), vertices)
         self.assertTrue(any(vertex.name == f"importing cache manifest from {ref}" and not vertex.error for vertex in vertices))
-        told = self.fails_to_solve(files, cache_to=[("local", {"dest": "/x"})])
-        self.assertIn("--cache-to type=local is not supported", told.details())
+        for kind in ("gha", "s3", "azblob"):
+            self.assertIn(f"--cache-to type={kind} is not supported", self.fails_to_solve(files, cache_to=[(kind, {})]).details())
+
+    def warnings(self, seen):
+        return b" ".join(warning.short for message in seen for warning in message.warnings).decode()
+
+    def test_caches_in_a_directory_of_the_client(self):
+        store = {}
+        files = self.files(f"FROM {IMAGE}\nRUN cat /proc/sys/kernel/random/uuid > /made\nRUN echo two > /two\n", stores={"local:/c": store})
+        first, seen = self.solve(files, cache_to=[("local", {"dest": "/c", "mode": "max"})])
+        manifest = json.loads(first["cache.manifest"])
+        self.assertEqual(manifest["size"], len(store[manifest["digest"]]))
+        layers = json.loads(store[manifest["digest"]])["layers"]
+        self.assertTrue(set(layer["digest"] for layer in layers) <= set(store))
+        image = first["containerimage.config.digest"]
+
+        # An engine that has never had a right layer; one that has does not ask for it again.
+        other = Engine("other")
+        self.addCleanup(other.close)
+        other.start()
+        other.load_base_image()
+
+        def take(**attributes):
+            client = buildkit.Client(other.socket, self.messages, self.folder())
+            imports = [{"Type": "local", "Attrs": {"src": "/c", "digest": manifest["digest"], **attributes}}]
+            try:
+                answer, seen = self.solve(files, {"cache-imports": json.dumps(imports)}, client=client)
+            finally:
+                client.close()
+            built = answer["containerimage.config.digest"]
+            other.ok("rmi", "-f", built)
+            other.ok("builder", "prune", "-af")
+            vertices = [vertex for message in seen for vertex in message.vertexes]
+            return built, {vertex.name for vertex in vertices if vertex.cached}, self.warnings(seen)
+        kept, last = dict(store), layers[-1]["digest"]
+        # A layer that is another, or is not there, costs its step.
+        store[last] = b"x" * len(store[last])
+        self.assertEqual(len(take()[1]), 1)
+        del store[last]
+        self.assertEqual(len(take()[1]), 1)
+        # A manifest that is another, that is none, or that is not there, costs all of them, and is told of.
+        for lie in (b"{}", b"[", None):
+            store.clear()
+            store.update(kept)
+            if lie is None:
+                del store[manifest["digest"]]
+            else:
+                store[manifest["digest"]] = lie
+            _, cached, told = take()
+            self.assertEqual(len(cached), 0)
+            self.assertIn("the cache local:/c is passed over", told)
+        self.assertIn("passed over", take(digest="../../etc/passwd")[2])
+        store.update(kept)
+        built, cached, _ = take()
+        self.assertEqual((built, len(cached)), (first["containerimage.config.digest"], 2))
+
+    def test_caches_in_images(self):
+        for how in ({"cache_to": [("inline", {})]}, {"attributes": {"build-arg:BUILDKIT_INLINE_CACHE": "1"}}):
+            files = self.files(f"FROM {IMAGE}\nRUN cat /proc/sys/kernel/random/uuid > /made\n")
+            first, _ = self.solve(files, exporter=("moby", {"name": "grpc/inline"}), **how)
+            self.ok("builder", "prune", "-af")
+            # The image is here: its records are read without a registry.
+            imports = json.dumps([{"Type": "registry", "Attrs": {"ref": "grpc/inline"}}])
+            second, seen = self.solve(files, {"cache-imports": imports, **how.get("attributes", {})},
+                                      cache_to=how.get("cache_to", ()))
+            self.assertEqual(second["containerimage.config.digest"], first["containerimage.config.digest"])
+            self.assertTrue(any(vertex.cached and "RUN" in vertex.name for message in seen for vertex in message.vertexes))
+            self.engine("rmi", "-f", "grpc/inline")
+            self.ok("builder", "prune", "-af")
 
     def test_an_image_is_pushed_when_that_is_asked_for(self):
         registry = FakeRegistry()

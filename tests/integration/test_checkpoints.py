@@ -43,12 +43,20 @@ class CheckpointCase(EngineCase):
             file.write(point + "\n")
 
     def asked(self):
-        with open(self.record) as file:
-            return json.loads(file.readlines()[-1])
+        """The last whole line of what criu was asked; None: nothing so far."""
+        try:
+            with open(self.record) as file:
+                lines = [line for line in file if line.endswith("\n")]
+        except FileNotFoundError:
+            return None
+        return json.loads(lines[-1]) if lines else None
 
-    def has_asked(self, kind):
-        """Once criu has been asked to dump (1) or restore (2)."""
-        eventually(lambda: os.path.exists(self.record) and self.asked()["action"] == kind, "criu is asked")
+    def is_asked(self, kind):
+        """Waits until criu has been asked to dump (1) or restore (2)."""
+        def has_come():
+            asked = self.asked()
+            return asked is not None and asked["action"] == kind
+        eventually(has_come, "criu is asked")
 
     def post(self, name, **body):
         return self.engine.api.post(f"/containers/{name}/checkpoints", body)
@@ -127,8 +135,13 @@ class Requests(CheckpointCase):
         answer = self.post(name, CheckpointID="one", CheckpointDir=file)
         self.assertIn(answer.status, (400, 409, 500), str(answer))
         self.assertIn("file", answer.message)
-        self.assertEqual(self.post(name, CheckpointID="one", CheckpointDir=folder).status, 201)
         identifier = self.engine.inspect(name)["Id"]
+        place = os.path.join(folder, identifier, "checkpoints", "one")
+        os.makedirs(place)
+        open(os.path.join(place, "mine"), "w").close()
+        self.refused(self.post(name, CheckpointID="one", CheckpointDir=folder), 409, place, "no checkpoint of this engine")
+        os.rename(os.path.join(place, "mine"), os.path.join(place, "descriptors.json"))
+        self.assertEqual(self.post(name, CheckpointID="one", CheckpointDir=folder).status, 201)
         self.assertEqual(os.listdir(os.path.join(folder, identifier, "checkpoints")), ["one"])
         self.assertEqual((self.listed(name), self.listed(name, f"?dir={folder}")), ([], ["one"]))
         self.assertEqual(self.engine.api.delete(f"/containers/{name}/checkpoints/one?dir={folder}").status, 204)
@@ -303,14 +316,26 @@ class Failures(CheckpointCase):
         self.ok("start", name)
         self.assertEqual(self.state(name)["Status"], "running")
 
+    def test_restore_that_hangs(self):
+        name = self.start("sleep", "600")
+        identifier = self.engine.inspect(name)["Id"]
+        self.assertEqual(self.post(name, CheckpointID="one", Exit=True).status, 201)
+        self.criu_will("hang")
+        open(self.record, "w").close()
+        with self.engine.popen("start", "--checkpoint", "one", name) as waiting:
+            self.is_asked(2)
+            self.ok("rm", "-f", name)
+            self.assertNotEqual(waiting.wait(timeout=60), 0)
+        eventually(lambda: not self.left_of(identifier), "nothing is left")
+
     def test_berthd_killed_while_it_dumps(self):
         name = self.start("sleep", "600")
         pid = self.state(name)["Pid"]
         self.criu_will("wait")
-        os.path.exists(self.record) and os.unlink(self.record)
+        open(self.record, "w").close()
         waiting = self.engine.popen("checkpoint", "create", name, "one")
         with waiting:
-            self.has_asked(1)
+            self.is_asked(1)
             self.engine.kill()
         self.criu_will("")
         self.engine.start()
@@ -322,10 +347,10 @@ class Failures(CheckpointCase):
         name = self.start("sleep", "600")
         self.assertEqual(self.post(name, CheckpointID="one", Exit=True).status, 201)
         self.criu_will("wait")
-        os.unlink(self.record)
+        open(self.record, "w").close()
         waiting = self.engine.popen("start", "--checkpoint", "one", name)
         with waiting:
-            self.has_asked(2)
+            self.is_asked(2)
             self.engine.kill()
         self.criu_will("")
         self.engine.start()

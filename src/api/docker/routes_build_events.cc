@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "api/docker/build_blobs.h"
 #include "api/docker/build_caches.h"
 #include "api/docker/build_request.h"
 #include "api/docker/router.h"
@@ -47,7 +48,8 @@ io::Task<Result<Preamble>> read_preamble(io::Exchange& exchange) {
 }
 
 /// {"Dockerfile": "FROM ...", "Secrets": {"id": "<base64>"}, "Agents": {"id": "/path/of/socket"},
-///  "Contexts": {"name": "image"}, "Context": true, "CacheFrom": [{"ref"}], "CacheTo": [{"ref", "mode"}]}
+///  "Contexts": {"name": "image"}, "Context": true, "InlineCache": true, and what
+///  parse_build_caches() reads}
 Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request, BuildCaches& caches) {
   TRY(Json object, parse_json(line, {.max_bytes = max_preamble_bytes}));
   if (!object.is_object()) return Error(Kind::InvalidArgument, "the body's first line must be a JSON object");
@@ -66,6 +68,7 @@ Result<bool> apply_preamble(std::string_view line, build::BuildRequest& request,
     return failure(Kind::InvalidArgument, "a build has {} SSH agents at most", max_secrets);
   TRY(request.contexts, json_string_map(object, "Contexts"));
   TRY(caches, parse_build_caches(object));
+  TRY(request.inline_cache, json_bool(object, "InlineCache"));
   return json_bool(object, "Context", true);
 }
 
@@ -123,7 +126,7 @@ class EventLines : public build::ProgressSink {
 
 /// Work with caches as events of its own: {"event": "task", "name"} and {"event": "task_done", "name",
 /// "reason"}, with a reason when it has failed.
-CacheObserver cache_observer(JsonLines& lines) {
+CacheObserver cache_events(JsonLines& lines) {
   JsonLines* to = &lines;
   return {.begun =
               [to](const std::string& name) {
@@ -132,21 +135,38 @@ CacheObserver cache_observer(JsonLines& lines) {
           .ended =
               [to](const std::string& name, const std::string& error) {
                 to->push({{"event", "task_done"}, {"name", name}, {"reason", error}});
+              },
+          .ask = [to](Json request) { to->push(request); }};
+}
+
+/// The same among docker's classic lines; what the client is asked for is {"aux": {"event", ...}}.
+CacheObserver cache_lines(JsonLines& lines, ClassicBuildLines::Verbosity verbosity) {
+  JsonLines* to = &lines;
+  auto say = [to, verbosity](const std::string& text) {
+    if (verbosity == ClassicBuildLines::Verbosity::All) to->push({{"stream", text + "\n"}});
+  };
+  return {.begun = say,
+          .ended =
+              [say](const std::string& name, const std::string& error) {
+                if (!error.empty()) say(fmt::format("{}: {}", name, error));
+              },
+          .ask =
+              [to](Json request) {
+                to->push({{"aux", std::move(request)}});
               }};
 }
 
-Outcome build_with_caches(Context& context, build::BuildRequest request, BuildCaches caches, JsonLines& lines,
-                          build::ProgressSink& sink) {
-  CacheObserver observer = cache_observer(lines);
+Outcome build_with_caches(Context& context, build::BuildRequest request, BuildCaches caches,
+                          CacheObserver observer, build::ProgressSink& sink) {
   std::string registries = request.registry_config;
   if (!caches.from.empty() && request.cache == build::CacheUse::Normal) {
-    auto opening = open_build_caches(context.engine(), caches.from, registries, observer);
+    auto opening = open_build_caches(context, caches.from, registries, observer);
     request.cache_source = co_await std::move(opening);
   }
   auto building = run_build(context, std::move(request), sink);
   CO_TRY(auto built, co_await std::move(building));
   for (const CacheTarget& target : caches.to) {
-    Outcome exporting = export_build_cache(context.engine(), target, built.steps, registries, observer);
+    Outcome exporting = export_build_cache(context, target, built.steps, registries, observer);
     auto gone = context.exchange().client_gone();
     auto waiting = io::unless_cancelled(std::move(exporting), std::move(gone));
     CO_CHECK(co_await std::move(waiting));
@@ -171,15 +191,22 @@ Outcome build_with_events(Context& context) {
     auto verbosity =
         context.flag("q") ? ClassicBuildLines::Verbosity::Quiet : ClassicBuildLines::Verbosity::All;
     ClassicBuildLines sink(lines, verbosity);
-    co_return co_await lines.run(run_whole_build(context, std::move(request), sink));
+    Outcome classic = build_with_caches(context, std::move(request), std::move(caches),
+                                        cache_lines(lines, verbosity), sink);
+    co_return co_await lines.run(std::move(classic));
   }
   EventLines sink(lines);
   lines.answer_in_band();
-  Outcome building = build_with_caches(context, std::move(request), std::move(caches), lines, sink);
+  Outcome building =
+      build_with_caches(context, std::move(request), std::move(caches), cache_events(lines), sink);
   co_return co_await lines.run(std::move(building));
 }
 
-constexpr Route routes[] = {{"POST", "/berth/build", build_with_events}};
+constexpr Route routes[] = {{"POST", "/berth/build", build_with_events},
+                            {"PUT", "/berth/build/{token}/blobs/{digest}", take_build_blob},
+                            {"GET", "/berth/build/{token}/blobs/{digest}", give_build_blob},
+                            {"DELETE", "/berth/build/{token}/blobs/{digest}", refuse_build_blob},
+                            {"DELETE", "/berth/build/{token}", end_build_transfer}};
 
 }  // namespace
 

@@ -77,7 +77,10 @@ Result<std::string> Build::run_frontend(const std::string& frontend, const Attri
     client.body = input_.body;
     client.registries = input_.registries;
   }
-  return build_dockerfile(engine_, client, std::move(parameters), progress_, cancelled);
+  TRY(BuiltImage built, build_dockerfile(engine_, client, std::move(parameters), progress_, cancelled));
+  std::lock_guard lock(mutex_);
+  if (!built.cache_manifest.empty()) cache_manifest_ = std::move(built.cache_manifest);
+  return std::move(built.id);
 }
 
 void Build::set_input(Input input) {
@@ -120,6 +123,10 @@ Result<std::map<std::string, std::string>> Build::export_image(const std::string
                                                                const Cancelled& cancelled) {
   TRY(auto request, wait_for_request(cancelled));
   std::map<std::string, std::string> answer;
+  {
+    std::lock_guard lock(mutex_);
+    if (!cache_manifest_.empty()) answer["cache.manifest"] = cache_manifest_;
+  }
   if (image.empty()) return answer;
   std::shared_ptr<Session> session;
   if (auto found = sessions_.find(request.session(), session_time); found) session = std::move(*found);

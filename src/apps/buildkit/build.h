@@ -71,6 +71,7 @@ class Build {
   std::optional<Returned> returned_;
   Input input_;
   std::map<std::string, std::string> results_;
+  std::string cache_manifest_;  ///< descriptor of a cache that was left with the client
 };
 
 class BuildTable {

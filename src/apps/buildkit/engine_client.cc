@@ -101,6 +101,7 @@ Result<EngineAnswer> EngineClient::send(EngineRequest request) const {
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
   if (request.read) {
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
+    if (request.method != "POST") curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     curl_easy_setopt(curl, CURLOPT_READFUNCTION, give_body);
     curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
   } else if (request.method == "POST") {

@@ -4,9 +4,8 @@
 #include <unistd.h>
 
 #include <memory>
-#include <thread>
 
-#include "apps/buildkit/byte_queue.h"
+#include "apps/buildkit/download.h"
 #include "apps/buildkit/file_sync.h"
 #include "apps/buildkit/image_push.h"
 #include "base/format.h"
@@ -28,28 +27,6 @@ std::vector<std::string> names_of(const ExportRequest& request) {
   }
   return names;
 }
-
-/// An answer of the engine that another thread asks for, read piece by piece.
-class Download {
- public:
-  Download(const EngineClient& engine, std::string path, Cancelled cancelled) {
-    thread_ = std::thread([this, &engine, path = std::move(path), cancelled = std::move(cancelled)] {
-      EngineRequest request{.method = "GET", .path = path, .cancelled = cancelled};
-      request.write = [this](std::string_view bytes) { return queue_.write(bytes); };
-      auto sent = engine.send(std::move(request));
-      queue_.close(sent ? Result<void>() : Result<void>(std::move(sent).error()));
-    });
-  }
-  ~Download() {
-    queue_.abandon();
-    thread_.join();
-  }
-  Result<std::string> read() { return queue_.read(); }
-
- private:
-  ByteQueue queue_;
-  std::thread thread_;
-};
 
 /// A container that is never started: its files are the image's.
 class Unpacked {

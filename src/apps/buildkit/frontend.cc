@@ -7,6 +7,7 @@
 
 #include "apps/buildkit/agent_forward.h"
 #include "apps/buildkit/byte_queue.h"
+#include "apps/buildkit/cache_directories.h"
 #include "apps/buildkit/exporters.h"
 #include "apps/buildkit/file_sync.h"
 #include "base/bytes.h"
@@ -18,12 +19,16 @@
 namespace berth::buildkit {
 namespace {
 
-constexpr size_t max_line = size_t{4} << 20;
+/// Documents of a cache come in one.
+constexpr size_t max_line = size_t{16} << 20;
 
 /// The engine's events as vertices.
 class Events {
  public:
-  Events(Progress& progress, bool several_stages) : progress_(progress), several_stages_(several_stages) {}
+  /// Answers what a build asks of its client.
+  using Serve = std::function<Result<void>(const Json& event)>;
+  Events(Progress& progress, bool several_stages, Serve serve = {})
+      : progress_(progress), several_stages_(several_stages), serve_(std::move(serve)) {}
 
   Result<void> feed(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -51,6 +56,8 @@ class Events {
     TRY(int64_t step, json_int(event, "step"));
     if (kind == "step") return begin(event, step);
     if (kind == "task" || kind == "task_done") return task(event, kind == "task");
+    if (kind == "want" || kind == "cache")
+      return serve_ ? serve_(event) : Result<void>(Error(Kind::Internal, "the engine asks for a cache"));
     std::string& vertex = vertices_[step];
     if (kind == "cached") {
       progress_.mark_cached(vertex);
@@ -121,6 +128,7 @@ class Events {
 
   Progress& progress_;
   bool several_stages_;
+  Serve serve_;
   std::string line_;
   std::map<int64_t, std::string> vertices_;
   std::map<std::string, std::string> tasks_;
@@ -194,11 +202,31 @@ Result<Json> forward_agents(const std::shared_ptr<Session>& session, const std::
   return agents;
 }
 
-/// As the first line of a build's body has them.
-void add_caches(const CachePlaces& caches, Json& preamble) {
-  for (const std::string& reference : caches.from) preamble["CacheFrom"].push_back({{"ref", reference}});
-  for (const CachePlaces::Target& target : caches.to)
-    preamble["CacheTo"].push_back({{"ref", target.reference}, {"mode", target.mode}});
+/// As the first line of a build's body has them. A directory that cannot be read is told of and left out.
+void add_caches(const CachePlaces& caches, const CacheDirectories& directories, Progress& progress,
+                Json& preamble) {
+  std::vector<std::string> notes = caches.notes;
+  for (const CachePlaces::Source& source : caches.from) {
+    auto described = source.directory.empty() ? Result<Json>(Json{{"ref", source.reference}})
+                                              : directories.describe(source);
+    if (described) {
+      preamble["CacheFrom"].push_back(std::move(*described));
+    } else {
+      notes.push_back(
+          fmt::format("the cache {} is passed over: {}", source.directory, described.error().message()));
+    }
+  }
+  for (const CachePlaces::Target& target : caches.to) {
+    bool directory = !target.directory.empty();
+    preamble["CacheTo"].push_back(
+        {{directory ? "directory" : "ref", directory ? target.directory : target.reference},
+         {"mode", target.mode}});
+  }
+  if (caches.inline_cache) preamble["InlineCache"] = true;
+  if (notes.empty()) return;
+  std::string vertex = progress.begin("[internal] build caches");
+  for (const std::string& note : notes) progress.warn(vertex, note);
+  progress.complete(vertex);
 }
 
 /// Registries of the caches, whose credentials are wanted too.
@@ -206,7 +234,7 @@ void add_hosts(const CachePlaces& caches, std::set<std::string>& hosts) {
   auto add = [&hosts](const std::string& name) {
     if (auto reference = spec::Reference::parse(name); reference) hosts.insert(reference->domain());
   };
-  for (const std::string& reference : caches.from) add(reference);
+  for (const CachePlaces::Source& source : caches.from) add(source.reference);
   for (const CachePlaces::Target& target : caches.to) add(target.reference);
 }
 
@@ -363,9 +391,9 @@ std::string failure_words(const std::string& message) {
                      message.substr(end + middle.size()));
 }
 
-Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSide& client,
-                                     BuildParameters parameters, Progress& progress,
-                                     const Cancelled& cancelled) {
+Result<BuiltImage> build_dockerfile(const EngineClient& engine, const ClientSide& client,
+                                    BuildParameters parameters, Progress& progress,
+                                    const Cancelled& cancelled) {
   const std::shared_ptr<Session>& session = client.session;
   bool by_client = parameters.remote.empty();
   bool by_archive = client.body || !parameters.upload.empty();
@@ -389,13 +417,9 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSid
     TRY(contexts[name], named.add(*session, directory, progress, cancelled));
   }
   preamble["Contexts"] = contexts;
-  add_caches(client.caches, preamble);
+  CacheDirectories directories(engine, session, cancelled);
+  add_caches(client.caches, directories, progress, preamble);
   add_hosts(client.caches, definition.needs.registries);
-  if (!client.caches.notes.empty()) {
-    std::string vertex = progress.begin("[internal] build caches");
-    for (const std::string& note : client.caches.notes) progress.warn(vertex, note);
-    progress.complete(vertex);
-  }
   EngineRequest request{.query = parameters.query, .cancelled = cancelled};
   if (!by_client) request.query.emplace_back("remote", parameters.remote);
   std::string header = registry_header(session.get(), definition.needs.registries);
@@ -405,8 +429,10 @@ Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSid
     if (!by_client) return {};
     return send_context(client, parameters, definition.ignored, progress, queue, cancelled);
   };
-  Events events(progress, definition.needs.several_stages);
-  return ask_for_build(engine, std::move(request), preamble, send, events);
+  Events events(progress, definition.needs.several_stages,
+                [&directories](const Json& event) { return directories.serve(event); });
+  TRY(std::string image, ask_for_build(engine, std::move(request), preamble, send, events));
+  return BuiltImage{.id = std::move(image), .cache_manifest = directories.manifest()};
 }
 
 }  // namespace berth::buildkit

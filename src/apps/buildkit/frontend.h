@@ -22,10 +22,16 @@ struct ClientSide {
   CachePlaces caches = {};
 };
 
-/// Builds, untagged; the image's id. No session is needed when the context is a URL or the body.
-Result<std::string> build_dockerfile(const EngineClient& engine, const ClientSide& client,
-                                     BuildParameters parameters, Progress& progress,
-                                     const Cancelled& cancelled);
+struct BuiltImage {
+  std::string id;
+  /// Descriptor (JSON) of the manifest of the cache that was left in a directory of the client's.
+  std::string cache_manifest = {};
+};
+
+/// Builds, untagged. No session is needed when the context is a URL or the body.
+Result<BuiltImage> build_dockerfile(const EngineClient& engine, const ClientSide& client,
+                                    BuildParameters parameters, Progress& progress,
+                                    const Cancelled& cancelled);
 
 /// BuildKit's words for the failure of a RUN, from docker's.
 std::string failure_words(const std::string& message);

@@ -180,29 +180,41 @@ Result<CachePlaces> cache_places(const std::vector<CacheOption>& imports,
                                  const std::vector<CacheOption>& exports) {
   CachePlaces places;
   for (const CacheOption& option : imports) {
-    std::string reference = get(option.attributes, "ref");
-    if (option.type == "registry" && !reference.empty()) {
-      if (std::find(places.from.begin(), places.from.end(), reference) == places.from.end())
-        places.from.push_back(std::move(reference));
-    } else {
-      places.notes.push_back(
-          fmt::format("--cache-from type={} is not supported and passed over: type=registry is",
-                      option.type.substr(0, 64)));
+    CachePlaces::Source source;
+    if (option.type == "registry") source.reference = get(option.attributes, "ref");
+    if (option.type == "local" && option.attributes.contains("src")) {
+      source.directory = "local:" + get(option.attributes, "src");
+      source.digest = get(option.attributes, "digest");
+    }
+    if (source == CachePlaces::Source()) {
+      places.notes.push_back(fmt::format(
+          "--cache-from type={} is not supported and passed over: type=registry and type=local are",
+          option.type.substr(0, 64)));
+    } else if (std::find(places.from.begin(), places.from.end(), source) == places.from.end()) {
+      places.from.push_back(std::move(source));
     }
   }
   for (const CacheOption& option : exports) {
     if (option.type == "inline") {
-      places.notes.emplace_back(
-          "--cache-to type=inline is passed over, images carry no cache: type=registry,ref=... keeps one");
+      places.inline_cache = true;
       continue;
     }
-    std::string reference = get(option.attributes, "ref");
-    if (option.type != "registry")
-      return failure(Kind::Unsupported, "--cache-to type={} is not supported: type=registry,ref=... is",
+    CachePlaces::Target target{.mode = get(option.attributes, "mode")};
+    if (target.mode.empty()) target.mode = "min";
+    if (option.type == "registry") {
+      target.reference = get(option.attributes, "ref");
+      if (target.reference.empty())
+        return Error(Kind::InvalidArgument, "--cache-to type=registry needs a ref");
+    } else if (option.type == "local") {
+      if (get(option.attributes, "dest").empty())
+        return Error(Kind::InvalidArgument, "--cache-to type=local needs a dest");
+      target.directory = "local:" + get(option.attributes, "dest");
+    } else {
+      return failure(Kind::Unsupported,
+                     "--cache-to type={} is not supported: type=registry, type=local and type=inline are",
                      option.type.substr(0, 64));
-    if (reference.empty()) return Error(Kind::InvalidArgument, "--cache-to type=registry needs a ref");
-    std::string mode = get(option.attributes, "mode");
-    places.to.push_back({.reference = std::move(reference), .mode = mode.empty() ? "min" : std::move(mode)});
+    }
+    places.to.push_back(std::move(target));
   }
   return places;
 }

@@ -36,19 +36,28 @@ struct BuildParameters {
 /// the result and are not supported are Unsupported and named.
 Result<BuildParameters> parse_attributes(const Attributes& attributes);
 
-/// Where caches are read from and written to, as POST /berth/build takes them.
+/// Where caches are read from and written to.
 struct CachePlaces {
+  /// A reference, or a directory of the client's and the digest of the manifest in it.
+  struct Source {
+    std::string reference = {};
+    std::string directory = {};  ///< the client's name for its store: "local:/path"
+    std::string digest = {};
+    bool operator==(const Source&) const = default;
+  };
   struct Target {
-    std::string reference;
-    std::string mode;  ///< "min", "max"
+    std::string reference = {};
+    std::string directory = {};
+    std::string mode = {};  ///< "min", "max"
     bool operator==(const Target&) const = default;
   };
-  std::vector<std::string> from = {};
+  std::vector<Source> from = {};
   std::vector<Target> to = {};
+  bool inline_cache = false;            ///< in the image
   std::vector<std::string> notes = {};  ///< what is passed over, and why
 };
-/// Sources of other types than a registry are passed over with a note, as a cache that cannot be had is no
-/// reason to fail; an export of another type is Unsupported, as its file or image would be missed.
+/// Sources of types that are not served are passed over with a note, as a cache that cannot be had is no
+/// reason to fail; an export of another type is Unsupported, as it would be missed.
 Result<CachePlaces> cache_places(const std::vector<CacheOption>& imports,
                                  const std::vector<CacheOption>& exports);
 

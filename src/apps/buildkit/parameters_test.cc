@@ -116,13 +116,25 @@ TEST(Parameters, WhereCachesAre) {
                               {.type = "registry", .attributes = {{"ref", "r/d"}}},
                               {.type = "inline"}});
   ASSERT_TRUE(places) << places.error().message();
-  EXPECT_THAT(places->from, ElementsAre("r/a", "r/b"));
-  EXPECT_THAT(places->to,
-              ElementsAre(CachePlaces::Target{"r/c:1", "max"}, CachePlaces::Target{"r/d", "min"}));
-  EXPECT_THAT(places->notes, ElementsAre(HasSubstr("type=gha"), HasSubstr("type=inline")));
-  auto local = cache_places({}, {{.type = "local", .attributes = {{"dest", "/x"}}}});
-  ASSERT_FALSE(local);
-  EXPECT_THAT(local.error().message(), HasSubstr("--cache-to type=local is not supported"));
+  using Source = CachePlaces::Source;
+  using Target = CachePlaces::Target;
+  EXPECT_THAT(places->from, ElementsAre(Source{.reference = "r/a"}, Source{.reference = "r/b"}));
+  EXPECT_THAT(places->to, ElementsAre(Target{.reference = "r/c:1", .mode = "max"},
+                                      Target{.reference = "r/d", .mode = "min"}));
+  EXPECT_THAT(places->notes, ElementsAre(HasSubstr("type=gha")));
+  EXPECT_TRUE(places->inline_cache);
+  auto local = cache_places({{.type = "local", .attributes = {{"src", "/y"}, {"digest", "d"}}}},
+                            {{.type = "local", .attributes = {{"dest", "/x"}}}});
+  ASSERT_TRUE(local);
+  EXPECT_FALSE(local->inline_cache);
+  EXPECT_THAT(local->from, ElementsAre(Source{.directory = "local:/y", .digest = "d"}));
+  EXPECT_THAT(local->to, ElementsAre(Target{.directory = "local:/x", .mode = "min"}));
+  for (const char* type : {"gha", "s3", "azblob"}) {
+    auto refused = cache_places({}, {{.type = type}});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message(), HasSubstr(type));
+  }
+  EXPECT_FALSE(cache_places({}, {{.type = "local"}}));
   EXPECT_FALSE(cache_places({}, {{.type = "registry"}}));
   EXPECT_FALSE(parse_attributes({{"cache-imports", "{"}}));
   EXPECT_FALSE(parse_attributes({{"cache-imports", "{}"}}));

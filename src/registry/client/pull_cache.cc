@@ -3,33 +3,39 @@
 
 #include "base/format.h"
 #include "registry/client/pull.h"
+#include "spec/cache_manifest.h"
 
 namespace berth::registry {
 namespace {
 
 constexpr size_t max_config_bytes = size_t{32} << 20;
 
-bool is_cache_config(const spec::Descriptor& descriptor) {
-  return descriptor.media_type == spec::media_type::build_cache_config;
+/// Of an index of images the one for this host: its cache is in its configuration.
+Result<RemoteManifest> cache_document(Repository& repository, const spec::Reference& reference) {
+  std::string name = reference.digest() ? reference.digest()->str() : reference.tag();
+  TRY(RemoteManifest document, repository.get_manifest(name, reference.digest()));
+  if (!spec::is_index_type(document.media_type)) return document;
+  TRY(spec::Index index, spec::parse_index(document.bytes));
+  spec::Platform host = spec::Platform::host();
+  auto image = std::find_if(index.manifests.begin(), index.manifests.end(), [&](const auto& descriptor) {
+    return spec::is_manifest_type(descriptor.media_type) && descriptor.platform &&
+           spec::matches(host, *descriptor.platform);
+  });
+  if (image == index.manifests.end()) return document;
+  return repository.get_manifest(image->digest.str(), image->digest);
 }
 
-/// A cache is a manifest with a configuration of that type, or an index that names one among its layers.
-struct CacheDocument {
-  spec::Descriptor config;
-  std::vector<spec::Descriptor> blobs;
-};
-
-Result<CacheDocument> read_document(const RemoteManifest& document, const std::string& name) {
-  if (spec::is_index_type(document.media_type)) {
-    TRY(spec::Index index, spec::parse_index(document.bytes));
-    auto config = std::find_if(index.manifests.begin(), index.manifests.end(), is_cache_config);
-    if (config != index.manifests.end()) return CacheDocument{*config, index.manifests};
-  } else {
-    TRY(spec::Manifest manifest, spec::parse_manifest(document.bytes));
-    if (is_cache_config(manifest.config)) return CacheDocument{manifest.config, manifest.layers};
-  }
-  return failure(Kind::InvalidArgument, "{} is no build cache: it has no configuration of type {}", name,
-                 spec::media_type::build_cache_config);
+Result<spec::BuildCache> read_cache(Repository& repository, const spec::Reference& reference) {
+  std::string name = reference.familiar_string();
+  TRY(RemoteManifest document, cache_document(repository, reference));
+  TRY(spec::CacheManifest found, spec::parse_cache_manifest(document.bytes, name));
+  TRY(std::string config, repository.get_blob(found.config, max_config_bytes));
+  if (found.config.media_type == spec::media_type::build_cache_config)
+    return spec::parse_build_cache(config, found.blobs);
+  TRY(auto cache, spec::parse_inline_cache(config, found.blobs));
+  if (cache) return std::move(*cache);
+  return failure(Kind::InvalidArgument, "{} is no build cache: the image was built without an inline cache",
+                 name);
 }
 
 }  // namespace
@@ -39,11 +45,7 @@ Result<FetchedCache> Client::fetch_cache(const spec::Reference& given, const Cre
   spec::Reference reference = given.with_default_tag();
   FetchedCache fetched{.reference = reference, .cache = {}};
   auto look = [&](Repository& repository) -> Result<void> {
-    std::string name = reference.digest() ? reference.digest()->str() : reference.tag();
-    TRY(RemoteManifest document, repository.get_manifest(name, reference.digest()));
-    TRY(CacheDocument found, read_document(document, reference.familiar_string()));
-    TRY(std::string config, repository.get_blob(found.config, max_config_bytes));
-    TRY(fetched.cache, spec::parse_build_cache(config, found.blobs));
+    TRY(fetched.cache, read_cache(repository, reference));
     return {};
   };
   CHECK(read_from_registry(*state_, reference, credentials, stop, look));
@@ -56,8 +58,10 @@ Result<Digest> Pull::run_layers(const std::vector<const spec::BuildCacheLayer*>&
     Digest chain_id = spec::chain_id(parent, layer->diff_id);
     lease_.add_chain(chain_id);
     lease_.add_blob(layer->blob.digest);
-    layers_.push_back(
-        {.descriptor = layer->blob, .diff_id = layer->diff_id, .chain_id = chain_id, .parent = parent});
+    // One that is here stays as it is: that a registry has other bytes for it matters to images alone.
+    if (!state_.images.snapshotter().has_layer(chain_id))
+      layers_.push_back(
+          {.descriptor = layer->blob, .diff_id = layer->diff_id, .chain_id = chain_id, .parent = parent});
     parent = chain_id;
   }
   if (!parent) return Error(Kind::Internal, "a chain without layers");

@@ -72,8 +72,6 @@ class Push {
                       const std::string& location, const std::string& id, uint64_t offset = 0);
   Result<void> send_config(Repository& repository, const Digest& id);
   Result<Digest> send_cache(const CachePush& request);
-  /// The layers of the chains, parents first, each once.
-  Result<std::vector<storage::Layer>> layers_of(const std::vector<std::optional<Digest>>& chains);
   /// Repositories of the same registry that have the blob, from the names of images here.
   std::vector<std::string> mount_sources(const Digest& digest) const;
   Repository open(const std::stop_token& stop) const;

@@ -13,6 +13,7 @@
 #include "apps/berth/commands/platform.h"
 #include "apps/berth/commands/registry_auth.h"
 #include "apps/berth/grammar/invocation.h"
+#include "apps/berth/options/build_caches.h"
 #include "apps/berth/options/devices.h"
 #include "apps/berth/options/key_values.h"
 #include "apps/berth/options/links.h"
@@ -91,7 +92,6 @@ Outcome<Query> build_query(Context& context, const Invocation& invocation) {
     query.add("buildargs", to_json(arguments));
   }
   if (invocation.given("label")) query.add("labels", to_json(options::to_map(invocation.list("label"))));
-  if (invocation.given("cache-from")) query.add("cachefrom", to_json(invocation.list("cache-from")));
   if (invocation.given("security-opt")) query.add("securityopt", to_json(invocation.list("security-opt")));
   Json limits = Json::array();
   for (const std::string& value : invocation.list("ulimit")) {
@@ -157,6 +157,7 @@ class Build {
         progress_(context.out, quiet_ ? output::Progress::Quiet::Yes : output::Progress::Quiet::No,
                   [this](const Json& aux) {
                     if (auto id = json_string(aux, "ID"); id && !id->empty()) image_id_ = *id;
+                    inputs_.caches().answer(aux);
                   }),
         inputs_(context) {}
 
@@ -180,6 +181,7 @@ class Build {
     }
     CHECK(send(request));
     CHECK(progress_.finish());
+    CHECK(inputs_.caches().outcome());
     if (!id_file.empty()) {
       if (image_id_.empty()) return refuse("server did not provide an image ID. Cannot write {}", id_file);
       CHECK(archive::write_text(id_file, image_id_, 0666));
@@ -292,7 +294,14 @@ constexpr std::array flags{
          .type = Type::List,
          .help = "Context by name, for FROM and --from: NAME=PATH or NAME=docker-image://IMAGE",
          .check = check_build_context},
-    Flag{.name = "cache-from", .type = Type::Strings, .help = "Images whose layers may serve as cache"},
+    Flag{.name = "cache-from",
+         .type = Type::List,
+         .help = "Build cache to read: IMAGE, type=registry,ref=NAME or type=local,src=DIR",
+         .check = options::check_cache_from},
+    Flag{.name = "cache-to",
+         .type = Type::List,
+         .help = "Build cache to write: type=registry,ref=NAME, type=local,dest=DIR or type=inline",
+         .check = options::check_cache_to},
     Flag{.name = "cgroup-parent", .type = Type::String, .help = "Parent of the cgroups of RUN"},
     hidden("compress", Type::Bool),
     Flag{.name = "cpu-period", .type = Type::Int, .help = "Length of a CPU period in microseconds"},

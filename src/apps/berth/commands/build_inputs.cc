@@ -132,8 +132,8 @@ Outcome<Json> BuildInputs::contexts(const std::vector<std::string>& flags) {
 }
 
 Outcome<std::string> BuildInputs::first_line(const grammar::Invocation& invocation, bool has_context) {
-  const bool plain =
-      !invocation.given("secret") && !invocation.given("ssh") && !invocation.given("build-context");
+  const bool plain = !invocation.given("secret") && !invocation.given("ssh") &&
+                     !invocation.given("build-context") && !BuildCacheFlags::given(invocation);
   if (plain) return std::string();
   Json line = {{"Context", has_context}, {"Secrets", Json::object()}};
   for (const std::string& text : invocation.list("secret")) {
@@ -143,6 +143,7 @@ Outcome<std::string> BuildInputs::first_line(const grammar::Invocation& invocati
   }
   TRY(line["Agents"], agents(invocation.list("ssh")));
   TRY(line["Contexts"], contexts(invocation.list("build-context")));
+  CHECK(caches_.describe(invocation, line));
   return to_json(line) + "\n";
 }
 

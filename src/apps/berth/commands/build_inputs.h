@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/berth/commands/build_cache_flags.h"
 #include "apps/berth/context.h"
 #include "apps/berth/failure.h"
 #include "apps/berth/grammar/invocation.h"
@@ -18,14 +19,16 @@ Result<std::string> check_build_context(std::string_view text);
 
 class BuildInputs {
  public:
-  explicit BuildInputs(Context& context) : context_(context) {}
+  explicit BuildInputs(Context& context) : context_(context), caches_(context) {}
   BuildInputs(const BuildInputs&) = delete;
   /// Removes the images that directories were sent as.
   ~BuildInputs();
 
-  /// From the flags secret, ssh and build-context; empty without them, when docker's route does. Sends
-  /// directories that are named contexts to the engine. `has_context`: whether a context follows in the body.
+  /// From the flags secret, ssh, build-context, cache-from and cache-to; empty without them, when docker's
+  /// route does. Sends directories that are named contexts to the engine. `has_context`: whether a context
+  /// follows in the body.
   Outcome<std::string> first_line(const grammar::Invocation& invocation, bool has_context);
+  BuildCacheFlags& caches() { return caches_; }
 
  private:
   Outcome<Json> agents(const std::vector<std::string>& flags) const;
@@ -33,6 +36,7 @@ class BuildInputs {
   Outcome<std::string> send_directory(const std::string& name, const std::string& path);
 
   Context& context_;
+  BuildCacheFlags caches_;
   std::vector<std::string> images_;  ///< of directories
 };
 

@@ -44,6 +44,8 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
   add_all(words, "add-host", hosts);
   TRY(auto caches, texts_of(build, "cache_from", path));
   add_all(words, "cache-from", caches);
+  TRY(auto targets, texts_of(build, "cache_to", path));
+  add_all(words, "cache-to", targets);
   TRY(auto platforms, texts_of(build, "platforms", path));
   TRY(std::string platform, text_of(service.config, "platform", service.path()));
   if (platform.empty() && platforms.size() == 1) platform = platforms[0];
