@@ -1,10 +1,12 @@
 """Functions: warm and cold events, sandboxes' memory, and an engine with many of them. The engines are berth's own,
 one with a stock of prepared sandboxes and one without."""
 import base64
+import contextlib
 import http.client
 import json
 import os
 import shutil
+import statistics
 import time
 
 from harness import runtimes
@@ -15,6 +17,8 @@ from .cases import SHORT, TITLES, Sample, case
 from .process import CommandFailed, pss_of
 
 PATIENCE = 30
+BLOCKS = 60  # of 200 events each, per engine
+FIRST = ("POST", "/2015-03-31/functions/first/invocations")
 BARE = "/2015-03-31/bare"  # refused by its path: HTTP and nothing behind it
 PYTHON = "/usr/bin/python3.11"
 NODE_HANDLER = "exports.handler = async () => ({});\n"
@@ -246,25 +250,45 @@ def idle_python(bench):
 
 
 def thousand(bench):
-    """Yields (figure, value, unit): the engine before and after many functions are deployed."""
-    engine = started(bench, "thousand", 8)
-    invoke = ("POST", "/2015-03-31/functions/first/invocations")
-    try:
+    """Yields (figure, value, unit): an engine with many functions, against itself before and beside one with one.
+
+    The two work side by side in short blocks, so that whatever else the machine does falls on both: a ratio is one of
+    two blocks that follow each other, and who begins changes. Its median says what the functions cost.
+    """
+    with contextlib.ExitStack() as stack:
+        many = started(bench, "many", 8)
+        stack.callback(many.stop)
         files = native(bench)
-        engine.create("first", files)
-        engine.call("first")
-        engine.calls(bench, 2000, 1, *invoke)
-        (_, before, _, _), = engine.calls(bench, 2000, 1, *invoke)
-        memory, own = engine.daemon_memory(), anonymous_of(engine.process.pid)
+        warm_up(bench, many, files)
+        # Weighed as long as it is alone: a second engine would take its half of the program's pages.
+        memory, own = many.daemon_memory(), anonymous_of(many.process.pid)
         for number in range(bench.functions):
-            engine.create(f"deployed-{number}", files)
-        engine.until("the stock is settled", lambda: settled(engine))
-        (_, after, _, _), = engine.calls(bench, 2000, 1, *invoke)
+            many.create(f"deployed-{number}", files)
+        many.until("the stock is settled", lambda: settled(many))
         # What it shares with other processes comes and goes with those; what grows is its own.
-        yield "function-thousand-memory", 1 + (anonymous_of(engine.process.pid) - own) / memory, "×"
-        yield "function-thousand-latency", after / before, "×"
-    finally:
-        engine.stop()
+        yield "function-thousand-memory", 1 + (anonymous_of(many.process.pid) - own) / memory, "×"
+        few = started(bench, "few", 8)
+        stack.callback(few.stop)
+        warm_up(bench, few, files)
+        ratios = [block_ratio(bench, few, many, number) for number in range(-2, BLOCKS)]
+        yield "function-thousand-latency", statistics.median(ratios[2:]), "×"
+
+
+def warm_up(bench, engine, files):
+    engine.create("first", files)
+    engine.call("first")
+    engine.calls(bench, 2000, 1, *FIRST)
+
+
+def block_ratio(bench, few, many, number):
+    """Median time of an event with many functions over that with one, in blocks right after each other."""
+    order = (few, many) if number % 2 == 0 else (many, few)
+    medians = {}
+    for engine in order:
+        (status, medians[engine], _, _), = engine.calls(bench, 200, 1, *FIRST)
+        if status != 200:
+            raise CommandFailed(f"a warm event was answered with {status:.0f}")
+    return medians[many] / medians[few]
 
 
 def settled(engine):
@@ -340,7 +364,7 @@ def function_idle_memory(bench):
                (("function-idle-memory", "berth", value, "KiB") for value in idle_python(bench)))
 
 
-@case("function-thousand", "an engine after {functions} functions were deployed, as multiples of before")
+@case("function-thousand", "an engine with {functions} functions: memory beside before, warm events beside an engine with one")
 def function_thousand(bench):
     report_all(bench, "function-thousand", ((figure, "berth", value, unit) for figure, value, unit in thousand(bench)))
 
@@ -353,5 +377,5 @@ TITLES.update({
     "function-cold-imports": "the first event of a Python function with imports of an SDK's size, nothing prepared",
     "function-ahead-imports": "the first event of such a function after a change, initialised ahead",
     "function-thousand-memory": "berthd's memory after {functions} functions were deployed, as a multiple of before",
-    "function-thousand-latency": "a warm event among {functions} functions, as a multiple of before",
+    "function-thousand-latency": "a warm event among {functions} functions, as a multiple of one in an engine with one",
 })

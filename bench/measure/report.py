@@ -68,8 +68,8 @@ PROMISES = (
     _limit("cold start of a Node.js function within 10 ms of the interpreter", ("function-cold-nodejs-above", "berth"), 0.01),
     _limit("changed Python function with large imports, initialised ahead, within 10 ms", ("function-ahead-imports", "berth"), 0.01),
     _limit("frozen Python sandbox at most 8 MiB private", ("function-idle-memory", "berth"), 8 * 1024),
-    _limit("berthd's memory within 10 % after 1,000 functions (aim)", ("function-thousand-memory", "berth"), 1.1),
-    _limit("warm events within 10 % among 1,000 functions (aim)", ("function-thousand-latency", "berth"), 1.1),
+    _limit("berthd's memory within 10 % after 1,000 functions", ("function-thousand-memory", "berth"), 1.1),
+    _limit("warm events within 10 % among 1,000 functions", ("function-thousand-latency", "berth"), 1.1),
 )
 
 

@@ -6,6 +6,7 @@
 #include "engine/container_network.h"
 #include "engine/core.h"
 #include "engine/default_route.h"
+#include "engine/endpoint_settings.h"
 
 namespace berth::engine {
 namespace {
@@ -15,7 +16,10 @@ bool has_process(const Container& container) {
          container.record.state.pid > 0;
 }
 
-Result<void> may_connect(const ContainerRecord& record) {
+constexpr const char* kAlone =
+    "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+
+Result<void> may_connect(const ContainerRecord& record, const network::NetworkRecord& network) {
   if (record.state.status == Status::Removing || record.state.status == Status::Dead) {
     return failure(Kind::WrongState,
                    "container {} is marked for removal and cannot be connected to a network", record.id);
@@ -26,6 +30,13 @@ Result<void> may_connect(const ContainerRecord& record) {
         "container sharing network namespace with another container or host cannot be connected to any other "
         "network");
   }
+  if (network.driver == network::NetworkDriver::Host) {
+    return Error(Kind::InvalidArgument,
+                 "cannot connect container to host network - container must be created in host network mode");
+  }
+  bool alone = network.driver == network::NetworkDriver::Null || record.endpoints.contains("none");
+  if (alone && !record.endpoints.contains(network.name) && !record.endpoints.empty())
+    return Error(Kind::InvalidArgument, kAlone);
   return {};
 }
 
@@ -38,6 +49,16 @@ std::string free_interface(const Core& core, const ContainerRecord& record) {
                              [&](const auto* endpoint) { return endpoint->interface == name; });
     if (!taken) return name;
   }
+}
+
+/// Whether the network is to carry the default route, and none does so far: only internal ones, or none at
+/// all.
+bool brings_gateway(const Core& core, const ContainerRecord& record, const std::string& network) {
+  if (gateway_network(core, record) != network) return false;
+  auto endpoints = core.network->endpoints_of_container(record.id);
+  return std::none_of(endpoints.begin(), endpoints.end(), [](const network::EndpointRecord* endpoint) {
+    return endpoint->gateway4 || endpoint->gateway6;
+  });
 }
 
 /// An interface without an end on the host (macvlan, ipvlan) is deleted where it is.
@@ -54,6 +75,16 @@ void remove_inner_link(const ContainerRecord& record, const std::string& interfa
   if (!removed) log::warn("container {}: {}", record.short_id(), removed.error().message());
 }
 
+/// A network that is gone leaves its name with containers that did not run then.
+io::Task<Result<void>> forget_network(Core& core, std::string network, std::string reference) {
+  CO_TRY(ContainerHandle container, core.containers.find(reference));
+  io::Mutex::Guard guard = co_await container->operation.lock();
+  if (container->record.endpoints.erase(network) == 0)
+    co_return failure(Kind::NotFound, "network {} not found", network);
+  core.save_definition(container->record);
+  co_return Result<void>();
+}
+
 io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
   auto work = [removal] { return removal.run(); };
   auto removed = co_await core.loop.on_worker(work);
@@ -68,14 +99,11 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
   CO_TRY(const network::NetworkRecord* found, core_.network->find(network));
   std::string name = found->name;
   settings.network_id = found->id;
-  if (!found->has_links()) {
-    co_return failure(Kind::Forbidden, "container cannot be connected to host or none networks: \"{}\"",
-                      name);
-  }
+  CO_CHECK(check_endpoint(found, name, settings));
   io::Mutex::Guard guard = co_await container->operation.lock();
   ContainerRecord& record = container->record;
   if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
-  CO_CHECK(may_connect(record));
+  CO_CHECK(may_connect(record, *found));
   // Of a container that does not run there is nothing to be undone: the later request holds, as with docker.
   if (record.endpoints.contains(name) && has_process(*container)) {
     co_return failure(Kind::Forbidden, "endpoint with name {} already exists in network {}", record.name,
@@ -86,7 +114,7 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
     auto namespaces = sys::NetworkNamespace::open(fmt::format("/proc/{}/ns/net", record.state.pid).c_str());
     Result<std::string> attached =
         namespaces ? attach_network(core_, record, name, *namespaces, free_interface(core_, record),
-                                    record.endpoints.size() == 1)
+                                    brings_gateway(core_, record, name))
                    : Result<std::string>(std::move(namespaces).error());
     if (!attached) {
       record.endpoints.erase(name);
@@ -106,7 +134,13 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
 }
 
 io::Task<Result<void>> Networks::disconnect(std::string network, std::string reference, Force force) {
-  CO_TRY(const network::NetworkRecord* found, core_.network->find(network));
+  auto known = core_.network->find(network);
+  if (!known && force == Force::Yes) {
+    io::Task<Result<void>> forget = forget_network(core_, std::move(network), std::move(reference));
+    co_return co_await std::move(forget);
+  }
+  if (!known) co_return std::move(known).error();
+  const network::NetworkRecord* found = *known;
   std::string name = found->name;
   auto container_found = core_.containers.find(reference);
   if (!container_found && force == Force::Yes) co_return Result<void>();
@@ -119,8 +153,11 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
     co_return failure(Kind::Forbidden, "container {} is not connected to network {}", record.id, name);
   }
   if (!found->has_links()) {
-    co_return failure(Kind::Forbidden,
-                      "container cannot be disconnected from host network or none network: \"{}\"", name);
+    bool host = found->driver == network::NetworkDriver::Host;
+    co_return failure(host ? Kind::InvalidArgument : Kind::Forbidden,
+                      "cannot disconnect container from {0} network - container was created in {0} network "
+                      "mode",
+                      name);
   }
   std::string id = endpoint->second.endpoint_id;
   if (has_process(*container) && !id.empty()) {

@@ -2,6 +2,7 @@
 // ContainerRecord. Owned by the table of containers and by whoever works on it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -39,6 +40,14 @@ struct Run {
   io::Event exited;
   std::map<std::string, std::shared_ptr<Exec>> execs;  ///< running, by token
   std::map<uint64_t, std::string> attachments;         ///< id -> exec token, empty for the container's own
+
+  // For checkpoints (checkpoint.cc, restore.cc).
+  io::Event streams_told;
+  std::array<uint64_t, 3> streams{};  ///< inode numbers of the pipes that it was given; 0: none
+  pid_t criu = 0;                     ///< restores it
+  io::Event criu_ready;               ///< criu waits, or it could not be started
+  std::string restore_problem;        ///< why it failed, which the keeper cannot tell
+  bool checkpointed = false;          ///< it ends because a checkpoint was made: for good
 };
 
 /// A registered wait; shared between the container and the waiter.

@@ -1,6 +1,8 @@
 // Files in and out of a container: diff, export, and docker cp. A running container is seen through its own
 // root; of one that is stopped the merged view is opened without mounting it anywhere, and paths below its
 // volumes lead to their sources.
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -35,6 +37,17 @@ struct PlaceInputs {
   std::vector<MountPoint> mounts;
 };
 
+/// What the engine puts there when the container runs, once it has run.
+void add_own_file(const std::string& source, const char* destination, PlaceInputs& inputs) {
+  bool taken = std::any_of(inputs.mounts.begin(), inputs.mounts.end(),
+                           [&](const MountPoint& mount) { return mount.destination == destination; });
+  if (taken || source.empty() || ::access(source.c_str(), F_OK) != 0) return;
+  inputs.mounts.push_back({.type = spec::MountType::Bind,
+                           .source = source,
+                           .destination = destination,
+                           .read_write = !inputs.readonly_root});
+}
+
 PlaceInputs inputs_of(Core& core, const Container& container, std::string reference) {
   const ContainerRecord& record = container.record;
   int pid = container.run != nullptr && is_alive(record.state.status) ? record.state.pid : 0;
@@ -47,6 +60,9 @@ PlaceInputs inputs_of(Core& core, const Container& container, std::string refere
     if (volume != core.volumes.end()) mount.source = volume->second.mountpoint;
     if (!mount.subpath.empty()) mount.source += "/" + mount.subpath;
   }
+  add_own_file(record.resolv_conf_path, "/etc/resolv.conf", inputs);
+  add_own_file(record.hostname_path, "/etc/hostname", inputs);
+  add_own_file(record.hosts_path, "/etc/hosts", inputs);
   return inputs;
 }
 

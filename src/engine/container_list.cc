@@ -1,6 +1,8 @@
 // Finding and listing containers: the filters of GET /containers/json.
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <memory>
 #include <regex>
 #include <set>
 
@@ -45,12 +47,14 @@ bool name_matches(const Values& patterns, const std::string& name) {
   return false;
 }
 
+/// The host's side, as docker has it: 8080 for -p 8080:80.
 bool is_published_as(const ContainerRecord& record, const spec::ContainerPort& wanted) {
+  const std::string host_port = std::to_string(wanted.port);
   for (const auto& [port, bindings] : record.ports) {
-    if (bindings.empty()) continue;
-    if (port == wanted.str()) return true;
+    auto inside = spec::parse_container_port(port);
+    if (!inside || inside->protocol != wanted.protocol) continue;
     for (const spec::PortBinding& binding : bindings) {
-      if (binding.host_port == std::to_string(wanted.port)) return true;
+      if (binding.host_port == host_port) return true;
     }
   }
   return false;
@@ -98,8 +102,9 @@ bool id_matches(const Values& values, const std::string& id) {
 
 /// What filters mean once the names in them are looked up.
 struct Lookups {
-  std::set<Digest> ancestors;
-  std::set<Digest> ancestor_layers;
+  std::vector<storage::Image> ancestors;
+  /// By id: the images of the containers that are listed, looked up once. Null for one that is gone.
+  std::map<Digest, std::shared_ptr<const spec::ImageConfig>> images = {};
   std::optional<Timestamp> before;
   std::optional<Timestamp> since;
   std::vector<int> exit_codes;
@@ -126,21 +131,36 @@ Result<Lookups> look_up(const Core& core, const Filters& filters) {
   for (const std::string& name : filter_values(filters, "ancestor")) {
     auto image = core.image_store->resolve(name);
     if (!image) continue;
-    lookups.ancestors.insert(image->id);
-    if (image->chain_id) lookups.ancestor_layers.insert(*image->chain_id);
+    lookups.ancestors.push_back(*std::move(image));
   }
   return lookups;
 }
 
+bool is_same_step(const spec::HistoryEntry& a, const spec::HistoryEntry& b) {
+  return a.created == b.created && a.created_by == b.created_by && a.empty_layer == b.empty_layer;
+}
+
+/// Images that only differ in metadata have the same layers: the history tells which was built on which.
+bool is_built_on(const spec::ImageConfig& image, const spec::ImageConfig& base) {
+  if (base.diff_ids.size() > image.diff_ids.size()) return false;
+  if (!std::equal(base.diff_ids.begin(), base.diff_ids.end(), image.diff_ids.begin())) return false;
+  if (base.history.size() > image.history.size()) return false;
+  if (base.history.size() == image.history.size() && base.diff_ids.size() == image.diff_ids.size())
+    return false;
+  return std::equal(base.history.begin(), base.history.end(), image.history.begin(), is_same_step);
+}
+
 /// Made of the image, or of an image that was built on it.
 bool ancestor_matches(const Core& core, const ContainerRecord& record, const Filters& filters,
-                      const Lookups& lookups) {
-  if (filter_values(filters, "ancestor").empty() || lookups.ancestors.contains(record.image_id)) return true;
-  if (!record.chain_id) return false;
-  auto chain = core.snapshotter->chain(*record.chain_id);
-  return chain && std::any_of(chain->begin(), chain->end(), [&](const storage::Layer& layer) {
-           return lookups.ancestor_layers.contains(layer.chain_id);
-         });
+                      Lookups& lookups) {
+  if (filter_values(filters, "ancestor").empty()) return true;
+  auto [known, added] = lookups.images.try_emplace(record.image_id);
+  if (added) {
+    if (auto image = core.image_store->resolve(record.image_id.str())) known->second = image->config;
+  }
+  return std::any_of(lookups.ancestors.begin(), lookups.ancestors.end(), [&](const storage::Image& base) {
+    return base.id == record.image_id || (known->second && is_built_on(*known->second, *base.config));
+  });
 }
 
 bool state_matches(const ContainerRecord& record, const Filters& filters, const Lookups& lookups) {
@@ -155,7 +175,7 @@ bool state_matches(const ContainerRecord& record, const Filters& filters, const 
          is_listed(filter_values(filters, "health"), to_string(record.state.health.status));
 }
 
-bool passes(const Core& core, const ContainerRecord& record, const Filters& filters, const Lookups& lookups) {
+bool passes(const Core& core, const ContainerRecord& record, const Filters& filters, Lookups& lookups) {
   return state_matches(record, filters, lookups) && id_matches(filter_values(filters, "id"), record.id) &&
          name_matches(filter_values(filters, "name"), record.name) &&
          labels_match(filters, record.config.labels) &&
@@ -181,13 +201,9 @@ Result<void> check_keys_and_values(const Filters& filters) {
   return check_values(filters, "health", {"none", "starting", "healthy", "unhealthy"});
 }
 
-/// Filters that ask for a state of their own, and limits, look at all containers.
+/// A status that is asked for, and limits, look at all containers; other filters at those that run.
 bool implies_all(const ListContainers& query) {
-  if (query.limit > 0) return true;
-  for (const char* key : {"status", "exited", "before", "since"}) {
-    if (query.filters.contains(key)) return true;
-  }
-  return false;
+  return query.limit > 0 || query.filters.contains("status");
 }
 
 }  // namespace

@@ -2,11 +2,14 @@
 #include "engine/container_network.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/container_files.h"
 #include "engine/container_ports.h"
+#include "engine/endpoint_settings.h"
 #include "engine/links.h"
 #include "engine/sandbox_table.h"
 #include "network/resolv_conf.h"
@@ -34,6 +37,24 @@ std::vector<std::string> ordered_networks(const ContainerRecord& record) {
   return names;
 }
 
+/// Those that are asked for, and the first "ethN" that are free.
+std::map<std::string, std::string> interface_names(const ContainerRecord& record) {
+  std::map<std::string, std::string> names;
+  std::set<std::string> taken;
+  for (const auto& [network, settings] : record.endpoints) {
+    if (std::string asked = asked_interface(settings); !asked.empty()) taken.insert(names[network] = asked);
+  }
+  int number = 0;
+  for (const std::string& network : ordered_networks(record)) {
+    std::string& name = names[network];
+    while (name.empty()) {
+      std::string candidate = fmt::format("eth{}", number++);
+      if (!taken.contains(candidate)) name = std::move(candidate);
+    }
+  }
+  return names;
+}
+
 template <class T, class Parse>
 Result<std::optional<T>> parse_optional(const std::string& text, Parse parse) {
   if (text.empty()) return std::optional<T>();
@@ -41,7 +62,8 @@ Result<std::optional<T>> parse_optional(const std::string& text, Parse parse) {
   return std::optional<T>(value);
 }
 
-Result<network::AttachRequest> attach_request(const ContainerRecord& record, const std::string& name) {
+Result<network::AttachRequest> attach_request(const Core& core, const ContainerRecord& record,
+                                              const std::string& name) {
   const spec::EndpointSettings& settings = record.endpoints.at(name);
   network::AttachRequest request{.network = name,
                                  .container_id = record.id,
@@ -55,6 +77,9 @@ Result<network::AttachRequest> attach_request(const ContainerRecord& record, con
                                       ? record.config.mac_address
                                       : settings.mac_address;
   TRY(request.mac, parse_optional<sys::MacAddress>(wanted_mac, sys::MacAddress::parse));
+  // Also for what an earlier version has recorded, and for networks that were made after the container.
+  auto network = core.network->find(name);
+  CHECK(check_endpoint(network ? *network : nullptr, name, settings));
   return request;
 }
 
@@ -63,9 +88,13 @@ Result<const network::EndpointRecord*> attach_one(Core& core, ContainerRecord& r
                                                   sys::NetworkNamespace& netns) {
   TRY(const network::EndpointRecord* endpoint, core.network->attach(request, netns));
   bool recorded = SandboxTable::of(core).find(record.id) == nullptr;
-  if (auto saved = recorded ? core.records->save_endpoint(*endpoint) : Result<void>(); !saved) {
+  auto settled = endpoint->interface.empty()
+                     ? Result<void>()
+                     : apply_endpoint(record.endpoints.at(request.network), endpoint->interface, netns);
+  if (settled && recorded) settled = core.records->save_endpoint(*endpoint);
+  if (!settled) {
     if (auto removal = core.network->detach(endpoint->id); removal) (void)removal->run();
-    return std::move(saved).error();
+    return std::move(settled).error();
   }
   fill_endpoint(record.endpoints.at(request.network), *endpoint);
   if (auto network = core.network->find(endpoint->network_id); network) {
@@ -75,6 +104,12 @@ Result<const network::EndpointRecord*> attach_one(Core& core, ContainerRecord& r
     publish_network(core, **network, "connect", record.id);
   }
   return endpoint;
+}
+
+/// Nothing of the outside reaches an internal network: no ports are published on it.
+bool is_internal(const Core& core, const std::string& name) {
+  auto network = core.network->find(name);
+  return network && (*network)->internal;
 }
 
 /// The endpoints' links: alias -> name. What does not exist yet is taken for a name.
@@ -153,10 +188,18 @@ std::string gateway_network(const Core& core, const ContainerRecord& record) {
 Result<std::string> attach_network(Core& core, ContainerRecord& record, const std::string& network,
                                    sys::NetworkNamespace& netns, const std::string& interface,
                                    bool default_gateway) {
-  TRY(auto request, attach_request(record, network));
-  request.interface = interface;
+  TRY(auto request, attach_request(core, record, network));
+  request.interface = asked_interface(record.endpoints.at(network));
+  if (request.interface.empty()) request.interface = interface;
   request.default_gateway = default_gateway;
+  bool published = std::any_of(record.ports.begin(), record.ports.end(),
+                               [](const auto& port) { return !port.second.empty(); });
+  bool publishes = default_gateway && !published && !is_internal(core, network);
+  if (publishes) {
+    TRY(request.ports, port_requests(record.config, record.host_config));
+  }
   TRY(const network::EndpointRecord* endpoint, attach_one(core, record, request, netns));
+  if (publishes) record.ports = published_ports(record.config, endpoint->ports);
   return endpoint->id;
 }
 
@@ -165,12 +208,13 @@ Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& re
   std::vector<std::string> attached;
   std::vector<network::PublishedPort> published;
   std::string gateway = gateway_network(core, record);
+  auto interfaces = interface_names(record);
   auto attach_all = [&]() -> Result<void> {
     for (const std::string& name : ordered_networks(record)) {
-      TRY(auto request, attach_request(record, name));
-      request.interface = fmt::format("eth{}", attached.size());
+      TRY(auto request, attach_request(core, record, name));
+      request.interface = interfaces.at(name);
       request.default_gateway = name == gateway;
-      if (request.default_gateway) {
+      if (request.default_gateway && !is_internal(core, name)) {
         TRY(request.ports, port_requests(record.config, record.host_config));
       }
       TRY(const network::EndpointRecord* endpoint, attach_one(core, record, request, netns));

@@ -9,6 +9,7 @@
 #include "base/rollback.h"
 #include "engine/container_limits.h"
 #include "engine/container_network.h"
+#include "engine/endpoint_settings.h"
 #include "engine/lifecycle.h"
 #include "engine/links.h"
 #include "engine/merge.h"
@@ -87,6 +88,10 @@ Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateReque
   std::string own = mode;
   if (auto network = core.network->find(mode)) own = (*network)->name;
   endpoints.try_emplace(own);
+  for (const auto& [name, settings] : endpoints) {
+    auto network = core.network->find(name);
+    CHECK(check_endpoint(network ? *network : nullptr, name, settings));
+  }
   bool alone = own == "host" || own == "none";
   if (alone && endpoints.size() > 1) {
     return Error(Kind::InvalidArgument,
@@ -95,14 +100,6 @@ Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateReque
                        "private (none) mode"
                      : "container sharing network namespace with another container or host cannot be "
                        "connected to any other network");
-  }
-  for (const auto& [name, settings] : endpoints) {
-    bool wants_address =
-        settings.ipam && !(settings.ipam->ipv4_address.empty() && settings.ipam->ipv6_address.empty());
-    if (wants_address && (name == "bridge" || alone)) {
-      return Error(Kind::InvalidArgument,
-                   "user specified IP address is supported on user defined networks only");
-    }
   }
   return endpoints;
 }
@@ -114,6 +111,7 @@ Result<std::vector<MountPoint>> mounts_of(Core& core, const spec::CreateRequest&
     return other->record.mounts;
   };
   sources.new_name = random_id;
+  sources.data_root = core.options.data_root;
   return resolve_mounts(request.config, request.host_config, sources);
 }
 
@@ -214,6 +212,8 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
   }
   for (const std::string& link : wanted.host_config.links) {
     TRY(auto name, parse_link(link));
+    // Elsewhere links are names, which may come to mean somebody later.
+    if (wanted.host_config.network_mode != "bridge") continue;
     auto other = core.containers.find(name.container);
     if (!other) {
       return failure(Kind::InvalidArgument, "could not get container for {}: {}", name.container,

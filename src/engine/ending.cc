@@ -122,10 +122,11 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
   if (!run->settled.is_set()) run->settled.set();
   note_sandbox_exit(core, record, *run, ended);
   run->exited.set();
+  run->streams_told.set();
 
   Ending ending{.exit_code = ended.exit_code,
                 .ran_for = ran_for,
-                .stopped_by_user = container->stop_requested || core.closing,
+                .stopped_by_user = container->stop_requested || run->checkpointed || core.closing,
                 .was_unhealthy = std::exchange(container->unhealthy, false)};
   auto delay = next_restart(record.host_config.restart_policy, ending, container->restarts);
   if (auto moved = transition(state, delay ? Action::AwaitRestart : Action::Exit); !moved) {
@@ -137,6 +138,7 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
   state.oom_killed = state.oom_killed || ended.oom_killed;
   state.finished = ended.finished;
   if (delay) ++record.restart_count;
+  if (run->checkpointed) record.manually_stopped = true;
 
   if (state.oom_killed && !oom_known) core.publish(record, "oom");
   core.publish(record, "die",

@@ -12,6 +12,7 @@
 #include "engine/lifecycle.h"
 #include "engine/log_quota.h"
 #include "engine/recovery.h"
+#include "engine/restore.h"
 #include "engine/rootless.h"
 #include "engine/sandbox_table.h"
 #include "engine/ulimits.h"
@@ -191,6 +192,7 @@ Result<void> Engine::reload(EngineSettings settings) {
 io::Task<void> Engine::close() {
   Core& core = *core_;
   core.closing = true;
+  for (const ContainerHandle& container : core.containers.all()) give_up_restore(*container);
   core.registry_jobs->stop_all();
   if (auto written = core.image_quota->flush(); !written) log::warn("{}", written.error().message());
   io::Task<Result<bool>> finished = until_empty(core.background);

@@ -13,7 +13,9 @@ namespace berth::engine {
 
 /// Who asks for a start: a user's start begins a new history of restarts.
 enum class StartReason { User, Policy };
-io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason);
+/// `checkpoint`: the directory of the images that it is restored from; empty: its program is started.
+io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason,
+                                       std::string checkpoint = {});
 
 /// Namespaces of other containers that the record's modes name; they must run.
 Result<struct JoinedNamespaces> join_namespaces(Core& core, const ContainerRecord& record);

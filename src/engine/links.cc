@@ -24,6 +24,16 @@ Result<std::vector<Linked>> linked_containers(Core& core, const ContainerRecord&
   for (const std::string& text : record.host_config.links) {
     TRY(auto name, parse_link(text));
     TRY(auto other, core.containers.find(name.container));
+    // Who shares another's network is reached there.
+    for (int shared = 0; shared < 16 && other->record.host_config.network_mode.starts_with("container:");
+         ++shared) {
+      TRY(other, core.containers.find(std::string_view(other->record.host_config.network_mode).substr(10)));
+    }
+    if (other->record.host_config.network_mode == "host") {
+      return Error(Kind::InvalidArgument,
+                   "conflicting options: host type networking can't be used with links. This would result in "
+                   "undefined behavior");
+    }
     if (!is_alive(other->record.state.status)) {
       return failure(Kind::WrongState, "Cannot link to a non running container: /{} AS /{}/{}",
                      other->record.name, record.name, name.alias);
@@ -73,6 +83,22 @@ Result<std::vector<std::pair<sys::IpAddress, std::string>>> link_addresses(Core&
     lines.emplace_back(address, std::move(names));
   }
   return lines;
+}
+
+std::vector<ContainerHandle> linking_containers(const Core& core, const ContainerRecord& record) {
+  std::vector<ContainerHandle> linking;
+  for (const ContainerHandle& other : core.containers.all()) {
+    const spec::StringList& links = other->record.host_config.links;
+    if (links.empty() || !is_alive(other->record.state.status) || !links_are_legacy(other->record)) continue;
+    bool links_here = std::any_of(links.begin(), links.end(), [&](const std::string& text) {
+      auto name = parse_link(text);
+      if (!name) return false;
+      auto found = core.containers.find(name->container);
+      return found && (*found)->record.id == record.id;
+    });
+    if (links_here) linking.push_back(other);
+  }
+  return linking;
 }
 
 Result<std::vector<std::string>> link_environment(Core& core, const ContainerRecord& record) {

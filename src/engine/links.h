@@ -23,6 +23,9 @@ Result<LinkName> parse_link(std::string_view text);
 Result<std::vector<std::pair<sys::IpAddress, std::string>>> link_addresses(Core& core,
                                                                            const ContainerRecord& record);
 
+/// The running containers that have a link to this one: their /etc/hosts names its address.
+std::vector<ContainerHandle> linking_containers(const Core& core, const ContainerRecord& record);
+
 /// DB_PORT, DB_PORT_5432_TCP_ADDR, DB_NAME, DB_ENV_X, ...
 Result<std::vector<std::string>> link_environment(Core& core, const ContainerRecord& record);
 

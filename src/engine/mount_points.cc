@@ -181,6 +181,25 @@ Result<MountPoint> resolve_image_mount(const spec::MountRequest& mount, MountPoi
   return point;
 }
 
+bool is_within(std::string_view path, std::string_view directory) {
+  if (directory == "/" || path == directory) return true;
+  return path.starts_with(directory) && path[directory.size()] == '/';
+}
+
+/// `asked` is the propagation that the request names; empty: none.
+Result<void> settle_propagation(MountPoint& mount, std::string_view asked, std::string_view data_root) {
+  if (data_root.empty() || mount.type != spec::MountType::Bind) return {};
+  if (!is_within(mount.source, data_root) && !is_within(data_root, mount.source)) return {};
+  if (asked.empty()) mount.propagation = "rslave";
+  if (asked.empty() || asked == "rslave" || asked == "rshared") return {};
+  return failure(
+      Kind::InvalidArgument,
+      "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount "
+      "source is within the daemon root, daemon root: \"{}\", bind mount source: \"{}\", "
+      "propagation: \"{}\"",
+      data_root, mount.source, asked);
+}
+
 /// "container[:ro|rw]"
 struct VolumesFrom {
   std::string_view container;
@@ -193,8 +212,9 @@ Result<VolumesFrom> parse_volumes_from(std::string_view text) {
   size_t colon = text.find(':');
   VolumesFrom from{.container = text.substr(0, colon)};
   if (colon != std::string_view::npos) from.mode = text.substr(colon + 1);
-  if (!parse_mode(from.mode).valid) {
-    return failure(Kind::InvalidArgument, "invalid mode for volumes-from: {}", from.mode);
+  BindMode mode = parse_mode(from.mode);
+  if (!mode.valid || mode.no_copy || !mode.propagation.empty()) {
+    return failure(Kind::InvalidArgument, "invalid mode: {} (of volumes-from {})", from.mode, from.container);
   }
   return from;
 }
@@ -238,7 +258,7 @@ Result<void> add_volumes_from(const spec::HostConfig& host, const MountSources& 
     for (MountPoint mount : *theirs) {
       if (mount.type == spec::MountType::Tmpfs) continue;
       if (parse_mode(from.mode).read_only) mount.read_write = false;
-      mount.no_copy = false;
+      mount.no_copy = true;  // what the other container has in it is what is wanted
       mounts.inherit(std::move(mount));
     }
   }
@@ -267,6 +287,7 @@ Result<MountPoint> parse_bind(std::string_view text, std::string_view volume_dri
     request.volume =
         spec::MountRequest::Volume{.no_copy = parsed.no_copy, .driver = std::string(volume_driver)};
   } else {
+    if (parsed.no_copy) return failure(Kind::InvalidArgument, "invalid mode: {}", mode);
     request.bind = spec::MountRequest::Bind{.propagation = parsed.propagation};
   }
   auto point = resolve_mount(request);
@@ -309,10 +330,12 @@ Result<std::vector<MountPoint>> resolve_mounts(const spec::ContainerConfig& conf
     TRY(auto mount, parse_bind(bind, host.volume_driver));
     TRY(auto id_map, id_map_of_mode(mount.mode));
     if (id_map) CHECK(check_id_map(*id_map, host.userns_mode, mount.destination));
+    CHECK(settle_propagation(mount, parse_mode(mount.mode).propagation, sources.data_root));
     CHECK(mounts.add(std::move(mount)));
   }
   for (const spec::MountRequest& request : host.mounts) {
     TRY(auto mount, resolve_mount(request));
+    CHECK(settle_propagation(mount, request.bind ? request.bind->propagation : "", sources.data_root));
     CHECK(mounts.add(std::move(mount)));
   }
   // Not part of the list: inspect shows them in HostConfig alone.

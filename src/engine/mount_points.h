@@ -22,6 +22,9 @@ struct MountSources {
   std::function<Result<std::vector<MountPoint>>(std::string_view container)> volumes_of;
   /// Makes a name for an anonymous volume.
   std::function<std::string()> new_name;
+  /// The engine's own directory: a bind that is in it, or has it in it, is a slave of the host's mounts, so
+  /// that no container pins what the host unmounts there. Empty: no bind is asked for that.
+  std::string data_root = {};
 };
 
 /// All of them, deepest destinations last. HostConfig.Tmpfs is checked but not part of the list: inspect does

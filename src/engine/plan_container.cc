@@ -260,12 +260,13 @@ Result<void> plan_process(const ContainerRecord& record, spec::RuntimeSpec& spec
   process.args.assign(1, record.path);
   process.args.insert(process.args.end(), record.args.begin(), record.args.end());
   if (record.path.empty()) return Error(Kind::InvalidArgument, "no command specified");
-  if (!record.config.user.empty()) process.user.name = record.config.user;
+  // No user is root, with the groups that the container's files give it.
+  process.user.name = record.config.user;
   process.user.additional_groups = record.host_config.group_add;
   TRY(process.rlimits, rlimits_of(record.host_config.resources.ulimits));
   int oom = record.host_config.oom_score_adj;
   if (oom < -1000 || oom > 1000) {
-    return failure(Kind::InvalidArgument, "Invalid value {}, range for oom score adj is [-1000, 1000]", oom);
+    return failure(Kind::InvalidArgument, "Invalid value {}, range for oom score adj is [-1000, 1000].", oom);
   }
   if (oom != 0) process.oom_score_adj = oom;
   return {};
@@ -373,11 +374,7 @@ Result<spec::Process> plan_exec(const ContainerRecord& record, const spec::ExecC
     return failure(Kind::InvalidArgument,
                    "exec: the working directory '{}' is invalid, it needs to be an absolute path",
                    process.cwd);
-  if (!exec.user.empty()) {
-    process.user.name = exec.user;
-  } else if (!record.config.user.empty()) {
-    process.user.name = record.config.user;
-  }
+  process.user.name = exec.user.empty() ? record.config.user : exec.user;
   process.user.additional_groups = record.host_config.group_add;
   process.capabilities = init.capabilities;
   if (exec.privileged) launch::set_capabilities(process, launch::all_capabilities(host));

@@ -2,6 +2,7 @@
 #include "engine/recovery.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -260,19 +261,36 @@ void remove_leftover_groups(Core& core, const std::set<std::string>& known) {
   }
 }
 
+void remove_exec_dir(const std::string& directory) {
+  if (auto gone = sys::unmount_shared_memory(directory + "/shm"); !gone) {
+    log::warn("{}", gone.error().message());
+  }
+  remove_placed_mounts(directory);
+  if (auto gone = sys::unmount_shared_memory(secrets_mount(directory)); !gone) {
+    log::warn("{}", gone.error().message());
+  }
+  if (auto removed = sys::remove_tree(directory); !removed) log::warn("{}", removed.error().message());
+}
+
+/// Of a start that went with the daemon before: a restore has its keeper end then, and criu may have made
+/// something.
+void remove_remains(Core& core, const Found& found) {
+  const ContainerRecord& record = found.container->record;
+  std::string directory = core.exec_dir(record.id);
+  if (found.keeper || is_alive(record.state.status) || ::access(directory.c_str(), F_OK) != 0) return;
+  std::shared_ptr<Run> run = run_of(core, record);
+  if (run->cgroup) {
+    if (auto killed = run->cgroup->kill_all(); !killed) log::warn("{}", killed.error().message());
+    if (auto removed = run->cgroup->remove(); !removed) log::warn("{}", removed.error().message());
+  }
+  remove_exec_dir(directory);
+}
+
 void remove_leftovers(Core& core, const std::set<std::string>& known) {
   std::string exec_root = core.options.exec_root + "/containers";
   for (const std::string& id : leftovers(names_in(exec_root), known)) {
     end_stray_keeper(exec_root + "/" + id);
-    if (auto gone = sys::unmount_shared_memory(exec_root + "/" + id + "/shm"); !gone) {
-      log::warn("{}", gone.error().message());
-    }
-    remove_placed_mounts(exec_root + "/" + id);
-    if (auto gone = sys::unmount_shared_memory(secrets_mount(exec_root + "/" + id)); !gone) {
-      log::warn("{}", gone.error().message());
-    }
-    if (auto removed = sys::remove_tree(exec_root + "/" + id); !removed)
-      log::warn("{}", removed.error().message());
+    remove_exec_dir(exec_root + "/" + id);
   }
   for (const std::string& id : leftovers(names_in(core.options.data_root + "/containers"), known)) {
     if (auto removed = core.snapshotter->remove(id); !removed) log::warn("{}", removed.error().message());
@@ -306,7 +324,10 @@ io::Task<Result<void>> recover(Core& core) {
   std::vector<ContainerHandle> starting;
   for (Found& found : all) {
     auto repair = plan_repair(found.container->record, found.sighting);
-    if (repair) std::visit(Repairer{core, found, execs, starting}, *repair);
+    if (repair)
+      std::visit(Repairer{core, found, execs, starting}, *repair);
+    else
+      remove_remains(core, found);
   }
   // Each sees those before it under way, and waits for what it needs of them.
   for (const ContainerHandle& container : in_start_order(core, starting)) {

@@ -64,7 +64,15 @@ struct EventHandler {
   const ContainerHandle& container;
 
   void operator()(const launch::event::Created&) const {}
-  void operator()(const launch::event::Ready&) const { note_sandbox_ready(core, container->record.id); }
+  void operator()(const launch::event::Ready& event) const {
+    container->run->criu = event.pid;
+    container->run->criu_ready.set();
+    note_sandbox_ready(core, container->record.id);
+  }
+  void operator()(const launch::event::Streams& event) const {
+    container->run->streams = event.inodes;
+    container->run->streams_told.set();
+  }
   void operator()(const launch::event::Started& event) const { run_started(core, container, event); }
   void operator()(const launch::event::Failed& event) const { run_failed(core, container, event.failure); }
   void operator()(const launch::event::Exited& event) const {
@@ -123,6 +131,7 @@ void watch_run(Core& core, ContainerHandle container) {
 void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFailure failure) {
   ContainerRecord& record = container->record;
   std::shared_ptr<Run> run = container->run;
+  if (!run->restore_problem.empty()) failure.message = run->restore_problem;
   if (auto moved = transition(record.state, Action::StartFail); !moved) {
     log::error("container {}: {}", record.short_id(), moved.error().message());
   }
@@ -137,6 +146,7 @@ void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFail
   core.save_state(record);
   if (record.host_config.auto_remove) forget_container(core, container, RemoveVolumes::Yes);
   run->settled.set();
+  run->criu_ready.set();
   note_sandbox_ready(core, record.id);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/checkpoint_record.h"
 #include "engine/container_limits.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
@@ -14,6 +15,7 @@
 #include "engine/mount_id_map.h"
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
+#include "engine/restore.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
 #include "engine/transitions.h"
@@ -42,11 +44,13 @@ Result<launch::LogConfig> log_config(const ContainerRecord& record) {
   return log;
 }
 
-/// The container whose namespace is joined, which must run.
-Result<ContainerHandle> donor(Core& core, std::string_view name, std::string_view what) {
+/// The container whose namespace is joined, which must run; `self` is who joins.
+Result<ContainerHandle> donor(Core& core, std::string_view self, std::string_view name,
+                              std::string_view what) {
   auto found = core.containers.find(name);
   if (!found) return std::move(found).error().in(fmt::format("joining {} namespace of container", what));
   const ContainerRecord& record = (*found)->record;
+  if (record.id == self) return failure(Kind::InvalidArgument, "cannot join own {} namespace", what);
   if (record.state.status == Status::Restarting) {
     return failure(
         Kind::WrongState,
@@ -70,9 +74,7 @@ Result<ContainerHandle> donor(Core& core, std::string_view name, std::string_vie
 Result<std::string> joined_path(Core& core, const ContainerRecord& record, std::string_view mode,
                                 std::string_view what, std::string_view entry) {
   if (!mode.starts_with("container:")) return std::string();
-  TRY(auto other, donor(core, mode.substr(10), what));
-  if (other->record.id == record.id)
-    return failure(Kind::InvalidArgument, "cannot join own {} namespace", what);
+  TRY(auto other, donor(core, record.id, mode.substr(10), what));
   return fmt::format("/proc/{}/ns/{}", other->record.state.pid, entry);
 }
 
@@ -92,7 +94,8 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   NetworkPlace place = network_place(record.host_config);
   sys::NetworkNamespace netns;
   if (place == NetworkPlace::Container) {
-    TRY(auto other, donor(core, std::string_view(record.host_config.network_mode).substr(10), "network"));
+    TRY(auto other,
+        donor(core, record.id, std::string_view(record.host_config.network_mode).substr(10), "network"));
     record.hostname_path = other->record.hostname_path;
     record.hosts_path = other->record.hosts_path;
     record.resolv_conf_path = other->record.resolv_conf_path;
@@ -101,7 +104,9 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   if (place == NetworkPlace::Own) {
     TRY(netns, core.namespaces->take());
   }
-  TRY(run.endpoints, attach_networks(core, record, netns));
+  auto attached = attach_networks(core, record, netns);
+  if (!attached) return std::move(attached).error().in("failed to set up container networking");
+  run.endpoints = *std::move(attached);
   CHECK(write_container_files(core, record));
   if (netns) CHECK(serve_names(core, record, netns));
   return netns;
@@ -182,20 +187,47 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
     return path;
   }
   if (!mode.starts_with("container:")) return std::string();
-  TRY(auto other, donor(core, std::string_view(mode).substr(10), "IPC"));
+  TRY(auto other, donor(core, record.id, std::string_view(mode).substr(10), "IPC"));
   return other->record.host_config.ipc_mode == "host" ? std::string("/dev/shm")
                                                       : shm_dir(core, other->record);
 }
 
-/// Prepares the sandbox and spawns the keeper, all into container.run. What is there after a failure is torn
-/// down by the caller.
-Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts) {
+/// What a restored container had is asked for again, where the configuration leaves it open. Another may have
+/// it by now; then any will do.
+Result<sys::NetworkNamespace> join_networks_again(Core& core, ContainerRecord& record, Run& run,
+                                                  const CheckpointRecord& checkpoint) {
+  spec::EndpointMap configured = record.endpoints;
+  bool asked = false;
+  for (auto& [name, settings] : record.endpoints) {
+    auto had = checkpoint.networks.find(name);
+    if (had == checkpoint.networks.end() || (settings.ipam && !settings.ipam->empty())) continue;
+    settings.ipam.emplace();
+    settings.ipam->ipv4_address = had->second.ipv4;
+    settings.ipam->ipv6_address = had->second.ipv6;
+    asked = true;
+  }
+  auto joined = join_networks(core, record, run);
+  for (auto& [name, settings] : record.endpoints) settings.ipam = configured[name].ipam;
+  if (joined || !asked) return joined;
+  log::debug("container {}: {}", record.short_id(), joined.error().message());
+  return join_networks(core, record, run);
+}
+
+/// Prepares the sandbox, up to the launch, into container.run. What is there after a failure is torn down by
+/// the caller.
+Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts& mounts,
+                                const CheckpointRecord* checkpoint) {
   ContainerRecord& record = container.record;
   record.state.denied_calls.clear();
   Run& run = *container.run;
   CHECK(make_exec_dir(core.exec_dir(record.id)));
   CHECK(launch::failpoint("start.directory"));
-  TRY(auto netns, join_networks(core, record, run));
+  sys::NetworkNamespace netns;
+  if (checkpoint != nullptr) {
+    TRY(netns, join_networks_again(core, record, run, *checkpoint));
+  } else {
+    TRY(netns, join_networks(core, record, run));
+  }
   CHECK(launch::failpoint("start.networks"));
 
   ContainerRecord planned = record;
@@ -221,22 +253,44 @@ Result<void> launch_run(Core& core, Container& container, ResolvedMounts& mounts
   CHECK(place_id_mapped_mounts(core.exec_dir(record.id), planned.mounts, maps, request.spec.mounts));
   if (maps) CHECK(place_mounts(core, record, maps, netns, request));
   ::unlink(request.exit_path.c_str());
-  TRY(auto launch_plan, launch::plan_launch(request, core.host));
+  return PreparedRun{std::move(request), std::move(netns)};
+}
+
+/// Connections that attached before the start.
+std::vector<launch::Attachment> take_attachments(Container& container) {
+  auto attachments = std::exchange(container.pending, {});
+  for (const launch::Attachment& attachment : attachments)
+    container.run->attachments[attachment.request.id] = "";
+  return attachments;
+}
+
+/// Spawns the keeper, into container.run.
+Result<void> launch_run(Core& core, Container& container, const PreparedRun& prepared) {
+  const ContainerRecord& record = container.record;
+  Run& run = *container.run;
+  TRY(auto launch_plan, launch::plan_launch(prepared.request, core.host));
   CHECK(launch::failpoint("start.plan"));
   launch_plan.setup.fail_at = launch::failing_step();
 
   launch::LaunchFds fds;
-  if (netns) {
-    fds.network_namespace = sys::UniqueFd(::fcntl(netns.fd(), F_DUPFD_CLOEXEC, 0));
+  if (prepared.netns) {
+    fds.network_namespace = sys::UniqueFd(::fcntl(prepared.netns.fd(), F_DUPFD_CLOEXEC, 0));
     if (!fds.network_namespace) return Error::from_errno("duplicate network namespace", record.id, errno);
   }
   if (SandboxLife* sandbox = SandboxTable::of(core).find(record.id))
     fds.stdio = std::move(sandbox->wiring.stdio);
-  fds.attachments = std::exchange(container.pending, {});
-  for (const launch::Attachment& attachment : fds.attachments) run.attachments[attachment.request.id] = "";
+  fds.attachments = take_attachments(container);
   TRY(auto keeper, launch::Keeper::spawn(*core.keeper_program, launch_plan, std::move(fds)));
   run.keeper.emplace(std::move(keeper));
   return {};
+}
+
+/// It may have another address than before.
+void tell_linking(Core& core, const ContainerRecord& record) {
+  for (const ContainerHandle& linking : linking_containers(core, record)) {
+    if (auto written = write_container_files(core, linking->record); !written)
+      log::warn("container {}: {}", linking->record.short_id(), written.error().message());
+  }
 }
 
 void begin_history(ContainerRecord& record, Container& container) {
@@ -245,9 +299,28 @@ void begin_history(ContainerRecord& record, Container& container) {
   container.restarts = {};
 }
 
-io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, StartReason reason) {
+/// Of a checkpoint's directory.
+Result<CheckpointRecord> look_at(const std::string& checkpoint) {
+  sys::UniqueFd directory(::open(checkpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return Error::from_errno("open checkpoint", checkpoint, errno);
+  return read_checkpoint_record(directory.get());
+}
+
+/// From what is prepared to a keeper that has criu at work.
+io::Task<Result<void>> begin_restore(Core& core, ContainerHandle container, Restore& restore) {
+  auto prepare = [&restore] { return restore.prepare(); };
+  CO_CHECK(co_await core.loop.on_worker(prepare));
+  co_return restore.spawn(take_attachments(*container));
+}
+
+io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, StartReason reason,
+                                    std::string checkpoint) {
   ContainerRecord& record = container->record;
   CO_CHECK(may_start(record));
+  std::optional<CheckpointRecord> restored;
+  if (!checkpoint.empty()) {
+    CO_TRY(restored, look_at(checkpoint));
+  }
   if (reason == StartReason::User) begin_history(record, *container);
   ++container->generation;
   container->stop_requested = false;
@@ -272,8 +345,20 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
       mounts = co_await core.loop.on_worker(resolve);
     }
   }
-  Result<void> launched =
-      mounts ? launch_run(core, *container, *mounts) : Result<void>(std::move(mounts).error());
+  std::optional<Restore> restore;
+  Result<void> launched;
+  Result<PreparedRun> prepared = mounts
+                                     ? prepare_run(core, *container, *mounts, restored ? &*restored : nullptr)
+                                     : Result<PreparedRun>(std::move(mounts).error());
+  if (!prepared) {
+    launched = std::move(prepared).error();
+  } else if (restored) {
+    restore.emplace(core, container, std::move(*prepared), checkpoint);
+    io::Task<Result<void>> beginning = begin_restore(core, container, *restore);
+    launched = co_await std::move(beginning);
+  } else {
+    launched = launch_run(core, *container, *prepared);
+  }
   bool placed = !record.host_config.userns_mode.empty() || has_id_maps(record.mounts);
   if (!launched) {
     if (placed) remove_placed_mounts(core.exec_dir(record.id));
@@ -282,11 +367,18 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   }
   publish_volumes(core, record, "mount");
   watch_run(core, container);
+  if (restore) {
+    io::Task<void> driving = restore->drive();
+    co_await std::move(driving);
+  }
   io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
   co_await settled.wait();
   // The container has taken its copies.
   if (placed) remove_placed_mounts(core.exec_dir(record.id));
-  if (!run->failure) co_return Result<void>();
+  if (!run->failure) {
+    tell_linking(core, record);
+    co_return Result<void>();
+  }
   // docker answers 400 when the program is to blame.
   Kind kind = run->failure->exit_code == 126 || run->failure->exit_code == 127 ? Kind::InvalidArgument
                                                                                : Kind::Internal;
@@ -315,12 +407,13 @@ std::vector<launch::CgroupDirectory> group_directories(const sys::Cgroup& cgroup
   return groups;
 }
 
-io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason) {
+io::Task<Result<void>> start_container(Core& core, ContainerHandle container, StartReason reason,
+                                       std::string checkpoint) {
   auto guard = co_await container->operation.lock();
   if (container->removed) {
     co_return failure(Kind::NotFound, "No such container: {}", container->record.id);
   }
-  io::Task<Result<void>> start = start_locked(core, container, reason);
+  io::Task<Result<void>> start = start_locked(core, container, reason, std::move(checkpoint));
   co_return co_await std::move(start);
 }
 

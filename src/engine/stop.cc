@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/lifecycle.h"
+#include "engine/restore.h"
 #include "engine/sandbox_table.h"
 #include "engine/signals.h"
 #include "engine/transitions.h"
@@ -178,6 +179,8 @@ io::Task<Result<void>> kill_container(Core& core, ContainerHandle container) {
   // A sandbox that waits for its release can be killed before that.
   SandboxLife* sandbox = SandboxTable::of(core).find(container->record.id);
   io::Event& settled = sandbox != nullptr ? sandbox->ready : run->settled;
+  // criu may be at it for ever: a restore under way is given up.
+  give_up_restore(*container);
   co_await settled.wait();
   if (run->exited.is_set()) co_return Result<void>();
   if (auto sent = signal_container(core, container, SIGKILL); !sent && !run->exited.is_set()) {

@@ -42,10 +42,13 @@ Result<void> check_conflicts(const spec::ContainerResources& present,
     return Error(Kind::InvalidArgument,
                  "Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set.");
   }
-  bool by_quota = change.cpu_period != 0 || change.cpu_quota != 0;
-  if (by_quota && present.nano_cpus != 0) {
+  if (present.nano_cpus != 0 && change.cpu_period != 0) {
     return Error(Kind::InvalidArgument,
-                 "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set");
+                 "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set");
+  }
+  if (present.nano_cpus != 0 && change.cpu_quota != 0) {
+    return Error(Kind::InvalidArgument,
+                 "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set");
   }
   bool beyond_swap = change.memory != 0 && change.memory_swap == 0 && present.memory_swap > 0 &&
                      change.memory > present.memory_swap;

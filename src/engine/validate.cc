@@ -166,7 +166,7 @@ Result<void> validate_host_config(const spec::ContainerConfig& config, const spe
   CHECK(validate_log_config(host.log_config));
   if (host.shm_size < 0) return invalid("SHM size can not be less than 0");
   if (host.oom_score_adj < -1000 || host.oom_score_adj > 1000) {
-    return failure(Kind::InvalidArgument, "Invalid value {}, range for oom score adj is [-1000, 1000]",
+    return failure(Kind::InvalidArgument, "Invalid value {}, range for oom score adj is [-1000, 1000].",
                    host.oom_score_adj);
   }
   if (host.annotations.contains("")) {

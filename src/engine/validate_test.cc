@@ -63,7 +63,7 @@ TEST(ValidateHostConfig, PolicyModesAndPorts) {
   EXPECT_EQ(host_error({}, {.ipc_mode = "nope"}), "invalid IPC mode: nope");
   EXPECT_EQ(host_error({}, {.pid_mode = "nope"}), "invalid PID mode: nope");
   EXPECT_EQ(host_error({}, {.oom_score_adj = 1001}),
-            "Invalid value 1001, range for oom score adj is [-1000, 1000]");
+            "Invalid value 1001, range for oom score adj is [-1000, 1000].");
   EXPECT_EQ(host_error({}, {.extra_hosts = {"x"}}), "bad format for add-host: \"x\"");
   EXPECT_EQ(host_error({}, {.extra_hosts = {"x:y"}}), "invalid IP address in add-host: \"y\"");
   EXPECT_EQ(host_error({}, {.extra_hosts = {"a:host-gateway", "b:::1", "c=10.0.0.1", "d:[fe80::1]"}}), "");

@@ -97,6 +97,7 @@ using FunctionVersionPtr = std::shared_ptr<const FunctionVersion>;
 struct ConcurrencySettings {
   std::optional<uint32_t> reserved;             ///< of the whole function; 0 switches it off
   std::map<std::string, uint32_t> provisioned;  ///< version -> sandboxes kept initialised
+  std::map<std::string, uint32_t> most;         ///< version -> how many there may be
 };
 
 /// AWS's limits (strict) or berth's own, which are open: an hour-long function is fine.

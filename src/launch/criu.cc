@@ -87,8 +87,14 @@ class Worker {
     if (!worker.end_) return Error::from_errno("watch over", "criu", errno);
     return worker;
   }
+  /// One that is another's child.
+  explicit Worker(StartedCriu criu)
+      : socket_(std::move(criu.socket)), end_(std::move(criu.pidfd)), pid_(criu.pid), is_child_(false) {}
   Worker(Worker&& other) noexcept
-      : socket_(std::move(other.socket_)), end_(std::move(other.end_)), pid_(std::exchange(other.pid_, -1)) {}
+      : socket_(std::move(other.socket_)),
+        end_(std::move(other.end_)),
+        pid_(std::exchange(other.pid_, -1)),
+        is_child_(other.is_child_) {}
   Worker& operator=(Worker&&) = delete;
   ~Worker() {
     if (pid_ <= 0) return;
@@ -114,11 +120,15 @@ class Worker {
     if (!packet->fds.empty()) descriptor = std::move(packet->fds.front());
     return decode_criu_answer(packet->bytes);
   }
-  /// After its last answer: with the end of its socket it ends too.
+  /// After its last answer: with the end of its socket it ends too. The status of another's child is not
+  /// known: 0.
   int wait() {
     socket_.reset();
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    pollfd watched{end_.get(), POLLIN, 0};
+    while (!is_child_ && ::poll(&watched, 1, -1) < 0 && errno == EINTR) {
+    }
+    while (is_child_ && ::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
     pid_ = -1;
     return status;
@@ -129,6 +139,7 @@ class Worker {
   sys::UniqueFd socket_;
   sys::UniqueFd end_;
   pid_t pid_ = -1;
+  bool is_child_ = true;
 };
 
 /// Its words on this kernel; empty: it can work here.
@@ -185,6 +196,33 @@ Error failure_of(const CriuRequest& request, std::string_view reason) {
   std::string log;
   if (!request.options.log_file.empty()) log = fmt::format(" (more in its {})", request.options.log_file);
   return failure(Kind::Internal, "criu could not {}: {}{}", verb(request.action), said, log);
+}
+
+/// From the request to criu's end.
+Result<pid_t> converse(Worker& worker, CriuRequest& request) {
+  if (request.started) CHECK(request.started(worker.pid(), request.options));
+  CHECK(worker.send(encode_criu_request(request.action, request.options)));
+  Result<void> done;
+  while (true) {
+    sys::UniqueFd descriptor;
+    auto answer = worker.hear(descriptor);
+    if (!answer || !answer->success || (answer->action != CriuAction::Notify && !done)) {
+      // Its own end comes after it has taken back what it had begun.
+      (void)worker.wait();
+      if (!done) return std::move(done).error();
+      return failure_of(request, answer ? answer->message : answer.error().message());
+    }
+    if (answer->action == CriuAction::Notify) {
+      if (request.notified) done = request.notified(*answer, std::move(descriptor));
+      CHECK(worker.send(encode_criu_consent(static_cast<bool>(done))));
+      continue;
+    }
+    int status = worker.wait();
+    // After a pre-dump it waits for the next, and does not like the end of its socket.
+    if (request.action != CriuAction::PreDump && status != 0)
+      return failure_of(request, fmt::format("it ended with status {}", status));
+    return answer->pid;
+  }
 }
 
 }  // namespace
@@ -266,29 +304,13 @@ Result<void> Criu::require(bool memory_tracking, bool lazy_pages) const {
 Result<pid_t> Criu::run(CriuRequest& request) const {
   CHECK(remove_old_reports(request.options));
   TRY(auto worker, Worker::start(program_, request.stdio, request.passed));
-  if (request.started) CHECK(request.started(worker.pid(), request.options));
-  CHECK(worker.send(encode_criu_request(request.action, request.options)));
-  Result<void> done;
-  while (true) {
-    sys::UniqueFd descriptor;
-    auto answer = worker.hear(descriptor);
-    if (!answer || !answer->success || (answer->action != CriuAction::Notify && !done)) {
-      // Its own end comes after it has taken back what it had begun.
-      (void)worker.wait();
-      if (!done) return std::move(done).error();
-      return failure_of(request, answer ? answer->message : answer.error().message());
-    }
-    if (answer->action == CriuAction::Notify) {
-      if (request.notified) done = request.notified(*answer, std::move(descriptor));
-      CHECK(worker.send(encode_criu_consent(static_cast<bool>(done))));
-      continue;
-    }
-    int status = worker.wait();
-    // After a pre-dump it waits for the next, and does not like the end of its socket.
-    if (request.action != CriuAction::PreDump && status != 0)
-      return failure_of(request, fmt::format("it ended with status {}", status));
-    return answer->pid;
-  }
+  return converse(worker, request);
+}
+
+Result<pid_t> Criu::run(CriuRequest& request, StartedCriu criu) const {
+  CHECK(remove_old_reports(request.options));
+  Worker worker(std::move(criu));
+  return converse(worker, request);
 }
 
 }  // namespace berth::launch

@@ -30,6 +30,13 @@ struct CriuRequest {
   std::function<Result<void>(const CriuAnswer& notification, sys::UniqueFd descriptor)> notified = {};
 };
 
+/// A criu that somebody else has started as `criu swrk`, and reaps.
+struct StartedCriu {
+  sys::UniqueFd socket;  ///< the other end of its own; whoever made the pair makes the request
+  sys::UniqueFd pidfd;
+  pid_t pid = 0;
+};
+
 class Criu {
  public:
   static constexpr int kFirstPassed = 4;
@@ -49,6 +56,9 @@ class Criu {
   /// Waits until it is done. What was restored: its pid, a child of this process. On failure the error has
   /// what criu says of it, and nothing of what it was to restore is left.
   Result<pid_t> run(CriuRequest& request) const;
+  /// The same by one that runs already; its stdio and what is passed to it are its starter's affair. What is
+  /// restored is the starter's child.
+  Result<pid_t> run(CriuRequest& request, StartedCriu criu) const;
 
  private:
   Criu(std::string program, int version) : program_(std::move(program)), version_(version) {}

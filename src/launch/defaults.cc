@@ -211,6 +211,10 @@ Result<std::vector<spec::Device>> devices_from_host(const std::string& host_path
                    "error gathering device information while adding custom device \"{}\": not a device node",
                    host_path);
   CHECK(gather_devices(host_path, path, false, devices));
+  if (devices.empty())
+    return failure(Kind::InvalidArgument,
+                   "error gathering device information while adding custom device \"{}\": not a device node",
+                   host_path);
   return devices;
 }
 

@@ -91,6 +91,9 @@ struct ToEvent {
   std::optional<KeeperEvent> operator()(const notice::Denied& n) const {
     return event::Denied{n.pid, call_name(n.architecture, n.number)};
   }
+  std::optional<KeeperEvent> operator()(const notice::Streams& n) const {
+    return event::Streams{{n.input, n.output, n.error}};
+  }
   std::optional<KeeperEvent> operator()(const notice::CommandFailed& n) const {
     const char* name = n.command < std::size(kCommandNames) ? kCommandNames[n.command] : "?";
     return event::CommandFailed{name, std::string(n.token.view()), n.error};
@@ -125,8 +128,10 @@ Result<Keeper> Keeper::spawn(const KeeperProgram& program, const LaunchPlan& pla
   std::vector<int> passed{plan_file.get()};
   if (fds.network_namespace) passed.push_back(fds.network_namespace.get());
   for (const auto& fd : fds.stdio) passed.push_back(fd.get());
+  if (fds.criu_socket) passed.push_back(fds.criu_socket.get());
   command::Launch launch{.network = static_cast<uint8_t>(fds.network_namespace ? 1 : 0),
-                         .stdio = static_cast<uint8_t>(fds.stdio.empty() ? 0 : 1)};
+                         .stdio = static_cast<uint8_t>(fds.stdio.empty() ? 0 : 1),
+                         .criu = static_cast<uint8_t>(fds.criu_socket ? 1 : 0)};
   CHECK(send_command(pair.first.get(), launch, passed));
   TRY(pid_t pid, sys::spawn_process({.program = program.fd(),
                                      .arguments = {"berth-keeper", std::string(plan.setup.id.view())},
@@ -219,6 +224,18 @@ Result<void> Keeper::resize(const std::string& exec_token, uint16_t rows, uint16
 
 Result<void> Keeper::signal(const std::string& exec_token, int signal_number) {
   return send_command(socket_.get(), command::Signal{text_of(exec_token), signal_number});
+}
+
+Result<void> Keeper::adopt(pid_t pid, int terminal) const {
+  command::Adopt adopt{.pid = pid, .terminal = static_cast<uint8_t>(terminal >= 0 ? 1 : 0)};
+  return send_command(socket_.get(), adopt, {&terminal, terminal >= 0 ? size_t{1} : size_t{0}});
+}
+
+Result<void> Keeper::ask_streams() {
+  if (state_.other_version)
+    return Error(Kind::Unsupported,
+                 "the container was started by another version of berth: restart it to checkpoint it");
+  return send_command(socket_.get(), command::AskStreams{});
 }
 
 Result<void> Keeper::close_stdin(const std::string& exec_token) {

@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,6 +68,7 @@ struct LaunchFds {
   std::vector<Attachment> attachments;
   /// stdin, stdout, stderr of the process itself instead of pipes (OCI runtime callers); all three or none.
   std::vector<sys::UniqueFd> stdio;
+  sys::UniqueFd criu_socket;  ///< a plan that restores (restore_plan.h): becomes criu's descriptor 3
 };
 
 /// The sandbox could not be built, or the program not started.
@@ -123,6 +125,10 @@ struct Denied {
   pid_t pid;
   std::string call;
 };
+/// Inode numbers of the pipes that the init was given as stdin, stdout and stderr; 0: none.
+struct Streams {
+  std::array<uint64_t, 3> inodes;
+};
 /// A command could not be carried out (no such exec, no terminal, ...).
 struct CommandFailed {
   std::string command;
@@ -133,7 +139,7 @@ struct CommandFailed {
 
 using KeeperEvent = std::variant<event::Created, event::Ready, event::Started, event::Failed, event::Exited,
                                  event::ExecStarted, event::ExecFailed, event::ExecExited, event::AttachEnded,
-                                 event::CommandFailed, event::Denied>;
+                                 event::CommandFailed, event::Denied, event::Streams>;
 
 /// What a keeper says of itself when a daemon connects.
 struct KeeperState {
@@ -184,6 +190,11 @@ class Keeper {
   Result<void> resize(const std::string& exec_token, uint16_t rows, uint16_t columns);
   Result<void> signal(const std::string& exec_token, int signal_number);
   Result<void> close_stdin(const std::string& exec_token);
+  /// Of a plan that restores, after Ready: `pid`, a child of the keeper, is the container's first process.
+  /// May be called on another thread than the other commands. `terminal`: its master, -1: it has none.
+  Result<void> adopt(pid_t pid, int terminal) const;
+  /// Answered by event::Streams. Unsupported: another berth's keeper.
+  Result<void> ask_streams();
 
  private:
   Keeper() = default;

@@ -16,6 +16,13 @@
 //     | <------------------------ AttachEnded |
 //     | <---------------------------- Exited  |    log complete, exit record on disk; the keeper ends
 //
+//   a container that criu restores (KeeperSetup::restores):
+//     | -- Launch + plan, network, criu ----> |    clone3, steps, criu
+//     | <----------------------------- Ready  |    criu waits at its socket, whose other end the daemon has
+//     | -- Adopt + terminal ----------------> |    what it has made is this keeper's child now
+//     | -- Release -------------------------> |
+//     | <--------------------------- Started  |    or Failed; also when the daemon goes before Started
+//
 //   after connecting to keeper.sock:
 //     | <------ Hello, HelloExec..., HelloEnd |
 //     | <----------------------- ExecExited   |    those that nobody was there to hear
@@ -41,13 +48,14 @@ constexpr size_t kMaxMessageFds = 8;
 
 namespace command {
 
-/// Descriptors: the plan's memfd; with `network` the namespace; with `stdio` three.
+/// Descriptors: the plan's memfd; with `network` the namespace; with `stdio` three; with `criu` its socket.
 struct Launch {
   uint8_t network = 0;
   uint8_t stdio = 0;
+  uint8_t criu = 0;
   template <class A>
   void fields(A& a) {
-    a(network, stdio);
+    a(network, stdio, criu);
   }
 };
 
@@ -120,13 +128,33 @@ struct CloseStdin {
   }
 };
 
+/// The first process of what criu has restored, which must be the keeper's child, takes criu's place as the
+/// container's init. Descriptor, with `terminal`: its master.
+struct Adopt {
+  int32_t pid = 0;
+  uint8_t terminal = 0;
+  template <class A>
+  void fields(A& a) {
+    a(pid, terminal);
+  }
+};
+
+/// Which pipes the init was given; answered with notice::Streams.
+struct AskStreams {
+  template <class A>
+  void fields(A& a) {
+    a();
+  }
+};
+
 }  // namespace command
 
-using Command = std::variant<command::Launch, command::Attach, command::Release, command::NewExec,
-                             command::RunExec, command::Resize, command::Signal, command::CloseStdin>;
+using Command =
+    std::variant<command::Launch, command::Attach, command::Release, command::NewExec, command::RunExec,
+                 command::Resize, command::Signal, command::CloseStdin, command::Adopt, command::AskStreams>;
 
-constexpr const char* kCommandNames[] = {"launch",   "attach", "release", "new exec",
-                                         "run exec", "resize", "signal",  "close stdin"};
+constexpr const char* kCommandNames[] = {"launch", "attach", "release",     "new exec", "run exec",
+                                         "resize", "signal", "close stdin", "adopt",    "ask streams"};
 
 enum class KeeperPhase : uint8_t { Creating, Ready, Running, Exited };
 
@@ -245,6 +273,18 @@ struct Denied {
   }
 };
 
+/// Inode numbers of the init's stdin, stdout and stderr; 0: no pipe of ours (a terminal, the container's own
+/// null device, closed).
+struct Streams {
+  uint64_t input = 0;
+  uint64_t output = 0;
+  uint64_t error = 0;
+  template <class A>
+  void fields(A& a) {
+    a(input, output, error);
+  }
+};
+
 struct CommandFailed {
   uint8_t command = 0;  ///< alternative of Command
   Text token;
@@ -257,9 +297,10 @@ struct CommandFailed {
 
 }  // namespace notice
 
-using Notice = std::variant<notice::Hello, notice::HelloExec, notice::HelloEnd, notice::Created,
-                            notice::Ready, notice::Started, notice::Failed, notice::Exited,
-                            notice::ExecExited, notice::AttachEnded, notice::CommandFailed, notice::Denied>;
+using Notice =
+    std::variant<notice::Hello, notice::HelloExec, notice::HelloEnd, notice::Created, notice::Ready,
+                 notice::Started, notice::Failed, notice::Exited, notice::ExecExited, notice::AttachEnded,
+                 notice::CommandFailed, notice::Denied, notice::Streams>;
 
 /// The exit record on disk (exit_record.h).
 struct ExitRecordLayout {

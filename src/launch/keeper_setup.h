@@ -20,6 +20,7 @@ struct KeeperSetup {
   uint8_t wait_for_release = 0;
   uint8_t join_container = 0;  ///< exec: born into the container's pid namespace
   uint8_t uses_init = 0;       ///< the process will exec berth's init
+  uint8_t restores = 0;        ///< the process will be criu, which makes the container's own (command::Adopt)
   uint16_t rows = 0;           ///< terminal size; 0: leave
   uint16_t columns = 0;
   Text exec_directory;
@@ -36,8 +37,8 @@ struct KeeperSetup {
   template <class A>
   void fields(A& a) {
     a(id, clone_flags, cgroup, pid_namespace, slots, terminal, stdin_mode, wait_for_release, join_container,
-      uses_init, rows, columns, exec_directory, exit_path, oom_path, log_path, log_max_size, log_max_files,
-      uid_map, gid_map, denial_error, fail_at, time_offsets);
+      uses_init, restores, rows, columns, exec_directory, exit_path, oom_path, log_path, log_max_size,
+      log_max_files, uid_map, gid_map, denial_error, fail_at, time_offsets);
   }
 };
 

@@ -13,7 +13,7 @@ namespace berth::launch {
 
 constexpr uint32_t kPlanMagic = 0x4c505242;  ///< "BRPL"
 /// Rises with every change of a step, of KeeperSetup or of a message: daemon and keeper must agree.
-constexpr uint32_t kPlanVersion = 2;
+constexpr uint32_t kPlanVersion = 3;
 constexpr uint32_t kMaxPlanBytes = 16u << 20;
 constexpr uint32_t kMaxPlanSteps = 16384;
 

@@ -12,6 +12,7 @@
 #include "launch/plan.h"
 #include "launch/plan_builder.h"
 #include "launch/process_plan.h"
+#include "launch/restore_plan.h"
 #include "launch/scheduling_plan.h"
 
 namespace berth::launch {
@@ -76,6 +77,25 @@ class LaunchPlanner {
     if (spec_.memory_policy) process.memory_policy = &*spec_.memory_policy;
     if (!request_.keeps_keyring) CHECK(plan_keyring(builder_, request_.id));
     CHECK(plan_process(builder_, process, host_));
+    return std::move(builder_).finish();
+  }
+
+  Result<LaunchPlan> run_criu(const RestoreProgram& program) {
+    CHECK(plan_setup());
+    builder_.setup().restores = 1;
+    builder_.setup().wait_for_release = 1;
+    builder_.setup().uses_init = 0;
+    CHECK(plan_groups());
+    plan_every_cpu(builder_);
+    TRY(Text mounts, builder_.text(program.mount_namespace));
+    builder_.add(step::JoinNamespace{CLONE_NEWNS, kNoSlot, mounts});
+    builder_.add(step::StartSession{});
+    TRY(Text path, builder_.text(program.criu));
+    builder_.add(step::FindProgram{path, {}});
+    step::Execute execute;
+    TRY(execute.arguments, builder_.list({"criu", "swrk", std::to_string(kCriuSocket)}));
+    TRY(execute.environment, builder_.list(program.environment));
+    builder_.add(execute);
     return std::move(builder_).finish();
   }
 
@@ -407,6 +427,11 @@ class LaunchPlanner {
 
 Result<LaunchPlan> plan_launch(const LaunchRequest& request, const HostFacts& host) {
   return LaunchPlanner(request, host).run();
+}
+
+Result<LaunchPlan> plan_restore(const LaunchRequest& request, const RestoreProgram& program,
+                                const HostFacts& host) {
+  return LaunchPlanner(request, host).run_criu(program);
 }
 
 Result<ExecPlan> plan_exec(const ExecRequest& request, const HostFacts& host) {

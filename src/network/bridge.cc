@@ -92,6 +92,7 @@ Result<void> BridgeLinks::configure(const NetworkRecord& network, uint32_t index
   }
   sys::RouteBatch batch;
   for (const auto& pool : network.pools) {
+    if (!host_has_gateway(network, pool.subnet.family())) continue;
     sys::NewAddress address{index, {pool.gateway, pool.subnet.length}};
     bool is_there = false;
     for (const auto& other : present) is_there |= other.link == index && other.address == address.address;
@@ -113,7 +114,9 @@ Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu)
     if (link.error().kind() != Kind::NotFound) return std::move(link).error();
     // A fixed MAC: else the bridge would take the lowest of its ports' and change with them.
     const IpamPool* pool4 = network.pool(IpFamily::V4);
-    MacAddress mac = pool4 != nullptr ? MacAddress::of_ipv4(pool4->gateway) : MacAddress::random();
+    // A container that has the gateway's address has the MAC that follows from it.
+    bool own = pool4 != nullptr && reserves_gateway(network, IpFamily::V4);
+    MacAddress mac = own ? MacAddress::of_ipv4(pool4->gateway) : MacAddress::random();
     sys::RouteBatch batch;
     batch.create_bridge({.name = network.bridge, .mac = mac, .mtu = mtu});
     CHECK(routes_.run(batch));

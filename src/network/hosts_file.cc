@@ -62,6 +62,9 @@ Result<std::string> make_hosts(const HostsOptions& options) {
   std::string names = options.hostname;
   if (is_host_name(options.domainname)) {
     names = fmt::format("{}.{} {}", options.hostname, options.domainname, options.hostname);
+  } else if (size_t dot = options.hostname.find('.'); dot != std::string::npos && dot > 0) {
+    names +=
+        " " + options.hostname.substr(0, dot);  // a hostname that is qualified is known by its own name too
   }
   for (const auto& address : options.addresses) text += fmt::format("{}\t{}\n", address.to_string(), names);
   return text;

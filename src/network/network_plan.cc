@@ -124,6 +124,10 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
     }
     record.pools.push_back(std::move(pool));
   }
+  // IPv4 first, however they were asked for.
+  std::stable_sort(record.pools.begin(), record.pools.end(), [](const IpamPool& a, const IpamPool& b) {
+    return a.subnet.family() < b.subnet.family();
+  });
   if (request.enable_ipv4 && record.pool(IpFamily::V4) == nullptr) {
     TRY(IpamPool pool, plan_automatic_pool(surroundings));
     record.pools.insert(record.pools.begin(), std::move(pool));
@@ -135,8 +139,33 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
   return {};
 }
 
+std::string gateway_mode(const NetworkRecord& record, IpFamily family) {
+  auto found =
+      record.options.find(std::string(family == IpFamily::V4 ? kOptionGatewayMode4 : kOptionGatewayMode6));
+  return found == record.options.end() ? std::string() : found->second;
+}
+
+Result<void> check_gateway_modes(const NetworkRecord& record) {
+  for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
+    std::string_view option = family == IpFamily::V4 ? kOptionGatewayMode4 : kOptionGatewayMode6;
+    std::string mode = gateway_mode(record, family);
+    if (mode.empty() || mode == "nat") continue;
+    if (mode == "routed" || mode == "nat-unprotected") {
+      return failure(Kind::Unsupported,
+                     "option {}: mode '{}' is not supported: containers are reached by published ports, so "
+                     "leave the option out (nat)",
+                     option, mode);
+    }
+    if (mode != "isolated")
+      return invalid(fmt::format("unknown gateway mode \"{}\" of option {}", mode.substr(0, 32), option));
+    if (!record.internal) return invalid("gateway mode 'isolated' can only be used for an internal network");
+  }
+  return {};
+}
+
 Result<void> check_options(const NetworkRecord& record) {
-  for (std::string_view option : {kOptionInterContainer, kOptionMasquerade}) {
+  CHECK(check_gateway_modes(record));
+  for (std::string_view option : {kOptionInterContainer, kOptionMasquerade, kOptionInhibit4}) {
     auto found = record.options.find(std::string(option));
     if (found == record.options.end()) continue;
     const std::string& value = found->second;
@@ -315,6 +344,20 @@ bool option_is_on(const NetworkRecord& network, std::string_view option, bool fa
   auto found = network.options.find(std::string(option));
   if (found == network.options.end()) return fallback;
   return found->second == "true" || found->second == "1";
+}
+
+bool is_named(const NetworkRecord& network) {
+  return !network.predefined && network.options.contains(std::string(kOptionBridgeName));
+}
+
+bool host_has_gateway(const NetworkRecord& network, IpFamily family) {
+  if (gateway_mode(network, family) == "isolated") return false;
+  return family == IpFamily::V6 || !option_is_on(network, kOptionInhibit4, false);
+}
+
+bool reserves_gateway(const NetworkRecord& network, IpFamily family) {
+  if (host_has_gateway(network, family)) return true;
+  return gateway_mode(network, family) != "isolated" && !network.internal;
 }
 
 uint32_t mtu_of(const NetworkRecord& network) {

@@ -17,6 +17,9 @@ inline constexpr std::string_view kOptionBridgeName = "com.docker.network.bridge
 inline constexpr std::string_view kOptionInterContainer = "com.docker.network.bridge.enable_icc";
 inline constexpr std::string_view kOptionMasquerade = "com.docker.network.bridge.enable_ip_masquerade";
 inline constexpr std::string_view kOptionHostBinding = "com.docker.network.bridge.host_binding_ipv4";
+inline constexpr std::string_view kOptionInhibit4 = "com.docker.network.bridge.inhibit_ipv4";
+inline constexpr std::string_view kOptionGatewayMode4 = "com.docker.network.bridge.gateway_mode_ipv4";
+inline constexpr std::string_view kOptionGatewayMode6 = "com.docker.network.bridge.gateway_mode_ipv6";
 inline constexpr std::string_view kOptionParent = "parent";  ///< of macvlan and ipvlan: the host's interface
 inline constexpr std::string_view kOptionMacvlanMode = "macvlan_mode";
 inline constexpr std::string_view kOptionIpvlanMode = "ipvlan_mode";
@@ -48,6 +51,13 @@ std::optional<uint32_t> macvlan_mode(std::string_view name);
 std::optional<uint32_t> ipvlan_mode(std::string_view name);
 /// true for absent, "true", "1"; false for "false", "0".
 bool option_is_on(const NetworkRecord& network, std::string_view option, bool fallback);
+/// Whether the request has named the network's bridge.
+bool is_named(const NetworkRecord& network);
+/// Whether the host has the gateway's address on the bridge: not where the network is isolated, or where
+/// somebody else is to have it (inhibit_ipv4).
+bool host_has_gateway(const NetworkRecord& network, IpFamily family);
+/// Whether an address is set aside for a gateway. A network of two addresses (/31) has none to spare.
+bool reserves_gateway(const NetworkRecord& network, IpFamily family);
 /// The MTU option; 0 when not given.
 uint32_t mtu_of(const NetworkRecord& network);
 

@@ -117,7 +117,16 @@ Result<const NetworkRecord*> Networks::create(const NetworkRequest& request) {
                    record.bridge);
   }
   if (link.error().kind() != Kind::NotFound) return std::move(link).error();
-  return &state_->add_network(std::move(record));
+  const NetworkRecord& added = state_->add_network(std::move(record));
+  if (!is_named(added)) return &added;
+  // Who names a bridge has plans for it: it is there at once.
+  if (auto ready = state_->bring_up(added); !ready) {
+    std::string id = added.id;
+    state_->pools.erase(id);
+    state_->networks.erase(id);
+    return std::move(ready).error();
+  }
+  return &added;
 }
 
 Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
@@ -177,6 +186,10 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
         std::move(cause).in(fmt::format("driver failed programming external connectivity on endpoint {} ({})",
                                         request.container_name, endpoint.id)));
   };
+  // Ports may be asked for on the bridge's own address.
+  if (bridged && !request.ports.empty()) {
+    if (auto ready = state_->bring_up(*network); !ready) return std::move(ready).error();
+  }
   auto held = state_->hold_ports(*network, request, endpoint);
   if (!held) return connectivity_failed(std::move(held).error());
   for (const auto& port : *held) endpoint.ports.push_back(port.port);

@@ -124,9 +124,9 @@ class NetworkRecovery {
     for (const auto& [id, network] : state_.networks) {
       if (network.driver != NetworkDriver::Bridge) continue;
       bool present = link(network.bridge) != nullptr;
-      if (!present && !has_endpoints(id)) continue;
+      if (!present && !has_endpoints(id) && !is_named(network)) continue;
       TRY(uint32_t index, state_.bridges.ensure(network, state_.wanted_mtu(network)));
-      if (!present)
+      if (!present && has_endpoints(id))
         said(fmt::format("bridge {} of network {} was gone and is made anew", network.bridge, network.name));
       TRY(auto restored, state_.restore_ports(network, index));
       for (auto& sentence : restored) said(std::move(sentence));

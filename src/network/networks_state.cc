@@ -64,7 +64,11 @@ Result<Surroundings> Networks::State::surroundings() {
 
 const NetworkRecord& Networks::State::add_network(NetworkRecord record) {
   std::vector<AddressPool> own_pools;
-  for (const auto& pool : record.pools) own_pools.emplace_back(pool);
+  for (IpamPool pool : record.pools) {
+    // An address that nobody has is there for containers.
+    if (!reserves_gateway(record, pool.subnet.family())) pool.gateway = IpAddress();
+    own_pools.emplace_back(pool);
+  }
   pools[record.id] = std::move(own_pools);
   std::string id = record.id;
   return networks.insert_or_assign(std::move(id), std::move(record)).first->second;
@@ -325,7 +329,12 @@ Result<std::vector<HeldPort>> Networks::State::hold_ports(const NetworkRecord& n
                     : endpoint.ipv6 ? endpoint.ipv6->address
                                     : IpAddress();
   auto binding = network.options.find(std::string(kOptionHostBinding));
-  for (PortRequest port : request.ports) {
+  std::vector<PortRequest> ports = request.ports;
+  // Those of one number first: what takes any free port would else take it from them.
+  std::stable_partition(ports.begin(), ports.end(), [](const PortRequest& port) {
+    return port.host_port_first != 0 && port.host_port_first == port.host_port_last;
+  });
+  for (PortRequest& port : ports) {
     if (!port.host_ip && binding != network.options.end()) {
       TRY(IpAddress host_ip, IpAddress::parse(binding->second));
       if (!host_ip.is_unspecified()) port.host_ip = host_ip;

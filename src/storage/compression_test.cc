@@ -90,6 +90,60 @@ INSTANTIATE_TEST_SUITE_P(All, Formats,
                                          Compression::Bzip2),
                          [](const auto& info) { return std::string(to_string(info.param)); });
 
+/// Bytes that no compression shortens.
+std::string dense(size_t size, uint64_t seed) {
+  std::string bytes;
+  while (bytes.size() < size) {
+    seed = seed * 6364136223846793005 + 1442695040888963407;
+    for (int i = 0; i < 4; ++i) bytes.push_back(static_cast<char>(seed >> (32 + 8 * i)));
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+std::string gzip_in_writes_of(std::string_view text, size_t step) {
+  StringSink sink;
+  auto compressor = compress(sink, Compression::Gzip);
+  EXPECT_TRUE(compressor);
+  for (; !text.empty(); text.remove_prefix(std::min(step, text.size())))
+    EXPECT_TRUE((*compressor)->write(text.substr(0, step)));
+  EXPECT_TRUE((*compressor)->finish());
+  return sink.text;
+}
+
+TEST(Gzip, StoresWhatIsCompressedAlreadyBetweenWhatIsNot) {
+  // Stretches that begin and end anywhere, shorter and longer than units, buffers and stored blocks.
+  std::string mixed;
+  uint64_t seed = 1;
+  for (size_t size :
+       {1, 100, 2047, 2048, 6000, 8191, 8192, 8193, 14'680, 65'535, 65'536, 70'000, 262'144, 600'000}) {
+    mixed += sample(size);
+    mixed += dense(size, ++seed);
+  }
+  for (std::string_view part : {std::string_view(mixed), std::string_view(mixed).substr(1, 333'333),
+                                std::string_view(mixed).substr(0, mixed.size() - 300'000)}) {
+    auto plain = unpack(gzip_in_writes_of(part, 262'144));
+    ASSERT_TRUE(plain) << plain.error().message();
+    EXPECT_EQ(*plain == part, true);
+  }
+  // How the writes cut it does not show.
+  EXPECT_EQ(gzip_in_writes_of(mixed, 262'144) == gzip_in_writes_of(mixed, 1021), true);
+  EXPECT_EQ(gzip_in_writes_of(mixed, mixed.size()) == gzip_in_writes_of(mixed, 4096), true);
+}
+
+TEST(Gzip, CostsLittleWhereNothingIsGained) {
+  std::string bytes = dense(1'000'000, 7);
+  EXPECT_LT(pack(bytes, Compression::Gzip).size(), bytes.size() + 1000);
+}
+
+TEST(Gzip, FindsWhatCanBeCompressed) {
+  EXPECT_LT(pack(sample(1'000'000), Compression::Gzip).size(), 400'000u);
+  // Values that are all there, unevenly: no text, and yet to be shortened.
+  std::string uneven = dense(1'000'000, 9);
+  for (size_t i = 0; i < uneven.size(); i += 2) uneven[i] = static_cast<char>(uneven[i] & 0x0f);
+  EXPECT_LT(pack(uneven, Compression::Gzip).size(), 900'000u);
+}
+
 TEST(Compression, PlainBytesPass) {
   EXPECT_EQ(*unpack("hello, plain"), "hello, plain");
   EXPECT_EQ(*unpack("hi"), "hi");

@@ -269,9 +269,12 @@ Result<std::string> CgroupHost::group_path(std::string_view parent, std::string_
   std::string path;
   auto append = [&](std::string_view component) -> Result<void> {
     if (component.empty() || component == ".") return {};
-    bool plain = component != ".." &&
-                 component.find_first_of(std::string_view("\n\0", 2)) == component.npos &&
-                 component.size() < 256;
+    if (component == "..") {  // beneath the hierarchy's root, as in a file system
+      path.resize(path.rfind('/') == path.npos ? 0 : path.rfind('/'));
+      return {};
+    }
+    bool plain =
+        component.find_first_of(std::string_view("\n\0", 2)) == component.npos && component.size() < 256;
     // The unified root's own files must not be taken for a group.
     if (!plain || component.starts_with("cgroup.")) {
       return failure(Kind::InvalidArgument, "invalid cgroup parent \"{}\"", parent);
@@ -289,6 +292,7 @@ Result<std::string> CgroupHost::group_path(std::string_view parent, std::string_
 
 void CgroupHost::remove_parent(std::string_view parent) const {
   if (parent.empty()) parent = kDefaultParent;
+  if (parent.find("..") != parent.npos) return;  // group_path() has led it elsewhere
   for (const auto& hierarchy : hierarchies_) {
     // Fails, as it should, while a group is in it.
     ::rmdir(fmt::format("{}{}/{}", hierarchy.mount, hierarchy.base, parent).c_str());

@@ -295,7 +295,9 @@ TEST(CgroupStats, Parsers) {
 TEST(CgroupHost, GroupPaths) {
   EXPECT_EQ(*CgroupHost::group_path("", "abc"), "/berth/abc");
   EXPECT_EQ(*CgroupHost::group_path("custom//deep/", "abc"), "/custom/deep/abc");
-  EXPECT_FALSE(CgroupHost::group_path("/a/../..", "abc").has_value());
+  // As in a file system, and never out of the hierarchy.
+  EXPECT_EQ(*CgroupHost::group_path("/a/../..", "abc"), "/abc");
+  EXPECT_EQ(*CgroupHost::group_path("../../x/../y", "abc"), "/y/abc");
   EXPECT_FALSE(CgroupHost::group_path("", "../abc").has_value());
   EXPECT_FALSE(CgroupHost::group_path("", "").has_value());
   EXPECT_FALSE(CgroupHost::group_path("/cgroup.procs", "x").has_value());

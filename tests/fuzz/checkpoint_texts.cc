@@ -3,18 +3,18 @@
 #include <cstdint>
 #include <string_view>
 
-#include "apps/runtime/criu_container.h"
-#include "apps/runtime/stdio_record.h"
 #include "launch/criu.h"
+#include "launch/criu_container.h"
 #include "launch/external_mounts.h"
+#include "launch/stdio_record.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace berth;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   (void)launch::decode_criu_answer(text);
   (void)launch::criu_log_errors(text);
-  (void)runtime::parse_descriptors(text);
-  (void)runtime::cgroup_roots(text);
+  (void)launch::parse_descriptors(text);
+  (void)launch::cgroup_roots(text);
   const auto mounts = launch::parse_mountinfo(text);
   spec::RuntimeSpec spec;
   for (const auto& mount : mounts)

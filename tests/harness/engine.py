@@ -111,6 +111,7 @@ class Engine:
         self.socket = os.path.join(self.folder, "sock")
         self.log_path = os.path.join(self.folder, f"{name}.log")
         self.flags = list(flags)
+        self.surroundings = {}  # of the daemon's environment
         self.process = None
         self.served = False  # whether it has ever answered
         self.api = Api(self.socket)
@@ -134,7 +135,7 @@ class Engine:
                 *self.flags]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
+                                            env={**os.environ, **self.surroundings}, start_new_session=True)
         eventually(self._answers, f"{argv[0]} answers on {self.socket}; its log: {self.log()[-2000:]}", START_SECONDS)
         self.served = True
         return self

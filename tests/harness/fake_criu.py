@@ -2,17 +2,29 @@
 """A criu that dumps and restores nothing: it speaks criu's protocol, records what it is asked, and goes wrong as
 FAKE_CRIU says. For tests of what berth asks of criu, and of what it does when criu fails, on kernels that no criu works with.
 
-FAKE_CRIU: broken (its check fails), old, fail, die (killed), garbage, freeze (freezes the group and is killed), hang,
-orphan (leaves a process in the group and is killed); else all is well. FAKE_CRIU_RECORD: a file that takes each dump and
+FAKE_CRIU: broken (its check fails), old, fail, die (killed), garbage, freeze (freezes the group and is killed), hang, wait
+(until nobody is at its socket any more), orphan (leaves a process in the group and is killed); else all is well.
+FAKE_CRIU_FILE: a file with one of these words, which wins. FAKE_CRIU_RECORD: a file that takes each dump and
 restore as a line of JSON."""
 import ctypes
 import json
 import os
 import signal
 import socket
+import struct
 import sys
 
-MODE = os.environ.get("FAKE_CRIU", "")
+
+
+def mode():
+    try:
+        with open(os.environ["FAKE_CRIU_FILE"]) as file:
+            return file.read().strip()
+    except (KeyError, FileNotFoundError):
+        return os.environ.get("FAKE_CRIU", "")
+
+
+MODE = mode()
 DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURES, VERSION = 1, 2, 4, 6, 9, 10
 CLONE_PARENT = 0x8000
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
@@ -93,7 +105,9 @@ class Worker:
 
     def fail(self, kind, options):
         folder = options.get("work_dir_fd", options["images_dir_fd"])
-        with open(f"/proc/{os.getppid()}/fd/{folder}/{options['log_file']}", "w") as log:
+        # Whoever made the pair of sockets, which is not always our parent.
+        peer, _, _ = struct.unpack("3i", self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        with open(f"/proc/{peer}/fd/{folder}/{options['log_file']}", "w") as log:
             log.write("(00.1) Error (criu/util.c:1): rlimit: Can't setup RLIMIT_NOFILE for self\n"
                       "(00.2) Error (criu/fake.c:2): fake: nothing works\x1b[1m\n(00.3) Error (criu/fake.c:3): Dumping FAILED.\n")
         self.say(kind, False, text(9, b"the first error"))
@@ -105,6 +119,8 @@ class Worker:
             self.socket.send(b"\xff\xff\xff")
         elif MODE == "hang":
             signal.pause()
+        elif MODE == "wait":
+            self.socket.recv(1)
         elif MODE in ("die", "freeze", "orphan"):
             if MODE == "freeze":
                 file = os.path.join(options["freeze_cgroup"], "cgroup.freeze")

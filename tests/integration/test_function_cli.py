@@ -69,7 +69,14 @@ class FunctionCommands(FunctionsCase):
         empty = os.path.join(self.folder, "empty")
         os.mkdir(empty)
         self.refused("function", "deploy", empty, text="cannot tell the runtime")
-        self.refused("function", "deploy", os.path.join(self.folder, "none"), text="cannot tell the runtime")
+        self.refused("function", "deploy", os.path.join(self.folder, "none"), text="No such file or directory")
+        text = self.write("text.zip", "no archive")
+        self.refused("function", "deploy", text, text="neither a folder nor a zip archive")
+        # What a template says is changed there: a flag beside it would be lost.
+        self.write("plain/template.yaml", "Resources: {}\n")
+        self.refused("function", "deploy", "-m", "512m", plain, text="--memory is for a function without a template")
+        self.engine.ok("function", "deploy", "--name", "plain", "-m", "512m", plain)
+        self.assertEqual(self.configuration("plain")["MemorySize"], 512)
 
     def test_invoke_says_what_is_wrong(self):
         self.refused("function", "invoke", "none", text="ResourceNotFoundException: Function not found")

@@ -275,8 +275,8 @@ class Python(RuntimeCase):
         for mode, sampled in (("Active", 1), ("PassThrough", 0)):
             changed = self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {"TracingConfig": {"Mode": mode}})
             self.assertEqual(changed.status, 200, str(changed))
-            self.assertRegex(self.call(name)[0], f"{form}{sampled}$")
-            self.assertEqual(self.api.invoke(name, {}, X_Amzn_Trace_Id=given).json(), given)
+            self.assertRegex(self.call(name)[0], f"{form}{sampled};Lineage=[0-9a-f]{{8}}:1$")
+            self.assertRegex(self.api.invoke(name, {}, X_Amzn_Trace_Id=given).json(), f"^{given};Lineage=[0-9a-f]{{8}}:1$")
 
     def test_memory_and_tmp_are_bounded_apart(self):
         name = self.function({"app.py": "def handler(event, context):\n    if event.get('memory'):\n"

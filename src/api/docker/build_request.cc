@@ -107,6 +107,8 @@ io::Task<Result<build::BuildResult>> run_build(Context& context, build::BuildReq
          co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
   const std::string id = built.image_id.str();
   context.engine().events().publish("image", "create", id, {{"name", id}});
+  for (const std::string& tag : built.tags)
+    context.engine().events().publish("image", "tag", id, {{"name", tag}});
   context.engine().image_quota().check();
   co_return built;
 }

@@ -278,7 +278,7 @@ void append_container_summary(std::string& out, const ContainerRecord& record,
   append_json_string(object.begin("Names").append("["), "/" + record.name);
   for (const std::string& name : view.link_names) append_json_string(out.append(","), name);
   out.push_back(']');
-  object.text("Image", record.config.image)
+  object.text("Image", view.image_renamed ? record.image_id.str() : record.config.image)
       .text("ImageID", record.image_id.str())
       .text("Command", command_line(record))
       .number("Created", to_unix_nanoseconds(record.created) / 1'000'000'000)

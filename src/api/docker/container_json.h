@@ -36,6 +36,8 @@ Json container_summary_json(const engine::ContainerRecord& record, std::optional
 struct SummaryView {
   std::vector<std::string> link_names = {};  ///< "/db-user/alias": what those that link to it call it
   ApiVersion version = {1, 51};
+  /// The name that the container was made with means another image by now: its own is shown by its id.
+  bool image_renamed = false;
 };
 /// The same as text, for lists of many.
 void append_container_summary(std::string& out, const engine::ContainerRecord& record,

@@ -16,7 +16,7 @@ namespace {
 
 void set_common_headers(io::Exchange& exchange) {
   exchange.set_header("Api-Version", to_string(newest_version));
-  exchange.set_header("Docker-Experimental", "false");
+  exchange.set_header("Docker-Experimental", "true");
   exchange.set_header("Ostype", "linux");
   exchange.set_header("Server", "Docker/" BERTH_VERSION " (linux)");
 }

@@ -2,11 +2,30 @@
 #include "api/docker/router.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "engine/checkpoints.h"
 
 namespace berth::api {
 namespace {
 
 using Outcome = io::Task<Result<void>>;
+
+/// Which image each name means now, looked up once for a list.
+class NamedImages {
+ public:
+  explicit NamedImages(Context& context) : context_(context) {}
+  /// Whether the name that a container was made with means another image by now.
+  bool is_renamed(const engine::ContainerRecord& record) {
+    auto [known, added] = ids_.try_emplace(record.config.image);
+    if (added) {
+      if (auto image = context_.engine().images().find(record.config.image)) known->second = image->id;
+    }
+    return known->second && *known->second != record.image_id;
+  }
+
+ private:
+  Context& context_;
+  std::map<std::string, std::optional<Digest>> ids_;
+};
 
 Outcome list(Context& context) {
   engine::ListContainers query;
@@ -18,6 +37,7 @@ Outcome list(Context& context) {
   CO_TRY(auto everyone, context.engine().containers().list({.scope = engine::ListScope::All}));
   auto link_names = link_names_of(everyone);
   bool sizes = context.flag("size");
+  NamedImages names(context);
   std::string answer = "[";
   Timestamp time = now();
   for (const engine::ContainerPtr& record : records) {
@@ -28,7 +48,7 @@ Outcome list(Context& context) {
       size = *measured;
     }
     if (answer.size() > 1) answer.push_back(',');
-    SummaryView view{.version = context.version()};
+    SummaryView view{.version = context.version(), .image_renamed = names.is_renamed(*record)};
     if (auto found = link_names.find(record->id); found != link_names.end()) view.link_names = found->second;
     append_container_summary(answer, *record, size, time, view);
   }
@@ -47,9 +67,16 @@ void apply_version(spec::CreateRequest& request, ApiVersion version) {
     request.config.healthcheck->start_interval = 0;
 }
 
-/// Before API 1.44 a container was made on one network, and connected to the others afterwards.
-Result<void> check_endpoints(const spec::CreateRequest& request, ApiVersion version) {
-  if (version >= ApiVersion{1, 44} || request.endpoints.size() < 2) return {};
+/// What an older API has not: passing over it would be no answer.
+Result<void> check_version(const spec::CreateRequest& request, ApiVersion version) {
+  if (version >= ApiVersion{1, 44}) return {};
+  for (const spec::MountRequest& mount : request.host_config.mounts) {
+    if (mount.bind && mount.bind->read_only_force_recursive) {
+      return Error(Kind::InvalidArgument, "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+    }
+  }
+  // A container was made on one network, and connected to the others afterwards.
+  if (request.endpoints.size() < 2) return {};
   std::string names;
   for (const auto& [name, settings] : request.endpoints) names += (names.empty() ? "" : ", ") + name;
   return failure(Kind::InvalidArgument, "Container cannot be created with multiple network endpoints: {}",
@@ -62,7 +89,7 @@ Outcome create(Context& context) {
     co_return Error(Kind::InvalidArgument, "invalid JSON: got EOF while reading request body");
   engine::CreateContainer request;
   CO_TRY(request.request, spec::parse_create_request(body));
-  CO_CHECK(check_endpoints(request.request, context.version()));
+  CO_CHECK(check_version(request.request, context.version()));
   apply_version(request.request, context.version());
   request.name = context.text("name");
   if (request.name.starts_with('/')) request.name.erase(0, 1);
@@ -95,10 +122,13 @@ Outcome start(Context& context) {
         Kind::InvalidArgument,
         "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
   }
-  if (!context.text("checkpoint").empty())
-    co_return Error(Kind::InvalidArgument,
-                    "checkpoint, which docker has in experimental mode, is not supported by this engine");
-  CO_CHECK(co_await context.engine().containers().start(context.capture()));
+  std::string checkpoint = context.text("checkpoint");
+  if (checkpoint.empty()) {
+    CO_CHECK(co_await context.engine().containers().start(context.capture()));
+  } else {
+    engine::Checkpoints checkpoints(context.engine());
+    CO_CHECK(co_await checkpoints.start(context.capture(), checkpoint, context.text("checkpoint-dir")));
+  }
   co_return co_await context.empty(204);
 }
 

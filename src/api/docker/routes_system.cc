@@ -50,6 +50,7 @@ Outcome events(Context& context) {
   if (std::string text = context.text("until"); !text.empty()) {
     CO_TRY(query.until, parse_time_reference(text, reference));
   }
+  if (query.until && !query.since) query.since = Timestamp{};  // all that is remembered
   if (query.since && query.until && *query.until < *query.since) {
     co_return failure(Kind::InvalidArgument, "`since` time ({}) cannot be after `until` time ({})",
                       to_rfc3339(*query.since), to_rfc3339(*query.until));

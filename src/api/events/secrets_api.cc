@@ -209,6 +209,13 @@ constexpr std::array operations{
     NamedOperation{"DescribeSecret", describe_secret},  NamedOperation{"ListSecrets", list_secrets},
     NamedOperation{"DeleteSecret", delete_secret}};
 
+/// This service has its text in "Message".
+aws::Reply refusal(const aws::AwsError& error) {
+  aws::Reply reply = aws::json_error_reply(error);
+  reply.body = to_json(Json{{"__type", error.type}, {"Message", error.message}});
+  return reply;
+}
+
 }  // namespace
 
 aws::Reply answer_secrets(functions::Catalog& catalog, std::string_view target, std::string_view body,
@@ -216,17 +223,17 @@ aws::Reply answer_secrets(functions::Catalog& catalog, std::string_view target, 
   std::string_view name = target.substr(target.find('.') + 1);
   auto input = parse_json(body.empty() ? "{}" : body);
   if (!input || !input->is_object())
-    return aws::json_error_reply({400, "SerializationException", "the request is not a JSON object"});
+    return refusal({400, "SerializationException", "the request is not a JSON object"});
   for (const NamedOperation& known : operations) {
     if (known.name != name) continue;
     SecretsCall call{catalog, *input, std::move(realm)};
     auto output = known.operation(call);
-    if (!output) return aws::json_error_reply(output.error());
+    if (!output) return refusal(output.error());
     aws::Reply reply = aws::json_reply(200, *output);
     reply.content_type = "application/x-amz-json-1.1";
     return reply;
   }
-  return aws::json_error_reply(
+  return refusal(
       {400, "UnknownOperationException", fmt::format("berth does not know {}", name.substr(0, 100))});
 }
 

@@ -14,6 +14,12 @@ using functions::FunctionReference;
 AwsResult<FunctionReference> Call::function_reference() const {
   auto reference = functions::parse_function_reference(capture(), realm());
   if (!reference) return aws::validation_exception(reference.error().message());
+  // Who signs names a region, and asks its endpoint; who does not may mean any.
+  bool elsewhere = !caller_.service.empty() && reference->realm.region != realm().region;
+  if (elsewhere) {
+    return aws::resource_not_found(fmt::format("Functions from '{}' are not reachable in this region ('{}')",
+                                               reference->realm.region, realm().region));
+  }
   if (auto given = exchange_.query().get("Qualifier"); given) {
     if (auto valid = functions::check_qualifier(*given); !valid) {
       return aws::validation_exception(valid.error().message());

@@ -200,6 +200,12 @@ AwsResult<functions::LayerUse> find_layer(Call& call, const std::string& arn) {
         "[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+), Member must not "
         "be null]");
   }
+  if (reference->realm.region != call.realm().region) {
+    return aws::invalid_parameter(
+        fmt::format("Layers are not in the same region as the function. Layers are expected to be in region "
+                    "{}.",
+                    call.realm().region));
+  }
   const auto* layer = call.catalog().find_layer(reference->realm, reference->name, *reference->version);
   if (layer == nullptr) {
     return aws::invalid_parameter(fmt::format("Layer version {} does not exist.", arn));

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "functions/async_queue.h"
 #include "functions/invocation.h"
+#include "functions/lineage.h"
 #include "io/event_loop.h"
 
 namespace berth::api::lambda {
@@ -45,6 +46,20 @@ AwsResult<std::string> client_context(Call& call) {
   return std::move(*decoded);
 }
 
+/// A function whose events lead to itself again and again is stopped, unless it is allowed to.
+AwsResult<void> check_recursion(Call& call, const functions::FunctionReference& reference,
+                                std::string_view trace_header) {
+  std::string arn = functions::function_arn(reference.realm, reference.name);
+  if (functions::runs_of(trace_header, arn) < functions::longest_loop) return {};
+  const auto* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr || entry->settings().recursive_loop == "Allow") return {};
+  return AwsError{
+      400, "RecursiveInvocationException",
+      fmt::format("Function {} has been called {} times by events that lead back to it. Stop it from "
+                  "calling itself, or allow that with PutFunctionRecursionConfig.",
+                  arn, functions::longest_loop)};
+}
+
 /// What the caller names: resolved, and in a state to run.
 AwsResult<Invocation> prepare(Call& call) {
   TRY(auto reference, call.function_reference());
@@ -56,6 +71,7 @@ AwsResult<Invocation> prepare(Call& call) {
   invocation.request_id = call.request_id();
   TRY(invocation.client_context, client_context(call));
   invocation.trace_header = call.exchange().header("X-Amzn-Trace-Id").value_or("");
+  CHECK(check_recursion(call, reference, invocation.trace_header));
   std::string_view log_type = call.exchange().header("X-Amz-Log-Type").value_or("None");
   CHECK(check_enum(log_type, "logType", {"None", "Tail"}));
   invocation.log_tail = log_type == "Tail";

@@ -28,11 +28,6 @@ double seconds(Timestamp time) {
   return static_cast<double>(to_unix_nanoseconds(time) / 1'000'000) / 1000.0;
 }
 
-std::string mapping_arn(const EventSourceMapping& mapping) {
-  return fmt::format("arn:aws:lambda:{}:{}:event-source-mapping:{}", mapping.realm.region,
-                     mapping.realm.account, mapping.uuid);
-}
-
 bool is_kafka(const EventSourceMapping& mapping) {
   return mapping.event_source_arn.empty() || mapping.event_source_arn.find(":kafka:") != std::string::npos;
 }
@@ -57,7 +52,7 @@ Json mapping_json(const EventSourceMapping& mapping) {
   std::string function = functions::function_arn(mapping.realm, mapping.function);
   if (!mapping.qualifier.empty()) function.append(":").append(mapping.qualifier);
   Json json{{"UUID", mapping.uuid},
-            {"EventSourceMappingArn", mapping_arn(mapping)},
+            {"EventSourceMappingArn", mapping.arn()},
             {"FunctionArn", function},
             {"BatchSize", mapping.batch_size},
             {"MaximumBatchingWindowInSeconds", mapping.window_seconds},

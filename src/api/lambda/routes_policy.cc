@@ -42,6 +42,13 @@ bool is_account(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+/// "arn:aws:iam::123456789012:root"
+bool is_root_of_account(std::string_view arn) {
+  size_t account = arn.find(":iam::");
+  return arn.starts_with("arn:aws") && account != arn.npos && arn.substr(account).size() == 6 + 12 + 5 &&
+         is_account(arn.substr(account + 6, 12)) && arn.ends_with(":root");
+}
+
 /// A service, an account, an ARN or everyone, in the form that policies have.
 Json principal_json(const std::string& principal) {
   if (principal == "*") return "*";
@@ -190,6 +197,83 @@ AwsResult<Reply> remove_permission(Call& call) {
   return aws::empty_reply(204);
 }
 
+// --- a function's policy as one document
+
+constexpr size_t longest_policy = 20 << 10;
+
+AwsError malformed_policy(std::string_view why) {
+  return aws::invalid_parameter(fmt::format("The policy is not valid: {}.", why));
+}
+
+AwsResult<void> add_of_document(Policy& policy, const Json& statement) {
+  if (!statement.is_object()) return malformed_policy("a statement is no object");
+  for (const char* name : {"Effect", "Principal", "Action"}) {
+    if (member(statement, name) == nullptr)
+      return malformed_policy(fmt::format("a statement has no {}", name));
+  }
+  TRY(auto effect, text_member(statement, "Effect"));
+  if (effect != "Allow" && effect != "Deny") return malformed_policy("Effect is Allow or Deny");
+  TRY(auto sid, text_member(statement, "Sid"));
+  Json kept = statement;
+  kept["Sid"] = sid.value_or(functions::new_revision_id());
+  std::string id = kept["Sid"].get<std::string>();
+  if (!is_statement_id(id)) return pattern_violated(id, "sid", "([a-zA-Z0-9-_]+)");
+  if (has(policy, id)) return malformed_policy(fmt::format("two statements have the Sid {}", id));
+  add(policy, kept);
+  return {};
+}
+
+AwsResult<Policy> read_document(const Json& request) {
+  TRY(std::string text, required_text(request, "Policy", "policy"));
+  if (text.size() > longest_policy) {
+    return AwsError{400, "PolicyLengthExceededException",
+                    fmt::format("The policy has more than {} bytes.", longest_policy)};
+  }
+  auto document = parse_json(text, {.max_bytes = longest_policy, .max_depth = 16});
+  if (!document || !document->is_object()) return malformed_policy("it is no JSON object");
+  const Json* statements = member(*document, "Statement");
+  if (statements == nullptr) return malformed_policy("it has no Statement");
+  Policy policy;
+  if (!statements->is_array()) {
+    CHECK(add_of_document(policy, *statements));
+    return policy;
+  }
+  for (const Json& statement : *statements) CHECK(add_of_document(policy, statement));
+  if (policy.statements.empty()) return malformed_policy("it has no Statement");
+  return policy;
+}
+
+AwsResult<Reply> put_resource_policy(Call& call) {
+  TRY(Json request, call.json());
+  TRY(const FunctionEntry* entry, call.function());
+  TRY(std::string key, policy_key(call, *entry));
+  TRY(Policy policy, read_document(request));
+  TRY(auto revision, text_member(request, "RevisionId"));
+  auto held = entry->settings().policies.find(key);
+  bool any = held != entry->settings().policies.end();
+  if (revision && (!any || *revision != held->second.revision_id)) return wrong_revision();
+  CHECK(call.catalog().update_settings(entry->realm(), entry->name(), [&](FunctionSettings& settings) {
+    settings.policies[key] = policy;
+    return Result<void>();
+  }));
+  return policy_reply(policy);
+}
+
+AwsResult<Reply> delete_resource_policy(Call& call) {
+  TRY(const FunctionEntry* entry, call.function());
+  TRY(std::string key, policy_key(call, *entry));
+  auto held = entry->settings().policies.find(key);
+  if (held == entry->settings().policies.end())
+    return aws::resource_not_found("No policy is associated with the given resource.");
+  std::string_view revision = call.query("RevisionId");
+  if (!revision.empty() && revision != held->second.revision_id) return wrong_revision();
+  CHECK(call.catalog().update_settings(entry->realm(), entry->name(), [&](FunctionSettings& settings) {
+    settings.policies.erase(key);
+    return Result<void>();
+  }));
+  return aws::empty_reply(204);
+}
+
 AwsResult<const LayerVersion*> asked_layer(Call& call) {
   auto name = functions::parse_layer_reference(call.capture(), call.realm());
   if (!name) return aws::validation_exception(name.error().message());
@@ -210,6 +294,13 @@ AwsResult<Reply> add_layer_permission(Call& call) {
   TRY(auto action, text_member(request, "Action"));
   if (action && *action != "lambda:GetLayerVersion") {
     return pattern_violated(*action, "action", "lambda:GetLayerVersion");
+  }
+  TRY(std::string principal, required_text(request, "Principal", "principal"));
+  if (principal != "*" && !is_account(principal) && !is_root_of_account(principal)) {
+    return pattern_violated(principal, "principal", "\\d{12}|\\*|arn:(aws[a-zA-Z-]*):iam::\\d{12}:root");
+  }
+  if (principal != "*" && member(request, "OrganizationId") != nullptr) {
+    return aws::invalid_parameter("OrganizationId is only allowed when the principal is *.");
   }
   TRY(Json statement, read_statement(request, layer->arn()));
   TRY(auto organisation, text_member(request, "OrganizationId"));
@@ -251,6 +342,7 @@ AwsResult<Reply> remove_layer_permission(Call& call) {
   return aws::empty_reply(204);
 }
 
+constexpr std::string_view resource_policy_path = "/2026-07-09/resource-policy/{}";
 constexpr std::string_view layer_policy_path = "/2018-10-31/layers/{}/versions/{}/policy";
 constexpr Operation operations[] = {
     {.name = "AddPermission",
@@ -265,6 +357,15 @@ constexpr Operation operations[] = {
      .method = "DELETE",
      .pattern = "/2015-03-31/functions/{}/policy/{}",
      .answer = remove_permission},
+    {.name = "PutResourcePolicy",
+     .method = "PUT",
+     .pattern = resource_policy_path,
+     .answer = put_resource_policy},
+    {.name = "GetResourcePolicy", .method = "GET", .pattern = resource_policy_path, .answer = get_policy},
+    {.name = "DeleteResourcePolicy",
+     .method = "DELETE",
+     .pattern = resource_policy_path,
+     .answer = delete_resource_policy},
     {.name = "AddLayerVersionPermission",
      .method = "POST",
      .pattern = layer_policy_path,

@@ -1,5 +1,5 @@
-// Code signing configurations, which are kept and shown but not enforced, and the operations that berth does
-// not have, which say so.
+// Code signing configurations, which are kept and shown but not enforced, how published versions scale, and
+// the operations that berth does not have, which say so.
 #include "api/lambda/function_json.h"
 #include "api/lambda/router.h"
 #include "base/format.h"
@@ -11,6 +11,7 @@ namespace {
 
 using functions::FunctionEntry;
 using functions::FunctionSettings;
+using functions::FunctionVersionPtr;
 
 constexpr std::string_view kind = "code-signing-config";
 
@@ -138,12 +139,102 @@ AwsResult<Reply> delete_function_config(Call& call) {
   return set_function_config(call, "");
 }
 
+// --- how a published version scales: without capacity providers, of its ordinary sandboxes
+
+constexpr int64_t most_environments = 15'000;
+
+struct Scaled {
+  const FunctionEntry* entry = nullptr;
+  std::string version;
+  std::string arn() const {
+    return functions::function_arn(entry->realm(), entry->name()).append(":").append(version);
+  }
+};
+
+/// The published version of the query; $LATEST.PUBLISHED is the newest.
+AwsResult<Scaled> scaled(Call& call) {
+  std::string qualifier(call.query("Qualifier"));
+  bool newest = qualifier == "$LATEST.PUBLISHED";
+  if (!newest && !functions::is_version_number(qualifier)) {
+    return aws::validation_exception(
+        functions::validation_error(
+            qualifier.empty() ? "null" : qualifier.substr(0, 128), "qualifier",
+            "Member must satisfy regular expression pattern: (\\$LATEST\\.PUBLISHED|[0-9]+)")
+            .message());
+  }
+  auto reference = functions::parse_function_reference(call.capture(), call.realm());
+  if (!reference) return aws::validation_exception(reference.error().message());
+  const FunctionEntry* entry = call.catalog().find(reference->realm, reference->name);
+  FunctionVersionPtr version;
+  if (entry != nullptr) version = newest ? entry->newest_published() : entry->version(qualifier);
+  if (!version) return functions::function_not_found(reference->realm, reference->name, qualifier);
+  return Scaled{.entry = entry, .version = version->version};
+}
+
+Json scaling_json(const functions::ScalingConfig& config) {
+  Json json = Json::object();
+  if (config.least) json["MinExecutionEnvironments"] = *config.least;
+  if (config.most) json["MaxExecutionEnvironments"] = *config.most;
+  return json;
+}
+
+AwsResult<functions::ScalingConfig> read_scaling(Call& call) {
+  TRY(Json request, call.json());
+  functions::ScalingConfig config;
+  const Json* given = member(request, "FunctionScalingConfig");
+  if (given == nullptr) return config;
+  if (!given->is_object())
+    return AwsError{400, "SerializationException", "FunctionScalingConfig must be an object"};
+  TRY(auto least, number_member(*given, "MinExecutionEnvironments"));
+  TRY(auto most, number_member(*given, "MaxExecutionEnvironments"));
+  if (least) {
+    CHECK(check_range(*least, "functionScalingConfig.minExecutionEnvironments", 0, most_environments));
+    config.least = static_cast<uint32_t>(*least);
+  }
+  if (most) {
+    CHECK(check_range(*most, "functionScalingConfig.maxExecutionEnvironments", 0, most_environments));
+    config.most = static_cast<uint32_t>(*most);
+  }
+  if (least && most && *least > *most) {
+    return aws::invalid_parameter(
+        fmt::format("MinExecutionEnvironments ({}) must not be greater than MaxExecutionEnvironments ({}).",
+                    *least, *most));
+  }
+  return config;
+}
+
+AwsResult<Reply> put_scaling(Call& call) {
+  TRY(Scaled target, scaled(call));
+  TRY(auto config, read_scaling(call));
+  if (config.least.value_or(0) > call.limits().concurrent_executions) {
+    return aws::invalid_parameter(
+        fmt::format("MinExecutionEnvironments is greater than the account's concurrency [{}].",
+                    call.limits().concurrent_executions));
+  }
+  auto set = [&](FunctionSettings& settings) -> Result<void> {
+    settings.scaling.erase(target.version);
+    if (config.least || config.most) settings.scaling[target.version] = config;
+    return {};
+  };
+  CHECK(call.catalog().update_settings(target.entry->realm(), target.entry->name(), set));
+  return aws::json_reply(202, {{"FunctionState", "Active"}});
+}
+
+AwsResult<Reply> get_scaling(Call& call) {
+  TRY(Scaled target, scaled(call));
+  Json body{{"FunctionArn", target.arn()}};
+  auto held = target.entry->settings().scaling.find(target.version);
+  if (held != target.entry->settings().scaling.end()) {
+    body["RequestedFunctionScalingConfig"] = scaling_json(held->second);
+    body["AppliedFunctionScalingConfig"] = scaling_json(held->second);
+  }
+  return aws::json_reply(200, body);
+}
+
 AwsResult<Reply> unsupported(Call&) {
   return aws::invalid_parameter(
-      "This operation is not supported here: there are no capacity providers, settings of how their "
-      "functions scale, or durable executions. Use "
-      "functions "
-      "without a time limit instead.");
+      "This operation is not supported here: there are no capacity providers and no durable executions. Use "
+      "functions without a time limit instead.");
 }
 
 constexpr std::string_view configs_path = "/2020-04-22/code-signing-configs";
@@ -184,8 +275,8 @@ constexpr Operation operations[] = {
      .method = "GET",
      .pattern = "/2025-11-30/capacity-providers/{}/function-versions",
      .answer = unsupported},
-    {.name = "GetFunctionScalingConfig", .method = "GET", .pattern = scaling, .answer = unsupported},
-    {.name = "PutFunctionScalingConfig", .method = "PUT", .pattern = scaling, .answer = unsupported},
+    {.name = "GetFunctionScalingConfig", .method = "GET", .pattern = scaling, .answer = get_scaling},
+    {.name = "PutFunctionScalingConfig", .method = "PUT", .pattern = scaling, .answer = put_scaling},
     {.name = "GetDurableExecution", .method = "GET", .pattern = durable, .answer = unsupported},
     {.name = "GetDurableExecutionHistory",
      .method = "GET",

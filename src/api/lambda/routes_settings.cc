@@ -43,8 +43,8 @@ AwsResult<Tagged> tagged(Call& call) {
   constexpr std::string_view mapping_part = ":event-source-mapping:";
   if (size_t at = arn.find(mapping_part); at != std::string::npos) {
     const auto* mapping = call.catalog().find_mapping(arn.substr(at + mapping_part.size()));
-    if (mapping == nullptr)
-      return aws::resource_not_found(fmt::format("The resource you requested does not exist."));
+    if (mapping == nullptr || mapping->arn() != arn)
+      return aws::resource_not_found("The resource you requested does not exist.");
     return Tagged{.mapping = mapping};
   }
   TRY(auto reference, call.function_reference());

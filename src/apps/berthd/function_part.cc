@@ -58,6 +58,11 @@ functions::ConcurrencySettings concurrency_of(const functions::Catalog& catalog,
     auto version = catalog.main_version(entry, qualifier);
     if (version) settings.provisioned[(*version)->version] += config.requested;
   }
+  for (const auto& [version, config] : entry.settings().scaling) {
+    if (!entry.version(version)) continue;
+    if (config.least) settings.provisioned[version] = std::max(settings.provisioned[version], *config.least);
+    if (config.most) settings.most[version] = *config.most;
+  }
   return settings;
 }
 
@@ -207,6 +212,10 @@ void FunctionPart::settings_changed(const functions::FunctionEntry& entry) {
   for (const auto& [qualifier, config] : entry.settings().provisioned) {
     auto version = catalog_->main_version(entry, qualifier);
     if (version) invoker_->set_provisioned(*version, settings.provisioned[(*version)->version]);
+  }
+  for (const auto& [version, config] : entry.settings().scaling) {
+    if (auto scaled = entry.version(version))
+      invoker_->set_provisioned(scaled, settings.provisioned[version]);
   }
 }
 

@@ -142,6 +142,7 @@ void Keeper::drop(Connection& connection) {
   close_watched(connection.fd);
   connection.outbox.clear();
   connections_.give_back(&connection);
+  if (restores_) fail_restore(-ECONNRESET);
 }
 
 void Keeper::on_connection(Connection& connection, uint32_t events) {
@@ -245,9 +246,14 @@ long Keeper::perform(const command::Launch& launch, ReceivedFds& fds) {
   std::array<int, 3> stdio{-1, -1, -1};
   if (launch.stdio != 0)
     for (int& fd : stdio) fd = fds.take(next++);
-  long error = plan < 0 || (launch.network != 0 && network < 0) || (launch.stdio != 0 && stdio[2] < 0)
-                   ? -EINVAL
-                   : start(target, plan, network, launch.stdio != 0 ? &stdio : nullptr);
+  int criu = launch.criu != 0 ? fds.take(next++) : -1;
+  bool complete = plan >= 0 && (launch.network == 0 || network >= 0) &&
+                  (launch.stdio == 0 || stdio[2] >= 0) && (launch.criu == 0 || criu >= 0);
+  long error = -EINVAL;
+  if (complete)
+    error = start(target, plan,
+                  {.network = network, .stdio = launch.stdio != 0 ? &stdio : nullptr, .criu = criu});
+  if (criu >= 0) call::close(criu);
   if (network >= 0) call::close(network);
   for (int fd : stdio)
     if (fd >= 0) call::close(fd);
@@ -272,9 +278,7 @@ long Keeper::perform(const command::RunExec& exec, ReceivedFds& fds) {
   if (target == nullptr || exec.token.empty()) return -ENOENT;
   if (target->phase != Phase::Announced) return -EALREADY;
   int plan = fds.take(0);
-  long error = plan < 0                         ? -EINVAL
-               : init().phase != Phase::Running ? -ESRCH
-                                                : start(*target, plan, -1, nullptr);
+  long error = plan < 0 ? -EINVAL : init().phase != Phase::Running ? -ESRCH : start(*target, plan, {});
   if (plan >= 0) call::close(plan);
   if (error < 0) on_keeper_failed(*target, error, {});
   return 0;
@@ -314,6 +318,7 @@ long Keeper::perform(const command::Attach& attach, ReceivedFds& fds) {
 
 long Keeper::perform(const command::Release&, ReceivedFds&) {
   Target& target = init();
+  if (restores_) return on_restored(target);
   if (!target.wait_for_release) return -EINVAL;
   if (target.phase == Phase::Ready) return proceed(target);
   if (target.phase != Phase::Creating) return -EALREADY;
@@ -342,6 +347,10 @@ long Keeper::set_window_size(Target& target) {
 long Keeper::perform(const command::Signal& signal, ReceivedFds&) {
   Target* target = find_target(signal.token.view());
   if (target == nullptr || target->pidfd < 0) return -ESRCH;
+  if (restores_ && is_init(*target)) {
+    fail_restore(-ECANCELED);
+    return 0;
+  }
   return call::send_signal(target->pidfd, signal.number);
 }
 

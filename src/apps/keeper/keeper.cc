@@ -93,6 +93,8 @@ void Keeper::dispatch(Watch what, size_t index, uint32_t events) {
     case Watch::Client:
       if (Client* client = clients_.find(index)) on_client(*client, events);
       return;
+    case Watch::Criu:
+      return on_restorer_end();
     case Watch::Denial:
       return on_denial(static_cast<int>(index), events);
     case Watch::None:

@@ -6,6 +6,7 @@
 
 #include "apps/keeper/log_writer.h"
 #include "apps/keeper/state.h"
+#include "launch/executor/executor.h"
 #include "launch/executor/fixed_buffer.h"
 #include "launch/keeper_protocol.h"
 #include "launch/keeper_setup.h"
@@ -83,19 +84,27 @@ class Keeper {
   long perform(const launch::command::Resize&, ReceivedFds&);
   long perform(const launch::command::Signal&, ReceivedFds&);
   long perform(const launch::command::CloseStdin&, ReceivedFds&);
+  long perform(const launch::command::Adopt&, ReceivedFds&);
+  long perform(const launch::command::AskStreams&, ReceivedFds&);
   Target* find_target(std::string_view token);
   Target& init() { return *targets_.find(0); }
   bool is_init(const Target& target) const { return targets_.index(&target) == 0; }
   long set_window_size(Target& target);
 
   // processes.cc: from plan to running program, and its end
-  long start(Target& target, int plan_fd, int network, const std::array<int, 3>* stdio);
+  /// What came with the plan; -1: nothing.
+  struct Given {
+    int network = -1;
+    const std::array<int, 3>* stdio = nullptr;
+    int criu = -1;
+  };
+  long start(Target& target, int plan_fd, const Given& given);
   long map_plan(Target& target, int fd);
   void release_plan(Target& target);
   long keep_setup(const launch::KeeperSetup& setup);
   long make_streams(Target& target, const launch::KeeperSetup& setup, std::array<int, 3>& theirs);
   long make_process(Target& target, const launch::KeeperSetup& setup, int child_sync,
-                    const std::array<int, 3>& stdio, int network);
+                    const std::array<int, 3>& stdio, const Given& given);
   bool settle_in();
   void on_sync(Target& target);
   void on_report(Target& target, const launch::StepReport& report, size_t size, int fd);
@@ -111,6 +120,14 @@ class Keeper {
   void finish_init(Target& target);
   void finish_exec(Target& target);
   uint64_t oom_count();
+
+  // restoring.cc: criu in the place of a new process
+  static long arrange_for_criu(launch::Executor::Descriptors& descriptors, int socket);
+  void on_criu_running(Target& target);
+  long on_restored(Target& target);
+  void on_restorer_end();
+  void on_early_exit(Target& target);
+  void fail_restore(long error);
 
   // denials.cc: calls that a filter asks about
   void adopt_filter(Target& target, int listener);
@@ -156,6 +173,9 @@ class Keeper {
   bool joined_pid_namespace_;  ///< children are born into the container's
   bool over_;                  ///< the container has ended, or never began
   bool lingers_;               ///< only clients are left to serve
+  bool restores_;              ///< criu is at work, and nobody has said yet that it is done
+  int criu_;                   ///< its pidfd, once its work has been adopted; kCriuGone: it has ended
+  static constexpr int kCriuGone = 0x7fffffff;
   uint64_t oom_before_;
   uint16_t denial_error_;
   uint32_t denial_count_;

@@ -26,6 +26,7 @@ namespace notice = launch::notice;
 namespace {
 
 constexpr int kPipeSize = 1 << 20;
+constexpr int kArrangeFailed = 125;
 
 void close_all(std::array<int, 3>& fds) {
   for (int& fd : fds)
@@ -68,7 +69,7 @@ Text keep_text(char*& at, Text text) {
 
 }  // namespace
 
-long Keeper::start(Target& target, int plan_fd, int network, const std::array<int, 3>* stdio) {
+long Keeper::start(Target& target, int plan_fd, const Given& given) {
   target.phase = Phase::Creating;
   if (long error = map_plan(target, plan_fd); error < 0) return error;
   auto plan = PlanReader::open({target.plan, target.plan_size});
@@ -77,20 +78,22 @@ long Keeper::start(Target& target, int plan_fd, int network, const std::array<in
   bool is_init = &target == &init();
   if (is_init)
     if (long error = keep_setup(setup); error < 0) return error;
+  if ((setup.restores != 0) != (given.criu >= 0)) return -EINVAL;
+  restores_ = restores_ || setup.restores != 0;
   target.terminal = setup.terminal != 0;
   target.wait_for_release = setup.wait_for_release != 0;
   if (target.rows == 0) target.rows = setup.rows;
   if (target.columns == 0) target.columns = setup.columns;
 
   std::array<int, 3> theirs{-1, -1, -1};
-  if (stdio == nullptr || target.terminal)
+  if (given.stdio == nullptr || target.terminal)
     if (long error = make_streams(target, setup, theirs); error < 0) return error;
   int pair[2];
   long error = call::raw(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, call::address(pair));
   if (error >= 0) {
     target.sync = pair[0];
-    error =
-        make_process(target, setup, pair[1], stdio != nullptr && !target.terminal ? *stdio : theirs, network);
+    bool inherits = given.stdio != nullptr && !target.terminal;
+    error = make_process(target, setup, pair[1], inherits ? *given.stdio : theirs, given);
     call::close(pair[1]);
   }
   close_all(theirs);
@@ -100,7 +103,7 @@ long Keeper::start(Target& target, int plan_fd, int network, const std::array<in
   watch(target.pidfd, Watch::Exit, index, EPOLLIN);
   watch_output(target);
   if (is_init && !settle_in()) return 0;
-  if (is_init && target.wait_for_release) tell(notice::Created{target.pid});
+  if (is_init && target.wait_for_release && !restores_) tell(notice::Created{target.pid});
   update_clients(target);
   return 0;
 }
@@ -142,6 +145,7 @@ long Keeper::keep_setup(const KeeperSetup& setup) {
 long Keeper::make_streams(Target& target, const KeeperSetup& setup, std::array<int, 3>& theirs) {
   auto mode = static_cast<launch::StdinMode>(setup.stdin_mode);
   target.opens_stdin = mode != launch::StdinMode::Closed;
+  // Of what is restored the terminal comes later (adopt_terminal), and criu wants none.
   if (target.terminal) return 0;
   long error = 0;
   if (target.opens_stdin) {
@@ -174,7 +178,8 @@ long Keeper::make_streams(Target& target, const KeeperSetup& setup, std::array<i
 }
 
 long Keeper::make_process(Target& target, const KeeperSetup& setup, int child_sync,
-                          const std::array<int, 3>& stdio, int network) {
+                          const std::array<int, 3>& stdio, const Given& given) {
+  const int network = given.network;
   launch::Executor::Descriptors descriptors{.keeper = child_sync, .stdio = stdio, .network = network};
   long error = 0;
   if (setup.join_container != 0) {
@@ -219,7 +224,10 @@ long Keeper::make_process(Target& target, const KeeperSetup& setup, int child_sy
     if (error = call::enter_namespace(network, CLONE_NEWNET); error < 0) return error;
   }
   long pid = call::raw(__NR_clone3, call::address(&arguments), sizeof arguments);
-  if (pid == 0) launch::become_process(descriptors, {target.plan, target.plan_size});
+  if (pid == 0) {
+    if (given.criu >= 0 && arrange_for_criu(descriptors, given.criu) < 0) call::exit(kArrangeFailed);
+    launch::become_process(descriptors, {target.plan, target.plan_size});
+  }
   if (home >= 0) {
     call::enter_namespace(static_cast<int>(home), CLONE_NEWNET);
     call::close(static_cast<int>(home));
@@ -308,7 +316,7 @@ void Keeper::on_report(Target& target, const StepReport& report, size_t size, in
       return;
     case ProcessSays::Executing:
       target.said_executing = true;
-      if (is_init(target)) hold_mounts(target);
+      if (is_init(target) && !restores_) hold_mounts(target);
       return;
     case ProcessSays::Failed:
       if (size == sizeof report && report.subject_size < sizeof report.subject) on_failed(target, report);
@@ -355,6 +363,7 @@ long Keeper::proceed(Target& target) {
 }
 
 void Keeper::on_running(Target& target) {
+  if (restores_ && is_init(target)) return on_criu_running(target);
   target.phase = Phase::Running;
   target.started = wall_clock();
   release_plan(target);
@@ -399,6 +408,7 @@ void Keeper::on_failed(Target& target, const StepReport& report) {
 void Keeper::on_exit(Target& target) {
   // A program that is quick may have ended before we saw it start.
   if (target.sync >= 0) on_sync(target);
+  if (restores_ && is_init(target) && target.phase == Phase::Ready) return on_early_exit(target);
   if (target.phase != Phase::Running || !reap(target, Wait::No)) return;
   target.finished = wall_clock();
   drain(target);

@@ -16,7 +16,7 @@
 namespace berth::keeper {
 
 /// What an epoll event is about.
-enum class Watch : uint8_t { None, Listener, Connection, Sync, Exit, Output, Input, Client, Denial };
+enum class Watch : uint8_t { None, Listener, Connection, Sync, Exit, Output, Input, Client, Denial, Criu };
 
 /// How far a process (the container's init, or an exec) has come.
 enum class Phase : uint8_t {

@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include "apps/runtime/create.h"
-#include "apps/runtime/criu_container.h"
 #include "apps/runtime/criu_flags.h"
-#include "apps/runtime/stdio_record.h"
 #include "base/format.h"
 #include "launch/criu.h"
+#include "launch/criu_container.h"
 #include "launch/failpoint.h"
+#include "launch/stdio_record.h"
 
 namespace berth::runtime {
 namespace {
@@ -33,8 +33,16 @@ Result<void> dump(const Container& container, const spec::RuntimeSpec& spec, con
       .action = flags.pre_dump ? launch::CriuAction::PreDump : launch::CriuAction::Dump,
       .options = flags.options};
   request.options.log_file = "dump.log";
-  request.options.config_file = criu_config_file();
-  CHECK(describe_dump(container, spec, request.options));
+  request.options.config_file = launch::criu_config_file();
+  TRY(auto group, container.cgroup());
+  const Record& record = container.record();
+  CHECK(launch::describe_dump({.spec = spec,
+                               .pid = record.pid,
+                               .root = record.rootfs,
+                               .stdio = record.stdio,
+                               .group = group.get(),
+                               .hierarchies = {}},
+                              request.options));
   request.notified = [&flags](const launch::CriuAnswer& notification, sys::UniqueFd) -> Result<void> {
     if (notification.script == "status-ready") say_ready(flags.status_fd);
     return launch::failpoint("checkpoint." + notification.script);
@@ -56,13 +64,13 @@ Result<int> checkpoint(const Settings& settings, const std::vector<std::string>&
     return failure(Kind::WrongState, "cannot checkpoint a container that is {}: it must run",
                    to_string(status));
   TRY(auto config, container.config());
-  CHECK(check_for_criu(*config));
+  CHECK(launch::check_for_criu(*config));
   warn_of_criu_annotation(settings.complaints, *config);
   TRY(auto criu, launch::Criu::find(settings.criu));
   if (flags.options.track_memory || flags.options.lazy_pages)
     CHECK(criu.require(flags.options.track_memory, flags.options.lazy_pages));
   TRY(auto place, open_place(flags, PlaceOf::Checkpoint));
-  if (!flags.pre_dump) CHECK(write_descriptors(place.images.get(), container.record().stdio));
+  if (!flags.pre_dump) CHECK(launch::write_descriptors(place.images.get(), container.record().stdio));
   if (auto dumped = dump(container, *config, criu, flags); !dumped) {
     let_run_on(container, status);
     return std::move(dumped).error();

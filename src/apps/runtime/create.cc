@@ -22,13 +22,13 @@
 #include "apps/runtime/own_group.h"
 #include "apps/runtime/own_program.h"
 #include "apps/runtime/resctrl.h"
-#include "apps/runtime/stdio_record.h"
 #include "base/format.h"
 #include "base/rollback.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
 #include "launch/namespaces.h"
 #include "launch/plan.h"
+#include "launch/stdio_record.h"
 #include "sys/file.h"
 #include "sys/packet_socket.h"
 
@@ -192,7 +192,7 @@ Result<Container> create_container(const Settings& settings, const std::string& 
   container.record().bundle = bundle.path;
   container.record().rootfs = bundle.rootfs;
   container.record().config = bundle.config;
-  if (!spec.process.terminal) container.record().stdio = describe_stdio();
+  if (!spec.process.terminal) container.record().stdio = launch::describe_stdio();
   rollback.add([&group, &container] { remove_groups(container.record(), group.get()); });
   CHECK(launch::failpoint("create.record"));
   TRY(group, make_group(settings, container, spec, stand_in));

@@ -10,6 +10,7 @@
 #include <charconv>
 
 #include "base/format.h"
+#include "launch/criu_container.h"
 #include "sys/file.h"
 
 namespace berth::runtime {
@@ -146,6 +147,12 @@ Result<CriuFlags> criu_flags(const CommandLine& line) {
   // Devices and addresses are whoever's that made the namespace, as with runc: hooks, or its path.
   options.empty_network = true;
   return flags;
+}
+
+void warn_of_criu_annotation(const Complaints& complaints, const spec::RuntimeSpec& spec) {
+  if (spec.annotations.contains("org.criu.config"))
+    complaints.warn(fmt::format("annotation org.criu.config has no effect: criu's options are in {}",
+                                launch::criu_config_file()));
 }
 
 Result<CheckpointPlace> open_place(CriuFlags& flags, PlaceOf purpose) {

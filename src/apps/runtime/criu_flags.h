@@ -4,9 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "apps/runtime/complaints.h"
 #include "apps/runtime/flags.h"
 #include "base/result.h"
 #include "launch/criu.h"
+#include "spec/runtime.h"
 #include "sys/fd.h"
 
 namespace berth::runtime {
@@ -24,6 +26,9 @@ struct CriuFlags {
 
 /// InvalidArgument names the flag.
 Result<CriuFlags> criu_flags(const CommandLine& line);
+
+/// That the annotation which names criu's options has no effect.
+void warn_of_criu_annotation(const Complaints& complaints, const spec::RuntimeSpec& spec);
 
 /// Open directories of a checkpoint.
 struct CheckpointPlace {

@@ -2,12 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "apps/runtime/criu_container.h"
 #include "apps/runtime/criu_flags.h"
-#include "apps/runtime/stdio_record.h"
+#include "launch/criu_container.h"
+#include "launch/stdio_record.h"
 
 namespace berth::runtime {
 namespace {
+
+using launch::can_be_given;
+using launch::cgroup_roots;
+using launch::is_outside_file;
+using launch::parse_descriptors;
 
 using testing::ElementsAre;
 using testing::Pair;

@@ -9,18 +9,19 @@
 #include "apps/runtime/bundle.h"
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
-#include "apps/runtime/criu_container.h"
 #include "apps/runtime/criu_flags.h"
 #include "apps/runtime/hooks.h"
 #include "apps/runtime/known_capabilities.h"
 #include "apps/runtime/net_devices.h"
 #include "apps/runtime/own_group.h"
-#include "apps/runtime/restore_root.h"
-#include "apps/runtime/stdio_record.h"
+#include "apps/runtime/resources.h"
 #include "base/format.h"
 #include "base/rollback.h"
 #include "launch/criu.h"
+#include "launch/criu_container.h"
 #include "launch/failpoint.h"
+#include "launch/restore_root.h"
+#include "launch/stdio_record.h"
 #include "sys/file.h"
 #include "sys/netlink.h"
 
@@ -100,7 +101,7 @@ Result<void> enter_group(const sys::Cgroup& group, const Record& record, pid_t c
   }
   CHECK(group.attach(criu));
   TRY(std::string groups, sys::read_file(fmt::format("/proc/{}/cgroup", criu), kMaxCgroups));
-  options.cgroup_roots = cgroup_roots(groups);
+  options.cgroup_roots = launch::cgroup_roots(groups);
   return {};
 }
 
@@ -111,14 +112,20 @@ Result<void> restore_processes(const launch::Criu& criu, CriuFlags& flags, const
   launch::CriuRequest request{
       .action = launch::CriuAction::Restore, .options = flags.options, .stdio = {0, 1, 2}};
   request.options.log_file = "restore.log";
-  request.options.config_file = criu_config_file();
-  std::vector<sys::UniqueFd> namespaces;
+  request.options.config_file = launch::criu_config_file();
   Container& container = restored.container;
-  CHECK(describe_restore(container, absolute, group, request, namespaces));
+  TRY(const auto* groups_of_host, group_host());
+  launch::CriuSubject subject{.spec = absolute,
+                              .root = container.record().rootfs,
+                              .stdio = container.record().stdio,
+                              .group = &group,
+                              .hierarchies = groups_of_host->hierarchies()};
+  TRY(auto namespaces, launch::describe_restore(subject, {}, request.options));
+  for (const auto& each : namespaces) request.passed.push_back(each.get());
   std::string root = container.restore_root();
   if (::mkdir(root.c_str(), 0700) != 0) return Error::from_errno("make directory", root, errno);
-  TRY(auto mounts, PrivateMounts::enter());
-  CHECK(mount_restore_root(container.record().rootfs, root, absolute));
+  TRY(auto mounts, launch::PrivateMounts::enter());
+  CHECK(launch::mount_restore_root(container.record().rootfs, root, absolute));
   TRY(auto place, open_place(flags, PlaceOf::Restore));
   request.options.images = place.images.get();
   request.options.work = place.work.get();
@@ -141,11 +148,11 @@ Result<void> restore_processes(const launch::Criu& criu, CriuFlags& flags, const
 /// Running, and recorded. On failure nothing stays.
 Result<Container> restore_container(const Settings& settings, const std::string& id, Bundle bundle,
                                     CriuFlags& flags, const RestoreOptions& options, sys::UniqueFd& master) {
-  CHECK(check_for_criu(bundle.spec));
+  CHECK(launch::check_for_criu(bundle.spec));
   warn_of_criu_annotation(settings.complaints, bundle.spec);
   TRY(auto criu, launch::Criu::find(settings.criu));
   TRY(auto place, open_place(flags, PlaceOf::Restore));
-  TRY(auto stdio, read_descriptors(place.images.get()));
+  TRY(auto stdio, launch::read_descriptors(place.images.get()));
   TRY(auto container, Container::create(settings.root, id));
   std::unique_ptr<sys::Cgroup> group;
   StandIn stand_in;
@@ -166,7 +173,7 @@ Result<Container> restore_container(const Settings& settings, const std::string&
   Restoration restored{.container = container, .spec = *config, .options = options, .service = service};
   CHECK(restore_processes(criu, flags, *group, bundle.spec, restored));
   // The next checkpoint is of descriptors that are ours now.
-  if (!config->process.terminal) record.stdio = describe_stdio();
+  if (!config->process.terminal) record.stdio = launch::describe_stdio();
   CHECK(container.save());
   // Not before criu is through with it: nobody may signal it until then.
   CHECK(container.save_init());

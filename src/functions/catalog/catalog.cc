@@ -68,6 +68,10 @@ FunctionVersionPtr FunctionEntry::version(std::string_view version) const {
   return found == published_.end() ? nullptr : found->second.get();
 }
 
+FunctionVersionPtr FunctionEntry::newest_published() const {
+  return published_.empty() ? nullptr : published_.rbegin()->second.get();
+}
+
 std::vector<const StoredVersion*> FunctionEntry::versions() const {
   std::vector<const StoredVersion*> all{&*latest_};
   for (const auto& [number, version] : published_) all.push_back(&version);

@@ -37,6 +37,7 @@ class FunctionEntry {
   FunctionVersionPtr latest() const { return latest_->get(); }
   /// "$LATEST" or a number; nullptr: no such version.
   FunctionVersionPtr version(std::string_view version) const;
+  FunctionVersionPtr newest_published() const;  ///< nullptr: there is none
   /// $LATEST, then the published ones, oldest first.
   std::vector<const StoredVersion*> versions() const;
   const FunctionSettings& settings() const;

@@ -114,6 +114,30 @@ TEST_F(CatalogTest, EverythingIsThereAfterReopening) {
   ASSERT_NE(catalog_->find_layer(realm, "l", 1), nullptr);
 }
 
+TEST_F(CatalogTest, AFolderNamedAfterItsCodeIsFoundAgain) {
+  FunctionVersion named = function("named");
+  named.code_sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+  named.code_directory = "/code/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  FunctionVersion other = function("other");  // the digest and a folder of another name
+  other.layers.clear();
+  other.code_sha256 = named.code_sha256;
+  for (const FunctionVersion& version : {named, other}) {
+    ASSERT_TRUE(catalog_->create(version, {}));
+    EXPECT_EQ(StoredVersion(std::make_shared<FunctionVersion>(version)).get()->code_directory,
+              version.code_directory);
+  }
+  for (int round = 0; round < 2; ++round) {
+    for (const FunctionVersion& version : {named, other}) {
+      auto latest = catalog_->find(realm, version.name)->latest();
+      EXPECT_EQ(latest->code_directory, version.code_directory);
+      EXPECT_EQ(latest->code_sha256, version.code_sha256);
+    }
+    std::set<std::string> used{named.code_directory, other.code_directory, "/layer"};
+    EXPECT_EQ(catalog_->code_directories(), used);
+    reopen();
+  }
+}
+
 TEST_F(CatalogTest, PublishingTwiceWithoutAChangeGivesTheSameVersion) {
   ASSERT_TRUE(catalog_->create(function("f"), {}));
   EXPECT_EQ((*catalog_->publish(realm, "f", {}))->version, "1");

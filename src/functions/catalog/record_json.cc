@@ -183,6 +183,12 @@ void visit(R& r, V& v) {
   v("modified", r.modified);
 }
 template <class R, class V>
+requires std::is_same_v<std::remove_const_t<R>, ScalingConfig>
+void visit(R& r, V& v) {
+  v("least", r.least);
+  v("most", r.most);
+}
+template <class R, class V>
 requires std::is_same_v<std::remove_const_t<R>, FunctionSettings>
 void visit(R& r, V& v) {
   v("tags", r.tags);
@@ -191,6 +197,7 @@ void visit(R& r, V& v) {
   v("urls", r.urls);
   v("event_invoke", r.event_invoke);
   v("provisioned", r.provisioned);
+  v("scaling", r.scaling);
   v("reserved", r.reserved_concurrency);
   v("runtime_management", r.runtime_management);
   v("recursive_loop", r.recursive_loop);

@@ -57,6 +57,11 @@ struct ProvisionedConfig {
   Timestamp modified;
 };
 
+/// Sandboxes of one published version: how many there are always, and at most.
+struct ScalingConfig {
+  std::optional<uint32_t> least, most;
+};
+
 /// All that belongs to a function and not to one of its versions.
 struct FunctionSettings {
   std::map<std::string, std::string> tags;
@@ -65,6 +70,7 @@ struct FunctionSettings {
   std::map<std::string, UrlConfig> urls;                  ///< by alias; "" is $LATEST
   std::map<std::string, EventInvokeConfig> event_invoke;  ///< by qualifier; $LATEST is "$LATEST"
   std::map<std::string, ProvisionedConfig> provisioned;   ///< by version or alias
+  std::map<std::string, ScalingConfig> scaling;           ///< by version
   std::optional<uint32_t> reserved_concurrency;
   std::map<std::string, std::string> runtime_management;  ///< by qualifier: JSON text
   std::string recursive_loop = "Terminate";
@@ -119,6 +125,7 @@ struct EventSourceMapping {
   std::string last_result = "No records processed";
   Timestamp modified;
   std::map<std::string, std::string> tags;
+  std::string arn() const;
 };
 
 /// A document that something else than functions needs (an IAM role, a code signing configuration).

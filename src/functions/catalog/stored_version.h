@@ -2,6 +2,7 @@
 // is unpacked for whoever asks, once for all who hold it at the same time.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,8 +27,10 @@ class StoredVersion {
 
  private:
   mutable std::weak_ptr<const FunctionVersion> unpacked_;
-  std::string packed_;  ///< members that differ from a new version's, without the directory
-  std::string code_directory_;
+  std::string packed_;  ///< members that differ from a new version's, without the code's digest and directory
+  /// Where `digest_` is a folder named after it; null: the packed members have digest and directory.
+  const std::string* parent_ = nullptr;
+  std::array<uint8_t, 32> digest_{};  ///< of the code
   uint64_t code_size_;
   bool has_layers_;
 };

@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "functions/limits.h"
+#include "functions/lineage.h"
 #include "sys/cgroup.h"
 
 namespace berth::functions {
@@ -126,16 +127,17 @@ Result<EventPtr> FunctionPool::admit(Invocation invocation) {
   if (!invocation.function) return Error(Kind::InvalidArgument, "no function was given");
   last_throttle_ = Throttle::None;
   const FunctionVersion& function = *invocation.function;
-  TRY(auto place, take_place(function_of(function.realm, function.name)));
+  TRY(auto place, take_place(function_of(function.realm, function.name), function.version));
   auto event = std::make_shared<EventRun>();
   event->admission = std::move(place);
   event->asked = std::chrono::steady_clock::now();
   event->outcome.request_id =
       invocation.request_id.empty() ? make_request_id() : std::move(invocation.request_id);
   event->outcome.executed_version = function.version;
-  event->outcome.trace_header = invocation.trace_header.empty() ? make_trace_header(function.tracing)
-                                                                : std::move(invocation.trace_header);
-  if (invocation.invoked_arn.empty()) invocation.invoked_arn = function_arn(function.realm, function.name);
+  std::string arn = function_arn(function.realm, function.name);
+  if (invocation.trace_header.empty()) invocation.trace_header = make_trace_header(function.tracing);
+  event->outcome.trace_header = with_run_of(invocation.trace_header, arn);
+  if (invocation.invoked_arn.empty()) invocation.invoked_arn = std::move(arn);
   event->invocation = std::move(invocation);
   dispatch(version_of(event->invocation.function), event);
   return event;

@@ -45,7 +45,8 @@ class FunctionPool final : public SandboxOwner {
   /// How many events of a function are under way; outlives it with the last of them.
   struct Counts {
     uint32_t in_flight = 0;
-    bool reserved = false;  ///< they do not count towards the account's shared part
+    bool reserved = false;                       ///< they do not count towards the account's shared part
+    std::map<std::string, uint32_t> of_version;  ///< where the version has a bound of its own
   };
 
   struct Version {
@@ -73,7 +74,8 @@ class FunctionPool final : public SandboxOwner {
   Function& function_of(const Realm& realm, const std::string& name);
   Version& version_of(const FunctionVersionPtr& function);
   Version& version_of(const FunctionSandbox& sandbox);
-  Result<std::shared_ptr<void>> take_place(Function& function);
+  Result<std::shared_ptr<void>> take_place(Function& function, const std::string& version);
+  Result<std::shared_ptr<void>> take_place_of_function(Function& function);
   void dispatch(Version& version, EventPtr event);
   void start_more(Version& version);
   void provide(Version& version);

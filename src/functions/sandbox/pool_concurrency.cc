@@ -13,7 +13,20 @@ Error throttled() {
 
 }  // namespace
 
-Result<std::shared_ptr<void>> FunctionPool::take_place(Function& function) {
+Result<std::shared_ptr<void>> FunctionPool::take_place(Function& function, const std::string& version) {
+  auto bound = function.concurrency.most.find(version);
+  if (bound == function.concurrency.most.end()) return take_place_of_function(function);
+  auto counts = function.counts;
+  if (counts->of_version[version] >= bound->second) {
+    last_throttle_ = Throttle::Concurrency;
+    return throttled();
+  }
+  TRY(auto place, take_place_of_function(function));
+  ++counts->of_version[version];
+  return std::shared_ptr<void>(nullptr, [counts, version, place](void*) { --counts->of_version[version]; });
+}
+
+Result<std::shared_ptr<void>> FunctionPool::take_place_of_function(Function& function) {
   auto counts = function.counts;
   if (function.concurrency.reserved) {
     if (counts->in_flight >= *function.concurrency.reserved) {
@@ -38,7 +51,7 @@ Result<std::shared_ptr<void>> FunctionPool::take_place(Function& function) {
 
 void FunctionPool::set_concurrency(const Realm& realm, const std::string& name,
                                    ConcurrencySettings settings) {
-  bool nothing_set = !settings.reserved && settings.provisioned.empty();
+  bool nothing_set = !settings.reserved && settings.provisioned.empty() && settings.most.empty();
   if (nothing_set && !functions_.contains(Key(realm, name))) return;
   Function& function = function_of(realm, name);
   reserved_total_ -= function.concurrency.reserved.value_or(0);

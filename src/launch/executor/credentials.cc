@@ -37,7 +37,9 @@ long Executor::drop_bounding(uint64_t keep) {
 /// engine's.
 long Executor::change_groups() {
   long error = call::set_groups(group_count_, groups_.data());
-  if (error != -EPERM || group_count_ > 0) return error;
+  // Groups that nobody asked for: those that are not mapped here are none.
+  if (groups_are_optional_ && error == -EINVAL) return call::set_groups(0, groups_.data());
+  if (error != -EPERM || (group_count_ > 0 && !groups_are_optional_)) return error;
   long fd = call::open(AT_FDCWD, "/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return error;
   char word[4];

@@ -143,6 +143,7 @@ class Executor {
   uint32_t uid_ = 0;
   uint32_t gid_ = 0;
   uint32_t group_count_ = 0;
+  bool groups_are_optional_ = false;  ///< root's own, where no user was named
   std::array<uint32_t, kMaxGroups> groups_;
   FixedBuffer<1023> home_;
   PathBuffer program_;

@@ -138,6 +138,8 @@ long Executor::resolve_name(const step::ResolveUser& step, int root, bool& group
   uint32_t id = 0;
   // A number is always a uid, even where a user is named so (CVE-2016-3697).
   bool numeric = parse_id(user_text, id);
+  bool negative = user_text.front() == '-' && parse_id(user_text.substr(1), id);
+  if (negative) return blame(Reason::IdOutOfRange, -ERANGE, user_text);
   if (numeric && id > kMaxId) return blame(Reason::IdOutOfRange, -ERANGE, user_text);
   long error = find_user(root, user_text, numeric, id, user, home_);
   if (error < 0) return blame(reason_of(error), error, "/etc/passwd");
@@ -167,6 +169,7 @@ long Executor::perform(const step::ResolveUser& step) {
   gid_ = step.gid;
   long error = 0;
   Groups groups(groups_, group_count_);
+  groups_are_optional_ = step.named != 0 && step.name.view().empty() && step.additional_groups.empty();
   if (step.named != 0) {
     bool group_given = false;
     error = resolve_name(step, root, group_given);

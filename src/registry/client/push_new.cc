@@ -1,4 +1,6 @@
 // Layers that were born here: compressed and sent at once.
+#include <fcntl.h>
+
 #include <chrono>
 #include <thread>
 
@@ -36,19 +38,30 @@ class CountedSink : public storage::ByteSink {
   std::chrono::steady_clock::time_point told_{};
 };
 
-/// Tells a growing file of what is written.
+/// So much is handed to the disk at once.
+constexpr uint64_t kWriteback = uint64_t{8} << 20;
+
+/// Tells a growing file of what is written, and has the disk begin with it, which the sync at the end waits
+/// for.
 class GrowingSink : public storage::ByteSink {
  public:
   GrowingSink(storage::Ingest& ingest, GrowingFile& growing) : ingest_(ingest), growing_(growing) {}
   Result<void> write(std::string_view bytes) override {
     CHECK(ingest_.write(bytes));
     growing_.grow(ingest_.size());
+    if (ingest_.size() - begun_ >= kWriteback) {
+      // A wish: whether it is on the disk is what the sync says.
+      (void)::sync_file_range(ingest_.fd(), static_cast<off64_t>(begun_),
+                              static_cast<off64_t>(ingest_.size() - begun_), SYNC_FILE_RANGE_WRITE);
+      begun_ = ingest_.size();
+    }
     return {};
   }
 
  private:
   storage::Ingest& ingest_;
   GrowingFile& growing_;
+  uint64_t begun_ = 0;
 };
 
 }  // namespace
@@ -117,13 +130,16 @@ Result<storage::LayerBlob> Push::compress(const storage::Layer& layer, const std
   TRY(auto ingest, state_.images.content().begin());
   CHECK(growing.begin(ingest->fd()));
   GrowingSink seen(*ingest, growing);
-  TRY(auto compressor, storage::compress(seen, storage::Compression::Gzip));
+  // Reading, compressing and hashing each have a thread: on one, no processor beside it would be of use.
+  storage::BackgroundSink hashed(seen);
+  TRY(auto compressor, storage::compress(hashed, storage::Compression::Gzip));
   storage::BackgroundSink background(*compressor);
   CountedSink counted(background, [&](uint64_t done) { tell(id, "Pushing", done, layer.tar_size); });
   CHECK(snapshotter.write_layer_tar(layer.chain_id, counted, stop_.get_token(),
                                     storage::Snapshotter::Proof::Checksum));
   CHECK(background.finish());
   CHECK(compressor->finish());
+  CHECK(hashed.finish());
   growing.end();
   TRY(Digest digest, ingest->finish());
   lease_.add_blob(digest);

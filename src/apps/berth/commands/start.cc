@@ -52,6 +52,16 @@ Signals::Take taking(bool proxy, bool tty) {
   return tty ? Signals::Take::Endings : Signals::Take::Nothing;
 }
 
+client::Request start_request(const Invocation& invocation, const std::string& container) {
+  client::Query query;
+  if (std::string checkpoint = invocation.text("checkpoint"); !checkpoint.empty()) {
+    query.add("checkpoint", checkpoint);
+    if (std::string directory = invocation.text("checkpoint-dir"); !directory.empty())
+      query.add("checkpoint-dir", directory);
+  }
+  return {.method = "POST", .path = path_of("containers", container, "start"), .query = query};
+}
+
 Outcome<int> start_attached(Context& context, const Invocation& invocation) {
   if (invocation.arguments().size() > 1)
     return refuse("you cannot start and attach multiple containers at once");
@@ -68,8 +78,7 @@ Outcome<int> start_attached(Context& context, const Invocation& invocation) {
       begin_wait(context, container.id, container.auto_remove ? "removed" : "next-exit"));
   TRY(client::Upgraded stream, attach_stream(context, attach));
   CHECK(wait.wait_for_head());
-  auto started =
-      context.engine().call({.method = "POST", .path = path_of("containers", container.id, "start")});
+  auto started = context.engine().call(start_request(invocation, container.id));
   if (!started) {
     if (container.auto_remove) (void)wait.wait();
     return started.error();
@@ -82,6 +91,12 @@ Outcome<int> start_attached(Context& context, const Invocation& invocation) {
 
 Outcome<int> start(Context& context, const Invocation& invocation) {
   if (invocation.on("attach") || invocation.on("interactive")) return start_attached(context, invocation);
+  if (!invocation.text("checkpoint").empty()) {
+    if (invocation.arguments().size() > 1) return refuse("you cannot restore multiple containers at once");
+    CHECK(check_name(invocation.argument(0)));
+    CHECK(context.engine().call(start_request(invocation, invocation.argument(0))));
+    return 0;
+  }
   std::vector<std::string> failed;
   for (const std::string& name : invocation.arguments()) {
     auto valid = check_name(name);
@@ -133,6 +148,10 @@ constexpr Flag keys_flag{
     .name = "detach-keys", .type = Type::String, .help = "Keys that detach from the container"};
 constexpr std::array start_flags{
     Flag{'a', "attach", Type::Bool, "Attach to the output and pass signals on"},
+    Flag{.name = "checkpoint", .type = Type::String, .help = "Go on from this checkpoint"},
+    Flag{.name = "checkpoint-dir",
+         .type = Type::String,
+         .help = "A directory of the engine's host for checkpoints"},
     keys_flag,
     Flag{'i', "interactive", Type::Bool, "Attach standard input"},
 };

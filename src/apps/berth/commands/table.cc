@@ -1,6 +1,7 @@
 // The tree of commands: the table of contents of the program.
 #include <array>
 
+#include "apps/berth/commands/checkpoint_commands.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/image_commands.h"
 #include "apps/berth/commands/registry_commands.h"
@@ -32,6 +33,13 @@ constexpr std::array tree{
     Entry{"builder", nullptr, Section::Management, "Manage builds"},
     Entry{"builder build", &build_command},
     Entry{"builder prune", &prune_builds_command},
+
+    Entry{"checkpoint", nullptr, Section::Management, "Manage checkpoints of running containers"},
+    Entry{"checkpoint create", &create_checkpoint_command},
+    Entry{"checkpoint ls", &list_checkpoints_command},
+    Entry{"checkpoint list", &list_checkpoints_command, Section::Alias},
+    Entry{"checkpoint rm", &remove_checkpoint_command},
+    Entry{"checkpoint remove", &remove_checkpoint_command, Section::Alias},
 
     Entry{"compose", &compose_command, Section::Management},
 

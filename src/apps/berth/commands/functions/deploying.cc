@@ -89,6 +89,7 @@ Outcome<Deployed> create(FunctionClient& client, const FunctionSpec& spec) {
 Outcome<void> guess_runtime(FunctionSpec& spec) {
   if (!spec.image.empty()) return {};
   bool folder = is_folder(spec.code);
+  if (!folder) CHECK(load_code(spec));  // what is not there, or no zip, needs no guess
   if (spec.runtime.empty() || spec.handler.empty()) {
     for (const Guess& guess : guesses) {
       if (!folder || !exists(fmt::format("{}/{}", spec.code, guess.file))) continue;

@@ -45,10 +45,25 @@ Outcome<int> deploy_stack(Context& context, const Invocation& invocation) {
   return deploy_from_template(context, invocation, file);
 }
 
+/// A template says all about its functions: what a flag says besides would be lost.
+Outcome<void> refuse_flags_of_one_function(const Invocation& invocation, const std::string& file) {
+  for (const char* flag : {"dead-letter", "env", "handler", "layer", "memory", "runtime", "timeout"}) {
+    if (!invocation.given(flag)) continue;
+    return refuse(
+        "--{} is for a function without a template, and {} is one: change it there, or say --name for a "
+        "function of its own",
+        flag, file);
+  }
+  return {};
+}
+
 Outcome<int> deploy(Context& context, const Invocation& invocation) {
   std::string path = invocation.arguments().empty() ? "." : invocation.argument(0);
   std::string file = invocation.given("image") ? std::string() : template_in(path);
-  if (!file.empty() && !invocation.given("name")) return deploy_from_template(context, invocation, file);
+  if (!file.empty() && !invocation.given("name")) {
+    CHECK(refuse_flags_of_one_function(invocation, file));
+    return deploy_from_template(context, invocation, file);
+  }
   TRY(FunctionSpec spec, spec_of(invocation));
   FunctionClient client(context);
   TRY(Deployed what, deploy_function(client, spec));

@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 
-namespace berth::runtime {
+namespace berth::launch {
 
 /// Of our own descriptors 0 to 2: "pipe:[17]", "file[2a:1f]" (mount and inode) of what lies in a filesystem,
 /// which criu knows by these names; empty for others.
@@ -25,4 +25,4 @@ Result<void> write_descriptors(int directory, const std::vector<std::string>& st
 Result<std::vector<std::string>> read_descriptors(int directory);
 Result<std::vector<std::string>> parse_descriptors(std::string_view text);
 
-}  // namespace berth::runtime
+}  // namespace berth::launch

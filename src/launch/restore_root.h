@@ -8,15 +8,18 @@
 #include "spec/runtime.h"
 #include "sys/fd.h"
 
-namespace berth::runtime {
+namespace berth::launch {
 
-/// This process in a mount namespace of its own, whose mounts follow the host's. For programs of one thread.
+/// This process in a mount namespace of its own, whose mounts follow the host's. For programs of one thread,
+/// or a thread that ends afterwards.
 class PrivateMounts {
  public:
   static Result<PrivateMounts> enter();
   PrivateMounts(PrivateMounts&&) = default;
   PrivateMounts& operator=(PrivateMounts&&) = delete;
   ~PrivateMounts() { (void)leave(); }
+  /// The namespace itself, for others to join.
+  Result<sys::UniqueFd> open_namespace() const;
   /// Back to where it was, with its root and working directory. Once more is harmless.
   Result<void> leave();
 
@@ -32,5 +35,7 @@ class PrivateMounts {
 /// Bind sources are absolute.
 Result<void> mount_restore_root(const std::string& rootfs, const std::string& place,
                                 const spec::RuntimeSpec& spec);
+/// The same where the root is mounted at `place` already.
+Result<void> make_mount_places(const std::string& place, const spec::RuntimeSpec& spec);
 
-}  // namespace berth::runtime
+}  // namespace berth::launch

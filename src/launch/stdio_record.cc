@@ -1,5 +1,5 @@
 // Descriptors that outlive a checkpoint.
-#include "apps/runtime/stdio_record.h"
+#include "launch/stdio_record.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@
 #include "sys/fd.h"
 #include "sys/file.h"
 
-namespace berth::runtime {
+namespace berth::launch {
 namespace {
 
 constexpr char kName[] = "descriptors.json";
@@ -79,4 +79,4 @@ Result<std::vector<std::string>> parse_descriptors(std::string_view text) {
   return all;
 }
 
-}  // namespace berth::runtime
+}  // namespace berth::launch

@@ -1,5 +1,5 @@
 // Preparing roots.
-#include "apps/runtime/restore_root.h"
+#include "launch/restore_root.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -16,8 +16,10 @@
 #include "launch/mount_plan.h"
 #include "sys/root_dir.h"
 
-namespace berth::runtime {
+namespace berth::launch {
 namespace {
+
+constexpr const char* kOwnNamespace = "/proc/thread-self/ns/mnt";
 
 std::string link_of(int fd) {
   return fmt::format("/proc/self/fd/{}", fd);
@@ -30,8 +32,7 @@ bool is_cgroup(const spec::Mount& mount) {
 /// In a filesystem that the container's configuration has anew: its contents are among the images.
 bool is_restored_by_criu(const std::string& destination, const spec::RuntimeSpec& spec) {
   return std::ranges::any_of(spec.mounts, [&](const spec::Mount& other) {
-    return !launch::is_bind_mount(other) &&
-           destination.starts_with(launch::clean_path(other.destination) + "/");
+    return !is_bind_mount(other) && destination.starts_with(clean_path(other.destination) + "/");
   });
 }
 
@@ -53,7 +54,7 @@ Result<sys::UniqueFd> make_place(const sys::RootDir& root, const std::string& de
 Result<PrivateMounts> PrivateMounts::enter() {
   PrivateMounts mounts;
   sys::UniqueFd host;
-  TRY(host, sys::open_file("/proc/self/ns/mnt", O_RDONLY));
+  TRY(host, sys::open_file(kOwnNamespace, O_RDONLY));
   TRY(mounts.root_, sys::open_file("/", O_PATH | O_DIRECTORY));
   TRY(mounts.directory_, sys::open_file(".", O_PATH | O_DIRECTORY));
   if (::unshare(CLONE_NEWNS) != 0) return Error::from_errno("make a mount namespace", {}, errno);
@@ -61,6 +62,10 @@ Result<PrivateMounts> PrivateMounts::enter() {
   if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
     return Error::from_errno("keep mounts from the host", {}, errno);
   return mounts;
+}
+
+Result<sys::UniqueFd> PrivateMounts::open_namespace() const {
+  return sys::open_file(kOwnNamespace, O_RDONLY);
 }
 
 Result<void> PrivateMounts::leave() {
@@ -78,12 +83,16 @@ Result<void> mount_restore_root(const std::string& rootfs, const std::string& pl
     return Error::from_errno("mount the root", rootfs, errno);
   if (::mount(nullptr, place.c_str(), nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
     return Error::from_errno("mount the root", rootfs, errno);
+  return make_mount_places(place, spec);
+}
+
+Result<void> make_mount_places(const std::string& place, const spec::RuntimeSpec& spec) {
   TRY(auto root, sys::RootDir::open(place));
   std::vector<sys::UniqueFd> bound;
   for (const auto& mount : spec.mounts) {
-    std::string destination = launch::clean_path(mount.destination);
+    std::string destination = clean_path(mount.destination);
     if (is_cgroup(mount) || is_restored_by_criu(destination, spec)) continue;
-    bool bind = launch::is_bind_mount(mount);
+    bool bind = is_bind_mount(mount);
     struct stat source {};
     if (bind && ::stat(mount.source.c_str(), &source) != 0)
       return Error::from_errno("mount source", mount.source, errno);
@@ -103,4 +112,4 @@ Result<void> mount_restore_root(const std::string& rootfs, const std::string& pl
   return {};
 }
 
-}  // namespace berth::runtime
+}  // namespace berth::launch

@@ -1,5 +1,5 @@
 // Containers in criu's words.
-#include "apps/runtime/criu_container.h"
+#include "launch/criu_container.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,15 +9,14 @@
 #include <cerrno>
 #include <filesystem>
 
-#include "apps/runtime/resources.h"
-#include "apps/runtime/stdio_record.h"
 #include "base/format.h"
 #include "launch/external_mounts.h"
 #include "launch/namespaces.h"
+#include "launch/stdio_record.h"
 #include "sys/file.h"
 #include "sys/root_dir.h"
 
-namespace berth::runtime {
+namespace berth::launch {
 namespace {
 
 constexpr size_t kMaxMountinfo = 16u << 20;
@@ -32,16 +31,16 @@ constexpr JoinedNamespace kJoined[] = {{spec::NamespaceType::Network, "net", "ex
                                        {spec::NamespaceType::Pid, "pid", "extRootPidNS"}};
 
 bool is_joined(const spec::RuntimeSpec& spec, spec::NamespaceType type) {
-  const auto* found = launch::find_namespace(spec.namespaces, type);
+  const auto* found = find_namespace(spec.namespaces, type);
   return found != nullptr && !found->path.empty();
 }
 
-Result<std::vector<launch::SeenMount>> mounts_of(const std::string& process) {
+Result<std::vector<SeenMount>> mounts_of(const std::string& process) {
   TRY(std::string text, sys::read_file(fmt::format("/proc/{}/mountinfo", process), kMaxMountinfo));
-  return launch::parse_mountinfo(text);
+  return parse_mountinfo(text);
 }
 
-launch::ResolveDestination resolver(const sys::RootDir& root) {
+ResolveDestination resolver(const sys::RootDir& root) {
   return [&root](const std::string& destination) {
     auto resolved = root.resolve(destination);
     return resolved ? *resolved : destination;
@@ -51,7 +50,7 @@ launch::ResolveDestination resolver(const sys::RootDir& root) {
 /// Links in the source of a bind are followed once, here.
 void follow_sources(spec::RuntimeSpec& spec) {
   for (auto& mount : spec.mounts) {
-    if (!launch::is_bind_mount(mount)) continue;
+    if (!is_bind_mount(mount)) continue;
     std::error_code error;
     auto real = std::filesystem::canonical(mount.source, error);
     if (!error) mount.source = real;
@@ -60,13 +59,13 @@ void follow_sources(spec::RuntimeSpec& spec) {
 
 /// Where the container's mount of its groups has a hierarchy each. Empty on hosts with cgroup v2 alone: criu
 /// mounts that itself.
-Result<std::vector<launch::GroupInHierarchy>> groups_by_hierarchy(const std::vector<launch::SeenMount>& host,
-                                                                  const sys::Cgroup& group) {
-  std::vector<launch::GroupInHierarchy> groups;
+Result<std::vector<GroupInHierarchy>> groups_by_hierarchy(const std::vector<SeenMount>& host,
+                                                          const CriuSubject& container) {
+  std::vector<GroupInHierarchy> groups;
+  if (container.group == nullptr) return groups;
   if (std::ranges::none_of(host, [](const auto& each) { return each.type == "cgroup"; })) return groups;
-  TRY(const auto* groups_of_host, group_host());
-  for (const auto& [directory, controllers] : group.directories())
-    for (const auto& hierarchy : groups_of_host->hierarchies())
+  for (const auto& [directory, controllers] : container.group->directories())
+    for (const auto& hierarchy : container.hierarchies)
       if (directory.starts_with(hierarchy.mount + "/"))
         groups.push_back({hierarchy.mount.substr(hierarchy.mount.rfind('/') + 1), directory});
   return groups;
@@ -87,47 +86,43 @@ std::string freezer_of(const sys::Cgroup& group) {
 
 Result<void> check_for_criu(const spec::RuntimeSpec& spec) {
   if (::geteuid() != 0) return Error(Kind::Forbidden, "checkpoint and restore need root, as criu does");
-  if (!launch::is_new(spec.namespaces, spec::NamespaceType::Mount))
+  if (!is_new(spec.namespaces, spec::NamespaceType::Mount))
     return Error(Kind::Unsupported, "criu needs a container with a mount namespace of its own");
   if (is_joined(spec, spec::NamespaceType::Cgroup))
     return Error(Kind::Unsupported, "criu cannot join a cgroup namespace");
   return {};
 }
 
-Result<void> describe_dump(const Container& container, const spec::RuntimeSpec& spec,
-                           launch::CriuOptions& options) {
-  const Record& record = container.record();
-  options.pid = record.pid;
-  options.root = record.rootfs;
+Result<void> describe_dump(const CriuSubject& container, CriuOptions& options) {
+  const spec::RuntimeSpec& spec = container.spec;
+  options.pid = container.pid;
+  options.root = container.root;
   for (const auto& [type, file, key] : kJoined) {
     if (!is_joined(spec, type)) continue;
     struct stat status {};
-    std::string path = fmt::format("/proc/{}/ns/{}", record.pid, file);
+    std::string path = fmt::format("/proc/{}/ns/{}", container.pid, file);
     if (::stat(path.c_str(), &status) != 0) return Error::from_errno("look at", path, errno);
     options.external.push_back(fmt::format("{}[{}]:{}", file, status.st_ino, key));
   }
-  TRY(auto root, sys::RootDir::open(fmt::format("/proc/{}/root", record.pid)));
-  TRY(auto inside, mounts_of(std::to_string(record.pid)));
+  TRY(auto root, sys::RootDir::open(fmt::format("/proc/{}/root", container.pid)));
+  TRY(auto inside, mounts_of(std::to_string(container.pid)));
   TRY(auto host, mounts_of("self"));
-  TRY(auto mounts, launch::mounts_to_leave_out(spec, inside, host, resolver(root)));
+  TRY(auto mounts, mounts_to_leave_out(spec, inside, host, resolver(root)));
   options.external.insert(options.external.end(), mounts.begin(), mounts.end());
-  for (const auto& each : record.stdio)
+  for (const auto& each : container.stdio)
     if (is_outside_file(each) && std::ranges::find(options.external, each) == options.external.end())
       options.external.push_back(each);
-  TRY(auto group, container.cgroup());
-  if (group)
-    options.freezer = freezer_of(*group);
+  if (container.group != nullptr)
+    options.freezer = freezer_of(*container.group);
   else
-    options.cgroups = launch::CriuCgroups::Ignore;
+    options.cgroups = CriuCgroups::Ignore;
   return {};
 }
 
-Result<void> describe_restore(const Container& container, const spec::RuntimeSpec& spec,
-                              const sys::Cgroup& group, launch::CriuRequest& request,
-                              std::vector<sys::UniqueFd>& namespaces) {
-  launch::CriuOptions& options = request.options;
-  const Record& record = container.record();
-  options.root = record.rootfs;
+Result<std::vector<sys::UniqueFd>> describe_restore(const CriuSubject& container, CriuPlaces places,
+                                                    CriuOptions& options) {
+  const spec::RuntimeSpec& spec = container.spec;
+  std::vector<sys::UniqueFd> namespaces;
   options.evasive_devices = true;
   options.restore_sibling = true;
   for (const auto& each : spec.namespaces) {
@@ -143,20 +138,19 @@ Result<void> describe_restore(const Container& container, const spec::RuntimeSpe
       continue;
     }
     TRY(auto file, sys::open_file(each.path.c_str(), O_RDONLY));
-    options.inherited.emplace_back(joined->key,
-                                   launch::Criu::kFirstPassed + static_cast<int>(request.passed.size()));
-    request.passed.push_back(file.get());
+    options.inherited.emplace_back(joined->key, places.namespaces + static_cast<int>(namespaces.size()));
     namespaces.push_back(std::move(file));
   }
   spec::RuntimeSpec followed = spec;
   follow_sources(followed);
-  TRY(auto root, sys::RootDir::open(record.rootfs));
+  TRY(auto root, sys::RootDir::open(container.root));
   TRY(auto host, mounts_of("self"));
-  TRY(auto groups, groups_by_hierarchy(host, group));
-  TRY(options.external, launch::mounts_to_give(followed, host, groups, resolver(root)));
-  for (size_t i = 0; i < record.stdio.size(); ++i)
-    if (can_be_given(record.stdio[i])) options.inherited.emplace_back(record.stdio[i], static_cast<int>(i));
-  return {};
+  TRY(auto groups, groups_by_hierarchy(host, container));
+  TRY(options.external, mounts_to_give(followed, host, groups, resolver(root)));
+  for (size_t i = 0; i < container.stdio.size(); ++i)
+    if (can_be_given(container.stdio[i]))
+      options.inherited.emplace_back(container.stdio[i], places.streams + static_cast<int>(i));
+  return namespaces;
 }
 
 std::vector<std::pair<std::string, std::string>> cgroup_roots(std::string_view proc_cgroup) {
@@ -183,10 +177,4 @@ std::string criu_config_file() {
   return ::access(kOwn, F_OK) == 0 ? kOwn : "/etc/criu/runc.conf";
 }
 
-void warn_of_criu_annotation(const Complaints& complaints, const spec::RuntimeSpec& spec) {
-  if (spec.annotations.contains("org.criu.config"))
-    complaints.warn(fmt::format("annotation org.criu.config has no effect: criu's options are in {}",
-                                criu_config_file()));
-}
-
-}  // namespace berth::runtime
+}  // namespace berth::launch

@@ -1,0 +1,227 @@
+"""What moby's tests through the docker command have found of networks and links."""
+import os
+import socket
+import subprocess
+
+from harness.engine import IMAGE, EngineCase, eventually
+
+GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
+INTERFACE = "com.docker.network.endpoint.ifname"
+SYSCTLS = "com.docker.network.endpoint.sysctls"
+
+
+class NetworkCase(EngineCase):
+    def network(self, *flags):
+        name = self.name("n")
+        self.made.remove(name)
+        self.ok("network", "create", *flags, name)
+        self.addCleanup(self.engine, "network", "rm", "-f", name)
+        return name
+
+    def endpoint(self, container, network):
+        return self.engine.inspect(container)["NetworkSettings"]["Networks"][network]
+
+    def connect(self, network, container, settings):
+        return self.engine.api.post(f"/networks/{network}/connect", {"Container": container, "EndpointConfig": settings})
+
+    def runs_with(self, network, settings, command=("sleep", "300"), **host):
+        """A container made and started over the API, with settings of its endpoint."""
+        name = self.name()
+        answer = self.engine.api.post(f"/containers/create?name={name}", {
+            "Image": IMAGE, "Cmd": list(command), "HostConfig": {"NetworkMode": network, **host},
+            "NetworkingConfig": {"EndpointsConfig": {network: settings}}})
+        self.assertEqual(answer.status, 201, str(answer))
+        answer = self.engine.api.post(f"/containers/{name}/start", {})
+        self.assertEqual(answer.status, 204, str(answer))
+        return name
+
+    def pings(self, container, address):
+        eventually(lambda: self.engine("exec", container, "ping", "-c", "1", "-W", "2", address).code == 0,
+                   f"{container} reaches {address}", 60)
+
+
+class Connecting(NetworkCase):
+    def test_a_container_without_networks_stays_alone(self):
+        network, alone = self.network(), self.start("sleep", "300", flags=("--network", "none"))
+        words = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        self.fails(1, "network", "connect", network, alone, says=words)
+        joined = self.start("sleep", "300", flags=("--network", network))
+        self.fails(1, "network", "connect", "none", joined, says=words)
+        self.fails(1, "network", "connect", "host", joined, says="cannot connect container to host network")
+        shared = self.start("sleep", "300", flags=("--network", "host"))
+        self.fails(1, "network", "disconnect", "host", shared, says="cannot disconnect container from host network")
+
+    def test_what_the_default_network_does_not_have(self):
+        network = self.network()
+        container = self.start("sleep", "300", flags=("--network", network))
+        for settings, says in (({"Aliases": ["db"]}, "network-scoped alias is supported only for containers in user"),
+                               ({"IPAMConfig": {"IPv4Address": "172.17.9.9"}}, "supported on user defined networks only")):
+            answer = self.connect("bridge", container, settings)
+            self.assertEqual(answer.status, 400, str(answer))
+            self.assertIn(says, answer.message)
+
+    def test_addresses_need_a_subnet_of_ones_own(self):
+        network = self.network()
+        chosen = self.engine.inspect(network, "network")["IPAM"]["Config"][0]["Subnet"].rsplit(".", 1)[0] + ".77"
+        self.fails(125, "run", "--rm", "--network", network, "--ip", chosen, IMAGE, "true",
+                   says="only when connecting to networks with user configured subnets")
+        answer = self.engine.api.post("/containers/create", {
+            "Image": IMAGE, "Cmd": ["true"], "HostConfig": {"NetworkMode": network},
+            "NetworkingConfig": {"EndpointsConfig": {network: {"IPAMConfig": {"IPv6Address": "::ffff:172.28.9.9"}}}}})
+        self.assertEqual(answer.status, 400, str(answer))
+        self.assertIn("invalid IPv6 address", answer.message)
+
+    def test_link_local_addresses(self):
+        network = self.network()
+        first = self.runs_with(network, {"IPAMConfig": {"LinkLocalIPs": ["169.254.7.7"]}})
+        second = self.runs_with(network, {"IPAMConfig": {"LinkLocalIPs": ["169.254.8.8", "fe80::254:88"]}})
+        self.pings(first, "169.254.8.8")
+        self.pings(second, "169.254.7.7")
+        self.ok("restart", "-t", "0", first)
+        self.pings(second, "169.254.7.7")
+        for bad in ("169.253.5.5", "2001:db8::89", "nonsense"):
+            answer = self.connect("bridge", first, {"IPAMConfig": {"LinkLocalIPs": [bad]}})
+            self.assertEqual(answer.status, 400, str(answer))
+            self.assertIn("invalid link-local IP address", answer.message)
+
+    def test_the_interface_and_its_sysctls(self):
+        network = self.network()
+        name = self.runs_with("bridge", {"DriverOpts": {
+            INTERFACE: "uplink0", SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.ifname.forwarding=0"}})
+        self.assertIn("uplink0", self.ok("exec", name, "ip", "-o", "link", "show", "uplink0").out)
+        self.assertEqual(self.ok("exec", name, "cat", "/proc/sys/net/ipv4/conf/uplink0/log_martians").text, "1")
+        self.assertEqual(self.ok("exec", name, "cat", "/proc/sys/net/ipv4/conf/uplink0/forwarding").text, "0")
+        self.ok("network", "connect", network, name)
+        self.assertIn("eth0", self.ok("exec", name, "ip", "-o", "link").out)
+        for options in ({INTERFACE: "a/b"}, {INTERFACE: "lo"}, {INTERFACE: "n" * 16}, {SYSCTLS: "net.ipv4.ip_forward=1"},
+                        {SYSCTLS: "net.ipv4.conf.IFNAME.x/../../y=1"}, {SYSCTLS: "net.ipv4.conf.all.log_martians=1"},
+                        {SYSCTLS: "net.ipv4.conf.IFNAME.log_martians"}):
+            answer = self.engine.api.post("/containers/create", {
+                "Image": IMAGE, "NetworkingConfig": {"EndpointsConfig": {"bridge": {"DriverOpts": options}}}})
+            self.assertEqual(answer.status, 400, f"{options}: {answer}")
+
+    def test_a_network_that_is_gone(self):
+        network = self.network()
+        container = self.start("sleep", "300", flags=("--network", network))
+        self.ok("stop", "-t", "0", container)
+        self.ok("network", "rm", network)
+        self.fails(1, "network", "disconnect", network, container, says="not found")
+        self.ok("network", "disconnect", "-f", network, container)
+        self.assertEqual(self.engine.inspect(container)["NetworkSettings"]["Networks"], {})
+
+
+class Bridges(NetworkCase):
+    def setUp(self):
+        super().setUp()
+        self.bridge = f"bmb{os.getpid() % 100000}"
+
+    def addresses(self):
+        shown = subprocess.run(["ip", "-o", "addr", "show", self.bridge], capture_output=True, text=True, check=True).stdout
+        return [line.split()[3] for line in shown.splitlines() if "scope link" not in line]
+
+    def test_one_that_is_named_is_there_at_once(self):
+        network = self.network("-o", f"com.docker.network.bridge.name={self.bridge}")
+        self.assertTrue(os.path.exists(f"/sys/class/net/{self.bridge}"))
+        self.ok("network", "rm", network)
+        eventually(lambda: not os.path.exists(f"/sys/class/net/{self.bridge}"), "the bridge is removed")
+
+    def test_an_isolated_network_of_two(self):
+        self.only_berth("docker has isolated gateways since 27")
+        network = self.network("--internal", "--subnet", "192.168.235.0/31", "-o", f"{GATEWAY_MODE}=isolated", "-o",
+                               f"com.docker.network.bridge.name={self.bridge}")
+        self.assertEqual(self.addresses(), [])
+        first = self.start("sleep", "300", flags=("--network", network))
+        second = self.start("sleep", "300", flags=("--network", network))
+        self.assertEqual(sorted(self.endpoint(name, network)["IPAddress"] for name in (first, second)),
+                         ["192.168.235.0", "192.168.235.1"])
+        self.pings(first, second)
+        for flags in (("-o", f"{GATEWAY_MODE}=isolated"), ("-o", f"{GATEWAY_MODE}=routed"), ("-o", f"{GATEWAY_MODE}=x")):
+            self.fails(1, "network", "create", *flags, "refused", says="mode")
+
+    def test_subnets_are_shown_in_the_order_of_families(self):
+        network = self.network("--ipv6", "--subnet", "fd5a:1::/64", "--subnet", "192.168.237.0/24")
+        self.assertEqual([pool["Subnet"] for pool in self.engine.inspect(network, "network")["IPAM"]["Config"]],
+                         ["192.168.237.0/24", "fd5a:1::/64"])
+
+    def test_ports_on_the_bridges_own_address(self):
+        network = self.network("--subnet", "192.168.236.0/24", "--gateway", "192.168.236.1", "-o",
+                               "com.docker.network.bridge.host_binding_ipv4=192.168.236.1")
+        name = self.start("sleep", "300", flags=("--network", network, "-p", "5000:5000"))
+        self.assertEqual(self.ok("port", name, "5000").text, "192.168.236.1:5000")
+
+
+def two_free_ports():
+    """Two ports that follow each other."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("", 0))
+            try:
+                second.bind(("", first.getsockname()[1] + 1))
+            except OSError:
+                continue
+            return first.getsockname()[1]
+    raise AssertionError("no two free ports in a row")
+
+
+class Ports(NetworkCase):
+    def test_a_port_of_one_number_is_not_taken_by_a_range(self):
+        def held():
+            port, name = two_free_ports(), self.name()
+            made = self.engine("run", "-d", "--name", name, "-p", f"{port}-{port + 1}:80", "-p", f"{port}:81", IMAGE, "sleep", "300")
+            return (port, name) if made.code == 0 else None
+        port, name = eventually(held, "two ports that nobody took meanwhile")
+        self.assertIn(f":{port + 1}", self.ok("port", name, "80").lines[0])
+        self.assertIn(f":{port}", self.ok("port", name, "81").lines[0])
+
+    def test_who_cannot_have_its_ports_is_told_what_failed(self):
+        first = self.start("sleep", "300", flags=("-p", "127.0.0.1::80"))
+        taken = self.ok("port", first, "80").text
+        second = self.name()
+        self.ok("create", "--name", second, "--restart", "always", "-p", f"{taken}:80", IMAGE, "sleep", "300")
+        self.fails(1, "start", second, says=["failed to set up container networking: driver failed programming external",
+                                             "port is already allocated"])
+        self.assertEqual(self.engine.inspect(second)["State"]["Status"], "created")
+
+    def test_they_come_with_the_first_network_that_has_a_way_out(self):
+        inner, outer = self.network("--internal"), self.network()
+        name = self.start("sleep", "300", flags=("--network", inner, "-p", "127.0.0.1::80"))
+        self.assertNotEqual(self.engine("port", name, "80").text.count(":"), 1, "an internal network has no ports")
+        self.ok("network", "connect", outer, name)
+        self.assertRegex(self.ok("port", name, "80").text, r"^127\.0\.0\.1:\d+$")
+        self.ok("exec", name, "ip", "route", "get", "192.0.2.1")
+        self.ok("network", "disconnect", outer, name)
+
+
+class Links(NetworkCase):
+    def hosts(self, name):
+        return self.ok("exec", name, "cat", "/etc/hosts").out
+
+    def test_they_follow_a_container_that_starts_again(self):
+        database, asker = self.start("sleep", "300"), self.name()
+        self.ok("run", "-d", "--name", asker, "--link", f"{database}:db", IMAGE, "sleep", "300")
+        self.ok("stop", "-t", "0", database)
+        self.start("sleep", "300")  # takes an address in between
+        self.ok("start", database)
+        address = self.endpoint(database, "bridge")["IPAddress"]
+        self.assertRegex(self.hosts(asker), rf"(?m)^{address}\tdb ")
+
+    def test_to_who_shares_a_network(self):
+        first = self.start("sleep", "300")
+        sharing = self.start("sleep", "300", flags=("--network", f"container:{first}"))
+        asker = self.start("sleep", "300", flags=("--link", f"{sharing}:shared"))
+        self.assertIn(f"{self.endpoint(first, 'bridge')['IPAddress']}\tshared", self.hosts(asker))
+        host = self.start("sleep", "300", flags=("--network", "host"))
+        self.fails(125, "run", "--name", self.name(), "--link", f"{host}:host", IMAGE, "true",
+                   says="conflicting options: host type networking can't be used with links")
+
+    def test_to_who_is_not_there_yet(self):
+        network, later = self.network(), self.name()
+        asker = self.start("sleep", "300", flags=("--network", network, "--link", f"{later}:later"))
+        self.assertNotEqual(self.engine("exec", asker, "nslookup", "later").code, 0)
+        self.ok("run", "-d", "--name", later, "--network", network, IMAGE, "sleep", "300")
+        self.pings(asker, "later")
+        self.fails(125, "run", "--rm", "--link", "nobody:x", IMAGE, "true", says="could not get container for nobody")
+
+    def test_a_network_of_ones_own_cannot_be_joined(self):
+        name = self.name()
+        self.fails(125, "run", "--name", name, "--network", f"container:{name}", IMAGE, "true", says="cannot join own network")
