@@ -198,7 +198,7 @@ io::Task<Result<BuildResult>> BuildJob::build() {
   CO_CHECK(sys::make_dirs(scratch_, 0700));
   CO_CHECK(co_await load());
   CO_CHECK(co_await make_plan());
-  for (const auto& warning : plan_->warnings) progress_.report(BuildWarning{warning.text, warning.lines});
+  CO_CHECK(warn());
   CO_CHECK(co_await solve());
   CO_TRY(const auto id, co_await make_image());
   solved_->reporter.end(id);
@@ -209,6 +209,34 @@ io::Task<Result<BuildResult>> BuildJob::build() {
     progress_.report(ImageTagged{tag.familiar_string()});
   }
   co_return result;
+}
+
+/// What the plan says, and what checks find: both before anything is run.
+Result<void> BuildJob::warn() {
+  for (size_t i = 0; i < plan_->warnings.size(); ++i) {
+    const auto& [lines, text] = plan_->warnings[i];
+    // Those of the parser come first.
+    progress_.report(BuildWarning{text, lines, nullptr, i < dockerfile_->warnings.size()});
+  }
+  spec::CheckInput input{.text = dockerfile_text_,
+                         .file = *dockerfile_,
+                         .build_args = request_.build_args,
+                         .platform = options_.platform,
+                         .target = request_.target,
+                         .stages = spec::CheckInput::Stages::Needed};
+  const auto given = request_.build_args.find("BUILDKIT_DOCKERFILE_CHECK");
+  const bool is_given = given != request_.build_args.end() && given->second;
+  TRY(input.config, spec::CheckConfig::parse(is_given ? *given->second : dockerfile_->check));
+  input.environment = [this](const std::string& image) -> std::optional<std::vector<std::string>> {
+    for (const auto& [name, facts] : images_) {
+      if (name.reference == image) return facts.config->config.env;
+    }
+    return std::nullopt;
+  };
+  const auto found = spec::check_dockerfile(input);
+  for (const auto& finding : found)
+    progress_.report(BuildWarning{spec::warning_text(finding), finding.lines, finding.rule});
+  return spec::checks_as_error(input.config, found);
 }
 
 io::Task<Result<void>> BuildJob::load() {

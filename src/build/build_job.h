@@ -37,6 +37,7 @@ class BuildJob {
   io::Task<Result<void>> load();
   Result<void> read_dockerfile(LoadedContext& context);
   io::Task<Result<void>> make_plan();
+  Result<void> warn();
   io::Task<Result<void>> resolve_images(std::vector<MissingImage> missing);
   io::Task<Result<void>> solve();
   io::Task<Result<Digest>> make_image();

@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "spec/dockerfile.h"
+#include "spec/dockerfile_checks.h"
 
 namespace berth::build {
 
@@ -62,6 +63,9 @@ struct StepCompleted {
 struct BuildWarning {
   std::string text = {};
   spec::LineRange lines = {};
+  const spec::CheckRule* rule =
+      nullptr;                ///< of the check that it comes from, which docker's classic builder lacks
+  bool classic_only = false;  ///< a check tells the same
 };
 
 struct ImageBuilt {

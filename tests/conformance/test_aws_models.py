@@ -119,8 +119,6 @@ class Models(unittest.TestCase):
         client.remove_layer_version_permission(**of_layer, StatementId="s")
         self.refused("ValidationException", client.add_layer_version_permission, **of_layer, StatementId="s",
                      Action="lambda:GetLayerVersion", Principal="nobody")
-        self.refused("InvalidParameterValueException", client.add_layer_version_permission, **of_layer, StatementId="s",
-                     Action="lambda:GetLayerVersion", Principal=ACCOUNT, OrganizationId="o-a1b2c3d4e5")
         client.add_layer_version_permission(**of_layer, StatementId="s", Action="lambda:GetLayerVersion",
                                             Principal=f"arn:aws:iam::{ACCOUNT}:root")
         client.delete_layer_version(**of_layer)

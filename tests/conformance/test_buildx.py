@@ -1,11 +1,13 @@
 """docker build with the buildx plugin, where that is installed (as docker's own plugin, or named by BERTH_BUILDX)."""
 import json
 import os
+import re
 import subprocess
 import tarfile
+import tempfile
 import unittest
 
-from harness.engine import IMAGE, EngineCase, docker_client
+from harness.engine import IMAGE, PROGRAMS, EngineCase, docker_client
 from harness.registry import FakeRegistry
 
 PLACES = ("~/.docker/cli-plugins", "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
@@ -101,12 +103,32 @@ class Buildx(EngineCase):
             self.assertEqual(self.run_sh("cat /made", image="bx/cache").text, made)
             self.forget()
 
+    def test_checks(self):
+        folder = self.context(f"FROM {IMAGE} AS Base\nENV A=$NOTHING\nCMD echo\n")
+        told = self.docker("build", "--check", folder, code=1).stdout
+        self.assertIn("Check complete, 3 warnings have been found!", told)
+        for rule in ("StageNameCasing", "UndefinedVar", "JSONArgsRecommended"):
+            self.assertIn(f"WARNING: {rule} - https://docs.docker.com/go/dockerfile/rule/", told)
+        # berth's own command says the same.
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run([os.path.join(PROGRAMS, "berth"), "-H", f"unix://{self.engine.socket}", "build", "--check", folder],
+                                  env={**os.environ, "HOME": empty}, capture_output=True, text=True, timeout=60)
+        # (docker counts an empty line behind the last one's end.)
+        self.assertEqual((done.returncode, done.stdout), (1, re.sub(r"(?m)^ +\d+ \|     \n", "", told)))
+        told = self.docker("build", folder).stderr
+        self.assertIn("3 warnings found", told)
+        self.assertIn(" - UndefinedVar: Usage of undefined variable '$NOTHING' (line 2)", told)
+        self.assertIn("no warnings found", self.docker("build", "--check", self.context(f"FROM {IMAGE}\n")).stdout)
+        self.assertIn("base (default)", self.docker("build", "--call", "targets", folder).stdout)
+        self.assertIn("TARGET:", self.docker("build", "--call", "outline", folder).stdout)
+
     def test_a_push(self):
         registry = FakeRegistry()
         self.addCleanup(registry.close)
         folder = self.context(f"FROM {IMAGE}\nLABEL pushed=1\n")
         self.docker("buildx", "build", "--push", "-t", f"{registry.host}/bx/pushed:1", folder)
         self.assertIn(("bx/pushed", "1"), registry.manifests)
+        self.assertEqual(registry.asked("PUT", "/manifests/"), ["/v2/bx/pushed/manifests/1"])  # once
         registry.faults.append(lambda handler: handler.refuse(403, "DENIED", "no pushes today") or True)
         told = self.docker("buildx", "build", "--push", "-t", f"{registry.host}/bx/refused:1", folder, code=1)
         self.assertIn("denied", told.stderr)

@@ -60,6 +60,9 @@ class BuildkitCase(EngineCase):
             self.solve(files, attributes, **more)
         return raised.exception
 
+    def warnings(self, seen):
+        return b" ".join(warning.short for message in seen for warning in message.warnings).decode()
+
     def files(self, dockerfile, context=None, **more):
         context = {"Dockerfile": dockerfile.encode(), **(context or {})}
         return buildkit.Files({"context": context, "dockerfile": context}, **more)
@@ -143,9 +146,6 @@ class Builds(BuildkitCase):
         for kind in ("gha", "s3", "azblob"):
             self.assertIn(f"--cache-to type={kind} is not supported", self.fails_to_solve(files, cache_to=[(kind, {})]).details())
 
-    def warnings(self, seen):
-        return b" ".join(warning.short for message in seen for warning in message.warnings).decode()
-
     def test_caches_in_a_directory_of_the_client(self):
         store = {}
         files = self.files(f"FROM {IMAGE}\nRUN cat /proc/sys/kernel/random/uuid > /made\nRUN echo two > /two\n", stores={"local:/c": store})
@@ -216,11 +216,13 @@ class Builds(BuildkitCase):
         files = self.files(f"FROM {IMAGE}\nLABEL pushed=1\n")
         names = f"{registry.host}/grpc/pushed:1,{registry.host}/grpc/pushed:2"
         answer, _ = self.solve(files, exporter=("moby", {"name": names, "push": "true"}))
+        self.assertEqual(registry.manifests, {})  # the client's to do, which it does by POST /images/NAME/push
+        answer, _ = self.solve(files, exporter=("image", {"name": names, "push": "true"}))
         for tag in ("1", "2"):
             kind, manifest = registry.manifests["grpc/pushed", tag]
             self.assertEqual(json.loads(manifest)["config"]["digest"], answer["containerimage.config.digest"], kind)
         registry.faults.append(lambda handler: handler.refuse(403, "DENIED", "not today") or True)
-        told = self.fails_to_solve(files, exporter=("moby", {"name": f"{registry.host}/grpc/refused:1", "push": "true"}))
+        told = self.fails_to_solve(files, exporter=("image", {"name": f"{registry.host}/grpc/refused:1", "push": "true"}))
         self.assertIn("denied", told.details())
 
     def test_results_as_an_archive_and_as_a_directory(self):
@@ -261,6 +263,55 @@ class Builds(BuildkitCase):
         solving.join(60)
         self.assertEqual(answers[0].exporter_response["image.name"], "docker.io/grpc/gateway:latest")
         self.run_sh("test -f /gate", image="grpc/gateway")
+
+
+class Checks(BuildkitCase):
+    """What a Dockerfile had better not do: as warnings of a build, and as an answer without one."""
+    DOCKERFILE = "# TAG which one\nARG TAG=base\nFROM berth-test:$TAG AS app\nENV A=$NOTHING\nCMD echo hello\n"
+
+    def test_a_build_warns_with_the_place(self):
+        _, seen = self.solve(self.files(self.DOCKERFILE))
+        warnings = [warning for message in seen for warning in message.warnings]
+        self.assertEqual([warning.short.decode() for warning in warnings],
+                         ["UndefinedVar: Usage of undefined variable '$NOTHING' (line 4)",
+                          "JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS "
+                          "signals (line 5)"])
+        self.assertEqual(warnings[1].url, "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/")
+        self.assertEqual((warnings[1].info.filename, warnings[1].info.data.decode()), ("Dockerfile", self.DOCKERFILE))
+        self.assertEqual(warnings[1].ranges[0].start.line, 5)
+
+    def test_what_the_file_says_of_them(self):
+        _, seen = self.solve(self.files("# check=skip=JSONArgsRecommended,UndefinedVar\n" + self.DOCKERFILE))
+        self.assertEqual(self.warnings(seen), "")
+        error = self.fails_to_solve(self.files("# check=error=true\n" + self.DOCKERFILE))
+        self.assertIn("lint violation found for rules: JSONArgsRecommended, UndefinedVar", error.details())
+        self.solve(self.files("# check=error=true\n" + self.DOCKERFILE), {"build-arg:BUILDKIT_DOCKERFILE_CHECK": "skip=all"})
+        self.assertIn("invalid check option", self.fails_to_solve(self.files("# check=wrong\n" + self.DOCKERFILE)).details())
+
+    def call(self, name, dockerfile, **attributes):
+        before = len(self.engine.api.get("/images/json?all=1").json())
+        answer, _ = self.solve(self.files(dockerfile, {".dockerignore": b"secret\n"}), {"requestid": f"frontend.{name}", **attributes})
+        self.assertEqual(len(self.engine.api.get("/images/json?all=1").json()), before)
+        return answer, json.loads(answer["result.json"])
+
+    def test_checks_without_a_build(self):
+        answer, result = self.call("lint", self.DOCKERFILE)
+        self.assertEqual((answer["result.statuscode"], answer["version"]), ("1", "1.0.0"))
+        self.assertEqual([warning["ruleName"] for warning in result["warnings"]], ["UndefinedVar", "JSONArgsRecommended"])
+        self.assertIn("WARNING: UndefinedVar - https://docs.docker.com/go/dockerfile/rule/undefined-var/", answer["result.txt"])
+        answer, result = self.call("lint", "FRUM x\n")
+        self.assertIn("FRUM", result["buildError"]["message"])
+        answer, result = self.call("lint", "FROM scratch\n")
+        self.assertEqual((answer["result.statuscode"], result["warnings"]), ("0", None))
+        _, result = self.call("lint", "# check=experimental=all\nFROM scratch\nCOPY secret /\n")
+        self.assertEqual([warning["ruleName"] for warning in result["warnings"]], ["CopyIgnoredFile"])
+
+    def test_targets_and_outlines(self):
+        answer, result = self.call("targets", self.DOCKERFILE)
+        self.assertEqual([(target["name"], target["default"]) for target in result["targets"]], [("app", True)])
+        answer, result = self.call("outline", self.DOCKERFILE, **{"build-arg:TAG": "other"})
+        self.assertEqual([(arg["name"], arg["value"], arg["description"]) for arg in result["args"]], [("TAG", "other", "which one")])
+        self.assertIn("BUILD ARG", answer["result.txt"])
 
 
 class Agents(BuildkitCase):
@@ -322,7 +373,7 @@ class Refusals(BuildkitCase):
     def test_what_is_not_supported_is_named(self):
         for attributes, says in (({"platform": "linux/amd64,linux/arm64"}, "one platform"),
                                  ({"context:base": "https://example.org/x.git"}, "build context base"),
-                                 ({"requestid": "frontend.lint"}, "frontend.lint")):
+                                 ({"requestid": "frontend.other"}, "unsupported request frontend.other")):
             self.assertIn(says, self.fails_to_solve(self.files(f"FROM {IMAGE}\n"), attributes).details())
         error = self.fails_to_solve(self.files(f"FROM {IMAGE}\n"), exporter=("oci", {}))
         self.assertIn('exporter "oci" is not supported', error.details())

@@ -22,9 +22,9 @@ class Mounts(EngineCase):
     def test_modes_that_make_no_sense(self):
         first = self.name()
         self.ok("create", "--name", first, "-v", "/foo", IMAGE, "true")
-        for flags in (("--volumes-from", f"{first}:bar"), ("--volumes-from", f"{first}:nocopy"), ("--volumes-from", f"{first}:rshared"),
-                      ("-v", "/tmp:/seen:nocopy")):
-            self.fails(125, "run", "--rm", *flags, IMAGE, "true", says="invalid mode")
+        for mode in ("bar", "nocopy", "rshared"):
+            self.fails(125, "run", "--rm", "--volumes-from", f"{first}:{mode}", IMAGE, "true", says="invalid mode")
+        self.fails(125, "run", "--rm", "-v", "/tmp:/seen:nocopy", IMAGE, "true", says="invalid")
 
     def propagation(self, *flags):
         name = self.name()
@@ -41,7 +41,8 @@ class Mounts(EngineCase):
                 self.fails(1, "create", "--mount", f"type=bind,src={source},dst=/seen,bind-propagation={wrong}", IMAGE, "true",
                            says="must use either propagation mode")
         self.assertEqual(self.propagation("-v", f"{self.folder()}:/seen"), "rprivate")
-        self.assertEqual(self.propagation("-v", f"{self.engine.data}-not:/seen"), "rprivate")
+        if not self.against_docker:  # docker compares beginnings of names
+            self.assertEqual(self.propagation("-v", f"{self.engine.data}-not:/seen"), "rprivate")
         self.assertIn("state.db" if not self.against_docker else "containers",
                       self.run_sh("ls /seen", "-v", f"{self.engine.data}:/seen:ro").out)
 
@@ -66,8 +67,9 @@ class Files(EngineCase):
 class Users(EngineCase):
     def image(self):
         tag = f"{self.name('groups').lower()}:1"
-        group = archives.entry("etc/group", data=b"root:x:0:\nwheel:x:10:root\naudio:x:29:app\n")
-        self.engine.load(archives.busybox_archive(tag, extra=[group]))
+        entries = [entry for entry in archives.busybox_entries() if entry[0].name != "etc/group"]
+        entries.append(archives.entry("etc/group", data=b"root:x:0:\nwheel:x:10:root\naudio:x:29:app\n"))
+        self.engine.load(archives.docker_archive(tag, [archives.tar(entries)]))
         self.addCleanup(self.engine, "rmi", "-f", tag)
         return tag
 
@@ -140,7 +142,7 @@ class Lists(EngineCase):
         before = f"{time.time():.9f}"
         image = self.engine.inspect(self.built("told:1", f"FROM {IMAGE}\nLABEL which=told\n"))["Id"]
         told = self.ok("events", "--since", before, "--until", f"{time.time():.9f}", "--filter", "event=tag", timeout=30).out
-        self.assertIn(f"image tag {image} (name=told:1)", told)
+        self.assertIn(f"image tag {image} (name=told:1", told)
 
     def test_events_until_now_are_those_that_were(self):
         name = self.start("sleep", "300")

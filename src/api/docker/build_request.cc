@@ -164,7 +164,7 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
       stream(" ---> Removed intermediate container " + std::exchange(running_in_, {}) + "\n");
     if (!done->id.empty()) stream(" ---> " + done->id.substr(0, 12) + "\n");
   } else if (const auto* warning = std::get_if<build::BuildWarning>(&event)) {
-    stream("[Warning] " + warning->text + "\n");
+    if (warning->rule == nullptr) stream("[Warning] " + warning->text + "\n");
   } else if (const auto* tagged = std::get_if<build::ImageTagged>(&event)) {
     stream("Successfully tagged " + tagged->reference + "\n");
   }

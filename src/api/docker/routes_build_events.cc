@@ -97,7 +97,16 @@ Json event_json(const build::StepCompleted& event) {
   return {{"event", "done"}, {"step", event.step}, {"id", event.id}, {"ns", event.duration.count()}};
 }
 Json event_json(const build::BuildWarning& event) {
-  return {{"event", "warning"}, {"text", event.text}, {"line", event.lines.first}};
+  Json json = {{"event", "warning"},
+               {"text", event.text},
+               {"line", event.lines.first},
+               {"last_line", event.lines.last}};
+  if (event.rule != nullptr) {
+    json["rule"] = event.rule->name;
+    json["description"] = event.rule->description;
+    json["url"] = event.rule->url();
+  }
+  return json;
 }
 Json event_json(const build::ImageBuilt& event) {
   return {{"event", "built"}, {"id", event.id.str()}};
@@ -115,6 +124,8 @@ class EventLines : public build::ProgressSink {
  public:
   explicit EventLines(JsonLines& lines) : lines_(lines) {}
   void report(const build::ProgressEvent& event) override {
+    const auto* warning = std::get_if<build::BuildWarning>(&event);
+    if (warning != nullptr && warning->classic_only) return;
     auto weight = std::holds_alternative<build::StepTransfer>(event) ? JsonLines::Weight::Progress
                                                                      : JsonLines::Weight::Message;
     lines_.push(std::visit([](const auto& one) { return event_json(one); }, event), weight);

@@ -299,9 +299,6 @@ AwsResult<Reply> add_layer_permission(Call& call) {
   if (principal != "*" && !is_account(principal) && !is_root_of_account(principal)) {
     return pattern_violated(principal, "principal", "\\d{12}|\\*|arn:(aws[a-zA-Z-]*):iam::\\d{12}:root");
   }
-  if (principal != "*" && member(request, "OrganizationId") != nullptr) {
-    return aws::invalid_parameter("OrganizationId is only allowed when the principal is *.");
-  }
   TRY(Json statement, read_statement(request, layer->arn()));
   TRY(auto organisation, text_member(request, "OrganizationId"));
   if (organisation) statement["Condition"]["StringEquals"]["aws:PrincipalOrgID"] = *organisation;

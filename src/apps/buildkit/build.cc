@@ -58,8 +58,8 @@ Result<moby::buildkit::v1::SolveRequest> Build::wait_for_request(const Cancelled
   return *request_;
 }
 
-Result<std::string> Build::run_frontend(const std::string& frontend, const Attributes& attributes,
-                                        const Cancelled& cancelled) {
+Result<Build::Outcome> Build::run_frontend(const std::string& frontend, const Attributes& attributes,
+                                           const Cancelled& cancelled) {
   if (!is_dockerfile_frontend(frontend, attributes))
     return failure(Kind::Unsupported, "frontend \"{}\" is not supported: this engine builds from Dockerfiles",
                    frontend.substr(0, 64));
@@ -80,7 +80,7 @@ Result<std::string> Build::run_frontend(const std::string& frontend, const Attri
   TRY(BuiltImage built, build_dockerfile(engine_, client, std::move(parameters), progress_, cancelled));
   std::lock_guard lock(mutex_);
   if (!built.cache_manifest.empty()) cache_manifest_ = std::move(built.cache_manifest);
-  return std::move(built.id);
+  return Outcome{.image = std::move(built.id), .metadata = std::move(built.metadata)};
 }
 
 void Build::set_input(Input input) {

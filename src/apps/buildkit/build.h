@@ -43,9 +43,14 @@ class Build {
   /// Control.Solve has come. WrongState: a second one.
   Result<void> begin(moby::buildkit::v1::SolveRequest request);
   void set_input(Input input);
-  /// Builds by the Dockerfile frontend; the image's id. Waits for Control.Solve first.
-  Result<std::string> run_frontend(const std::string& frontend, const Attributes& attributes,
-                                   const Cancelled& cancelled);
+  /// What a frontend gives.
+  struct Outcome {
+    std::string image = {};  ///< empty: an answer to a call alone
+    std::map<std::string, std::string> metadata = {};
+  };
+  /// Builds by the Dockerfile frontend, or answers a call of it. Waits for Control.Solve first.
+  Result<Outcome> run_frontend(const std::string& frontend, const Attributes& attributes,
+                               const Cancelled& cancelled);
   /// Names an image that run_frontend() made, for a client that gets a reference instead.
   std::string add_result(std::string image);
   Result<std::string> image_of(const std::string& reference) const;

@@ -186,14 +186,16 @@ class ControlService final : public pb::Control::Service {
     if (request.has_definition() && request.definition().def_size() > 0)
       return Error(Kind::Unsupported,
                    "builds by LLB definitions are not supported: this engine builds from Dockerfiles");
-    std::string image;
+    Build::Outcome outcome;
     if (request.frontend().empty()) {
-      TRY(image, build.wait_for_return(cancelled));
+      TRY(outcome.image, build.wait_for_return(cancelled));
     } else {
       Attributes attributes(request.frontend_attrs().begin(), request.frontend_attrs().end());
-      TRY(image, build.run_frontend(request.frontend(), attributes, cancelled));
+      TRY(outcome, build.run_frontend(request.frontend(), attributes, cancelled));
     }
-    return build.export_image(image, cancelled);
+    TRY(Answer answer, build.export_image(outcome.image, cancelled));
+    answer.merge(outcome.metadata);
+    return answer;
   }
 
   Services services_;

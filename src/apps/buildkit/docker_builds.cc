@@ -144,8 +144,8 @@ Result<void> DockerBuilds::run(const DockerBuild& wanted, const std::string& reg
   Cancelled cancelled = [&] { return running->cancelled || has_hung_up(socket->get()); };
   Result<std::map<std::string, std::string>> result = Error(Kind::Internal, "the build has not ended");
   std::thread solving([&] {
-    auto image = build->run_frontend("dockerfile.v0", wanted.attributes, cancelled);
-    result = image ? build->export_image(*image, cancelled) : std::move(image).error();
+    auto outcome = build->run_frontend("dockerfile.v0", wanted.attributes, cancelled);
+    result = outcome ? build->export_image(outcome->image, cancelled) : std::move(outcome).error();
     build->progress().finish(result ? std::string() : result.error().message());
   });
   Answer answer(socket->get());

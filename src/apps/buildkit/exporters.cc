@@ -70,7 +70,10 @@ Result<void> to_store(const EngineClient& engine, const ExportRequest& request, 
   return {};
 }
 
+/// With "moby" the client pushes by itself when the build is done, as docker's exporter of that name has it;
+/// "image" leaves it to the engine.
 bool wants_push(const ExportRequest& request) {
+  if (request.type != "image") return false;
   auto found = request.attributes.find("push");
   return found != request.attributes.end() && (found->second == "true" || found->second == "1");
 }
@@ -136,7 +139,7 @@ Result<void> export_to(const EngineClient& engine, const Session* session, const
   }
   progress.complete(vertex, done ? std::string() : done.error().message());
   if (!done) return done;
-  if (store && wants_push(request)) CHECK(push_all(engine, session, request, progress, cancelled));
+  if (wants_push(request)) CHECK(push_all(engine, session, request, progress, cancelled));
   answer["containerimage.config.digest"] = image;
   answer["containerimage.digest"] = image;
   return {};

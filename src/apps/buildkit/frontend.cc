@@ -8,6 +8,7 @@
 #include "apps/buildkit/agent_forward.h"
 #include "apps/buildkit/byte_queue.h"
 #include "apps/buildkit/cache_directories.h"
+#include "apps/buildkit/calls.h"
 #include "apps/buildkit/exporters.h"
 #include "apps/buildkit/file_sync.h"
 #include "base/bytes.h"
@@ -71,14 +72,26 @@ class Events {
     } else if (kind == "done") {
       progress_.complete(vertex);
     } else if (kind == "warning") {
-      TRY(std::string text, json_string(event, "text"));
-      if (last_.empty()) last_ = progress_.begin("[internal] checking the Dockerfile");
-      progress_.warn(last_, text);
+      return warn(event);
     } else if (kind == "built") {
       TRY(image_, json_string(event, "id"));
     } else if (kind == "failed") {
       return fail(event);
     }
+    return {};
+  }
+
+  Result<void> warn(const Json& event) {
+    Progress::Warning warning;
+    TRY(warning.text, json_string(event, "text"));
+    TRY(warning.detail, json_string(event, "description"));
+    TRY(warning.url, json_string(event, "url"));
+    TRY(int64_t first, json_int(event, "line"));
+    TRY(int64_t last, json_int(event, "last_line"));
+    warning.first_line = static_cast<int>(first);
+    warning.last_line = static_cast<int>(last);
+    if (last_.empty()) last_ = progress_.begin("[internal] checking the Dockerfile");
+    progress_.warn(last_, warning);
     return {};
   }
 
@@ -155,6 +168,7 @@ Result<std::string> load_definition(const Session& session, const BuildParameter
     progress.complete(vertex, text.error().message());
     return text;
   }
+  progress.set_source(parameters.dockerfile, *text);
   auto size = static_cast<int64_t>(text->size());
   progress.status(vertex, fmt::format("transferring dockerfile: {}B", size), size, size, true);
   progress.complete(vertex);
@@ -225,7 +239,7 @@ void add_caches(const CachePlaces& caches, const CacheDirectories& directories, 
   if (caches.inline_cache) preamble["InlineCache"] = true;
   if (notes.empty()) return;
   std::string vertex = progress.begin("[internal] build caches");
-  for (const std::string& note : notes) progress.warn(vertex, note);
+  for (const std::string& note : notes) progress.warn(vertex, {.text = note});
   progress.complete(vertex);
 }
 
@@ -406,11 +420,19 @@ Result<BuiltImage> build_dockerfile(const EngineClient& engine, const ClientSide
   if (by_client && !by_archive) {
     TRY(definition.dockerfile, load_definition(*session, parameters, progress));
     TRY(definition.ignored, load_ignored(*session, parameters, progress));
+    if (!parameters.call.empty()) {
+      BuiltImage answered;
+      TRY(answered.metadata, answer_call(engine, parameters, definition.dockerfile, definition.ignored));
+      return answered;
+    }
     definition.needs = needs_of(definition.dockerfile);
     preamble["Dockerfile"] = definition.dockerfile;
     TRY(preamble["Secrets"], fetch_secrets(*session, definition.needs.secrets));
     TRY(preamble["Agents"], forward_agents(session, definition.needs.agents, agents));
   }
+  if (!parameters.call.empty())
+    return failure(Kind::Unsupported, "frontend.{} needs a Dockerfile in a directory or from standard input",
+                   parameters.call);
   NamedDirectories named(engine);
   std::map<std::string, std::string> contexts = parameters.named_images;
   for (const auto& [name, directory] : parameters.named_directories) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -23,7 +24,9 @@ struct ClientSide {
 };
 
 struct BuiltImage {
-  std::string id;
+  std::string id = {};  ///< empty: a call was answered
+  /// Of a call: "result.json", "result.txt", "result.statuscode", "version".
+  std::map<std::string, std::string> metadata = {};
   /// Descriptor (JSON) of the manifest of the cache that was left in a directory of the client's.
   std::string cache_manifest = {};
 };

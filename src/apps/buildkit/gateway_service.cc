@@ -43,13 +43,18 @@ class GatewayService final : public pb::LLBBridge::Service {
       return {grpc::UNIMPLEMENTED,
               "builds by LLB definitions are not supported: this engine builds from Dockerfiles"};
     Attributes attributes(request->frontend_opt().begin(), request->frontend_opt().end());
-    auto image =
+    auto outcome =
         build->run_frontend(request->frontend(), attributes, [context] { return context->IsCancelled(); });
-    if (!image)
-      return to_status(image.error().kind() == Kind::InvalidArgument
-                           ? std::move(image).error().in("failed to solve")
-                           : std::move(image).error());
-    std::string reference = build->add_result(*image);
+    if (!outcome)
+      return to_status(outcome.error().kind() == Kind::InvalidArgument
+                           ? std::move(outcome).error().in("failed to solve")
+                           : std::move(outcome).error());
+    if (outcome->image.empty()) {
+      for (const auto& [name, value] : outcome->metadata)
+        (*answer->mutable_result()->mutable_metadata())[name] = value;
+      return Status::OK;
+    }
+    std::string reference = build->add_result(outcome->image);
     if (!request->allow_result_return()) {
       answer->set_ref(reference);
     } else if (request->allow_result_array_ref()) {
@@ -74,7 +79,8 @@ class GatewayService final : public pb::LLBBridge::Service {
   Status Inputs(ServerContext*, const pb::InputsRequest*, pb::InputsResponse*) override { return Status::OK; }
 
   Status Warn(ServerContext* context, const pb::WarnRequest* request, pb::WarnResponse*) override {
-    if (auto build = build_of(*context)) build->progress().warn(request->digest(), request->short_());
+    if (auto build = build_of(*context))
+      build->progress().warn(request->digest(), {.text = request->short_()});
     return Status::OK;
   }
 

@@ -38,8 +38,12 @@ Result<void> refuse_unsupported(const Attributes& attributes) {
   for (const auto& [name, value] : attributes) {
     if (name.starts_with("input:"))
       return Error(Kind::Unsupported, "inputs of a build by LLB are not supported");
-    if (name == "requestid" && !value.empty())
-      return failure(Kind::Unsupported, "the request \"{}\" (--check, --call) is not supported", value);
+    if (name == "requestid" && !value.empty() && value != "frontend.lint" && value != "frontend.targets" &&
+        value != "frontend.outline")
+      return failure(
+          Kind::Unsupported,
+          "unsupported request {}: frontend.lint (--check), frontend.outline and frontend.targets are",
+          value.substr(0, 128));
     if (name == "platform" && value.find(',') != value.npos)
       return failure(Kind::Unsupported, "one platform at a time: --platform {} is not supported", value);
   }
@@ -146,6 +150,8 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   place_context(attributes, parameters);
   CHECK(place_named_contexts(attributes, parameters));
   TRY(parameters.cache_imports, cache_imports(attributes));
+  if (std::string request = get(attributes, "requestid"); !request.empty())
+    parameters.call = request.substr(request.find('.') + 1);
   if (std::string name = get(attributes, "filename"); !name.empty()) parameters.dockerfile = name;
   auto& query = parameters.query;
   auto add = [&query](const char* name, std::string value) {

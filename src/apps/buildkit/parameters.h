@@ -28,6 +28,7 @@ struct BuildParameters {
   std::map<std::string, std::string> named_images = {};       ///< --build-context NAME=docker-image://IMAGE
   std::map<std::string, std::string> named_directories = {};  ///< NAME -> the client's name for the directory
   std::string upload = {};  ///< path of an archive that the client's session offers: the context
+  std::string call = {};    ///< "lint", "targets", "outline": an answer about the Dockerfile, and no image
   std::vector<CacheOption> cache_imports = {};
   std::vector<std::pair<std::string, std::string>> query = {};  ///< of POST /berth/build
 };

@@ -56,7 +56,7 @@ TEST(Parameters, OfContextsThatAreElsewhere) {
 TEST(Parameters, ThatChangeTheResultAndAreNotSupportedAreNamed) {
   for (const Attributes& attributes : {Attributes{{"context:base", "https://x/y.git"}},
                                        {{"input:a", "b"}},
-                                       {{"requestid", "frontend.lint"}},
+                                       {{"requestid", "frontend.other"}},
                                        {{"platform", "linux/amd64,linux/arm64"}}}) {
     auto parameters = parse_attributes(attributes);
     ASSERT_FALSE(parameters);

@@ -93,14 +93,30 @@ void Progress::status(const std::string& vertex, const std::string& id, int64_t 
   push(std::move(message));
 }
 
-void Progress::warn(const std::string& vertex, const std::string& text) {
+void Progress::warn(const std::string& vertex, const Warning& given) {
   std::lock_guard lock(mutex_);
   StatusResponse message;
   auto* warning = message.add_warnings();
   warning->set_vertex(vertex);
   warning->set_level(1);
-  warning->set_short_(text);
+  warning->set_short_(given.text);
+  if (!given.detail.empty()) warning->add_detail(given.detail);
+  warning->set_url(given.url);
+  if (given.first_line > 0 && !source_.empty()) {
+    warning->mutable_info()->set_filename(source_name_);
+    warning->mutable_info()->set_data(source_);
+    warning->mutable_info()->set_language("Dockerfile");
+    auto* range = warning->add_ranges();
+    range->mutable_start()->set_line(given.first_line);
+    range->mutable_end()->set_line(given.last_line);
+  }
   push(std::move(message));
+}
+
+void Progress::set_source(std::string name, std::string text) {
+  std::lock_guard lock(mutex_);
+  source_name_ = std::move(name);
+  source_ = std::move(text);
 }
 
 void Progress::finish(const std::string& error) {

@@ -28,7 +28,16 @@ class Progress {
   void log(const std::string& vertex, int stream, std::string bytes);
   /// A part of a vertex: "transferring context". total 0: unknown.
   void status(const std::string& vertex, const std::string& id, int64_t current, int64_t total, bool done);
-  void warn(const std::string& vertex, const std::string& text);
+  struct Warning {
+    std::string text;
+    std::string detail = {};
+    std::string url = {};
+    int first_line = 0;  ///< of the source; 0: no place
+    int last_line = 0;
+  };
+  void warn(const std::string& vertex, const Warning& warning);
+  /// The file that warnings are about.
+  void set_source(std::string name, std::string text);
   /// No more will come; what has not completed fails with `error`.
   void finish(const std::string& error = {});
 
@@ -46,6 +55,8 @@ class Progress {
   std::vector<moby::buildkit::v1::StatusResponse> messages_;
   std::map<std::string, moby::buildkit::v1::Vertex> vertices_;
   std::map<std::pair<std::string, std::string>, google::protobuf::Timestamp> status_begun_;
+  std::string source_name_;
+  std::string source_;
   size_t log_bytes_ = 0;
   bool finished_ = false;
 };

@@ -8,6 +8,7 @@
 
 #include "apps/berth/archive/build_context.h"
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/commands/build_calls.h"
 #include "apps/berth/commands/build_inputs.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/platform.h"
@@ -270,6 +271,7 @@ class Build {
 };
 
 Outcome<int> build(Context& context, const Invocation& invocation) {
+  if (is_build_call(invocation)) return answer_build_call(context, invocation);
   std::string display = invocation.text("progress");
   for (std::string_view known : {"auto", "plain", "tty", "quiet"}) {
     if (display == known) return Build(context, invocation).run();
@@ -302,6 +304,11 @@ constexpr std::array flags{
          .type = Type::List,
          .help = "Build cache to write: type=registry,ref=NAME, type=local,dest=DIR or type=inline",
          .check = options::check_cache_to},
+    Flag{.name = "call",
+         .type = Type::String,
+         .help =
+             "Answer about the Dockerfile instead of building it: check, outline or targets (,format=json)"},
+    Flag{.name = "check", .help = "Check the Dockerfile instead of building it (--call check)"},
     Flag{.name = "cgroup-parent", .type = Type::String, .help = "Parent of the cgroups of RUN"},
     hidden("compress", Type::Bool),
     Flag{.name = "cpu-period", .type = Type::Int, .help = "Length of a CPU period in microseconds"},
