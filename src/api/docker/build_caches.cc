@@ -169,12 +169,11 @@ io::Task<Result<void>> give_to_client(Context& context, std::string name,
                                       const CacheObserver& observer) {
   auto transfer = context.builder().transfers().open({});
   storage::ImageStore& images = transfer->images();
-  auto stop = std::make_shared<std::stop_source>();
-  auto pack = [&images, &lease = transfer->lease(), records = std::move(records), chains = std::move(chains),
-               stop]() -> Result<storage::BuildCacheDocument> {
+  auto pack = [&images, &lease = transfer->lease(), records = std::move(records),
+               chains = std::move(chains)](std::stop_token stop) -> Result<storage::BuildCacheDocument> {
     TRY(auto layers, storage::layers_of_chains(images.snapshotter(), chains, lease));
     for (storage::Layer& layer : layers) {
-      TRY(layer.blob, storage::keep_compressed(images, layer, lease, stop->get_token()));
+      TRY(layer.blob, storage::keep_compressed(images, layer, lease, stop));
     }
     return storage::make_build_cache(layers, records, chains);
   };
