@@ -88,7 +88,7 @@ Result<CheckpointRecord> parse_checkpoint_record(std::string_view text) {
     if (!networks->is_object()) return failure(Kind::InvalidArgument, "Networks is no object");
     for (const auto& [name, addresses] : networks->items()) {
       if (!addresses.is_object()) return failure(Kind::InvalidArgument, "a network is no object");
-      CheckpointRecord::Addresses& own = record.networks[name];
+      FormerAddresses& own = record.networks[name];
       TRY(own.ipv4, json_string(addresses, "IPv4"));
       TRY(own.ipv6, json_string(addresses, "IPv6"));
     }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "engine/container_network.h"
 #include "engine/core.h"
 #include "engine/records.h"
 
@@ -15,13 +16,9 @@ namespace berth::engine {
 
 /// checkpoint.json.
 struct CheckpointRecord {
-  struct Addresses {
-    std::string ipv4;  ///< empty: none
-    std::string ipv6;
-  };
   std::string container;  ///< its id
   Timestamp created{};
-  std::map<std::string, Addresses> networks;  ///< what the container had, by name of the network
+  std::map<std::string, FormerAddresses> networks;  ///< what the container had, by name of the network
 };
 
 /// InvalidArgument in docker's words: two characters at least, at most 128.

@@ -204,7 +204,8 @@ Result<std::string> attach_network(Core& core, ContainerRecord& record, const st
 }
 
 Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& record,
-                                                 sys::NetworkNamespace& netns) {
+                                                 sys::NetworkNamespace& netns,
+                                                 const std::map<std::string, FormerAddresses>& former) {
   std::vector<std::string> attached;
   std::vector<network::PublishedPort> published;
   std::string gateway = gateway_network(core, record);
@@ -212,6 +213,10 @@ Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& re
   auto attach_all = [&]() -> Result<void> {
     for (const std::string& name : ordered_networks(record)) {
       TRY(auto request, attach_request(core, record, name));
+      if (auto had = former.find(name); had != former.end() && !request.ipv4 && !request.ipv6) {
+        TRY(request.ipv4, parse_optional<sys::IpAddress>(had->second.ipv4, sys::IpAddress::parse));
+        TRY(request.ipv6, parse_optional<sys::IpAddress>(had->second.ipv6, sys::IpAddress::parse));
+      }
       request.interface = interfaces.at(name);
       request.default_gateway = name == gateway;
       if (request.default_gateway && !is_internal(core, name)) {

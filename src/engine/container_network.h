@@ -2,6 +2,7 @@
 // filled in. Internal to engine/.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,18 @@ namespace berth::engine {
 enum class NetworkPlace { Own, Host, Container };
 NetworkPlace network_place(const spec::HostConfig& host);
 
+/// What a container had on a network, and gets again unless its configuration says otherwise.
+struct FormerAddresses {
+  std::string ipv4;  ///< empty: none
+  std::string ipv6;
+};
+
 /// Joins every network of the record (by `endpoints`), publishes its ports, and fills in addresses and ports.
-/// Returns the endpoints' ids; on failure nothing is left.
+/// Returns the endpoints' ids; on failure nothing is left. `former`, by name of the network: on any, also where
+/// users may not ask for an address; it fails where another has one of them.
 Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& record,
-                                                 sys::NetworkNamespace& netns);
+                                                 sys::NetworkNamespace& netns,
+                                                 const std::map<std::string, FormerAddresses>& former = {});
 
 /// One network of a running container (network connect). The record's endpoint is filled in.
 Result<std::string> attach_network(Core& core, ContainerRecord& record, const std::string& network,

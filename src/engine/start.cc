@@ -90,7 +90,8 @@ Result<std::unique_ptr<sys::Cgroup>> make_cgroup(Core& core, const ContainerReco
 }
 
 /// The namespace that the container gets (none with host or container mode), with its networks in it.
-Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record, Run& run) {
+Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record, Run& run,
+                                            const std::map<std::string, FormerAddresses>& former = {}) {
   NetworkPlace place = network_place(record.host_config);
   sys::NetworkNamespace netns;
   if (place == NetworkPlace::Container) {
@@ -104,7 +105,7 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   if (place == NetworkPlace::Own) {
     TRY(netns, core.namespaces->take());
   }
-  auto attached = attach_networks(core, record, netns);
+  auto attached = attach_networks(core, record, netns, former);
   if (!attached) return std::move(attached).error().in("failed to set up container networking");
   run.endpoints = *std::move(attached);
   CHECK(write_container_files(core, record));
@@ -192,23 +193,11 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
                                                       : shm_dir(core, other->record);
 }
 
-/// What a restored container had is asked for again, where the configuration leaves it open. Another may have
-/// it by now; then any will do.
+/// What a restored container had is asked for again. Another may have it by now; then any will do.
 Result<sys::NetworkNamespace> join_networks_again(Core& core, ContainerRecord& record, Run& run,
                                                   const CheckpointRecord& checkpoint) {
-  spec::EndpointMap configured = record.endpoints;
-  bool asked = false;
-  for (auto& [name, settings] : record.endpoints) {
-    auto had = checkpoint.networks.find(name);
-    if (had == checkpoint.networks.end() || (settings.ipam && !settings.ipam->empty())) continue;
-    settings.ipam.emplace();
-    settings.ipam->ipv4_address = had->second.ipv4;
-    settings.ipam->ipv6_address = had->second.ipv6;
-    asked = true;
-  }
-  auto joined = join_networks(core, record, run);
-  for (auto& [name, settings] : record.endpoints) settings.ipam = configured[name].ipam;
-  if (joined || !asked) return joined;
+  auto joined = join_networks(core, record, run, checkpoint.networks);
+  if (joined || checkpoint.networks.empty()) return joined;
   log::debug("container {}: {}", record.short_id(), joined.error().message());
   return join_networks(core, record, run);
 }
