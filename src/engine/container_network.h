@@ -23,8 +23,8 @@ struct FormerAddresses {
 };
 
 /// Joins every network of the record (by `endpoints`), publishes its ports, and fills in addresses and ports.
-/// Returns the endpoints' ids; on failure nothing is left. `former`, by name of the network: on any, also where
-/// users may not ask for an address; it fails where another has one of them.
+/// Returns the endpoints' ids; on failure nothing is left. `former`, by name of the network: on any, also
+/// where users may not ask for an address; it fails where another has one of them.
 Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& record,
                                                  sys::NetworkNamespace& netns,
                                                  const std::map<std::string, FormerAddresses>& former = {});
