@@ -143,6 +143,8 @@ void Keeper::drop(Connection& connection) {
   connection.outbox.clear();
   connections_.give_back(&connection);
   if (restores_) fail_restore(-ECONNRESET);
+  // Of a keeper that has been told to start nothing, or not in words that it knows, nobody else knows.
+  if (init().phase == Phase::Announced) over_ = true;
 }
 
 void Keeper::on_connection(Connection& connection, uint32_t events) {
