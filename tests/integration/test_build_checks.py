@@ -10,7 +10,8 @@ DOCKERFILE = "# TAG which one\nARG TAG=base\nFROM berth-test:$TAG AS App\nENV A=
 class Checks(EngineCase):
     def setUp(self):
         super().setUp()
-        self.only_berth("docker's command needs its buildx plugin for this")
+        self.only_berth("its command is tried here")
+        self.only_our_command("it needs its buildx plugin for this, which the tests of conformance have")
 
     def folder_with(self, dockerfile, **files):
         folder = self.folder()
