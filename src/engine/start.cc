@@ -89,9 +89,10 @@ Result<std::unique_ptr<sys::Cgroup>> make_cgroup(Core& core, const ContainerReco
   return std::move(created.cgroup);
 }
 
-/// The namespace that the container gets (none with host or container mode), with its networks in it.
+/// The namespace that the container gets (none with host or container mode), with its networks in it. What a
+/// restored container had is asked for again; another may have it by now, and then any will do.
 Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record, Run& run,
-                                            const std::map<std::string, FormerAddresses>& former = {}) {
+                                            const CheckpointRecord* checkpoint) {
   NetworkPlace place = network_place(record.host_config);
   sys::NetworkNamespace netns;
   if (place == NetworkPlace::Container) {
@@ -105,7 +106,12 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   if (place == NetworkPlace::Own) {
     TRY(netns, core.namespaces->take());
   }
-  auto attached = attach_networks(core, record, netns, former);
+  auto attached = checkpoint == nullptr ? attach_networks(core, record, netns)
+                                        : attach_networks(core, record, netns, checkpoint->networks);
+  if (!attached && checkpoint != nullptr) {
+    log::debug("container {}: {}", record.short_id(), attached.error().message());
+    attached = attach_networks(core, record, netns);
+  }
   if (!attached) return std::move(attached).error().in("failed to set up container networking");
   run.endpoints = *std::move(attached);
   CHECK(write_container_files(core, record));
@@ -193,15 +199,6 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
                                                       : shm_dir(core, other->record);
 }
 
-/// What a restored container had is asked for again. Another may have it by now; then any will do.
-Result<sys::NetworkNamespace> join_networks_again(Core& core, ContainerRecord& record, Run& run,
-                                                  const CheckpointRecord& checkpoint) {
-  auto joined = join_networks(core, record, run, checkpoint.networks);
-  if (joined || checkpoint.networks.empty()) return joined;
-  log::debug("container {}: {}", record.short_id(), joined.error().message());
-  return join_networks(core, record, run);
-}
-
 /// Prepares the sandbox, up to the launch, into container.run. What is there after a failure is torn down by
 /// the caller.
 Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts& mounts,
@@ -211,12 +208,7 @@ Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts
   Run& run = *container.run;
   CHECK(make_exec_dir(core.exec_dir(record.id)));
   CHECK(launch::failpoint("start.directory"));
-  sys::NetworkNamespace netns;
-  if (checkpoint != nullptr) {
-    TRY(netns, join_networks_again(core, record, run, *checkpoint));
-  } else {
-    TRY(netns, join_networks(core, record, run));
-  }
+  TRY(auto netns, join_networks(core, record, run, checkpoint));
   CHECK(launch::failpoint("start.networks"));
 
   ContainerRecord planned = record;

@@ -361,4 +361,8 @@ uint64_t Catalog::total_code_size() const {
   return total;
 }
 
+std::string EventSourceMapping::arn() const {
+  return fmt::format("arn:aws:lambda:{}:{}:event-source-mapping:{}", realm.region, realm.account, uuid);
+}
+
 }  // namespace berth::functions

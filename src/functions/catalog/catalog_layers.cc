@@ -19,9 +19,6 @@ Error layer_not_found(const Realm& realm, std::string_view name, uint64_t versio
 std::string LayerVersion::layer_arn() const {
   return fmt::format("arn:aws:lambda:{}:{}:layer:{}", realm.region, realm.account, name);
 }
-std::string EventSourceMapping::arn() const {
-  return fmt::format("arn:aws:lambda:{}:{}:event-source-mapping:{}", realm.region, realm.account, uuid);
-}
 std::string LayerVersion::arn() const {
   return fmt::format("{}:{}", layer_arn(), version);
 }
