@@ -295,6 +295,36 @@ class Refusals(DurableCase):
         self.assertEqual([len(each) for each in answer.json()], [300_000] * 20 + [9, 3])
 
 
+class Command(DurableCase):
+    def test_executions_from_the_command_line(self):
+        berth = lambda *words: self.engine.ok("function", *words).out
+        arn = berth("invoke", "--async", "--execution", "cli", "flow", '{"do": [["callback", {}], ["step", 5]]}').strip()
+        self.assertIn("/durable-execution/cli/", arn)
+        callback = self.callback_of(arn)
+        self.assertEqual(berth("executions", "-q", "--status", "RUNNING", "flow").split(), [arn])
+        self.assertRegex(berth("executions", "--name", "cli", "flow"), rf"(?m)^cli +RUNNING +20\S+ +{arn.replace('$', '.')}$")
+        self.assertEqual(berth("callback", callback, "heartbeat").strip(), callback)
+        self.assertEqual(berth("callback", callback, "succeed", '"yes"').strip(), callback)
+        self.until(arn, "SUCCEEDED")
+        shown = json.loads(berth("execution", arn))
+        self.assertEqual((shown["Status"], json.loads(shown["Result"])), ("SUCCEEDED", [["SUCCEEDED", '"yes"', None], 5]))
+        history = berth("execution", "--history", arn)
+        self.assertRegex(history, r"(?m)^\d+ +20\S+ +CallbackStarted +op0 +callback " + callback)
+        self.assertIn("ExecutionSucceeded", history)
+        waits = [self.begin(["callback", {}]), self.begin(["callback", {}])]
+        for each in waits:
+            self.event(each, "InvocationCompleted")
+        self.assertEqual(berth("execution-pause", "--reason", "lunch", *waits).split(), waits)
+        self.assertEqual(berth("execution-resume", *waits).split(), waits)
+        self.assertEqual(berth("execution-stop", "--reason", "over", *waits).split(), waits)
+        self.assertEqual(self.execution(waits[0])["Error"], {"ErrorMessage": "over"})
+        self.assertEqual(berth("execution-rm", *waits).split(), waits)
+        failed = self.engine("function", "callback", callback, "fail", "late")
+        self.assertEqual((failed.code, "CallbackTimeoutException" in failed.err), (1, True), str(failed))
+        failed = self.engine("function", "execution", waits[0])
+        self.assertEqual((failed.code, "ResourceNotFoundException" in failed.err), (1, True), str(failed))
+
+
 class Strict(DurableCase):
     @classmethod
     def setUpClass(cls):
