@@ -194,6 +194,18 @@ class Volumes(ContainersCase):
         self.assertIn("tmpfs", self.ok("exec", name, "grep", " /in ", "/proc/mounts").out)
 
 
+    def test_they_are_gone_when_the_removal_is_answered(self):
+        for _ in range(5):
+            first = self.create({"Volumes": {"/in": {}}})
+            second = self.create({}, VolumesFrom=[first])
+            volume = self.engine.inspect(first)["Mounts"][0]
+            self.ok("rm", "-v", first)
+            self.assertTrue(os.path.isdir(volume["Source"]), "another has it")
+            self.assertEqual(self.engine.api.delete(f"/containers/{second}?v=1").status, 204)
+            self.assertFalse(os.path.exists(volume["Source"]))
+            self.assertEqual(self.engine.api.get(f"/volumes/{volume['Name']}").status, 404)
+
+
 class Limits(ContainersCase):
     def test_a_sliver_of_a_processor(self):
         for nanos, warns in ((500_000, True), (5_000_000, False)):
