@@ -18,6 +18,7 @@ namespace {
 constexpr size_t max_document = 8u << 20;
 constexpr size_t most_layers = 500;  ///< what overlayfs stacks at most
 constexpr size_t most_names = 1024;
+constexpr size_t most_documents = 16384;  ///< read of all images together
 
 bool is_layer_id(std::string_view id) {
   return id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -73,6 +74,9 @@ class LegacyReader {
   }
 
   Result<LegacyLayer> read_layer(const std::string& id) {
+    if (++documents_ > most_documents)
+      return failure(Kind::InvalidArgument, "invalid archive: its images have more than {} layers",
+                     most_documents);
     TRY(const std::string text, spool_.document(id + "/json", max_document));
     LegacyLayer layer{.id = id, .parent = {}, .document = {}};
     TRY(layer.document, parse_json(text));
@@ -164,6 +168,7 @@ class LegacyReader {
   ArchiveSpool& spool_;
   const std::stop_token& stop_;
   std::map<std::string, Digest> diff_ids_;
+  size_t documents_ = 0;
 };
 
 }  // namespace

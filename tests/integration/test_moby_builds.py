@@ -130,6 +130,12 @@ class StepImages(BuildCase):
         self.assertIn("# Executing 2 build triggers", self.text(messages))
         self.addCleanup(self.engine, "rmi", "-f", told[1])
 
+    def test_none_for_clients_that_say_so(self):
+        before = self.images(everything=True), self.engine.api.get("/containers/json?all=1").json()
+        messages = self.build(f"FROM {IMAGE} AS unused\nRUN false\nFROM {IMAGE}\nENV a={self.name()}\nRUN exit 7\n", classic="0")
+        self.assertIn("non-zero code: 7", self.error_of(messages))
+        self.assertEqual((self.images(everything=True), self.engine.api.get("/containers/json?all=1").json()), before)
+
     def test_from_alone_is_that_image(self):
         tag = f"{self.name()}:1"
         self.build(f"FROM {IMAGE}\n", tag)

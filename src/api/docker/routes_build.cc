@@ -40,7 +40,7 @@ Outcome build_image(Context& context) {
     co_return co_await std::move(building);
   }
   CO_TRY(auto request, parse_build_parameters(context));
-  CO_CHECK(set_classic_parameters(context, request));
+  if (context.flag("classic", true)) CO_CHECK(set_classic_parameters(context, request));
   if (std::string remote = context.text("remote"); !remote.empty()) {
     request.context = build::RemoteContext{std::move(remote)};
   } else {
