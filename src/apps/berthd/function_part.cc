@@ -120,7 +120,8 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   functions::SandboxSettings settings{.limits = part->options_.profile, .prepared = part->options_.prepared};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
                                                                   *part->budgets_, std::move(settings)));
-  CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_));
+  CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_,
+                                                               part->options_.profile));
   if (auto unused = part->packages_->set_aside(part->catalog_->code_directories()); unused) {
     auto remove = [&] { return functions::PackageStore::remove(*unused); };
     [[maybe_unused]] auto removed = co_await loop.on_worker(remove);
@@ -133,7 +134,8 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .catalog = *part->catalog_,
       .packages = *part->packages_,
       .buckets = *part->buckets_,
-      .invoker = *part->invoker_,
+      .invoker = part->events_->invoker(),
+      .executions = part->events_->executions(),
       .queue = part->events_->events(),
       .log = *part->log_,
       .find_image = [self](std::string_view reference) { return self->find_image(reference); },
