@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "build/copy_files.h"
 #include "build/directory_tree.h"
+#include "build/emulation.h"
 #include "build/mount_stubs.h"
 #include "build/op_executor.h"
 #include "build/tree_copier.h"
@@ -242,7 +243,7 @@ io::Task<Result<RootState>> OpExecutor::run_step(const VertexInputs& inputs, io:
   work.caches.clear();
   if (!outcome || outcome->exit_code != 0) {
     (void)snapshotter.discard(work.id);
-    if (!outcome) co_return std::move(outcome).error();
+    if (!outcome) co_return with_emulation_advice(std::move(outcome).error(), work.op.platform);
     session_.exit_code = outcome->exit_code;
     co_return exit_error(work.op, *outcome);
   }
