@@ -213,6 +213,8 @@ class Buildx(EngineCase):
         self.assertGreater(told["NumTotalSteps"], 1)
         attached = self.docker("buildx", "history", "inspect", "attachment", ref, "--type", "provenance").stdout
         self.assertEqual(json.loads(attached)["buildType"], "https://mobyproject.org/buildkit@v1")
+        trace, = json.loads(self.docker("buildx", "history", "trace", ref).stdout)["data"]
+        self.assertEqual(len(trace["spans"]), told["NumTotalSteps"] + 1)
         # It opens Docker Desktop's page, wherever the engine is.
         opened = os.path.join(folder, "opened")
         with open(os.path.join(folder, "xdg-open"), "w") as file:

@@ -82,7 +82,7 @@ class Remote(ComposeCase):
         self.assertIn("--yes", refused.err)
         self.assertEqual(self.ids("db"), [])
         self.good("up", "-d", "--yes", env=self.env)
-        self.assertEqual(self.good("exec", "-T", "db", "printenv", "FROM_THERE", env=self.env).text, "yes")
+        self.assertEqual(self.good("exec", "-T", "db", "sh", "-c", "echo $FROM_THERE", env=self.env).text, "yes")
         kept = os.listdir(os.path.join(self.cache, "berth", "compose", "git"))
         self.assertEqual([name.split("-")[-1] for name in kept], [commit])
         self.good("up", "-d", env={**self.env, "BERTH_COMPOSE_YES": "1"})
@@ -178,14 +178,14 @@ class Providers(ComposeCase):
         with open(self.log) as file:
             return file.read().splitlines()
 
-    def project(self, options="{type: mysql, size: [1, 2]}"):
+    def describe(self, options="{type: mysql, size: [1, 2]}"):
         self.write("services:\n"
                    f"  database: {{provider: {{type: makedb, options: {options}}}}}\n"
                    f'  app: {{image: "{IMAGE}", {SLEEP}, depends_on: [database], environment: {{OWN: mine}}}}\n')
 
     def test_a_provider_is_run_and_its_variables_reach_who_depends_on_it(self):
         self.provider()
-        self.project()
+        self.describe()
         told = self.good("up", "-d", env=self.env)
         self.assertIn("making it", told.err)
         self.assertNotIn("quiet", told.err)
@@ -198,7 +198,7 @@ class Providers(ComposeCase):
         before = self.ids("app")
         self.good("up", "-d", env=self.env)
         self.assertEqual(self.ids("app"), before)
-        run = self.good("run", "--rm", "-T", "app", "printenv", "DATABASE_URL", env=self.env)
+        run = self.good("run", "--rm", "-T", "app", "sh", "-c", "echo $DATABASE_URL", env=self.env)
         self.assertEqual(run.lines[-1], "http://db.example:1")
         self.good("down", "-t", "0", env=self.env)
         self.assertEqual(self.calls()[-1], f"compose --project-name={self.app} down --size=1 --size=2 --type=mysql database")
@@ -206,16 +206,16 @@ class Providers(ComposeCase):
     def test_metadata_says_which_options_there_are(self):
         described = '{"description": "d", "up": {"parameters": [{"name": "type", "required": true}, {"name": "name", "required": true}]}}'
         self.provider(metadata=f"echo '{described}'; exit 0")
-        self.project()
+        self.describe()
         done = self.compose("up", "-d", env=self.env)
         self.assertNotEqual(done.code, 0)
         self.assertIn("name is missing: the provider makedb needs it", done.err)
-        self.project("{type: mysql, name: n, unknown: x}")
+        self.describe("{type: mysql, name: n, unknown: x}")
         self.good("up", "-d", env=self.env)
         self.assertEqual(self.calls()[-1], f"compose --project-name={self.app} up --name=n --type=mysql database")
 
     def test_failures(self):
-        self.project()
+        self.describe()
         for text, words in (("#!/bin/sh\nexit 3\n", "failed with exit code 3"),
                             ("#!/bin/sh\n[ $2 = metadata ] && exit 1\necho '{\"type\": \"error\", \"message\": \"no money\"}'\nexec sleep 600\n", "no money"),
                             ("#!/bin/sh\n[ $2 = metadata ] && exit 1\necho nonsense\n", "is no message"),

@@ -52,7 +52,7 @@ class BuildOutputs {
   std::string metadata_file_;
   std::map<std::string, std::string> metadata_;
   std::string descriptor_;  ///< of the index or manifest (JSON), where there is one
-  std::string image_;  ///< that has the names
+  std::string image_;       ///< that has the names
   bool has_output_ = false;
 };
 
