@@ -80,11 +80,13 @@ Result<LayerBlob> keep_compressed(ImageStore& images, const Layer& layer, Lease&
     return *current.blob;
   }
   TRY(auto ingest, images.content().begin());
-  TRY(auto compressor, compress(*ingest, Compression::Gzip));
+  BackgroundSink hashed(*ingest);
+  TRY(auto compressor, compress(hashed, Compression::Gzip));
   BackgroundSink background(*compressor);
   CHECK(images.snapshotter().write_layer_tar(layer.chain_id, background, stop, Snapshotter::Proof::Checksum));
   CHECK(background.finish());
   CHECK(compressor->finish());
+  CHECK(hashed.finish());
   TRY(Digest digest, ingest->finish());
   lease.add_blob(digest);
   TRY(BlobInfo info, ingest->commit());
