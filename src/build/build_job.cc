@@ -39,6 +39,15 @@ std::vector<spec::BuildCacheRecord> inline_records(const std::vector<SharedStep>
   return records;
 }
 
+/// Under which it came from a registry, if it did.
+std::optional<Digest> digest_of(const storage::Image& image) {
+  for (const std::string& name : image.repo_digests) {
+    const auto reference = spec::Reference::parse(name);
+    if (reference && reference->digest()) return *reference->digest();
+  }
+  return std::nullopt;
+}
+
 std::string shortened(std::string_view instruction) {
   constexpr size_t longest = 120;
   std::string line(instruction.substr(0, longest));
@@ -276,6 +285,10 @@ io::Task<Result<void>> BuildJob::resolve_images(std::vector<MissingImage> missin
                                                 image->config->platform.str(), platform.str()),
                                     wanted.lines});
     }
+    progress_.report(ImageResolved{.reference = reference,
+                                   .platform = image->config->platform.str(),
+                                   .id = image->id,
+                                   .digest = digest_of(*image)});
     images_.emplace(wanted.name, ImageFacts{image->id, image->chain_id, image->config});
   }
   co_return Result<void>();

@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "build/copy_files.h"
 #include "build/directory_tree.h"
+#include "build/emulation.h"
 #include "build/mount_stubs.h"
 #include "build/op_executor.h"
 #include "build/tree_copier.h"
@@ -247,7 +248,7 @@ io::Task<Result<RootState>> OpExecutor::run_step(const VertexInputs& inputs, io:
   work.caches.clear();
   if (!outcome) {
     (void)snapshotter.discard(work.id);
-    co_return std::move(outcome).error();
+    co_return with_emulation_advice(std::move(outcome).error(), work.op.platform);
   }
   auto ending = end_step(inputs, work, *outcome, std::move(cancel));
   co_return co_await std::move(ending);

@@ -46,7 +46,13 @@ Result<std::string> take_name(Core& core, std::string_view wanted, const std::st
 
 Result<storage::Image> resolve_image(Core& core, const CreateContainer& request) {
   const std::string& reference = request.request.config.image;
-  if (reference.empty()) return Error(Kind::InvalidArgument, "invalid reference format: no image was given");
+  if (reference.empty()) {
+    const spec::ContainerConfig& config = request.request.config;
+    bool has_command =
+        (config.cmd && !config.cmd->empty()) || (config.entrypoint && !config.entrypoint->empty());
+    return Error(Kind::InvalidArgument,
+                 has_command ? "invalid reference format: no image was given" : "no command specified");
+  }
   // "busybox:sha256:<id>" and its like name nothing that could be found.
   const size_t algorithm = reference.find(":sha256:");
   if (algorithm != reference.npos && algorithm > 0 && reference.find('@') == reference.npos)
@@ -105,8 +111,10 @@ Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateReque
   return endpoints;
 }
 
-Result<std::vector<MountPoint>> mounts_of(Core& core, const spec::CreateRequest& request) {
+Result<std::vector<MountPoint>> mounts_of(Core& core, const spec::CreateRequest& request,
+                                          CreateContainer::ReadOnlyReach reach) {
   MountSources sources;
+  sources.read_only_recursive = reach == CreateContainer::ReadOnlyReach::Recursive;
   sources.volumes_of = [&core](std::string_view name) -> Result<std::vector<MountPoint>> {
     TRY(auto other, core.containers.find(name));
     return other->record.mounts;
@@ -151,6 +159,7 @@ Result<std::vector<std::string>> check_host(const Core& core, const spec::Create
   TRY(auto limits, limits_of(request.host_config.resources, {}));
   TRY(auto warnings, sys::check_limits(core.cgroups->features(), limits));
   const spec::HostConfig& host = request.host_config;
+  for (std::string& warning : rounding_warnings(host.resources)) warnings.push_back(std::move(warning));
   if (host.resources.oom_kill_disable.value_or(false) && host.resources.memory == 0) {
     warnings.emplace_back(
         "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
@@ -221,7 +230,7 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
                      other.error().message());
     }
   }
-  TRY(auto mounts, mounts_of(core, wanted));
+  TRY(auto mounts, mounts_of(core, wanted, request.read_only_reach));
   CHECK(check_bind_sources(mounts));
   for (MountPoint& mount : mounts) {
     if (mount.type != spec::MountType::Image) continue;

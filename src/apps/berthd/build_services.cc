@@ -67,6 +67,14 @@ io::Task<Result<storage::Image>> PulledImages::resolve(Request request, build::P
   auto waited = io::unless_cancelled(std::move(pulling), cancel);
   auto pulled = co_await std::move(waited);
   if (!pulled) co_return std::move(pulled).error();
+  // What the name means here stays: a build for another machine is no reason to change what `run` starts.
+  const bool is_moved = local && !fits && spec::matches(spec::Platform::host(), local->config->platform) &&
+                        pulled->front().image != local->id && !reference->digest();
+  if (is_moved) {
+    const spec::Reference name = reference->with_default_tag();
+    auto tagging = engine_.images().tag(local->id.str(), name.name(), name.tag());
+    CO_CHECK(co_await std::move(tagging));
+  }
   co_return engine_.images().find(pulled->front().image.str());
 }
 

@@ -126,6 +126,7 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::RunInstruction& 
   if (!run.devices.empty()) return Error(Kind::Unsupported, "RUN --device is not supported");
   RunOp op{.cwd = state_.config.config.working_dir.empty() ? "/" : state_.config.config.working_dir,
            .user = state_.config.config.user,
+           .platform = state_.config.platform,
            .network = context_.options.network,
            .extra_hosts = context_.options.extra_hosts};
   op.args = run_arguments(run, op.script);
