@@ -195,7 +195,8 @@ Result<void> SandboxRunner::start(const StepRequest& request, Sandbox& sandbox) 
   TRY(const auto limits, step_limits(request.resources, launch.spec.resources.devices));
   const std::string& parent =
       request.resources.cgroup_parent.empty() ? services_.cgroup_parent : request.resources.cgroup_parent;
-  TRY(const auto group, sys::CgroupHost::group_path(parent, request.id));
+  // Not the id alone: a container that is made of the step has a group by that name, while this one goes.
+  TRY(const auto group, sys::CgroupHost::group_path(parent, "build-" + request.id));
   // The next daemon finds the group by this when the step is cut off.
   CHECK(write_file(sandbox.files.directory + "/cgroup", group, 0600, 0, 0));
   TRY(auto created, sys::Cgroup::create(services_.cgroups, group, limits));

@@ -247,6 +247,12 @@ class Judgements(BuildCase):
         self.assertIn("No such container", error)
 
 
+class Images(BuildCase):
+    def test_a_blank_name(self):
+        answer = self.engine.api.delete("/images/%20")
+        self.assertEqual((answer.status, answer.message), (400, "image name cannot be blank"))
+
+
 class Archives(BuildCase):
     def legacy(self, layers, names, top=None, **changes):
         """What docker before 1.10 saved: `layers` are tars, bottom first."""

@@ -89,9 +89,9 @@ Outcome remove(Context& context) {
   storage::RemoveOptions options;
   options.force = context.flag("force");
   options.prune_parents = !context.flag("noprune");
+  const bool is_blank = context.capture().find_first_not_of(" \t\n") == std::string::npos;
+  if (is_blank) co_return Error(Kind::InvalidArgument, "image name cannot be blank");
   CO_TRY(std::string name, image_reference(context));
-  if (name.find_first_not_of(" \t\n") == std::string::npos)
-    co_return Error(Kind::InvalidArgument, "image name cannot be blank");
   CO_TRY(auto names, co_await context.engine().images().remove(std::move(name), options));
   Json answer = removed_names_json(names);
   co_return co_await context.json(200, std::move(answer));
