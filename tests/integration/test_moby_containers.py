@@ -1,5 +1,6 @@
 """What moby's tests have found of containers: mounts of old clients, files before the first start, what runs short of
 memory, and the words of refusals."""
+import base64
 import io
 import json
 import os
@@ -124,6 +125,8 @@ class BeforeTheFirstStart(ContainersCase):
             self.assertEqual(answer.status, 200, f"{path}: {answer}")
         self.assertEqual(sorted(os.listdir(f"{source}/sub")), ["inside", "into"])
         self.assertEqual(sorted(os.listdir(source)), ["inside", "out", "sub", "up"])
+        stat = self.engine.api.head(f"/containers/{name}/archive?path=/data/up").headers["X-Docker-Container-Path-Stat"]
+        self.assertEqual(json.loads(base64.b64decode(stat))["linkTarget"], "/outside", "what clients follow")
         self.assertEqual(self.names_in(name, "/outside/out"), (200, ["out"]))
         self.assertEqual(self.names_in(name, "/data/inside/into"), (200, ["into"]))
         self.assertEqual(self.ok("start", "-a", name).lines, ["out", "up"])
@@ -268,6 +271,17 @@ class Words(ContainersCase):
         self.ok("unpause", name)
 
 
+class Pruning(ContainersCase):
+    def test_what_has_just_ended_goes(self):
+        label = self.name("label")
+        self.made.remove(label)
+        for _ in range(5):
+            name = self.start("true", flags=("--label", label))
+            self.ok("wait", name)
+            pruned = self.engine.api.post(f"/containers/prune?filters=%7B%22label%22:%5B%22{label}%22%5D%7D")
+            self.assertEqual(len(pruned.json()["ContainersDeleted"] or []), 1, str(pruned))
+
+
 class Restarting(ContainersCase):
     def test_killing_what_waits_for_its_restart_ends_it(self):
         name = self.start("false", flags=("--restart", "always"))
@@ -299,6 +313,20 @@ class Execs(ContainersCase):
         self.ok("start", name)
         self.assertEqual(begin(second), 404)
         self.assertEqual(begin(make()), 200)
+
+
+    def test_a_terminal_has_its_size_from_the_beginning(self):
+        self.only_berth("docker 20.10 knows no size of an exec's terminal")
+        name = self.start("sleep", "300")
+        for _ in range(30):
+            made = self.engine.api.post(f"/containers/{name}/exec", {
+                "Cmd": ["stty", "size"], "Tty": True, "AttachStdout": True, "ConsoleSize": [57, 123]})
+            connection = self.engine.api.hijack(f"/exec/{made.json()['Id']}/start", {"Detach": False, "Tty": True})
+            with connection.raw:
+                seen = connection.pending
+                while piece := connection.raw.recv(4096):
+                    seen += piece
+            self.assertEqual(seen, b"57 123\r\n")
 
 
 class Top(ContainersCase):
