@@ -12,11 +12,12 @@ from harness.engine import IMAGE, EngineCase, Lines, eventually
 
 
 class ContainersCase(EngineCase):
-    def create(self, config, version="1.51", **host):
-        """A container over the API of a version; its name."""
+    def create(self, config, version=None, **host):
+        """A container over the API, of a version or the engine's own; its name."""
         name = self.name()
         body = {"Image": IMAGE, "Cmd": ["sleep", "300"], **config, "HostConfig": host}
-        answer = self.engine.api.at(version).post(f"/containers/create?name={name}", body)
+        api = self.engine.api.at(version) if version else self.engine.api
+        answer = api.post(f"/containers/create?name={name}", body)
         self.assertEqual(answer.status, 201, str(answer))
         return name
 
@@ -87,6 +88,8 @@ class ReadOnlyBinds(ContainersCase):
 
 
 class BeforeTheFirstStart(ContainersCase):
+    FORBIDDEN = 500 if EngineCase.against_docker else 403
+
     def test_the_working_directory_is_there(self):
         name, target = self.name(), self.folder()
         self.ok("create", "--name", name, "-w", "/home/some/where", IMAGE, "pwd")
@@ -139,7 +142,7 @@ class BeforeTheFirstStart(ContainersCase):
         for path, words in (("/data/out", "container rootfs is marked read-only"), ("/etc", "rootfs is marked read-only"),
                             ("/fixed", "mounted volume is marked read-only")):
             answer = self.put(name, path)
-            self.assertEqual(answer.status, 403, f"{path}: {answer}")
+            self.assertEqual(answer.status, self.FORBIDDEN, f"{path}: {answer}")
             self.assertIn(words, answer.message)
         self.assertEqual(os.listdir(target), [])
 
@@ -148,8 +151,8 @@ class BeforeTheFirstStart(ContainersCase):
         os.symlink("/etc", f"{source}/out")
         name = self.start("sleep", "300", flags=("--read-only", "-v", f"{source}:/data", "-v", f"{target}:/fixed:ro"))
         self.assertEqual(self.put(name, "/data").status, 200)
-        self.assertEqual(self.put(name, "/data/out").status, 403)
-        self.assertEqual(self.put(name, "/fixed").status, 403)
+        self.assertEqual(self.put(name, "/data/out").status, self.FORBIDDEN)
+        self.assertEqual(self.put(name, "/fixed").status, self.FORBIDDEN)
 
 
 class Exports(ContainersCase):
@@ -216,9 +219,9 @@ class Limits(ContainersCase):
                                                                  "HostConfig": {"NanoCpus": nanos}})
             self.assertEqual(answer.status, 201, str(answer))
             self.addCleanup(self.engine, "rm", "-f", answer.json()["Id"])
-            self.assertEqual(any("0.001 CPUs" in text for text in answer.json()["Warnings"] or []), warns)
             self.assertEqual(self.engine.inspect(answer.json()["Id"])["HostConfig"]["NanoCpus"], nanos)
-            if not self.against_docker:  # whose kernel refuses it at the start
+            if not self.against_docker:  # which has the kernel refuse it at the start
+                self.assertEqual(any("0.001 CPUs" in text for text in answer.json()["Warnings"]), warns)
                 self.assertEqual(self.engine("start", "-a", answer.json()["Id"]).code, 0)
 
 
@@ -243,6 +246,7 @@ class Words(ContainersCase):
                 self.assertIn(f'missing required option: "{missing}"', answer.message)
 
     def test_of_versions(self):
+        self.only_berth("docker 20.10 knows older versions, and answers JSON")
         answer = self.engine.api.at("1.12").get("/containers/json")
         self.assertEqual(answer.status, 400)
         self.assertEqual(answer.headers["Content-Type"], "text/plain; charset=utf-8")
