@@ -90,7 +90,7 @@ Result<LayerBlob> keep_compressed(ImageStore& images, const Layer& layer, Lease&
   TRY(BlobInfo info, ingest->commit());
   LayerBlob blob{
       .digest = info.digest, .media_type = std::string(spec::media_type::oci_layer_gzip), .size = info.size};
-  CHECK(images.snapshotter().set_blob(layer.chain_id, blob));
+  CHECK(images.snapshotter().set_blob(layer.chain_id, blob, sys::Durability::Fsync));
   return blob;
 }
 
