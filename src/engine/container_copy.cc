@@ -28,7 +28,8 @@ namespace {
 struct Place {
   sys::RootDir root;
   std::string path;
-  std::string name;  ///< what the container calls it
+  std::string name;         ///< what the container calls it
+  std::string target = {};  ///< where it leads in the container, if it is a link in one that does not run
 };
 
 /// What finding a place needs, copied so that a worker thread can use it.
@@ -108,12 +109,14 @@ Result<Place> find_stopped_place(sys::RootDir root, const PlaceInputs& inputs, c
   bool follows = !tail.empty() || access == storage::ViewAccess::ReadWrite;
   MountedPaths paths(root, inputs.mounts);
   TRY(std::string clean, paths.resolve(absolute, follows ? sys::Follow::Yes : sys::Follow::No));
+  // A link in a circle leads nowhere.
+  std::string target = paths.resolve(absolute, sys::Follow::Yes).value_or(std::string());
   const MountPoint* mount = paths.mount_of(clean);
   if (mount == nullptr) {
     if (access == storage::ViewAccess::ReadWrite && inputs.readonly_root)
       return Error(Kind::Forbidden, "container rootfs is marked read-only");
     std::string place = clean == "/" ? absolute : clean + std::string(tail);
-    return Place{std::move(root), std::move(place), base_name(absolute)};
+    return Place{std::move(root), std::move(place), base_name(absolute), std::move(target)};
   }
   if (access == storage::ViewAccess::ReadWrite && !mount->read_write) {
     return Error(Kind::Forbidden, "mounted volume is marked read-only");
@@ -123,13 +126,13 @@ Result<Place> find_stopped_place(sys::RootDir root, const PlaceInputs& inputs, c
     // A bound file: its directory is the root, its name the path.
     size_t slash = mount->source.rfind('/');
     TRY(source, sys::RootDir::open(slash == 0 ? "/" : mount->source.substr(0, slash)));
-    return Place{std::move(*source), mount->source.substr(slash), base_name(clean)};
+    return Place{std::move(*source), mount->source.substr(slash), base_name(clean), std::move(target)};
   }
   if (!source) return std::move(source).error();
   std::string rest = clean.substr(mount->destination.size());
   return Place{std::move(*source),
                (rest.empty() ? "/" : rest) + std::string(rest.empty() && tail == "/" ? "" : tail),
-               base_name(clean)};
+               base_name(clean), std::move(target)};
 }
 
 /// Of a container that runs: whether what lies there may be written, asked of the mount itself.
@@ -183,6 +186,7 @@ Result<storage::PathStat> stat_place(const PlaceInputs& inputs, const std::strin
   if (!stat && stat.error().kind() == Kind::NotFound) return missing_path(path, inputs.reference);
   if (!stat) return std::move(stat).error();
   if (!place.name.empty() && place.name != ".") stat->name = place.name;
+  if (!stat->link_target.empty() && !place.target.empty()) stat->link_target = place.target;
   return stat;
 }
 

@@ -27,8 +27,8 @@ TEST(ProcessTable, SortsByColumns) {
   int self = ::getpid(), parent = ::getppid();
   auto pids = [&](const char* options) {
     std::vector<int> order;
-    for (const auto& row : process_table({parent, self}, options).value().rows)
-      order.push_back(std::stoi(row[0]));
+    const auto table = process_table({parent, self}, options).value();
+    for (const auto& row : table.rows) order.push_back(std::stoi(row[0]));
     return order;
   };
   EXPECT_EQ(pids("-o pid --sort=pid"), (std::vector<int>{std::min(self, parent), std::max(self, parent)}));

@@ -132,18 +132,29 @@ io::Task<Result<void>> Containers::remove(std::string reference, RemoveContainer
   co_return co_await core_.run_to_end(std::move(remove));
 }
 
+namespace {
+
+/// Neither running nor about to: one that has just ended may still be cleared away.
+bool is_over(const Container& container) {
+  const Status status = container.record.state.status;
+  return !is_alive(status) && status != Status::Removing && !container.removed &&
+         (!container.run || container.run->exited.is_set());
+}
+
+}  // namespace
+
 io::Task<Result<PruneContainersReport>> Containers::prune(Filters filters) {
   CO_CHECK(check_filters(filters, {"until", "label", "label!"}));
   CO_TRY(auto until, until_filter(filters));
   PruneContainersReport report;
   for (const ContainerHandle& container : core_.containers.all()) {
-    Status status = container->record.state.status;
-    if (is_alive(status) || status == Status::Removing || container->run) continue;
+    if (!is_over(*container)) continue;
     if (until && container->record.created >= *until) continue;
     if (!labels_match(filters, container->record.config.labels)) continue;
     std::string id = container->record.id;
     auto measure = [this, &id] { return core_.snapshotter->usage(id); };
     auto bytes = co_await core_.loop.on_worker(measure);
+    if (!is_over(*container)) continue;
     io::Task<Result<void>> remove = remove_container(core_, container, id, {});
     auto removed = co_await core_.run_to_end(std::move(remove));
     if (!removed) continue;
