@@ -48,6 +48,16 @@ class Outputs(EngineCase):
         self.assertEqual(self.ok("images", "-q", "--filter", "dangling=true").text, "")
         self.ok("rmi", "-f", name)
 
+    def test_one_image_is_pushed_as_it_is(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        name = f"{registry.host}/out/one:1"
+        self.build("--push", "-t", name)
+        self.assertEqual(registry.manifests[("out/one", "1")][0], "application/vnd.oci.image.manifest.v1+json")
+        self.build("--output", f"type=image,name={registry.host}/out/two,push=true")
+        self.assertIn(("out/two", "latest"), registry.manifests)
+        self.ok("rmi", "-f", name, f"{registry.host}/out/two")
+
     def test_archives(self):
         archive = os.path.join(self.out, "oci.tar")
         self.build(*BOTH, "-t", "out/archive:1", "-o", f"type=oci,dest={archive}")

@@ -243,5 +243,7 @@ class Providers(ComposeCase):
         os.unlink(os.path.join(self.bin, "makedb"))
         self.assertIn("neither a plugin of docker's nor a program in PATH", self.compose("up", "-d", env=self.env).err)
         self.provider("#!/bin/sh\nexit 0\n")
-        self.write('services: {x: {provider: {options: {}}}}\n')
-        self.assertIn("type is required", self.compose("config", env=self.env).err)
+        for provider, words in (("{options: {}}", "type is required"), ("{type: ./makedb}", "not a path"), ("{type: compose}", "no provider"),
+                                ("{type: makedb, options: []}", "must be a mapping")):
+            self.write(f"services: {{x: {{provider: {provider}}}}}\n")
+            self.assertIn(words, self.compose("config", env=self.env).err)

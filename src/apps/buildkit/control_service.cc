@@ -185,11 +185,11 @@ class ControlService final : public pb::Control::Service {
     // Clients fetch all of it then and choose by themselves.
     if (request->filter_size() > 0) return {grpc::UNIMPLEMENTED, "filters of the history are not supported"};
     context->AddInitialMetadata("buildkit-current-timestamp", to_rfc3339(now()));
-    writer->SendInitialMetadata();
     const History::Query query{.ref = request->ref(),
                                .active_only = request->active_only(),
                                .early_exit = request->early_exit(),
-                               .limit = static_cast<size_t>(std::max(request->limit(), 0))};
+                               .limit = static_cast<size_t>(std::max(request->limit(), 0)),
+                               .subscribed = [writer] { writer->SendInitialMetadata(); }};
     services_.history.listen(
         query, [writer](const pb::BuildHistoryEvent& event) { return writer->Write(event); },
         [context] { return context->IsCancelled(); });

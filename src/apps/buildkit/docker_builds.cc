@@ -152,8 +152,8 @@ Result<void> DockerBuilds::run(const DockerBuild& wanted, const std::string& reg
     auto outcome = build->run_frontend("dockerfile.v0", wanted.attributes, cancelled);
     if (outcome) product = outcome->product;
     result = outcome ? build->export_product(product, cancelled) : std::move(outcome).error();
-    recording.end(product, result, build->progress());
     build->progress().finish(result ? std::string() : result.error().message());
+    recording.end(product, result, build->progress());
   });
   Answer answer(socket->get());
   auto send = [&](const StatusResponse& message) {

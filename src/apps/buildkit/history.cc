@@ -242,15 +242,19 @@ std::vector<History::Event> History::present(const Query& query) const {
 
 void History::listen(const Query& query, const std::function<bool(const Event&)>& send,
                      const std::function<bool()>& cancelled) {
-  std::unique_lock lock(mutex_);
-  std::vector<Event> pending = present(query);
-  uint64_t seen = announced_;
+  std::vector<Event> pending;
+  uint64_t seen = 0;
+  {
+    std::lock_guard lock(mutex_);
+    pending = present(query);
+    seen = announced_;
+  }
+  if (query.subscribed) query.subscribed();
   while (true) {
-    lock.unlock();
     for (const Event& event : pending)
       if (!send(event)) return;
     if (query.early_exit || cancelled()) return;
-    lock.lock();
+    std::unique_lock lock(mutex_);
     changed_.wait_for(lock, 200ms, [&] { return announced_ > seen; });
     pending.clear();
     // One who is far behind misses what is no longer kept.

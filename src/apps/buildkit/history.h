@@ -55,6 +55,8 @@ class History {
     bool active_only = false;
     bool early_exit = false;  ///< what there is, and nothing that comes
     size_t limit = 0;         ///< the newest; 0: all
+    /// Called when nothing that happens from then on is missed.
+    std::function<void()> subscribed = {};
   };
   /// Tells what there is, oldest first, then what happens, until `send` returns false or `cancelled` true.
   void listen(const Query& query, const std::function<bool(const Event&)>& send,

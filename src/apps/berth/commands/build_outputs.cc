@@ -177,9 +177,26 @@ Outcome<void> BuildOutputs::tell(const std::string& image) {
   return {};
 }
 
+/// One image as every build leaves it, which any engine can do.
+Outcome<void> BuildOutputs::name(const std::string& image, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    TRY(const auto given, spec::Reference::parse(name));
+    const spec::Reference reference = given.with_default_tag();
+    client::Request request{.method = "POST", .path = "/images/" + image + "/tag"};
+    request.query.add("repo", reference.name()).add("tag", reference.tag());
+    CHECK(context_.engine().call(request));
+    context_.out.line("Successfully tagged " + reference.familiar_string());
+  }
+  return {};
+}
+
 Outcome<void> BuildOutputs::to_store(const std::vector<Built>& images, const BuildOutput& output) {
   std::vector<std::string> names = tags_;
   names.insert(names.end(), output.names.begin(), output.names.end());
+  if (images.size() == 1 && annotations_.empty()) {
+    CHECK(name(images.front().id, names));
+    return output.push ? push(names) : Outcome<void>();
+  }
   const client::Request request{
       .method = "POST", .path = "/berth/images/compose?keep=1", .body = to_json(composition(images, names))};
   auto reply = context_.engine().call(request);

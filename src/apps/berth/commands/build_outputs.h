@@ -41,6 +41,7 @@ class BuildOutputs {
   Outcome<void> to_files(const std::vector<Built>& images, const options::BuildOutput& output);
   Outcome<void> copy_files(const std::string& image, const options::BuildOutput& output,
                            const std::string& directory);
+  Outcome<void> name(const std::string& image, const std::vector<std::string>& names);
   Outcome<void> push(const std::vector<std::string>& names);
   void remove_unnamed(const std::string& image);
 

@@ -199,6 +199,7 @@ Outcome<int> export_root(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> watch(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
+  CHECK(confirm_remote(*session, invocation));
   if (!invocation.on("no-up")) {
     TRY(auto names, session->services(invocation.arguments()));
     CHECK(ensure_images(*session, names, {.build = true}));
@@ -264,6 +265,7 @@ constexpr std::array watch_flags{
     Flag{.name = "no-up", .help = "Do not build and start the services first"},
     Flag{.name = "prune", .visibility = Visibility::Hidden},
     Flag{.name = "quiet", .visibility = Visibility::Hidden},
+    yes_flag,
 };
 
 constexpr Command exec_command{.usage = "[OPTIONS] SERVICE COMMAND [ARGS...]",

@@ -153,6 +153,7 @@ Outcome<int> create(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> scale(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project());
+  CHECK(confirm_remote(*session, invocation));
   ConvergeOptions options{.dependencies = !invocation.on("no-deps"),
                           .recreate = Recreate::Never,
                           .recreate_dependencies = Recreate::Never};
@@ -244,7 +245,10 @@ Outcome<int> down(Setup& setup, const Invocation& invocation) {
     if (volumes) CHECK(remove_volumes(*session));
     if (!images.empty()) CHECK(remove_images(*session, images));
   }
-  CHECK(take_down_providers(*session, services));
+  if (has_providers(session->project, services)) {
+    CHECK(confirm_remote(*session, invocation));  // what they are asked to do is said there
+    CHECK(take_down_providers(*session, services));
+  }
   return 0;
 }
 
@@ -303,8 +307,9 @@ constexpr std::array down_flags{
          .help = "Remove images, too: \"local\" (built, without a name of their own) or \"all\""},
     timeout_flag,
     Flag{'v', "volumes", Type::Bool, "Remove the project's volumes, too"},
+    yes_flag,
 };
-constexpr std::array scale_flags{Flag{.name = "no-deps", .help = "Leave dependencies alone"}};
+constexpr std::array scale_flags{Flag{.name = "no-deps", .help = "Leave dependencies alone"}, yes_flag};
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
 

@@ -59,7 +59,7 @@ class Provider {
     folders.insert(folders.end(), std::begin(plugin_folders), std::end(plugin_folders));
     for (const std::string& folder : folders) {
       const std::string plugin = folder + "/docker-" + type;
-      if (type.find('/') == std::string::npos && ::access(plugin.c_str(), X_OK) == 0) {
+      if (::access(plugin.c_str(), X_OK) == 0) {
         path_ = plugin;
         return {};
       }
@@ -180,6 +180,10 @@ Result<void> check_provider(const Service& service) {
   if (type.empty())
     return complaint(provider, path, "type is required: the program that provides the service");
   if (type == "compose") return complaint(provider, path, "\"compose\" is no provider");
+  // A program of the user's, by its name: a path could name one that came with the project.
+  if (type.find('/') != std::string::npos || type.starts_with('-'))
+    return complaint(provider, path,
+                     fmt::format("type \"{}\" must be a program's name in PATH, not a path", type));
   const Value* options = provider.find("options");
   if (options != nullptr && !options->is_map())
     return complaint(*options, path + ".options", "must be a mapping");
@@ -211,6 +215,14 @@ void add_provider_variables(Session& session, const std::string& service,
       environment.set(variable, Value::string(value, environment.at));
     }
   }
+}
+
+bool has_providers(const Project& project, const std::vector<std::string>& services) {
+  return std::any_of(project.services.begin(), project.services.end(), [&](const auto& entry) {
+    const bool chosen =
+        services.empty() || std::find(services.begin(), services.end(), entry.first) != services.end();
+    return chosen && is_provided(entry.second);
+  });
 }
 
 Outcome<void> take_down_providers(Session& session, const std::vector<std::string>& services) {

@@ -26,6 +26,9 @@ Outcome<ProviderVariables> run_provider(Session& session, const Service& service
 /// only by raw ones, with a warning.
 void add_provider_variables(Session& session, const std::string& service, const ProviderVariables& variables);
 
+/// Whether there are providers among `services` (all of the project's without any).
+bool has_providers(const Project& project, const std::vector<std::string>& services);
+
 /// Runs `down` of the providers among `services` (all of the project's without any), those that others need
 /// last.
 Outcome<void> take_down_providers(Session& session, const std::vector<std::string>& services);
