@@ -7,7 +7,7 @@ from .engine import eventually
 from .functions import FunctionsCase
 
 # {"do": [["step", VALUE], ["wait", SECONDS], ["retry", TIMES], ["callback", OPTIONS], ["invoke", FUNCTION, INPUT],
-#         ["context", VALUE], ["big", BYTES], ["sleep", SECONDS], ["fail", WORDS], ["raise", WORDS], ["exit"], ["answer", ANYTHING]]}:
+#         ["context", VALUE], ["big", BYTES], ["await", STATUS], ["sleep", SECONDS], ["finish", VALUE], ["fail", WORDS], ["raise", WORDS], ["exit"], ["answer", ANYTHING]]}:
 # one operation after the other, replayed from what the event brings. Its result is the list of their results.
 HANDLER = '''
 import http.client, json, os, time, urllib.parse
@@ -60,9 +60,11 @@ class Run:
 
     def do(self, id, what, *rest):
         found = self.operations.get(id)
-        if what in ("step", "big", "context"):
+        if what in ("step", "big", "context", "await"):
             kind = "CONTEXT" if what == "context" else "STEP"
             if found is None:
+                while what == "await" and self.call("GET", self.path)["Status"] != rest[0]:
+                    time.sleep(0.05)
                 self.checkpoint({"Id": id, "Type": kind, "Action": "START", "Name": "named " + id, "SubType": "Own"})
             if self.operations[id]["Status"] == "STARTED":
                 result = rest[0] if what != "big" else "x" * rest[0]
@@ -111,6 +113,9 @@ def handler(event, context):
                 return {"Status": "FAILED", "Error": {"ErrorMessage": rest[0], "ErrorType": "Own", "StackTrace": ["here"]}}
             if what == "answer":
                 return rest[0]
+            if what == "finish":
+                run.checkpoint({"Id": "end", "Type": "EXECUTION", "Action": "SUCCEED", "Payload": json.dumps(rest[0])})
+                return {"Status": "SUCCEEDED", "Result": ""}
             results.append(run.do(f"op{number}", what, *rest))
     except Suspend:
         return {"Status": "PENDING"}

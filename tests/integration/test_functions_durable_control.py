@@ -130,14 +130,13 @@ class Pauses(DurableCase):
         self.assertEqual(self.resume(arn, 409).headers["x-amzn-ErrorType"], "ResourceConflictException")
 
     def test_while_its_handler_works(self):
-        arn = self.begin(["step", 1], ["sleep", 2], ["step", 2])
+        arn = self.begin(["step", 1], ["await", "PAUSING"], ["step", 2])
         self.event(arn, "StepSucceeded")
         self.pause(arn, ExecutionTimeoutPaused=False)
-        self.assertIn(self.execution(arn)["Status"], ("PAUSING", "PAUSED"))
         self.until(arn, "PAUSED")
         self.event(arn, "InvocationCompleted")
         self.resume(arn)
-        self.assertEqual(json.loads(self.until(arn, "SUCCEEDED")["Result"]), [1, None, 2])
+        self.assertEqual(json.loads(self.until(arn, "SUCCEEDED")["Result"]), [1, "PAUSING", 2])
 
     def test_stop_and_delete(self):
         arn = self.begin(["wait", 1000])

@@ -144,7 +144,11 @@ Json code_json(Call& call, const FunctionVersion& version) {
   if (version.package == functions::PackageType::Image) {
     return {{"RepositoryType", "ECR"}, {"ImageUri", version.image}, {"ResolvedImageUri", version.image_id}};
   }
-  return {{"RepositoryType", "S3"}, {"Location", code_location(call.exchange(), version.code_sha256)}};
+  Json json{{"RepositoryType", "S3"}, {"Location", code_location(call.exchange(), version.code_sha256)}};
+  if (auto object = version.kept_members.find(referenced_object); object != version.kept_members.end()) {
+    if (auto named = parse_json(object->second)) json["ResolvedS3Object"] = std::move(*named);
+  }
+  return json;
 }
 
 AwsResult<Reply> get_function(Call& call) {

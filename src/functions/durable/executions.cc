@@ -116,7 +116,7 @@ void DurableExecutions::act_on(Effects effects) {
   totals_.bytes += static_cast<uint64_t>(effects.bytes);
   if (!effects.ended.empty()) letters_ = true;
   for (int64_t id : effects.ended) {
-    if (auto waiter = waiters_.find(id); waiter != waiters_.end()) waiter->second->ended.notify_all();
+    if (auto waiter = waiters_->find(id); waiter != waiters_->end()) waiter->second->ended.notify_all();
   }
   if (!started_) return;  // the next daemon finds them
   for (Begun& begun : effects.begun) launch(std::move(begun));
@@ -178,8 +178,11 @@ io::Task<void> DurableExecutions::call_handler(Begun begun) {
                           .source = execution.source};
     auto outcome = co_await invoker_.invoke(std::move(invocation));
     if (!outcome) {
-      log::debug("durable execution {}: {}", execution.name, outcome.error().message());
-      how.how = Finished::How::TurnedAway;
+      // No sandbox now is no fault of the function's; one that can never be had is.
+      Kind kind = outcome.error().kind();
+      bool later = kind == Kind::Exhausted || kind == Kind::Unavailable || kind == Kind::Cancelled;
+      how.how = later ? Finished::How::TurnedAway : Finished::How::FunctionError;
+      how.error = error_object(outcome.error().message(), "ServiceException");
     } else {
       how.request_id = outcome->request_id;
       how.output = std::move(outcome->payload);
@@ -356,19 +359,19 @@ io::Task<Result<Started>> DurableExecutions::start_execution(NewExecution asked)
 }
 
 io::Task<Result<ExecutionState>> DurableExecutions::wait_for(int64_t id) {
-  auto& held = waiters_[id];
+  auto& held = (*waiters_)[id];
   if (!held) held = std::make_shared<Waiter>();
   std::shared_ptr<Waiter> waiter = held;
   ++waiter->waiting;
   /// Also when the client goes while it waits.
   struct Leave {
-    DurableExecutions& all;
+    std::shared_ptr<Waiters> all;
     int64_t id;
-    Waiter& waiter;
+    std::shared_ptr<Waiter> waiter;
     ~Leave() {
-      if (--waiter.waiting == 0) all.waiters_.erase(id);
+      if (--waiter->waiting == 0) all->erase(id);
     }
-  } leave{*this, id, *waiter};
+  } leave{waiters_, id, waiter};
   while (true) {
     auto look = [id](Database& database) -> Result<ExecutionState> {
       TRY(auto execution, read_execution(database, id));

@@ -133,7 +133,9 @@ class DurableExecutions {
     io::Condition ended;
     size_t waiting = 0;
   };
-  std::map<int64_t, std::shared_ptr<Waiter>> waiters_;
+  /// By execution. Those who wait may outlive this object by a little.
+  using Waiters = std::map<int64_t, std::shared_ptr<Waiter>>;
+  std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
   io::TaskGroup transactions_;  ///< they end although whoever asked for them has gone
   io::TaskGroup tasks_;
 };

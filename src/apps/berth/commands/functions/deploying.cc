@@ -63,6 +63,8 @@ Json configuration_of(const FunctionSpec& spec) {
   if (spec.timeout_seconds) json["Timeout"] = *spec.timeout_seconds;
   if (spec.ephemeral_mebibytes) json["EphemeralStorage"] = {{"Size", *spec.ephemeral_mebibytes}};
   if (!spec.layers.empty()) json["Layers"] = spec.layers;
+  if (spec.durable_seconds) json["DurableConfig"]["ExecutionTimeout"] = *spec.durable_seconds;
+  if (spec.retention_days) json["DurableConfig"]["RetentionPeriodInDays"] = *spec.retention_days;
   if (!spec.dead_letter_arn.empty()) json["DeadLetterConfig"] = {{"TargetArn", spec.dead_letter_arn}};
   return json;
 }
@@ -197,6 +199,7 @@ Outcome<FunctionSpec> spec_of(const grammar::Invocation& invocation) {
   if (invocation.given("memory")) spec.memory_mebibytes = invocation.number("memory") >> 20;
   if (invocation.given("timeout")) spec.timeout_seconds = invocation.number("timeout") / 1'000'000'000;
   spec.dead_letter_arn = invocation.text("dead-letter");
+  if (invocation.given("durable")) spec.durable_seconds = invocation.number("durable") / 1'000'000'000;
   spec.layers = invocation.list("layer");
   for (const std::string& pair : invocation.list("env")) {
     size_t equals = pair.find('=');

@@ -19,6 +19,8 @@ struct FunctionSpec {
   std::string image;
   std::string runtime, handler;
   std::string description;
+  std::optional<int64_t> durable_seconds,
+      retention_days;  ///< of a durable function: how long, and kept how long
   std::optional<int64_t> memory_mebibytes, timeout_seconds, ephemeral_mebibytes;
   std::map<std::string, std::string> environment;
   std::vector<std::string> layers;

@@ -51,7 +51,8 @@ Outcome<int> deploy_stack(Context& context, const Invocation& invocation) {
 
 /// A template says all about its functions: what a flag says besides would be lost.
 Outcome<void> refuse_flags_of_one_function(const Invocation& invocation, const std::string& file) {
-  for (const char* flag : {"dead-letter", "env", "handler", "layer", "memory", "runtime", "timeout"}) {
+  for (const char* flag :
+       {"dead-letter", "durable", "env", "handler", "layer", "memory", "runtime", "timeout"}) {
     if (!invocation.given(flag)) continue;
     return refuse(
         "--{} is for a function without a template, and {} is one: change it there, or say --name for a "
@@ -244,6 +245,9 @@ constexpr std::array deploy_flags{
     Flag{.name = "dead-letter",
          .type = Type::String,
          .help = "ARN of the queue for events that failed for good"},
+    Flag{.name = "durable",
+         .type = Type::Duration,
+         .help = "Make it a durable function, the executions of which may take that long (24h)"},
     Flag{'e', "env", Type::List, "Set an environment variable (NAME=VALUE, or NAME for its value here)"},
     Flag{.name = "handler", .type = Type::String, .help = "What the runtime calls (app.lambda_handler)"},
     Flag{.name = "image", .type = Type::String, .help = "Make the function of this image instead of code"},
