@@ -61,7 +61,7 @@ TEST(ParseBind, RefusesInDockersWords) {
   EXPECT_EQ(parse_bind("data:/y", "nfs").error().kind(), Kind::NotFound);
 }
 
-TEST(ResolveMounts, ReadOnlyReachesAsFarAsTheVersionSays) {
+TEST(ReadOnlyReach, IsAsFarAsTheVersionSays) {
   spec::HostConfig host{.binds = {"/a:/a:ro", "/b:/b"}};
   host.mounts.push_back({.type = spec::MountType::Bind, .source = "/c", .target = "/c", .read_only = true});
   for (bool recursive : {true, false}) {
