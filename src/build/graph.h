@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "spec/container.h"
 #include "spec/dockerfile_mount.h"
+#include "spec/image.h"
 
 namespace berth::build {
 
@@ -97,6 +98,7 @@ struct RunOp {
   std::vector<std::string> quiet_env;  ///< proxies that were not declared: seen by the step, not by the cache
   std::string cwd = "/";
   std::string user = {};
+  spec::Platform platform = {};  ///< of the stage; says why a program of another machine does not start
   StepNetwork network = StepNetwork::Bridge;
   std::vector<RunMountOp> mounts = {};
   std::vector<std::string> extra_hosts = {};

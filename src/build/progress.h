@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -23,7 +24,8 @@ struct StepStarted {
   std::string stage = {};        ///< the stage's name, or its index as text
   std::string instruction = {};  ///< as written, continuation lines joined
   spec::LineRange lines = {};
-  bool onbuild = false;  ///< a trigger of the base image
+  bool onbuild = false;   ///< a trigger of the base image
+  uint32_t triggers = 0;  ///< FROM: how many such steps follow
 };
 
 /// The step's result was known already: docker's " ---> Using cache".
@@ -68,6 +70,14 @@ struct BuildWarning {
   bool classic_only = false;  ///< a check tells the same
 };
 
+/// An image that the Dockerfile names was found: what the build is made of.
+struct ImageResolved {
+  std::string reference = {};  ///< as the Dockerfile has it, or what a named context means by it
+  std::string platform = {};
+  Digest id;
+  std::optional<Digest> digest = {};  ///< of the manifest or index under which it came; none: made here
+};
+
 struct ImageBuilt {
   Digest id;
 };
@@ -86,7 +96,7 @@ struct BuildFailed {
 };
 
 using ProgressEvent = std::variant<StepStarted, StepCached, StepRunning, StepLog, StepTransfer, StepCompleted,
-                                   BuildWarning, ImageBuilt, ImageTagged, BuildFailed>;
+                                   BuildWarning, ImageResolved, ImageBuilt, ImageTagged, BuildFailed>;
 
 class ProgressSink {
  public:

@@ -25,4 +25,33 @@ io::Task<Result<storage::LayerTree>> ImageCare::tree() {
   co_return co_await loop_.on_worker(work);
 }
 
+io::Task<Result<storage::Composition>> ImageCare::compose(storage::CompositionRequest request, Keep keep) {
+  storage::ImageStore* store = &engine_.image_store();
+  auto work = [store, request, keep](std::stop_token stop) mutable -> Result<storage::Composition> {
+    request.stop = std::move(stop);
+    TRY(auto made, storage::compose_images(*store, request));
+    if (keep == Keep::Yes) CHECK(storage::keep_composition(*store, made));
+    return made;
+  };
+  CO_TRY(auto made, co_await loop_.on_worker(std::move(work)));
+  if (keep == Keep::Yes) {
+    const std::string id = made.image.str();
+    for (const spec::Reference& name : made.names)
+      engine_.events().publish("image", "tag", id, {{"name", name.familiar_string()}});
+  }
+  co_return made;
+}
+
+io::Task<Result<void>> ImageCare::layout(storage::CompositionRequest request, storage::LayoutFlavour flavour,
+                                         storage::ByteSink& out) {
+  storage::ImageStore* store = &engine_.image_store();
+  storage::ByteSink* sink = &out;
+  auto work = [store, sink, request, flavour](std::stop_token stop) mutable -> Result<void> {
+    request.stop = stop;
+    TRY(const auto made, storage::compose_images(*store, request));
+    return storage::write_layout(*store, made, flavour, *sink, std::move(stop));
+  };
+  co_return co_await loop_.on_worker(std::move(work));
+}
+
 }  // namespace berth::engine

@@ -1,4 +1,5 @@
-// ImageCare: what berth does for its images beyond docker's verbs: verification and the tree of their layers.
+// ImageCare: what berth does for its images beyond docker's verbs: verification, the tree of their layers,
+// and indexes put together of them.
 #pragma once
 
 #include <string>
@@ -8,6 +9,7 @@
 #include "engine/engine.h"
 #include "io/event_loop.h"
 #include "io/task.h"
+#include "storage/composition.h"
 #include "storage/image_tree.h"
 #include "storage/image_verify.h"
 
@@ -22,6 +24,13 @@ class ImageCare {
   io::Task<Result<storage::VerifyReport>> verify(std::vector<std::string> references,
                                                  storage::ProgressCallback progress);
   io::Task<Result<storage::LayerTree>> tree();
+
+  /// What is made of a request, and kept under its names when `keep` says so.
+  enum class Keep { No, Yes };
+  io::Task<Result<storage::Composition>> compose(storage::CompositionRequest request, Keep keep);
+  /// The same written as a layout; `out` is used on a worker thread.
+  io::Task<Result<void>> layout(storage::CompositionRequest request, storage::LayoutFlavour flavour,
+                                storage::ByteSink& out);
 
  private:
   Engine& engine_;

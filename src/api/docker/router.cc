@@ -66,11 +66,12 @@ RouteMatch find_route(std::string_view method, std::string_view wanted) {
              path.end());
   // Before the containers': "DELETE /containers/web/db" is a link, and takes all that begins so.
   const std::span<const Route> groups[] = {
-      checkpoint_routes(), container_routes(), container_stream_routes(), archive_routes(),
-      exec_routes(),       image_routes(),     registry_routes(),         build_routes(),
-      volume_routes(),     network_routes(),   system_routes(),           swarm_routes(),
-      websocket_routes(),  grpc_routes(),      extension_routes(),        build_event_routes(),
-      image_care_routes()};
+      checkpoint_routes(),  container_routes(),  container_stream_routes(),
+      archive_routes(),     exec_routes(),       image_routes(),
+      registry_routes(),    build_routes(),      volume_routes(),
+      network_routes(),     system_routes(),     swarm_routes(),
+      websocket_routes(),   grpc_routes(),       extension_routes(),
+      build_event_routes(), image_care_routes(), image_composition_routes()};
   for (std::span<const Route> group : groups) {
     for (const Route& route : group) {
       if (route.method != method) continue;

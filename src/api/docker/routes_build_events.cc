@@ -108,6 +108,14 @@ Json event_json(const build::BuildWarning& event) {
   }
   return json;
 }
+Json event_json(const build::ImageResolved& event) {
+  Json json = {{"event", "image"},
+               {"reference", event.reference},
+               {"platform", event.platform},
+               {"id", event.id.str()}};
+  if (event.digest) json["digest"] = event.digest->str();
+  return json;
+}
 Json event_json(const build::ImageBuilt& event) {
   return {{"event", "built"}, {"id", event.id.str()}};
 }

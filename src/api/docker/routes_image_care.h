@@ -8,5 +8,6 @@
 namespace berth::api {
 
 std::span<const Route> image_care_routes();
+std::span<const Route> image_composition_routes();
 
 }  // namespace berth::api

@@ -3,9 +3,11 @@
 #include "api/docker/json_lines.h"
 #include "api/docker/object_json.h"
 #include "api/docker/router.h"
+#include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "io/cancel.h"
+#include "registry/client/artifact.h"
 
 namespace berth::api {
 namespace {
@@ -148,7 +150,40 @@ Outcome distribution(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
+io::Task<Result<std::vector<registry::ArtifactFile>>> fetch_artifact(Context& context,
+                                                                     registry::ArtifactRequest request) {
+  const registry::Settings settings = context.engine().registries().settings();
+  storage::ImageStore* store = &context.engine().image_store();
+  auto work = [settings, store, request](std::stop_token stop) {
+    return registry::fetch_artifact(settings, *store, request, std::move(stop));
+  };
+  co_return co_await context.loop().on_worker(std::move(work));
+}
+
+/// ?ref=NAME&type=ARTIFACT-TYPE&config=CONFIG-TYPE: the files of a small artifact, each
+/// {"MediaType", "Annotations", "Content" (base64)}.
+Outcome artifact(Context& context) {
+  const std::string name = context.text("ref");
+  CO_TRY(auto reference, spec::Reference::parse(name));
+  registry::ArtifactRequest request{.reference = std::move(reference),
+                                    .type = context.text("type"),
+                                    .config_type = context.text("config"),
+                                    .credentials = credentials_of(context)};
+  if (request.type.empty()) co_return Error(Kind::InvalidArgument, "an artifact's type must be given");
+  auto fetching = fetch_artifact(context, std::move(request));
+  auto waited = io::unless_cancelled(std::move(fetching), context.exchange().client_gone());
+  CO_TRY(const auto files, co_await std::move(waited));
+  Json answer = Json::array();
+  for (const registry::ArtifactFile& file : files) {
+    answer.push_back({{"MediaType", file.media_type},
+                      {"Annotations", file.annotations},
+                      {"Content", to_base64(file.content)}});
+  }
+  co_return co_await context.json(200, std::move(answer));
+}
+
 constexpr Route routes[] = {
+    {"GET", "/berth/artifacts", artifact},
     {"GET", "/images/search", search},
     {"POST", "/images/{name*}/push", push},
     {"POST", "/auth", auth},

@@ -46,7 +46,7 @@ Result<void> BuildkitBridge::start() {
   TRY(auto pair, sys::make_packet_pair());
   TRY(auto theirs, sys::clear_of_passed(pair.second.get()));
   TRY(pid_, sys::spawn_process({.program = program.get(),
-                                .arguments = {"berth-buildkit", engine_socket_},
+                                .arguments = {"berth-buildkit", engine_socket_, history_},
                                 .environment = {"GRPC_VERBOSITY=NONE"},
                                 .fds = {{theirs.get(), control_fd}}}));
   socket_ = std::move(pair.first);

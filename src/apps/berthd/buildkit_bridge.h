@@ -18,13 +18,14 @@ namespace berth::berthd {
 class BuildkitBridge final : public api::BuildkitGate {
  public:
   /// `program` is berth-buildkit's path; `server` gets one more socket, in `exec_root`, that root alone may
-  /// use. All must outlive the object.
+  /// use; what is remembered of builds is in `data_root`. All must outlive the object.
   BuildkitBridge(io::EventLoop& loop, io::HttpServer& server, std::string program,
-                 const std::string& exec_root)
+                 const std::string& exec_root, const std::string& data_root)
       : loop_(loop),
         server_(server),
         program_(std::move(program)),
-        engine_socket_(exec_root + "/buildkit.sock") {}
+        engine_socket_(exec_root + "/buildkit.sock"),
+        history_(data_root + "/build/history") {}
   ~BuildkitBridge() override;
 
   Result<void> prepare() override;
@@ -39,6 +40,7 @@ class BuildkitBridge final : public api::BuildkitGate {
   io::HttpServer& server_;
   std::string program_;
   std::string engine_socket_;
+  std::string history_;  ///< directory of what is remembered of builds
   bool listening_ = false;
   sys::UniqueFd socket_;  ///< to the program; none: it does not run
   pid_t pid_ = 0;

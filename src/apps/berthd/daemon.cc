@@ -366,7 +366,7 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
   CHECK(set_up_api(options, *loop, api));
   std::optional<BuildkitBridge> buildkit;
   if (auto program = find_helper("berth-buildkit"); program) {
-    buildkit.emplace(*loop, server, std::move(*program), options.exec_root);
+    buildkit.emplace(*loop, server, std::move(*program), options.exec_root, options.data_root);
     api.set_buildkit(&*buildkit);
   }
   io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });

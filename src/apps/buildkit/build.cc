@@ -2,7 +2,9 @@
 
 #include "apps/buildkit/exporters.h"
 #include "apps/buildkit/frontend.h"
+#include "apps/buildkit/provenance.h"
 #include "base/format.h"
+#include "base/json.h"
 
 namespace berth::buildkit {
 namespace {
@@ -77,10 +79,33 @@ Result<Build::Outcome> Build::run_frontend(const std::string& frontend, const At
     client.body = input_.body;
     client.registries = input_.registries;
   }
-  TRY(BuiltImage built, build_dockerfile(engine_, client, std::move(parameters), progress_, cancelled));
+  TRY(BuiltImages built, build_dockerfile(engine_, client, parameters, progress_, cancelled));
+  Outcome outcome{
+      .product = {.several = parameters.several, .provenance_by_default = parameters.provenance.by_default},
+      .metadata = std::move(built.metadata)};
+  for (BuiltImage& image : built.images) {
+    PlatformImage made{.platform = image.platform, .id = std::move(image.id)};
+    const BuildFacts facts{.ref = ref_,
+                           .platform = image.platform,
+                           .started = image.started,
+                           .finished = image.finished,
+                           .materials = std::move(image.materials),
+                           .dockerfile = built.dockerfile};
+    if (parameters.provenance.wanted) made.provenance = to_json(provenance(parameters, attributes, facts));
+    BuildParameters whole = parameters;
+    whole.provenance.max = true;
+    made.history = to_json(provenance(whole, attributes, facts));
+    outcome.product.images.push_back(std::move(made));
+  }
   std::lock_guard lock(mutex_);
+  provenance_by_default_ = outcome.product.provenance_by_default;
   if (!built.cache_manifest.empty()) cache_manifest_ = std::move(built.cache_manifest);
-  return Outcome{.image = std::move(built.id), .metadata = std::move(built.metadata)};
+  return outcome;
+}
+
+bool Build::has_provenance_by_default() const {
+  std::lock_guard lock(mutex_);
+  return provenance_by_default_;
 }
 
 void Build::set_input(Input input) {
@@ -88,14 +113,14 @@ void Build::set_input(Input input) {
   input_ = std::move(input);
 }
 
-std::string Build::add_result(std::string image) {
+std::string Build::add_result(PlatformImage image) {
   std::lock_guard lock(mutex_);
-  std::string reference = fmt::format("{}-{}", ref_, results_.size());
+  std::string reference = fmt::format("{}-{:03}", ref_, results_.size());
   results_[reference] = std::move(image);
   return reference;
 }
 
-Result<std::string> Build::image_of(const std::string& reference) const {
+Result<PlatformImage> Build::image_of(const std::string& reference) const {
   std::lock_guard lock(mutex_);
   auto found = results_.find(reference);
   if (found == results_.end())
@@ -109,37 +134,46 @@ void Build::set_returned(Returned returned) {
   changed_.notify_all();
 }
 
-Result<std::string> Build::wait_for_return(const Cancelled& cancelled) {
+Result<Product> Build::wait_for_return(const Cancelled& cancelled) {
   std::unique_lock lock(mutex_);
   while (!returned_) {
     if (cancelled()) return Error(Kind::Cancelled, "build cancelled");
     changed_.wait_for(lock, 100ms);
   }
   if (returned_->error) return *returned_->error;
-  return returned_->image;
+  return returned_->product;
 }
 
-Result<std::map<std::string, std::string>> Build::export_image(const std::string& image,
-                                                               const Cancelled& cancelled) {
+Result<std::map<std::string, std::string>> Build::export_product(const Product& product,
+                                                                 const Cancelled& cancelled) {
   TRY(auto request, wait_for_request(cancelled));
   std::map<std::string, std::string> answer;
   {
     std::lock_guard lock(mutex_);
     if (!cache_manifest_.empty()) answer["cache.manifest"] = cache_manifest_;
   }
-  if (image.empty()) return answer;
+  if (product.images.empty()) return answer;
   std::shared_ptr<Session> session;
   if (auto found = sessions_.find(request.session(), session_time); found) session = std::move(*found);
+  const Exporting exporting{
+      .engine = engine_, .session = std::move(session), .progress = progress_, .cancelled = cancelled};
   bool stored = false;
   Result<void> exported;
   for (const ExportRequest& wanted : exports_of(request)) {
     stored |= wanted.type == "moby" || wanted.type == "image";
-    exported = export_to(engine_, session.get(), wanted, image, progress_, cancelled, answer);
+    exported = export_to(exporting, wanted, product, answer);
     if (!exported) break;
   }
-  if (!stored) remove_unnamed(engine_, image);
+  if (!stored) {
+    for (const PlatformImage& image : product.images) remove_unnamed(engine_, image.id);
+  }
   if (!exported) return std::move(exported).error();
   return answer;
+}
+
+bool BuildTable::knows(const std::string& ref) const {
+  std::lock_guard lock(mutex_);
+  return builds_.contains(ref);
 }
 
 std::shared_ptr<Build> BuildTable::get(const std::string& ref) {

@@ -13,6 +13,7 @@
 #include <control.pb.h>
 #include "apps/buildkit/engine_client.h"
 #include "apps/buildkit/parameters.h"
+#include "apps/buildkit/product.h"
 #include "apps/buildkit/progress.h"
 #include "apps/buildkit/session.h"
 #include "base/result.h"
@@ -21,7 +22,7 @@ namespace berth::buildkit {
 
 /// What the client's side of a gateway build returned.
 struct Returned {
-  std::string image = {};  ///< empty: nothing was built
+  Product product = {};  ///< without images: nothing was built
   std::optional<Error> error = {};
 };
 
@@ -45,23 +46,25 @@ class Build {
   void set_input(Input input);
   /// What a frontend gives.
   struct Outcome {
-    std::string image = {};  ///< empty: an answer to a call alone
+    Product product = {};  ///< without images: an answer to a call alone
     std::map<std::string, std::string> metadata = {};
   };
   /// Builds by the Dockerfile frontend, or answers a call of it. Waits for Control.Solve first.
   Result<Outcome> run_frontend(const std::string& frontend, const Attributes& attributes,
                                const Cancelled& cancelled);
   /// Names an image that run_frontend() made, for a client that gets a reference instead.
-  std::string add_result(std::string image);
-  Result<std::string> image_of(const std::string& reference) const;
+  std::string add_result(PlatformImage image);
+  Result<PlatformImage> image_of(const std::string& reference) const;
+  /// Of the images that run_frontend() made: whether nobody has asked for their provenance.
+  bool has_provenance_by_default() const;
 
   void set_returned(Returned returned);
   /// Waits for set_returned().
-  Result<std::string> wait_for_return(const Cancelled& cancelled);
+  Result<Product> wait_for_return(const Cancelled& cancelled);
 
-  /// Does with the image what the request's exporters say; the answer's map.
-  Result<std::map<std::string, std::string>> export_image(const std::string& image,
-                                                          const Cancelled& cancelled);
+  /// Does with what was made what the request's exporters say; the answer's map.
+  Result<std::map<std::string, std::string>> export_product(const Product& product,
+                                                            const Cancelled& cancelled);
 
  private:
   Result<moby::buildkit::v1::SolveRequest> wait_for_request(const Cancelled& cancelled);
@@ -75,7 +78,8 @@ class Build {
   std::optional<moby::buildkit::v1::SolveRequest> request_;
   std::optional<Returned> returned_;
   Input input_;
-  std::map<std::string, std::string> results_;
+  std::map<std::string, PlatformImage> results_;
+  bool provenance_by_default_ = false;
   std::string cache_manifest_;  ///< descriptor of a cache that was left with the client
 };
 
@@ -84,11 +88,12 @@ class BuildTable {
   BuildTable(const EngineClient& engine, SessionTable& sessions) : engine_(engine), sessions_(sessions) {}
   /// The build of that name, made when nobody has mentioned it yet: calls about a build overtake each other.
   std::shared_ptr<Build> get(const std::string& ref);
+  bool knows(const std::string& ref) const;
 
  private:
   const EngineClient& engine_;
   SessionTable& sessions_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Build>> builds_;
   std::vector<std::string> order_;  ///< oldest first
 };

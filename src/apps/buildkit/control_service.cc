@@ -3,10 +3,13 @@
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <thread>
 
 #include <control.grpc.pb.h>
+#include "apps/buildkit/recording.h"
 #include "apps/buildkit/services.h"
+#include "base/clock.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "sys/file.h"
@@ -90,8 +93,11 @@ class ControlService final : public pb::Control::Service {
     if (request->ref().empty()) return {grpc::INVALID_ARGUMENT, "a build needs a ref"};
     auto build = services_.builds.get(request->ref());
     if (auto begun = build->begin(*request); !begun) return to_status(begun.error());
-    auto result = solve(*build, *request, [context] { return context->IsCancelled(); });
+    Recording recording(services_.history, *request);
+    Product product;
+    auto result = solve(*build, *request, product, [context] { return context->IsCancelled(); });
     build->progress().finish(result ? std::string() : result.error().message());
+    recording.end(product, result, build->progress());
     if (!result) return to_status(result.error());
     for (const auto& [name, value] : *result) (*answer->mutable_exporter_response())[name] = value;
     return grpc::Status::OK;
@@ -99,6 +105,14 @@ class ControlService final : public pb::Control::Service {
 
   grpc::Status Status(ServerContext* context, const pb::StatusRequest* request,
                       grpc::ServerWriter<pb::StatusResponse>* writer) override {
+    // Of a build that has ended long ago, or before this process began.
+    if (!services_.builds.knows(request->ref())) {
+      if (auto messages = services_.history.progress(request->ref()); messages) {
+        for (const pb::StatusResponse& message : *messages)
+          if (!writer->Write(message)) break;
+        return grpc::Status::OK;
+      }
+    }
     auto build = services_.builds.get(request->ref());
     build->progress().watch([writer](const pb::StatusResponse& message) { return writer->Write(message); },
                             [context] { return context->IsCancelled(); });
@@ -166,34 +180,54 @@ class ControlService final : public pb::Control::Service {
     return grpc::Status::OK;
   }
 
-  // No history is kept: there is nothing to tell of.
   grpc::Status ListenBuildHistory(ServerContext* context, const pb::BuildHistoryRequest* request,
-                                  grpc::ServerWriter<pb::BuildHistoryEvent>*) override {
-    while (!request->early_exit() && !context->IsCancelled())
-      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+                                  grpc::ServerWriter<pb::BuildHistoryEvent>* writer) override {
+    // Clients fetch all of it then and choose by themselves.
+    if (request->filter_size() > 0) return {grpc::UNIMPLEMENTED, "filters of the history are not supported"};
+    context->AddInitialMetadata("buildkit-current-timestamp", to_rfc3339(now()));
+    const History::Query query{.ref = request->ref(),
+                               .active_only = request->active_only(),
+                               .early_exit = request->early_exit(),
+                               .limit = static_cast<size_t>(std::max(request->limit(), 0)),
+                               .subscribed = [writer] { writer->SendInitialMetadata(); }};
+    services_.history.listen(
+        query, [writer](const pb::BuildHistoryEvent& event) { return writer->Write(event); },
+        [context] { return context->IsCancelled(); });
     return grpc::Status::OK;
   }
 
-  grpc::Status UpdateBuildHistory(ServerContext*, const pb::UpdateBuildHistoryRequest*,
+  grpc::Status UpdateBuildHistory(ServerContext*, const pb::UpdateBuildHistoryRequest* request,
                                   pb::UpdateBuildHistoryResponse*) override {
-    return grpc::Status::OK;
+    Result<void> done;
+    if (request->delete_()) {
+      done = services_.history.remove(request->ref());
+    } else if (!request->finalize()) {  // traces are there when a build ends
+      done = services_.history.pin(request->ref(), request->pinned());
+    } else if (!services_.history.contains(request->ref())) {
+      done = failure(Kind::NotFound, "no build \"{}\" is remembered", request->ref().substr(0, 64));
+    }
+    return done ? grpc::Status::OK : to_status(done.error());
   }
 
  private:
   using Answer = std::map<std::string, std::string>;
 
-  Result<Answer> solve(Build& build, const pb::SolveRequest& request, const Cancelled& cancelled) {
+  Result<Answer> solve(Build& build, const pb::SolveRequest& request, Product& product,
+                       const Cancelled& cancelled) {
     if (request.has_definition() && request.definition().def_size() > 0)
       return Error(Kind::Unsupported,
                    "builds by LLB definitions are not supported: this engine builds from Dockerfiles");
     Build::Outcome outcome;
+    // The definition of nothing, which clients send to see whether anyone answers.
+    if (request.frontend().empty() && request.has_definition()) return Answer();
     if (request.frontend().empty()) {
-      TRY(outcome.image, build.wait_for_return(cancelled));
+      TRY(outcome.product, build.wait_for_return(cancelled));
     } else {
       Attributes attributes(request.frontend_attrs().begin(), request.frontend_attrs().end());
       TRY(outcome, build.run_frontend(request.frontend(), attributes, cancelled));
     }
-    TRY(Answer answer, build.export_image(outcome.image, cancelled));
+    product = outcome.product;
+    TRY(Answer answer, build.export_product(product, cancelled));
     answer.merge(outcome.metadata);
     return answer;
   }

@@ -7,6 +7,7 @@
 
 #include <thread>
 
+#include "apps/buildkit/recording.h"
 #include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -143,10 +144,16 @@ Result<void> DockerBuilds::run(const DockerBuild& wanted, const std::string& reg
   build->set_input(std::move(input));
   Cancelled cancelled = [&] { return running->cancelled || has_hung_up(socket->get()); };
   Result<std::map<std::string, std::string>> result = Error(Kind::Internal, "the build has not ended");
+  moby::buildkit::v1::SolveRequest request = solve_request(wanted, ref);
+  request.mutable_frontend_attrs()->insert(wanted.attributes.begin(), wanted.attributes.end());
+  Recording recording(services_.history, request);
   std::thread solving([&] {
+    Product product;
     auto outcome = build->run_frontend("dockerfile.v0", wanted.attributes, cancelled);
-    result = outcome ? build->export_image(outcome->image, cancelled) : std::move(outcome).error();
+    if (outcome) product = outcome->product;
+    result = outcome ? build->export_product(product, cancelled) : std::move(outcome).error();
     build->progress().finish(result ? std::string() : result.error().message());
+    recording.end(product, result, build->progress());
   });
   Answer answer(socket->get());
   auto send = [&](const StatusResponse& message) {
@@ -164,8 +171,8 @@ Result<void> DockerBuilds::run(const DockerBuild& wanted, const std::string& reg
     if (found != running_.end() && found->second == running) running_.erase(found);
   }
   Result<void> told;
-  if (result && result->contains("containerimage.digest")) {
-    const std::string& id = result->at("containerimage.digest");
+  if (result && result->contains("containerimage.config.digest")) {
+    const std::string& id = result->at("containerimage.config.digest");
     Json line = {{"id", "moby.image.id"}, {"aux", {{"ID", id}}}};
     if (wanted.quiet) line = {{"stream", id + "\n"}};
     told = answer.send(line);

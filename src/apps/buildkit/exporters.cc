@@ -3,11 +3,17 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <memory>
+#include <thread>
 
+#include "apps/buildkit/byte_queue.h"
+#include "apps/buildkit/client_store.h"
+#include "apps/buildkit/composition.h"
 #include "apps/buildkit/download.h"
 #include "apps/buildkit/file_sync.h"
 #include "apps/buildkit/image_push.h"
+#include "apps/buildkit/layout_store.h"
+#include "apps/buildkit/platform_archive.h"
+#include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/reference.h"
@@ -16,17 +22,35 @@
 namespace berth::buildkit {
 namespace {
 
-std::vector<std::string> names_of(const ExportRequest& request) {
-  std::vector<std::string> names;
-  auto found = request.attributes.find("name");
-  std::string_view text = found == request.attributes.end() ? std::string_view() : found->second;
-  while (!text.empty()) {
-    size_t end = text.find(',');
-    if (end != 0) names.emplace_back(text.substr(0, end));
-    text.remove_prefix(end == text.npos ? text.size() : end + 1);
-  }
-  return names;
+using Answer = std::map<std::string, std::string>;
+using ReadBytes = std::function<Result<std::string>()>;
+
+std::string attribute(const ExportRequest& request, const char* name) {
+  const auto found = request.attributes.find(name);
+  return found == request.attributes.end() ? std::string() : found->second;
 }
+
+bool is_on(const ExportRequest& request, const char* name) {
+  const std::string value = attribute(request, name);
+  return value == "true" || value == "1";
+}
+
+/// Bytes that a thread makes while they are read.
+class Produced {
+ public:
+  explicit Produced(std::function<Result<void>(ByteQueue&)> produce)
+      : thread_([this, produce = std::move(produce)] { queue_.close(produce(queue_)); }) {}
+  Produced(const Produced&) = delete;
+  ~Produced() {
+    queue_.abandon();
+    thread_.join();
+  }
+  Result<std::string> read() { return queue_.read(); }
+
+ private:
+  ByteQueue queue_;
+  std::thread thread_;
+};
 
 /// A container that is never started: its files are the image's.
 class Unpacked {
@@ -50,99 +74,180 @@ class Unpacked {
   std::string id_;
 };
 
-Result<void> to_store(const EngineClient& engine, const ExportRequest& request, const std::string& image,
-                      Progress& progress, const std::string& vertex,
-                      std::map<std::string, std::string>& answer) {
-  progress.status(vertex, "exporting layers", 0, 0, true);
-  progress.status(vertex, "writing image " + image, 0, 0, true);
-  std::string all;
-  for (const std::string& name : names_of(request)) {
-    TRY(auto reference, spec::Reference::parse(name));
-    std::string tag = reference.tag().empty() ? "latest" : reference.tag();
-    CHECK(engine.send({.method = "POST",
-                       .path = "/images/" + image + "/tag",
-                       .query = {{"repo", reference.name()}, {"tag", tag}}}));
-    std::string whole = reference.name() + ":" + tag;
-    progress.status(vertex, "naming to " + whole, 0, 0, true);
-    all += (all.empty() ? "" : ",") + whole;
+/// One export: its steps share the request and what was made.
+class Export {
+ public:
+  Export(const Exporting& with, const ExportRequest& request, const Product& product, Answer& answer)
+      : with_(with), request_(request), product_(product), answer_(answer) {}
+
+  Result<void> run() {
+    const std::string& type = request_.type;
+    const bool store = type == "moby" || type == "image";
+    const bool archive = type == "docker" || type == "oci";
+    const bool files = type == "tar" || type == "local";
+    if (!store && !archive && !files)
+      return failure(Kind::Unsupported,
+                     "exporter \"{}\" is not supported: it is one of docker, image, local, oci, tar",
+                     type.substr(0, 64));
+    if (!store && with_.session == nullptr)
+      return Error(Kind::InvalidArgument, "the client's session is not connected");
+    if (is_on(request_, "push-by-digest"))
+      return Error(Kind::Unsupported, "push-by-digest is not supported: push by name");
+    vertex_ = with_.progress.begin(type == "oci" ? "exporting to oci image format"
+                                   : files       ? "exporting to client directory"
+                                                 : "exporting to image");
+    Result<void> done = store ? to_store() : archive ? to_archive() : to_files();
+    with_.progress.complete(vertex_, done ? std::string() : done.error().message());
+    if (done && wants_push()) done = push_all();
+    return done;
   }
-  if (!all.empty()) answer["image.name"] = all;
-  return {};
-}
 
-/// With "moby" the client pushes by itself when the build is done, as docker's exporter of that name has it;
-/// "image" leaves it to the engine.
-bool wants_push(const ExportRequest& request) {
-  if (request.type != "image") return false;
-  auto found = request.attributes.find("push");
-  return found != request.attributes.end() && (found->second == "true" || found->second == "1");
-}
+ private:
+  void tell(const std::string& what) { with_.progress.status(vertex_, what, 0, 0, true); }
 
-Result<void> push_all(const EngineClient& engine, const Session* session, const ExportRequest& request,
-                      Progress& progress, const Cancelled& cancelled) {
-  for (const std::string& name : names_of(request)) {
-    TRY(auto reference, spec::Reference::parse(name));
-    CHECK(push_image(engine, session, reference.with_default_tag(), progress, cancelled));
+  /// What nobody asked for goes with images that leave the engine alone: in the engine it would be in the way
+  /// of every build's speed.
+  WithAttestations attestations(bool leaves) const {
+    if (request_.type == "docker") return WithAttestations::No;
+    return leaves || !product_.provenance_by_default ? WithAttestations::Yes : WithAttestations::No;
   }
-  return {};
-}
 
-Result<void> to_file(const EngineClient& engine, const Session& session, const ExportRequest& request,
-                     const std::string& path, const Cancelled& cancelled) {
-  Download download(engine, path, cancelled);
-  return session.send_file(request.number, [&download] { return download.read(); });
-}
+  void answer_image(const std::string& image) {
+    answer_["containerimage.config.digest"] = image;
+    answer_["containerimage.digest"] = image;
+  }
+  void answer_composed(const Composed& composed) {
+    answer_["containerimage.config.digest"] = composed.image;
+    answer_["containerimage.digest"] = composed.digest;
+    answer_["containerimage.descriptor"] = to_base64(composed.descriptor);
+  }
+  void answer_names(const std::vector<std::string>& names) {
+    std::string all;
+    for (const std::string& name : names) all += (all.empty() ? "" : ",") + name;
+    if (!all.empty()) answer_["image.name"] = all;
+  }
 
-Result<void> to_directory(const EngineClient& engine, const Session& session, const ExportRequest& request,
-                          const std::string& path, const Cancelled& cancelled) {
-  sys::UniqueFd spool(::open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!spool) return Error::from_errno("open a temporary file in", "/var/tmp", errno);
-  Download download(engine, path, cancelled);
-  return send_tree(
-      session, request.number, [&download] { return download.read(); }, spool.get(), cancelled);
-}
+  /// With "moby" the client pushes by itself when the build is done, as docker's exporter of that name has
+  /// it; "image" leaves it to the engine.
+  bool wants_push() const { return request_.type == "image" && is_on(request_, "push"); }
+
+  Result<void> to_store() {
+    TRY(const auto names, names_of(request_));
+    const WithAttestations with = attestations(is_on(request_, "push"));
+    tell("exporting layers");
+    if (needs_composition(product_, request_, with)) return to_store_composed(names, with);
+    const std::string& image = product_.images.front().id;
+    tell("writing image " + image);
+    for (const std::string& name : names) {
+      TRY(const auto reference, spec::Reference::parse(name));
+      CHECK(with_.engine.send({.method = "POST",
+                               .path = "/images/" + image + "/tag",
+                               .query = {{"repo", reference.name()}, {"tag", reference.tag()}}}));
+      tell("naming to " + name);
+    }
+    answer_names(names);
+    answer_image(image);
+    return {};
+  }
+
+  Result<void> to_store_composed(const std::vector<std::string>& names, WithAttestations with) {
+    TRY(const Json composition, composition_of(product_, request_, with));
+    TRY(const Composed composed, compose(with_.engine, composition, Keep::Yes, with_.cancelled));
+    tell((product_.several ? "exporting manifest list " : "exporting manifest ") + composed.digest);
+    for (const std::string& name : names) tell("naming to " + name);
+    answer_names(names);
+    answer_composed(composed);
+    // The index holds what it needs of other platforms' images.
+    for (const PlatformImage& image : product_.images)
+      if (image.id != composed.image && !names.empty()) remove_unnamed(with_.engine, image.id);
+    return {};
+  }
+
+  Result<void> push_all() {
+    TRY(const auto names, names_of(request_));
+    for (const std::string& name : names) {
+      TRY(auto reference, spec::Reference::parse(name));
+      CHECK(push_image(with_.engine, with_.session.get(), reference, with_.progress, with_.cancelled));
+    }
+    return {};
+  }
+
+  Result<void> to_archive() {
+    if (request_.type == "docker" && product_.images.size() > 1) {
+      return Error(Kind::InvalidArgument,
+                   "docker's archives hold one platform's image: use type=oci for an index of several");
+    }
+    TRY(Json composition, composition_of(product_, request_, attestations(true)));
+    if (request_.type == "docker") composition["Index"] = false;
+    TRY(const Composed composed, compose(with_.engine, composition, Keep::No, with_.cancelled));
+    TRY(const auto names, names_of(request_));
+    answer_names(names);
+    answer_composed(composed);
+    Produced layout([this, composition](ByteQueue& queue) {
+      auto write = [&queue](std::string_view bytes) { return queue.write(bytes); };
+      return read_layout(with_.engine, composition, request_.type, write, with_.cancelled);
+    });
+    ReadBytes read = [&layout] { return layout.read(); };
+    tell("sending tarball");
+    const std::string tar = attribute(request_, "tar");
+    if (tar == "false" || tar == "0") return store_layout(ClientStore(with_.session, "export"), read);
+    return with_.session->send_file(request_.number, read);
+  }
+
+  Result<void> to_files() {
+    std::vector<std::unique_ptr<Unpacked>> trees;
+    std::vector<ArchivePart> parts;
+    const std::string wanted = attribute(request_, "platform-split");
+    const bool split = wanted.empty() ? product_.several : wanted == "true" || wanted == "1";
+    if (!split && product_.images.size() > 1) {
+      return Error(Kind::InvalidArgument,
+                   "platform-split=false would write several platforms' files over each other: build for one "
+                   "platform, or leave it out");
+    }
+    for (const PlatformImage& image : product_.images) {
+      TRY(auto tree, Unpacked::create(with_.engine, image.id));
+      const std::string path = "/containers/" + tree->id() + "/export";
+      trees.push_back(std::move(tree));
+      // Asked for when its turn comes: the answer of one that waits would be cut off.
+      auto started = std::make_shared<std::unique_ptr<Download>>();
+      auto read = [this, path, started] {
+        if (!*started) *started = std::make_unique<Download>(with_.engine, path, with_.cancelled);
+        return (*started)->read();
+      };
+      parts.push_back({split ? platform_directory(image.platform) : std::string(), std::move(read)});
+    }
+    if (!split) return send_files(parts.front().read);
+    Produced merged([&parts](ByteQueue& queue) {
+      struct Sink : storage::ByteSink {
+        explicit Sink(ByteQueue& target) : queue(target) {}
+        Result<void> write(std::string_view bytes) override { return queue.write(bytes); }
+        ByteQueue& queue;
+      } sink(queue);
+      return merge_archives(parts, sink);
+    });
+    return send_files([&merged] { return merged.read(); });
+  }
+
+  Result<void> send_files(const ReadBytes& read) {
+    if (request_.type == "tar") return with_.session->send_file(request_.number, read);
+    sys::UniqueFd spool(::open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (!spool) return Error::from_errno("open a temporary file in", "/var/tmp", errno);
+    return send_tree(*with_.session, request_.number, read, spool.get(), with_.cancelled);
+  }
+
+  const Exporting& with_;
+  const ExportRequest& request_;
+  const Product& product_;
+  Answer& answer_;
+  std::string vertex_;
+};
 
 }  // namespace
 
-Result<void> export_to(const EngineClient& engine, const Session* session, const ExportRequest& request,
-                       const std::string& image, Progress& progress, const Cancelled& cancelled,
+Result<void> export_to(const Exporting& exporting, const ExportRequest& request, const Product& product,
                        std::map<std::string, std::string>& answer) {
   if (request.type == "cacheonly") return {};
-  bool store = request.type == "moby" || request.type == "image";
-  bool archive = request.type == "docker";
-  bool files = request.type == "tar" || request.type == "local";
-  if (!store && !archive && !files)
-    return failure(Kind::Unsupported,
-                   "exporter \"{}\" is not supported: it is one of docker, image, local, tar",
-                   request.type.substr(0, 64));
-  if (!store && session == nullptr)
-    return Error(Kind::InvalidArgument, "the client's session is not connected");
-  std::string vertex =
-      progress.begin(store || archive ? "exporting to image" : "exporting to client directory");
-  Result<void> done;
-  if (store) {
-    done = to_store(engine, request, image, progress, vertex, answer);
-  } else if (archive) {
-    std::string path = "/images/get?names=" + image;
-    for (const std::string& name : names_of(request)) path += "&names=" + name;
-    if (!names_of(request).empty()) done = to_store(engine, request, image, progress, vertex, answer);
-    if (done) done = to_file(engine, *session, request, path, cancelled);
-  } else {
-    auto unpacked = Unpacked::create(engine, image);
-    if (unpacked) {
-      std::string path = "/containers/" + (*unpacked)->id() + "/export";
-      done = request.type == "tar" ? to_file(engine, *session, request, path, cancelled)
-                                   : to_directory(engine, *session, request, path, cancelled);
-    } else {
-      done = std::move(unpacked).error();
-    }
-  }
-  progress.complete(vertex, done ? std::string() : done.error().message());
-  if (!done) return done;
-  if (wants_push(request)) CHECK(push_all(engine, session, request, progress, cancelled));
-  answer["containerimage.config.digest"] = image;
-  answer["containerimage.digest"] = image;
-  return {};
+  return Export(exporting, request, product, answer).run();
 }
 
 void remove_unnamed(const EngineClient& engine, const std::string& image) {

@@ -1,10 +1,12 @@
-// Exporters: where a client wants its image.
+// Exporters: where a client wants what its builds have made.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "apps/buildkit/engine_client.h"
+#include "apps/buildkit/product.h"
 #include "apps/buildkit/progress.h"
 #include "apps/buildkit/session.h"
 #include "base/result.h"
@@ -12,14 +14,22 @@
 namespace berth::buildkit {
 
 struct ExportRequest {
-  std::string type;  ///< "moby" and "image" (the engine's store), "tar", "local", "docker", "cacheonly"
+  std::string
+      type;  ///< "moby" and "image" (the engine's store), "tar", "local", "oci", "docker", "cacheonly"
   std::map<std::string, std::string> attributes = {};
   int number = 0;  ///< among the request's exporters
 };
 
-/// Adds to `answer` what clients read: digests and names.
-Result<void> export_to(const EngineClient& engine, const Session* session, const ExportRequest& request,
-                       const std::string& image, Progress& progress, const Cancelled& cancelled,
+/// What an export works with.
+struct Exporting {
+  const EngineClient& engine;
+  std::shared_ptr<Session> session;  ///< null: the client's is not connected
+  Progress& progress;
+  const Cancelled& cancelled;
+};
+
+/// Adds to `answer` what clients read: digests, descriptors and names. The product has one image at least.
+Result<void> export_to(const Exporting& exporting, const ExportRequest& request, const Product& product,
                        std::map<std::string, std::string>& answer);
 
 /// Removes an image that only was a step to a file.

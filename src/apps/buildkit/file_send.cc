@@ -11,6 +11,7 @@
 #include <filesync.grpc.pb.h>
 #include "apps/buildkit/file_modes.h"
 #include "apps/buildkit/file_sync.h"
+#include "apps/buildkit/pulled_chunks.h"
 #include "base/format.h"
 #include "storage/tar_reader.h"
 #include "sys/file.h"
@@ -40,20 +41,6 @@ struct PathOrder {
   }
 };
 using Files = std::map<std::string, File, PathOrder>;
-
-/// Bytes of an archive as they come.
-class PulledChunks : public storage::ChunkSource {
- public:
-  explicit PulledChunks(const std::function<Result<std::string>()>& read) : read_(read) {}
-  Result<std::string_view> next_chunk() override {
-    TRY(chunk_, read_());
-    return std::string_view(chunk_);
-  }
-
- private:
-  const std::function<Result<std::string>()>& read_;
-  std::string chunk_;
-};
 
 uint32_t type_bits(storage::TarType type) {
   switch (type) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "apps/buildkit/agent_forward.h"
+#include "apps/buildkit/build_events.h"
 #include "apps/buildkit/byte_queue.h"
 #include "apps/buildkit/cache_directories.h"
 #include "apps/buildkit/calls.h"
@@ -15,140 +16,11 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "spec/dockerignore.h"
+#include "spec/image.h"
 #include "spec/reference.h"
 
 namespace berth::buildkit {
 namespace {
-
-/// Documents of a cache come in one.
-constexpr size_t max_line = size_t{16} << 20;
-
-/// The engine's events as vertices.
-class Events {
- public:
-  /// Answers what a build asks of its client.
-  using Serve = std::function<Result<void>(const Json& event)>;
-  Events(Progress& progress, bool several_stages, Serve serve = {})
-      : progress_(progress), several_stages_(several_stages), serve_(std::move(serve)) {}
-
-  Result<void> feed(std::string_view bytes) {
-    while (!bytes.empty()) {
-      size_t end = bytes.find('\n');
-      if (line_.size() + std::min(end, bytes.size()) > max_line)
-        return Error(Kind::Exhausted, "the engine's line is too long");
-      line_.append(bytes.substr(0, end));
-      if (end == bytes.npos) return {};
-      bytes.remove_prefix(end + 1);
-      CHECK(take(std::exchange(line_, {})));
-    }
-    return {};
-  }
-
-  const std::string& image() const { return image_; }
-  const std::string& error() const { return error_; }
-
- private:
-  Result<void> take(std::string_view line) {
-    while (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) return {};
-    TRY(Json event, parse_json(line));
-    TRY(error_, json_string(event, "error", error_));
-    TRY(std::string kind, json_string(event, "event"));
-    TRY(int64_t step, json_int(event, "step"));
-    if (kind == "step") return begin(event, step);
-    if (kind == "task" || kind == "task_done") return task(event, kind == "task");
-    if (kind == "want" || kind == "cache")
-      return serve_ ? serve_(event) : Result<void>(Error(Kind::Internal, "the engine asks for a cache"));
-    std::string& vertex = vertices_[step];
-    if (kind == "cached") {
-      progress_.mark_cached(vertex);
-    } else if (kind == "log") {
-      TRY(int64_t stream, json_int(event, "stream"));
-      TRY(std::string encoded, json_string(event, "bytes"));
-      if (auto text = from_base64(encoded); text && !vertex.empty())
-        progress_.log(vertex, static_cast<int>(stream), std::move(*text));
-    } else if (kind == "transfer") {
-      return transfer(event, vertex);
-    } else if (kind == "done") {
-      progress_.complete(vertex);
-    } else if (kind == "warning") {
-      return warn(event);
-    } else if (kind == "built") {
-      TRY(image_, json_string(event, "id"));
-    } else if (kind == "failed") {
-      return fail(event);
-    }
-    return {};
-  }
-
-  Result<void> warn(const Json& event) {
-    Progress::Warning warning;
-    TRY(warning.text, json_string(event, "text"));
-    TRY(warning.detail, json_string(event, "description"));
-    TRY(warning.url, json_string(event, "url"));
-    TRY(int64_t first, json_int(event, "line"));
-    TRY(int64_t last, json_int(event, "last_line"));
-    warning.first_line = static_cast<int>(first);
-    warning.last_line = static_cast<int>(last);
-    if (last_.empty()) last_ = progress_.begin("[internal] checking the Dockerfile");
-    progress_.warn(last_, warning);
-    return {};
-  }
-
-  Result<void> begin(const Json& event, int64_t step) {
-    TRY(std::string stage, json_string(event, "stage"));
-    TRY(std::string instruction, json_string(event, "instruction"));
-    TRY(int64_t total, json_int(event, "total"));
-    bool numbered = !stage.empty() &&
-                    std::all_of(stage.begin(), stage.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (numbered) stage = "stage-" + stage;
-    std::string place = several_stages_ && !stage.empty() ? stage + " " : std::string();
-    std::replace(instruction.begin(), instruction.end(), '\n', ' ');
-    last_ = progress_.begin(fmt::format("[{}{}/{}] {}", place, step, total, instruction), last_);
-    vertices_[step] = last_;
-    return {};
-  }
-
-  /// Work that is no step: with caches.
-  Result<void> task(const Json& event, bool begins) {
-    TRY(std::string name, json_string(event, "name"));
-    TRY(std::string reason, json_string(event, "reason"));
-    if (begins) {
-      tasks_[name] = progress_.begin(name);
-    } else {
-      progress_.complete(tasks_[name], reason);
-    }
-    return {};
-  }
-
-  Result<void> transfer(const Json& event, const std::string& vertex) {
-    TRY(std::string what, json_string(event, "what"));
-    TRY(int64_t current, json_int(event, "current"));
-    TRY(int64_t total, json_int(event, "total"));
-    std::string at = vertex.empty() ? last_ : vertex;
-    if (!at.empty()) progress_.status(at, what, current, total, total > 0 && current >= total);
-    return {};
-  }
-
-  Result<void> fail(const Json& event) {
-    TRY(std::string message, json_string(event, "message"));
-    TRY(std::string excerpt, json_string(event, "excerpt"));
-    if (last_.empty()) return {};
-    if (!excerpt.empty()) progress_.log(last_, 2, excerpt);
-    progress_.complete(last_, failure_words(message));
-    return {};
-  }
-
-  Progress& progress_;
-  bool several_stages_;
-  Serve serve_;
-  std::string line_;
-  std::map<int64_t, std::string> vertices_;
-  std::map<std::string, std::string> tasks_;
-  std::string last_;
-  std::string image_;
-  std::string error_;
-};
 
 struct Definition {
   std::string dockerfile;
@@ -298,7 +170,7 @@ class BodyProducer {
 
 /// POST /berth/build: the first line of the body, then what `send` puts into the queue. The image's id.
 Result<std::string> ask_for_build(const EngineClient& engine, EngineRequest request, const Json& preamble,
-                                  const std::function<Result<void>(ByteQueue&)>& send, Events& events) {
+                                  const std::function<Result<void>(ByteQueue&)>& send, BuildEvents& events) {
   request.method = "POST";
   request.path = "/berth/build";
   request.headers.emplace_back("Content-Type: application/vnd.berth.build");
@@ -379,7 +251,7 @@ class NamedDirectories {
           session, tree, [&queue](std::string_view piece) { return queue.write(piece); }, {}, cancelled);
     };
     Progress unseen("context");
-    Events events(unseen, false);
+    BuildEvents events(unseen, {});
     Json preamble = {{"Dockerfile", "FROM scratch\nCOPY . /\n"}};
     auto image = ask_for_build(engine_, {.cancelled = cancelled}, preamble, send, events);
     progress.complete(vertex, image ? std::string() : image.error().message());
@@ -394,38 +266,33 @@ class NamedDirectories {
 
 }  // namespace
 
-std::string failure_words(const std::string& message) {
-  constexpr std::string_view begin = "The command '";
-  constexpr std::string_view middle = "' returned a non-zero code: ";
-  size_t at = message.find(begin);
-  size_t end = message.rfind(middle);
-  if (at == message.npos || end == message.npos || end < at + begin.size()) return message;
-  std::string command = message.substr(at + begin.size(), end - at - begin.size());
-  return fmt::format("process \"{}\" did not complete successfully: exit code: {}", command,
-                     message.substr(end + middle.size()));
-}
-
-Result<BuiltImage> build_dockerfile(const EngineClient& engine, const ClientSide& client,
-                                    BuildParameters parameters, Progress& progress,
-                                    const Cancelled& cancelled) {
+Result<BuiltImages> build_dockerfile(const EngineClient& engine, const ClientSide& client,
+                                     BuildParameters parameters, Progress& progress,
+                                     const Cancelled& cancelled) {
   const std::shared_ptr<Session>& session = client.session;
   bool by_client = parameters.remote.empty();
   bool by_archive = client.body || !parameters.upload.empty();
   bool needs_session = (by_client && !client.body) || !parameters.named_directories.empty();
   if (needs_session && !session) return Error(Kind::InvalidArgument, "the client's session is not connected");
+  if (by_archive && parameters.platforms.size() > 1) {
+    return Error(Kind::Unsupported,
+                 "a context that comes as an archive can be read once: build for several platforms from a "
+                 "directory, or for one platform at a time");
+  }
   Definition definition;
   const std::string& beside = engine.socket_path();
   AgentForwards agents(beside.substr(0, beside.rfind('/')));
   Json preamble = {{"Context", by_client}};
+  BuiltImages built;
   if (by_client && !by_archive) {
     TRY(definition.dockerfile, load_definition(*session, parameters, progress));
     TRY(definition.ignored, load_ignored(*session, parameters, progress));
     if (!parameters.call.empty()) {
-      BuiltImage answered;
-      TRY(answered.metadata, answer_call(engine, parameters, definition.dockerfile, definition.ignored));
-      return answered;
+      TRY(built.metadata, answer_call(engine, parameters, definition.dockerfile, definition.ignored));
+      return built;
     }
     definition.needs = needs_of(definition.dockerfile);
+    built.dockerfile = definition.dockerfile;
     preamble["Dockerfile"] = definition.dockerfile;
     TRY(preamble["Secrets"], fetch_secrets(*session, definition.needs.secrets));
     TRY(preamble["Agents"], forward_agents(session, definition.needs.agents, agents));
@@ -451,10 +318,24 @@ Result<BuiltImage> build_dockerfile(const EngineClient& engine, const ClientSide
     if (!by_client) return {};
     return send_context(client, parameters, definition.ignored, progress, queue, cancelled);
   };
-  Events events(progress, definition.needs.several_stages,
-                [&directories](const Json& event) { return directories.serve(event); });
-  TRY(std::string image, ask_for_build(engine, std::move(request), preamble, send, events));
-  return BuiltImage{.id = std::move(image), .cache_manifest = directories.manifest()};
+  std::vector<std::string> platforms = parameters.platforms;
+  if (platforms.empty()) platforms.emplace_back();
+  for (const std::string& platform : platforms) {
+    BuildEvents events(progress,
+                       {.several_stages = definition.needs.several_stages,
+                        .platform = platforms.size() > 1 ? platform : std::string()},
+                       [&directories](const Json& event) { return directories.serve(event); });
+    EngineRequest one = request;
+    if (!platform.empty()) one.query.emplace_back("platform", platform);
+    BuiltImage image{.platform = platform.empty() ? spec::Platform::host().str() : platform,
+                     .started = now()};
+    TRY(image.id, ask_for_build(engine, std::move(one), preamble, send, events));
+    image.finished = now();
+    image.materials = events.materials();
+    built.images.push_back(std::move(image));
+  }
+  built.cache_manifest = directories.manifest();
+  return built;
 }
 
 }  // namespace berth::buildkit

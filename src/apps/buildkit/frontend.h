@@ -6,10 +6,12 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/buildkit/engine_client.h"
 #include "apps/buildkit/parameters.h"
 #include "apps/buildkit/progress.h"
+#include "apps/buildkit/provenance.h"
 #include "apps/buildkit/session.h"
 #include "base/result.h"
 
@@ -24,19 +26,26 @@ struct ClientSide {
 };
 
 struct BuiltImage {
-  std::string id = {};  ///< empty: a call was answered
+  std::string platform = {};  ///< "linux/arm64"
+  std::string id = {};
+  Timestamp started;
+  Timestamp finished = {};
+  std::vector<Material> materials = {};
+};
+
+struct BuiltImages {
+  std::vector<BuiltImage> images = {};  ///< in the order of the platforms; empty: a call was answered
+  std::string dockerfile = {};          ///< its text, where that came apart from the context
   /// Of a call: "result.json", "result.txt", "result.statuscode", "version".
   std::map<std::string, std::string> metadata = {};
   /// Descriptor (JSON) of the manifest of the cache that was left in a directory of the client's.
   std::string cache_manifest = {};
 };
 
-/// Builds, untagged. No session is needed when the context is a URL or the body.
-Result<BuiltImage> build_dockerfile(const EngineClient& engine, const ClientSide& client,
-                                    BuildParameters parameters, Progress& progress,
-                                    const Cancelled& cancelled);
-
-/// BuildKit's words for the failure of a RUN, from docker's.
-std::string failure_words(const std::string& message);
+/// Builds for each platform that is asked for, untagged. No session is needed when the context is a URL or
+/// the body.
+Result<BuiltImages> build_dockerfile(const EngineClient& engine, const ClientSide& client,
+                                     BuildParameters parameters, Progress& progress,
+                                     const Cancelled& cancelled);
 
 }  // namespace berth::buildkit

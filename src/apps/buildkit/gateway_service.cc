@@ -1,8 +1,11 @@
 // LLBBridge: how buildx drives a build that it has begun with an empty Control.Solve.
+#include <algorithm>
 #include <array>
 
 #include <gateway.grpc.pb.h>
 #include "apps/buildkit/services.h"
+#include "base/json.h"
+#include "spec/image.h"
 
 namespace berth::buildkit {
 namespace {
@@ -22,6 +25,12 @@ constexpr std::array capabilities{"solve.base",
                                   "gateway.warnings",
                                   "frontend.caps"};
 
+/// Where a result's platforms stand, for clients and for those who export it.
+constexpr const char* platforms_key = "refs.platforms";
+
+/// By this clients know that attestations can be asked for.
+constexpr std::array low_level_capabilities{"exporter.image.attestations", "exporter.image.annotations"};
+
 class GatewayService final : public pb::LLBBridge::Service {
  public:
   explicit GatewayService(Services services) : services_(services) {}
@@ -29,6 +38,11 @@ class GatewayService final : public pb::LLBBridge::Service {
   Status Ping(ServerContext*, const pb::PingRequest*, pb::PongResponse* answer) override {
     for (const char* id : capabilities) {
       auto* capability = answer->add_frontend_caps();
+      capability->set_id(id);
+      capability->set_enabled(true);
+    }
+    for (const char* id : low_level_capabilities) {
+      auto* capability = answer->add_llb_caps();
       capability->set_id(id);
       capability->set_enabled(true);
     }
@@ -49,12 +63,14 @@ class GatewayService final : public pb::LLBBridge::Service {
       return to_status(outcome.error().kind() == Kind::InvalidArgument
                            ? std::move(outcome).error().in("failed to solve")
                            : std::move(outcome).error());
-    if (outcome->image.empty()) {
+    const Product& product = outcome->product;
+    if (product.images.empty()) {
       for (const auto& [name, value] : outcome->metadata)
         (*answer->mutable_result()->mutable_metadata())[name] = value;
       return Status::OK;
     }
-    std::string reference = build->add_result(outcome->image);
+    if (product.several) return answer_platforms(*build, product, *answer);
+    std::string reference = build->add_result(product.images.front());
     if (!request->allow_result_return()) {
       answer->set_ref(reference);
     } else if (request->allow_result_array_ref()) {
@@ -85,6 +101,22 @@ class GatewayService final : public pb::LLBBridge::Service {
   }
 
  private:
+  /// A reference for each platform, and which is which: what a client gives back when it returns them.
+  static Status answer_platforms(Build& build, const Product& product, pb::SolveResponse& answer) {
+    pb::Result& result = *answer.mutable_result();
+    Json platforms = Json::array();
+    for (const PlatformImage& image : product.images) {
+      (*result.mutable_refs()->mutable_refs())[image.platform].set_id(build.add_result(image));
+      const auto platform = spec::Platform::parse(image.platform);
+      if (!platform) return to_status(platform.error());
+      Json described = {{"os", platform->os}, {"architecture", platform->architecture}};
+      if (!platform->variant.empty()) described["variant"] = platform->variant;
+      platforms.push_back({{"ID", image.platform}, {"Platform", std::move(described)}});
+    }
+    (*result.mutable_metadata())[platforms_key] = to_json({{"Platforms", std::move(platforms)}});
+    return Status::OK;
+  }
+
   std::shared_ptr<Build> build_of(const ServerContext& context) {
     auto found = context.client_metadata().find("buildkit-controlapi-buildid");
     if (found == context.client_metadata().end()) return nullptr;
@@ -99,16 +131,21 @@ class GatewayService final : public pb::LLBBridge::Service {
       return {.error = Error(kind, request.error().message())};
     }
     const pb::Result& result = request.result();
-    std::string reference = result.has_ref() ? result.ref().id() : result.ref_deprecated();
+    std::vector<std::string> references;
+    std::string single = result.has_ref() ? result.ref().id() : result.ref_deprecated();
+    if (!single.empty()) references.push_back(std::move(single));
     if (result.has_refs()) {
-      if (result.refs().refs_size() > 1)
-        return {.error = Error(Kind::Unsupported, "results for several platforms at once are not supported")};
-      for (const auto& [name, ref] : result.refs().refs()) reference = ref.id();
+      for (const auto& [name, ref] : result.refs().refs()) references.push_back(ref.id());
+      std::sort(references.begin(), references.end());  // as they were made
     }
-    if (reference.empty()) return {};
-    auto image = build.image_of(reference);
-    if (!image) return {.error = image.error()};
-    return {.image = *image};
+    Returned returned{.product = {.several = result.has_refs() && !references.empty(),
+                                  .provenance_by_default = build.has_provenance_by_default()}};
+    for (const std::string& reference : references) {
+      auto image = build.image_of(reference);
+      if (!image) return {.error = image.error()};
+      returned.product.images.push_back(std::move(*image));
+    }
+    return returned;
   }
 
   Services services_;

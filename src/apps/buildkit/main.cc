@@ -1,6 +1,6 @@
 // berth-buildkit: speaks gRPC with BuildKit's clients for berthd, which starts it and hands it their
 // connections:
-//   berth-buildkit ENGINE-SOCKET        descriptor 3 is a packet socket to berthd
+//   berth-buildkit ENGINE-SOCKET HISTORY   descriptor 3 is a packet socket to berthd; HISTORY is a directory
 #include <curl/curl.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -31,19 +31,22 @@ constexpr int max_message = 32 << 20;
 
 class Bridge {
  public:
-  explicit Bridge(const std::string& engine_socket)
+  Bridge(const std::string& engine_socket, const std::string& history)
       : engine_(engine_socket),
         builds_(engine_, sessions_),
-        services_{engine_, sessions_, builds_},
+        history_(history),
+        services_{engine_, sessions_, builds_, history_},
         docker_builds_(services_) {}
 
   Result<void> run() {
     auto control = make_control_service(services_);
     auto gateway = make_gateway_service(services_);
+    auto content = make_content_service(services_);
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(max_message);
     builder.RegisterService(control.get());
     builder.RegisterService(gateway.get());
+    builder.RegisterService(content.get());
     server_ = builder.BuildAndStart();
     if (!server_) return Error(Kind::Internal, "gRPC does not start");
     while (true) {
@@ -129,6 +132,7 @@ class Bridge {
   EngineClient engine_;
   SessionTable sessions_;
   BuildTable builds_;
+  History history_;
   Services services_;
   DockerBuilds docker_builds_;
   std::unique_ptr<grpc::Server> server_;
@@ -139,7 +143,7 @@ class Bridge {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  if (argc != 3) {
     fmt::print(stderr, "berth-buildkit is started by berthd: it has no use of its own\n");
     return 2;
   }
@@ -148,7 +152,7 @@ int main(int argc, char** argv) {
   // A Ctrl-C in berthd's terminal ends berthd, and its end ends this.
   ::signal(SIGINT, SIG_IGN);
   curl_global_init(CURL_GLOBAL_DEFAULT);
-  auto done = Bridge(argv[1]).run();
+  auto done = Bridge(argv[1], argv[2]).run();
   if (!done) fmt::print(stderr, "berth-buildkit: {}\n", done.error().message());
   // Connections and threads end with the process.
   std::fflush(nullptr);

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "spec/dockerfile.h"
 #include "spec/dockerfile_mount.h"
+#include "spec/image.h"
 #include "spec/reference.h"
 
 namespace berth::buildkit {
@@ -34,6 +35,49 @@ bool is_true(std::string_view text) {
   return text == "1" || text == "true" || text == "True" || text == "TRUE" || text == "t";
 }
 
+bool is_disabled(std::string_view attestation) {
+  for (const std::string& field : split(attestation, ','))
+    if (field == "disabled=true" || field == "false") return true;
+  return false;
+}
+
+/// "mode=max,builder-id=https://..." and what clients add to it.
+Result<ProvenanceRequest> provenance_of(const Attributes& attributes) {
+  ProvenanceRequest request;
+  const auto found = attributes.find("attest:provenance");
+  if (found == attributes.end() || is_disabled(found->second)) return request;
+  request.wanted = true;
+  for (const std::string& field : split(found->second, ',')) {
+    const size_t equals = field.find('=');
+    const std::string key = field.substr(0, equals);
+    const std::string value = equals == field.npos ? std::string() : field.substr(equals + 1);
+    if (key == "mode" && value != "min" && value != "max")
+      return failure(Kind::InvalidArgument, "invalid provenance mode {}: it is min or max",
+                     value.substr(0, 64));
+    if (key == "version" && value != "v0.2")
+      return failure(Kind::Unsupported, "provenance of SLSA {} is not supported: v0.2 is",
+                     value.substr(0, 64));
+    if (key == "mode") request.max = value == "max";
+    if (key == "builder-id") request.builder = value;
+    if (key == "inline-only") request.by_default = is_true(value);
+  }
+  return request;
+}
+
+Result<std::vector<std::string>> platforms_of(const Attributes& attributes) {
+  constexpr size_t most = 16;
+  std::vector<std::string> platforms;
+  for (const std::string& text : split(get(attributes, "platform"), ',')) {
+    TRY(const auto platform, spec::Platform::parse(text));
+    std::string name = platform.str();
+    if (std::find(platforms.begin(), platforms.end(), name) == platforms.end())
+      platforms.push_back(std::move(name));
+  }
+  if (platforms.size() > most)
+    return failure(Kind::InvalidArgument, "a build is for {} platforms at most", most);
+  return platforms;
+}
+
 Result<void> refuse_unsupported(const Attributes& attributes) {
   for (const auto& [name, value] : attributes) {
     if (name.starts_with("input:"))
@@ -44,8 +88,15 @@ Result<void> refuse_unsupported(const Attributes& attributes) {
           Kind::Unsupported,
           "unsupported request {}: frontend.lint (--check), frontend.outline and frontend.targets are",
           value.substr(0, 128));
-    if (name == "platform" && value.find(',') != value.npos)
-      return failure(Kind::Unsupported, "one platform at a time: --platform {} is not supported", value);
+    if (name == "attest:sbom" && !is_disabled(value))
+      return Error(
+          Kind::Unsupported,
+          "--sbom is not supported: it needs a scanner's image; build without it, and scan the image "
+          "or an archive (--output type=oci) with a scanner of your choice");
+    const bool known_attestation = name == "attest:provenance" || name == "attest:sbom";
+    if (name.starts_with("attest:") && !known_attestation)
+      return failure(Kind::Unsupported, "attestations of type {} are not supported: provenance is",
+                     name.substr(7, 64));
   }
   return {};
 }
@@ -150,6 +201,9 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   place_context(attributes, parameters);
   CHECK(place_named_contexts(attributes, parameters));
   TRY(parameters.cache_imports, cache_imports(attributes));
+  TRY(parameters.platforms, platforms_of(attributes));
+  parameters.several = parameters.platforms.size() > 1 || is_true(get(attributes, "multi-platform"));
+  TRY(parameters.provenance, provenance_of(attributes));
   if (std::string request = get(attributes, "requestid"); !request.empty())
     parameters.call = request.substr(request.find('.') + 1);
   if (std::string name = get(attributes, "filename"); !name.empty()) parameters.dockerfile = name;
@@ -159,7 +213,6 @@ Result<BuildParameters> parse_attributes(const Attributes& attributes) {
   };
   add("dockerfile", parameters.dockerfile);
   add("target", get(attributes, "target"));
-  add("platform", get(attributes, "platform"));
   add("buildargs", prefixed_json(attributes, "build-arg:"));
   add("labels", prefixed_json(attributes, "label:"));
   // "" ignores the cache for all stages; a list of stages is taken for all of them.

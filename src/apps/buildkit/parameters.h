@@ -20,6 +20,14 @@ struct CacheOption {
   Attributes attributes = {};
 };
 
+/// --provenance: whether and how much is told of how an image was made.
+struct ProvenanceRequest {
+  bool wanted = false;
+  bool by_default = false;   ///< nobody asked for it: only for images that leave the engine
+  bool max = false;          ///< with build arguments and the Dockerfile
+  std::string builder = {};  ///< id of who builds
+};
+
 struct BuildParameters {
   std::string dockerfile = "Dockerfile";            ///< path in the client's directory of that name
   std::string dockerfile_directory = "dockerfile";  ///< the client's names for its directories
@@ -30,6 +38,9 @@ struct BuildParameters {
   std::string upload = {};  ///< path of an archive that the client's session offers: the context
   std::string call = {};    ///< "lint", "targets", "outline": an answer about the Dockerfile, and no image
   std::vector<CacheOption> cache_imports = {};
+  std::vector<std::string> platforms = {};  ///< "linux/arm64", each once; empty: the host's
+  bool several = false;  ///< the result is one of several platforms, even if only one is named
+  ProvenanceRequest provenance = {};
   std::vector<std::pair<std::string, std::string>> query = {};  ///< of POST /berth/build
 };
 

@@ -3,8 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "apps/buildkit/build_events.h"
 #include "apps/buildkit/file_modes.h"
-#include "apps/buildkit/frontend.h"
+#include "apps/buildkit/platform_archive.h"
 
 namespace berth::buildkit {
 namespace {
@@ -57,7 +58,7 @@ TEST(Parameters, ThatChangeTheResultAndAreNotSupportedAreNamed) {
   for (const Attributes& attributes : {Attributes{{"context:base", "https://x/y.git"}},
                                        {{"input:a", "b"}},
                                        {{"requestid", "frontend.other"}},
-                                       {{"platform", "linux/amd64,linux/arm64"}}}) {
+                                       {{"attest:sbom", "generator=x"}}}) {
     auto parameters = parse_attributes(attributes);
     ASSERT_FALSE(parameters);
     EXPECT_EQ(parameters.error().kind(), Kind::Unsupported);
@@ -138,6 +139,34 @@ TEST(Parameters, WhereCachesAre) {
   EXPECT_FALSE(cache_places({}, {{.type = "registry"}}));
   EXPECT_FALSE(parse_attributes({{"cache-imports", "{"}}));
   EXPECT_FALSE(parse_attributes({{"cache-imports", "{}"}}));
+}
+
+TEST(Parameters, PlatformsAreTakenApartOnce) {
+  auto parameters = parse_attributes({{"platform", "linux/amd64,linux/arm64,linux/amd64"}});
+  ASSERT_TRUE(parameters) << parameters.error().message();
+  EXPECT_THAT(parameters->platforms, ElementsAre("linux/amd64", "linux/arm64"));
+  EXPECT_TRUE(parameters->several);
+  EXPECT_FALSE(parse_attributes({{"platform", "linux/amd64"}})->several);
+  EXPECT_TRUE(parse_attributes({{"platform", "linux/amd64"}, {"multi-platform", "true"}})->several);
+  EXPECT_FALSE(parse_attributes({{"platform", "linux"}}));
+}
+
+TEST(Parameters, Provenance) {
+  const auto of = [](const char* text) { return parse_attributes({{"attest:provenance", text}}); };
+  EXPECT_FALSE(parse_attributes({})->provenance.wanted);
+  EXPECT_FALSE(of("type=provenance,disabled=true")->provenance.wanted);
+  EXPECT_TRUE(of("mode=min,inline-only=true")->provenance.by_default);
+  const auto whole = of("type=provenance,mode=max,builder-id=https://b");
+  EXPECT_TRUE(whole->provenance.wanted && whole->provenance.max && !whole->provenance.by_default);
+  EXPECT_EQ(whole->provenance.builder, "https://b");
+  EXPECT_FALSE(of("mode=most"));
+  EXPECT_FALSE(of("version=v1"));
+  EXPECT_FALSE(parse_attributes({{"attest:sbom", ""}}));
+  EXPECT_TRUE(parse_attributes({{"attest:sbom", "disabled=true"}}));
+}
+
+TEST(PlatformArchive, DirectoriesOfPlatforms) {
+  EXPECT_EQ(platform_directory("linux/arm/v7"), "linux_arm_v7");
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ void Progress::push(StatusResponse message) {
   changed_.notify_all();
 }
 
+std::vector<StatusResponse> Progress::messages() const {
+  std::lock_guard lock(mutex_);
+  return messages_;
+}
+
 std::string Progress::begin(const std::string& name, const std::string& after) {
   std::lock_guard lock(mutex_);
   Sha256 hash;

@@ -41,6 +41,9 @@ class Progress {
   /// No more will come; what has not completed fails with `error`.
   void finish(const std::string& error = {});
 
+  /// All of it so far.
+  std::vector<moby::buildkit::v1::StatusResponse> messages() const;
+
   /// Waits for messages from number `at` on and gives them to `send`, until the build has ended, `send`
   /// returns false or `cancelled` does true.
   void watch(const std::function<bool(const moby::buildkit::v1::StatusResponse&)>& send,
@@ -50,7 +53,7 @@ class Progress {
   void push(moby::buildkit::v1::StatusResponse message);
 
   std::string ref_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<moby::buildkit::v1::StatusResponse> messages_;
   std::map<std::string, moby::buildkit::v1::Vertex> vertices_;

@@ -7,6 +7,7 @@
 
 #include "apps/buildkit/build.h"
 #include "apps/buildkit/engine_client.h"
+#include "apps/buildkit/history.h"
 #include "apps/buildkit/session.h"
 
 namespace berth::buildkit {
@@ -15,10 +16,13 @@ struct Services {
   const EngineClient& engine;
   SessionTable& sessions;
   BuildTable& builds;
+  History& history;
 };
 
 /// moby.buildkit.v1.Control
 std::unique_ptr<grpc::Service> make_control_service(Services services);
+/// containerd.services.content.v1.Content: what records of the history name.
+std::unique_ptr<grpc::Service> make_content_service(Services services);
 /// moby.buildkit.v1.frontend.LLBBridge
 std::unique_ptr<grpc::Service> make_gateway_service(Services services);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <functional>
@@ -9,9 +10,10 @@
 #include "apps/berth/archive/build_context.h"
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/build_calls.h"
+#include "apps/berth/commands/build_elsewhere.h"
 #include "apps/berth/commands/build_inputs.h"
+#include "apps/berth/commands/build_outputs.h"
 #include "apps/berth/commands/commands.h"
-#include "apps/berth/commands/platform.h"
 #include "apps/berth/commands/registry_auth.h"
 #include "apps/berth/grammar/invocation.h"
 #include "apps/berth/options/build_caches.h"
@@ -64,20 +66,27 @@ Json build_arguments(Context& context, const Invocation& invocation) {
   return arguments;
 }
 
-Outcome<Query> build_query(Context& context, const Invocation& invocation) {
+enum class Naming { No, Yes };
+
+/// `platform` empty: the host's. Without names they come when the image is delivered.
+Outcome<Query> build_query(Context& context, const Invocation& invocation, const std::string& platform,
+                           Naming naming) {
   Query query;
-  for (const std::string& tag : invocation.list("tag")) query.add("t", tag);
+  if (naming == Naming::Yes)
+    for (const std::string& tag : invocation.list("tag")) query.add("t", tag);
+  query.add_unless_empty("platform", platform);
   query.flag("q", invocation.on("quiet"))
       .flag("nocache", invocation.on("no-cache"))
       .flag("pull", invocation.on("pull"));
   query.flag("forcerm", invocation.on("force-rm")).flag("squash", invocation.on("squash"));
   query.add("rm", invocation.on("rm") ? "1" : "0");
+  // What docker's classic builder leaves behind is for docker's clients.
+  query.add("classic", "0");
   for (auto [flag, key] : {std::pair{"cgroup-parent", "cgroupparent"},
                            {"cpuset-cpus", "cpusetcpus"},
                            {"cpuset-mems", "cpusetmems"},
                            {"isolation", "isolation"},
                            {"network", "networkmode"},
-                           {"platform", "platform"},
                            {"target", "target"}}) {
     query.add_unless_empty(key, invocation.text(flag));
   }
@@ -150,9 +159,11 @@ Outcome<std::string> read_beginning(size_t size) {
 
 class Build {
  public:
-  Build(Context& context, const Invocation& invocation)
+  Build(Context& context, const Invocation& invocation, std::string platform, Naming naming)
       : context_(context),
         invocation_(invocation),
+        platform_(std::move(platform)),
+        naming_(naming),
         quiet_(invocation.on("quiet")),
         meter_(context.out, quiet_),
         progress_(context.out, quiet_ ? output::Progress::Quiet::Yes : output::Progress::Quiet::No,
@@ -162,33 +173,30 @@ class Build {
                   }),
         inputs_(context) {}
 
-  Outcome<int> run() {
-    std::string id_file = invocation_.text("iidfile");
-    // A stale id must not pass for the result of a build that failed.
-    if (!id_file.empty()) ::unlink(id_file.c_str());
-    CHECK(check_platform(invocation_.text("platform")));
-    TRY(Query query, build_query(context_, invocation_));
+  /// The image's id; empty: an engine of others did not tell it.
+  Outcome<std::string> run() {
+    TRY(Query query, build_query(context_, invocation_, platform_, naming_));
     TRY(client::Headers headers, registry_config_header(context_));
     client::Request request{.method = "POST",
                             .path = "/build",
                             .query = std::move(query),
                             .headers = std::move(headers),
                             .content_type = "application/x-tar"};
-    TRY(preamble_, inputs_.first_line(invocation_, !is_remote(invocation_.argument(0))));
-    if (!preamble_.empty()) {
-      request.path = "/berth/build";
-      request.content_type = "application/vnd.berth.build";
-      request.query.add("progress", "classic");
+    if (BuildInputs::needed(invocation_)) {
+      TRY(const bool ours, knows_builds_of_ours(context_));
+      if (ours) {
+        TRY(preamble_, inputs_.first_line(invocation_, !is_remote(invocation_.argument(0))));
+        request.path = "/berth/build";
+        request.content_type = "application/vnd.berth.build";
+        request.query.add("progress", "classic");
+      } else {
+        CHECK(use_classic_builder(context_, invocation_, request.query));
+      }
     }
     CHECK(send(request));
     CHECK(progress_.finish());
     CHECK(inputs_.caches().outcome());
-    if (!id_file.empty()) {
-      if (image_id_.empty()) return refuse("server did not provide an image ID. Cannot write {}", id_file);
-      CHECK(archive::write_text(id_file, image_id_, 0666));
-    }
-    if (quiet_ && !image_id_.empty()) context_.out.line(image_id_);
-    return 0;
+    return image_id_;
   }
 
  private:
@@ -262,6 +270,8 @@ class Build {
 
   Context& context_;
   const Invocation& invocation_;
+  std::string platform_;
+  Naming naming_;
   bool quiet_;
   ContextMeter meter_;
   output::Progress progress_;
@@ -270,13 +280,44 @@ class Build {
   std::string preamble_;  ///< of /berth/build
 };
 
+/// Builds for every platform, then does with the images what the flags say.
+Outcome<std::string> build_and_deliver(Context& context, const Invocation& invocation,
+                                       BuildOutputs& outputs) {
+  if (outputs.is_plain()) {
+    TRY(std::string image, Build(context, invocation, outputs.platforms().front(), Naming::Yes).run());
+    CHECK(outputs.tell(image));
+    return image;
+  }
+  std::vector<BuildOutputs::Built> images;
+  for (const std::string& platform : outputs.platforms()) {
+    if (outputs.platforms().size() > 1 && !invocation.on("quiet")) {
+      context.out.line("Building for " + platform);
+      context.out.flush();
+    }
+    TRY(std::string image, Build(context, invocation, platform, Naming::No).run());
+    if (image.empty()) return refuse("the engine named no image for {}", platform);
+    images.push_back({platform, std::move(image)});
+  }
+  return outputs.deliver(images);
+}
+
 Outcome<int> build(Context& context, const Invocation& invocation) {
   if (is_build_call(invocation)) return answer_build_call(context, invocation);
-  std::string display = invocation.text("progress");
-  for (std::string_view known : {"auto", "plain", "tty", "quiet"}) {
-    if (display == known) return Build(context, invocation).run();
+  constexpr std::array<std::string_view, 4> displays{"auto", "plain", "tty", "quiet"};
+  const std::string display = invocation.text("progress");
+  if (std::find(displays.begin(), displays.end(), display) == displays.end())
+    return refuse("invalid progress mode \"{}\": berth has auto, plain, tty and quiet", display);
+  const std::string id_file = invocation.text("iidfile");
+  // A stale id must not pass for the result of a build that failed.
+  if (!id_file.empty()) ::unlink(id_file.c_str());
+  TRY(BuildOutputs outputs, BuildOutputs::create(context, invocation));
+  TRY(const std::string image, build_and_deliver(context, invocation, outputs));
+  if (!id_file.empty()) {
+    if (image.empty()) return refuse("server did not provide an image ID. Cannot write {}", id_file);
+    CHECK(archive::write_text(id_file, image, 0666));
   }
-  return refuse("invalid progress mode \"{}\": berth has auto, plain, tty and quiet", display);
+  if (invocation.on("quiet") && !image.empty()) context.out.line(image);
+  return 0;
 }
 
 constexpr Flag hidden(const char* name, Type type, const char* fallback = "") {
@@ -288,6 +329,10 @@ constexpr std::array flags{
          .type = Type::List,
          .help = "Add a line to /etc/hosts (host:ip)",
          .check = options::check_extra_host},
+    Flag{.name = "annotation",
+         .type = Type::List,
+         .help = "Annotation of the image's manifest: KEY=VALUE, or index:KEY=VALUE",
+         .check = options::check_annotation},
     Flag{.name = "build-arg",
          .type = Type::List,
          .help = "Value for an ARG (NAME=value)",
@@ -325,16 +370,24 @@ constexpr std::array flags{
          .type = Type::List,
          .help = "Label of the image (key=value)",
          .check = options::check_label},
-    hidden("load", Type::Bool),
+    Flag{.name = "load", .help = "Keep the image in the engine, beside other outputs"},
     Flag{'m', "memory", Type::Bytes, "Memory limit"},
     Flag{.name = "memory-swap",
          .type = Type::SwapBytes,
          .help = "Limit of memory and swap together; -1 for unlimited swap"},
+    Flag{
+        .name = "metadata-file", .type = Type::String, .help = "Write digests and names to this file (JSON)"},
     Flag{.name = "network", .type = Type::String, .help = "Network of RUN", .fallback = "default"},
     Flag{.name = "no-cache", .help = "Do not use the cache"},
-    Flag{.name = "platform", .type = Type::String, .help = "Platform to build for (os/arch)"},
+    Flag{.letter = 'o',
+         .name = "output",
+         .type = Type::List,
+         .help = "Where the result goes: a directory, or type=image|registry|oci|docker|local|tar,dest=PATH",
+         .check = options::check_build_output},
+    Flag{.name = "platform", .type = Type::Strings, .help = "Platforms to build for (os/arch,os/arch)"},
     hidden("progress", Type::String, "auto"),
     hidden("provenance", Type::String),
+    Flag{.name = "push", .help = "Push the image (--output type=registry)"},
     Flag{.name = "pull", .help = "Look for newer versions of the base images"},
     Flag{'q', "quiet", Type::Bool, "Print only the image's id"},
     Flag{.name = "rm", .help = "Remove intermediate containers after the build", .fallback = "true"},

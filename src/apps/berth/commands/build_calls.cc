@@ -99,7 +99,8 @@ Outcome<spec::CallAnswer> check(Context& context, const Invocation& invocation, 
   auto given = input.build_args.find("BUILDKIT_DOCKERFILE_CHECK");
   const bool is_given = given != input.build_args.end() && given->second;
   TRY(input.config, spec::CheckConfig::parse(is_given ? *given->second : file->check));
-  if (std::string platform = invocation.text("platform"); !platform.empty()) {
+  if (const auto platforms = invocation.list("platform"); !platforms.empty() && !platforms.front().empty()) {
+    const std::string& platform = platforms.front();
     TRY(input.platform, spec::Platform::parse(platform));
   }
   input.environment = [&context](const std::string& image) { return environment_of(context, image); };

@@ -131,10 +131,12 @@ Outcome<Json> BuildInputs::contexts(const std::vector<std::string>& flags) {
   return contexts;
 }
 
+bool BuildInputs::needed(const grammar::Invocation& invocation) {
+  return invocation.given("secret") || invocation.given("ssh") || invocation.given("build-context") ||
+         BuildCacheFlags::given(invocation);
+}
+
 Outcome<std::string> BuildInputs::first_line(const grammar::Invocation& invocation, bool has_context) {
-  const bool plain = !invocation.given("secret") && !invocation.given("ssh") &&
-                     !invocation.given("build-context") && !BuildCacheFlags::given(invocation);
-  if (plain) return std::string();
   Json line = {{"Context", has_context}, {"Secrets", Json::object()}};
   for (const std::string& text : invocation.list("secret")) {
     TRY(auto secret, options::parse_secret(text));

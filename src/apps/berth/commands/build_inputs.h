@@ -24,9 +24,11 @@ class BuildInputs {
   /// Removes the images that directories were sent as.
   ~BuildInputs();
 
-  /// From the flags secret, ssh, build-context, cache-from and cache-to; empty without them, when docker's
-  /// route does. Sends directories that are named contexts to the engine. `has_context`: whether a context
-  /// follows in the body.
+  /// Whether the flags secret, ssh, build-context, cache-from and cache-to ask for what docker's route cannot
+  /// carry.
+  static bool needed(const grammar::Invocation& invocation);
+  /// From those flags. Sends directories that are named contexts to the engine. `has_context`: whether a
+  /// context follows in the body.
   Outcome<std::string> first_line(const grammar::Invocation& invocation, bool has_context);
   BuildCacheFlags& caches() { return caches_; }
 

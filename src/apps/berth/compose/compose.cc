@@ -4,9 +4,13 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/prompt.h"
+#include "apps/berth/commands/registry_auth.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
 #include "apps/berth/grammar/help.h"
+#include "base/bytes.h"
+#include "base/json.h"
 
 extern char** environ;
 
@@ -125,6 +129,28 @@ Outcome<int> compose(Context& context, const Invocation& globals) {
   return 1;
 }
 
+/// Compose files follow each other as documents of one; what they extend and env files have names of their
+/// own.
+Result<std::map<std::string, std::string>> artifact_files(const Json& layers) {
+  std::map<std::string, std::string> files;
+  for (const Json& layer : layers) {
+    TRY(const std::string type, json_string(layer, "MediaType"));
+    TRY(auto annotations, json_string_map(layer, "Annotations"));
+    TRY(const std::string encoded, json_string(layer, "Content"));
+    const auto content = from_base64(encoded);
+    if (!content) return Error(Kind::Internal, "the engine answered with what is no base64");
+    if (type == "application/vnd.docker.compose.file+yaml") {
+      const bool extended = annotations.contains("com.docker.compose.extends");
+      std::string& file = files[extended ? annotations["com.docker.compose.file"] : "compose.yaml"];
+      if (!file.empty()) file += "\n---\n";
+      file += *content;
+    } else if (type == "application/vnd.docker.compose.envfile") {
+      files[annotations["com.docker.compose.envfile"]] = *content;
+    }
+  }
+  return files;
+}
+
 }  // namespace
 
 LoadOptions Setup::load_options(const std::vector<std::string>& selected) const {
@@ -134,6 +160,7 @@ LoadOptions Setup::load_options(const std::vector<std::string>& selected) const 
                       .env_files = globals_.list("env-file"),
                       .profiles = globals_.list("profile"),
                       .selected = selected};
+  options.artifacts = [this](const std::string& reference) { return artifact(reference); };
   for (char** variable = environ; *variable != nullptr; ++variable) {
     std::string_view text = *variable;
     size_t equals = text.find('=');
@@ -141,6 +168,24 @@ LoadOptions Setup::load_options(const std::vector<std::string>& selected) const 
       options.environment[std::string(text.substr(0, equals))] = text.substr(equals + 1);
   }
   return options;
+}
+
+Result<std::map<std::string, std::string>> Setup::artifact(const std::string& reference) const {
+  // As `docker compose publish` names them.
+  constexpr const char* type = "application/vnd.docker.compose.project";
+  constexpr const char* config_type = "application/vnd.docker.compose.config.empty.v1+json";
+  client::Query query;
+  query.add("ref", reference).add("type", type).add("config", config_type);
+  auto headers = commands::registry_auth_header(context, reference);
+  if (!headers) return Error(Kind::Unauthenticated, headers.error().message);
+  auto reply =
+      context.engine().call({.path = "/berth/artifacts", .query = query, .headers = std::move(*headers)});
+  if (!reply && reply.error().message == "page not found")
+    return Error(Kind::Unsupported, "oci:// needs berth's own engine");
+  if (!reply) return Error(Kind::Unavailable, reply.error().text());
+  TRY(const Json files, parse_json(reply->body));
+  if (!files.is_array()) return Error(Kind::Internal, "the engine answered with no list of files");
+  return artifact_files(files);
 }
 
 Outcome<std::unique_ptr<Session>> Setup::open(Project project) const {
@@ -179,6 +224,18 @@ Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::
     service.config.set("image", Value::string(container.image));
   }
   return session;
+}
+
+Outcome<void> confirm_remote(Session& session, const Invocation& invocation) {
+  const auto variable = session.project.environment.find("BERTH_COMPOSE_YES");
+  const bool said = variable != session.project.environment.end() && variable->second == "1";
+  if (session.project.remote.empty() || said || invocation.on("yes")) return {};
+  session.context.err.line("This project includes files from elsewhere:");
+  for (const std::string& name : session.project.remote) session.context.err.line("  - " + name);
+  session.context.err.flush();
+  if (::isatty(STDIN_FILENO) == 1 && commands::confirm(session.context, "They say what is run here. Go on?"))
+    return {};
+  return Failure::plain("files from elsewhere were not agreed to: give --yes, or set BERTH_COMPOSE_YES=1");
 }
 
 Outcome<std::vector<Observed>> chosen_containers(Session& session, const std::vector<std::string>& services) {

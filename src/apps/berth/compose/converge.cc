@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/berth/compose/provider.h"
 #include "base/json.h"
 #include "storage/byte_stream.h"
 #include "storage/tar_writer.h"
@@ -78,6 +79,7 @@ Outcome<void> Converger::learn_images() {
   auto engine = session_.client();
   for (const std::string& name : names_) {
     const Service& service = session_.project.services.at(name);
+    if (is_provided(service)) continue;
     std::string image = image_of(session_.project, service);
     TRY(Json json, call_json(*engine, "GET", client::image_path(image, "json")));
     TRY(image_ids_[name], json_string(json, "Id"));
@@ -106,8 +108,18 @@ bool Converger::diverged(const Service& service, const Observed& container) {
   return false;
 }
 
+/// What depends on it comes behind, and has its variables then.
+Outcome<void> Converger::provide(const Service& service) {
+  if (!options_.start) return {};
+  TRY(const auto variables, run_provider(session_, service, "up"));
+  std::lock_guard lock(mutex_);
+  add_provider_variables(session_, service.name, variables);
+  return {};
+}
+
 Outcome<void> Converger::converge_service(const std::string& name) {
   const Service& service = session_.project.services.at(name);
+  if (is_provided(service)) return provide(service);
   auto engine = session_.client();
   std::vector<Observed> containers;
   for (const Observed& container : before_) {

@@ -55,6 +55,7 @@ class Converger {
   Outcome<void> make_volumes();
   Outcome<void> remove_users_of(const std::string& network);
   Outcome<void> converge_service(const std::string& name);
+  Outcome<void> provide(const Service& service);
   Outcome<void> await_dependencies(const Service& service, client::Client& engine);
   Outcome<void> shrink(std::vector<Observed>& containers, int64_t wanted, client::Client& engine);
   Outcome<std::string> create(const Service& service, int64_t number, const std::string& name,

@@ -1,6 +1,7 @@
 // Waiting for containers to be healthy, or to have ended well.
 #include "apps/berth/compose/converge.h"
 
+#include "apps/berth/compose/provider.h"
 #include "base/json.h"
 
 namespace berth::cli::compose {
@@ -68,6 +69,7 @@ Outcome<void> Converger::wait_all() {
 Outcome<void> Converger::await_dependencies(const Service& service, client::Client& engine) {
   for (const auto& [name, dependency] : service.depends_on) {
     if (dependency.condition == "service_started" || !session_.project.services.contains(name)) continue;
+    if (is_provided(session_.project.services.at(name))) continue;  // its program has ended well
     TRY(auto containers, session_.containers_of(name));
     if (containers.empty()) {
       if (!dependency.required) continue;

@@ -118,7 +118,7 @@ Result<void> FileLoader::resolve_extends(Value& file, const std::string& name, c
     CHECK(resolve_extends(file, base_name, directory, environment, chain));
     base = file.find("services")->members[base_name];
   } else {
-    std::string other = resolve_path(directory, base_file);
+    TRY(const std::string other, locate(*extends, path, directory, base_file));
     std::string folder = folder_of(other);
     TRY(Value other_file, read(other, folder, environment));
     Value* services = other_file.find("services");
@@ -138,6 +138,14 @@ Result<void> FileLoader::resolve_extends(Value& file, const std::string& name, c
   return {};
 }
 
+Result<std::string> FileLoader::locate(const Value& entry, std::string_view what,
+                                       const std::string& directory, const std::string& name) {
+  if (!RemoteFiles::is_remote(name)) return resolve_path(directory, name);
+  auto fetched = remote_.fetch(name);
+  if (!fetched) return complaint(entry, what, fetched.error().message());
+  return fetched;
+}
+
 Result<Value> FileLoader::include(const Value& entry, const std::string& directory,
                                   const Environment& environment) {
   std::vector<std::string> paths, env_files;
@@ -151,12 +159,7 @@ Result<Value> FileLoader::include(const Value& entry, const std::string& directo
   }
   if (paths.empty()) return complaint(entry, "include", "path is required");
   for (std::string& path : paths) {
-    if (path.find("://") != std::string::npos || path.starts_with("git@")) {
-      return complaint(
-          entry, "include",
-          fmt::format("\"{}\": remote files are not supported: fetch it and name the path", path));
-    }
-    path = resolve_path(directory, path);
+    TRY(path, locate(entry, "include", directory, path));
     if (std::find(including_.begin(), including_.end(), path) != including_.end() ||
         including_.size() > max_nesting) {
       return complaint(entry, "include", fmt::format("cycle detected: {}", path));

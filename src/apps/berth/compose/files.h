@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/berth/compose/project.h"
+#include "apps/berth/compose/remote_files.h"
 #include "apps/berth/compose/value.h"
 #include "base/result.h"
 
@@ -13,8 +14,9 @@ namespace berth::cli::compose {
 
 class FileLoader {
  public:
-  FileLoader(const Environment& environment, bool interpolate)
-      : environment_(environment), interpolate_(interpolate) {}
+  /// `remote` brings files from elsewhere.
+  FileLoader(const Environment& environment, bool interpolate, RemoteFiles& remote)
+      : environment_(environment), interpolate_(interpolate), remote_(remote) {}
 
   /// The files merged in their order; relative paths are relative to `directory`.
   Result<Value> load(const std::vector<std::string>& files, const std::string& directory);
@@ -27,11 +29,15 @@ class FileLoader {
   Result<Value> read(const std::string& file, const std::string& directory, const Environment& environment);
   Result<void> resolve_extends(Value& file, const std::string& name, const std::string& directory,
                                const Environment& environment, std::vector<std::string>& chain);
+  /// The path of a file that an entry names: beneath `directory`, or fetched.
+  Result<std::string> locate(const Value& entry, std::string_view what, const std::string& directory,
+                             const std::string& name);
   Result<Value> include(const Value& entry, const std::string& directory, const Environment& environment);
   Result<void> resolve_includes(Value& file, const std::string& directory, const Environment& environment);
 
   const Environment& environment_;
   bool interpolate_;
+  RemoteFiles& remote_;
   std::set<std::string> unset_;
   std::vector<std::string> including_;
 };

@@ -28,6 +28,7 @@ Outcome<std::vector<std::string>> chosen(Session& session, const Invocation& inv
 
 Outcome<int> build(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
+  CHECK(confirm_remote(*session, invocation));
   TRY(auto names, chosen(*session, invocation, "with-dependencies"));
   CHECK(build_images(*session, names,
                      {.no_cache = invocation.on("no-cache"),
@@ -107,6 +108,7 @@ constexpr std::array build_flags{
     Flag{.name = "push", .help = "Push the images"},
     Flag{'q', "quiet", Type::Bool, "Print only the images' ids"},
     Flag{.name = "with-dependencies", .help = "Build dependencies, too"},
+    yes_flag,
 };
 constexpr std::array pull_flags{
     Flag{.name = "ignore-buildable", .help = "Leave images that can be built alone"},

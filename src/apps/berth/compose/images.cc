@@ -1,18 +1,29 @@
 #include "apps/berth/compose/images.h"
 
+#include <algorithm>
+
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/pulling.h"
 #include "apps/berth/compose/build_inputs.h"
+#include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/temporary_file.h"
 #include "apps/berth/grammar/invocation.h"
 #include "base/json.h"
+#include "spec/image.h"
 
 namespace berth::cli::compose {
 namespace {
 
 void add_all(std::vector<std::string>& words, std::string_view flag, const std::vector<std::string>& values) {
   for (const std::string& value : values) words.push_back(fmt::format("--{}={}", flag, value));
+}
+
+/// Of those that an image is built for, the one that is run here.
+std::string platform_to_run(const std::vector<std::string>& platforms) {
+  const std::string host = spec::Platform::host().str();
+  const bool has_host = std::find(platforms.begin(), platforms.end(), host) != platforms.end();
+  return has_host ? host : platforms.front();
 }
 
 Outcome<std::vector<std::string>> build_words(Session& session, const Service& service,
@@ -48,8 +59,13 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
   add_all(words, "cache-to", targets);
   TRY(auto platforms, texts_of(build, "platforms", path));
   TRY(std::string platform, text_of(service.config, "platform", service.path()));
-  if (platform.empty() && platforms.size() == 1) platform = platforms[0];
-  if (!platform.empty()) words.push_back("--platform=" + platform);
+  if (!platform.empty() || platforms.empty()) {
+    if (!platform.empty()) words.push_back("--platform=" + platform);
+  } else if (options.every_platform) {
+    add_all(words, "platform", platforms);
+  } else {
+    words.push_back("--platform=" + platform_to_run(platforms));
+  }
   TRY(bool no_cache, bool_of(build, "no_cache", path));
   TRY(bool pull, bool_of(build, "pull", path));
   if (no_cache || options.no_cache) words.push_back("--no-cache");
@@ -153,10 +169,12 @@ Outcome<int> perform(Context& context, const grammar::Command& command, std::str
 Outcome<void> build_images(Session& session, const std::vector<std::string>& names,
                            const BuildOptions& options) {
   Built built;
+  BuildOptions whole = options;
+  whole.every_platform = true;
   for (const std::string& name : names) {
     const Service& service = session.project.services.at(name);
     if (service.config.find("build") == nullptr) continue;
-    CHECK(build_in_order(session, service, options, built));
+    CHECK(build_in_order(session, service, whole, built));
     if (!options.push || service.config.find("image") == nullptr) continue;
     TRY(int code,
         perform(session.context, commands::push_command, "push", {image_of(session.project, service)}));
@@ -171,6 +189,7 @@ Outcome<void> ensure_images(Session& session, const std::vector<std::string>& na
   Built built;
   for (const std::string& name : names) {
     const Service& service = session.project.services.at(name);
+    if (is_provided(service)) continue;
     std::string image = image_of(session.project, service);
     bool buildable = service.config.find("build") != nullptr;
     TRY(std::string policy, policy_of(service, options.pull));
@@ -200,6 +219,7 @@ Outcome<void> pull_images(Session& session, const std::vector<std::string>& name
   std::set<std::string> done;
   for (const std::string& name : names) {
     const Service& service = session.project.services.at(name);
+    if (is_provided(service)) continue;
     std::string image = image_of(session.project, service);
     bool buildable = service.config.find("build") != nullptr;
     if ((buildable && (options.ignore_buildable || service.config.find("image") == nullptr)) ||

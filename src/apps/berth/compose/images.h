@@ -15,6 +15,7 @@ struct BuildOptions {
   bool push = false;
   std::vector<std::string> arguments = {};  ///< --build-arg
   std::string memory = {};
+  bool every_platform = false;  ///< of build.platforms; else the one that is run here
 };
 /// Builds the services of `names` that have a build section, one after the other.
 Outcome<void> build_images(Session& session, const std::vector<std::string>& names,

@@ -5,6 +5,7 @@
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/images.h"
+#include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
 #include "apps/berth/compose/watch.h"
@@ -123,6 +124,9 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   const std::string& name = invocation.argument(0);
   TRY(auto session, setup.project({name}));
   CHECK(session->services({name}));
+  CHECK(confirm_remote(*session, invocation));
+  if (is_provided(session->project.services.at(name)))
+    return Failure::plain(fmt::format("service \"{}\" comes from a provider: it has no image to run", name));
   Service service = session->project.services.at(name);
   std::vector<std::string> dependencies;
   for (const auto& [other, dependency] : service.depends_on) {
@@ -144,6 +148,7 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   options.scale = {{name, static_cast<int64_t>(before.size())}};
   options.start = true;
   CHECK(Converger(*session, options).run());
+  service.config = session->project.services.at(name).config;  // with what providers have told
   TRY(std::string id, create_one_off(*session, service, invocation));
   if (invocation.on("detach")) {
     CHECK(call(setup.context.engine(), "POST", path_of("containers", id, "start")));
@@ -194,6 +199,7 @@ Outcome<int> export_root(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> watch(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
+  CHECK(confirm_remote(*session, invocation));
   if (!invocation.on("no-up")) {
     TRY(auto names, session->services(invocation.arguments()));
     CHECK(ensure_images(*session, names, {.build = true}));
@@ -240,6 +246,7 @@ constexpr std::array run_flags{
     Flag{'u', "user", Type::String, "User to run as"},
     Flag{'v', "volume", Type::List, "Mount a volume"},
     Flag{'w', "workdir", Type::String, "Working directory"},
+    yes_flag,
 };
 constexpr std::array copy_flags{
     Flag{.name = "all", .visibility = Visibility::Hidden},
@@ -258,6 +265,7 @@ constexpr std::array watch_flags{
     Flag{.name = "no-up", .help = "Do not build and start the services first"},
     Flag{.name = "prune", .visibility = Visibility::Hidden},
     Flag{.name = "quiet", .visibility = Visibility::Hidden},
+    yes_flag,
 };
 
 constexpr Command exec_command{.usage = "[OPTIONS] SERVICE COMMAND [ARGS...]",

@@ -6,6 +6,7 @@
 #include "apps/berth/compose/attached.h"
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/images.h"
+#include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
 #include "apps/berth/compose/watch.h"
@@ -120,6 +121,7 @@ Outcome<int> up_attached(Session& session, const Invocation& invocation, Converg
 
 Outcome<int> up(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
+  CHECK(confirm_remote(*session, invocation));
   TRY(auto options, converge_options(invocation));
   bool detach = invocation.on("detach") || options.wait || !options.start;
   bool attached_flags = invocation.on("abort-on-container-exit") ||
@@ -141,6 +143,7 @@ Outcome<int> up(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> create(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
+  CHECK(confirm_remote(*session, invocation));
   TRY(auto options, converge_options(invocation));
   options.start = false;
   CHECK(prepare_images(*session, invocation, options));
@@ -150,6 +153,7 @@ Outcome<int> create(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> scale(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project());
+  CHECK(confirm_remote(*session, invocation));
   ConvergeOptions options{.dependencies = !invocation.on("no-deps"),
                           .recreate = Recreate::Never,
                           .recreate_dependencies = Recreate::Never};
@@ -205,6 +209,7 @@ Outcome<void> remove_images(Session& session, const std::string& which) {
   for (const auto& [name, service] : session.project.services) {
     bool built_here = service.config.find("build") != nullptr && service.config.find("image") == nullptr;
     if (which == "local" && !built_here) continue;
+    if (is_provided(service)) continue;
     std::string image = image_of(session.project, service);
     auto removed = session.context.engine().call({.method = "DELETE", .path = client::image_path(image)});
     if (!removed && removed.error().not_found()) continue;
@@ -235,10 +240,15 @@ Outcome<int> down(Setup& setup, const Invocation& invocation) {
                          CHECK(stop_container(*session, engine, container, timeout));
                          return remove_container(*session, engine, container, volumes);
                        }));
-  if (!services.empty()) return 0;
-  CHECK(remove_networks(*session));
-  if (volumes) CHECK(remove_volumes(*session));
-  if (!images.empty()) CHECK(remove_images(*session, images));
+  if (services.empty()) {
+    CHECK(remove_networks(*session));
+    if (volumes) CHECK(remove_volumes(*session));
+    if (!images.empty()) CHECK(remove_images(*session, images));
+  }
+  if (has_providers(session->project, services)) {
+    CHECK(confirm_remote(*session, invocation));  // what they are asked to do is said there
+    CHECK(take_down_providers(*session, services));
+  }
   return 0;
 }
 
@@ -277,7 +287,7 @@ constexpr std::array up_flags{
          .help = "Seconds to wait at most",
          .visibility = Visibility::Hidden},
     Flag{'w', "watch", Type::Bool, "Watch source files and bring changes into the containers"},
-    Flag{'y', "yes", Type::Bool, "Assume yes", "", nullptr, Visibility::Hidden},
+    yes_flag,
 };
 constexpr std::array create_flags{
     Flag{.name = "build", .help = "Build images before containers are created"},
@@ -288,7 +298,7 @@ constexpr std::array create_flags{
     Flag{.name = "quiet-pull", .help = "Pull without progress"},
     Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
     scale_flag,
-    Flag{'y', "yes", Type::Bool, "Assume yes", "", nullptr, Visibility::Hidden},
+    yes_flag,
 };
 constexpr std::array down_flags{
     Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
@@ -297,8 +307,9 @@ constexpr std::array down_flags{
          .help = "Remove images, too: \"local\" (built, without a name of their own) or \"all\""},
     timeout_flag,
     Flag{'v', "volumes", Type::Bool, "Remove the project's volumes, too"},
+    yes_flag,
 };
-constexpr std::array scale_flags{Flag{.name = "no-deps", .help = "Leave dependencies alone"}};
+constexpr std::array scale_flags{Flag{.name = "no-deps", .help = "Leave dependencies alone"}, yes_flag};
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
 

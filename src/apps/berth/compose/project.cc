@@ -10,6 +10,8 @@
 #include "apps/berth/compose/files.h"
 #include "apps/berth/compose/normalise.h"
 #include "apps/berth/compose/project_check.h"
+#include "apps/berth/compose/provider.h"
+#include "apps/berth/compose/remote_files.h"
 #include "apps/berth/options/mounts.h"
 #include "base/format.h"
 
@@ -118,13 +120,12 @@ class Builder {
         return complaint(config, fmt::format("service \"{}\"", name),
                          "has neither an image nor a build context specified");
       }
-      if (config.find("provider") != nullptr) {
-        return complaint(config, service.path() + ".provider", "is not supported by berth compose");
-      }
+      if (config.find("provider") != nullptr) CHECK(check_provider(service));
       CHECK(take_dependencies(service));
       CHECK(resolve_environment(service));
       CHECK(resolve_label_files(service));
-      if (config.find("networks") == nullptr && config.find("network_mode") == nullptr) {
+      if (config.find("networks") == nullptr && config.find("network_mode") == nullptr &&
+          config.find("provider") == nullptr) {
         Value networks = Value::map(config.at);
         networks.set("default", Value());
         service.config.set("networks", std::move(networks));
@@ -347,8 +348,14 @@ std::string normalise_project_name(std::string_view text) {
   return name;
 }
 
-Result<Project> load_project(const LoadOptions& options) {
+Result<Project> load_project(const LoadOptions& given) {
   Project project;
+  RemoteFiles remote(given.environment, given.artifacts);
+  LoadOptions options = given;
+  for (std::string& file : options.files) {
+    if (!RemoteFiles::is_remote(file)) continue;
+    TRY(file, remote.fetch(file));
+  }
   project.environment = options.environment;
   std::string start = options.directory.empty() ? std::string() : options::absolute_path(options.directory);
   // .env of the working directory may name the files.
@@ -374,8 +381,9 @@ Result<Project> load_project(const LoadOptions& options) {
   TRY(project.name, choose_name(options, project));
   project.environment["COMPOSE_PROJECT_NAME"] = project.name;
 
-  FileLoader loader(project.environment, options.interpolate);
+  FileLoader loader(project.environment, options.interpolate, remote);
   TRY(Value file, loader.load(project.files, project.directory));
+  project.remote = {remote.fetched().begin(), remote.fetched().end()};
   for (const std::string& name : loader.unset()) {
     project.warnings.push_back(
         fmt::format("The \"{}\" variable is not set. Defaulting to a blank string.", name));

@@ -1,6 +1,7 @@
 // Project: a loaded Compose application: files merged, interpolated and checked. Values in their long form.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -44,6 +45,7 @@ struct Project {
   std::map<std::string, Service> disabled;  ///< by profiles
   std::map<std::string, Resource> networks, volumes, secrets, configs;
   std::vector<std::string> warnings;
+  std::vector<std::string> remote;  ///< files from elsewhere that it is made of
 
   /// "NAME-web-1", or the service's container_name.
   std::string container_name(const Service& service, int64_t number) const;
@@ -66,6 +68,8 @@ struct LoadOptions {
       {};  ///< services that the command names: their profiles count as chosen
   bool interpolate = true;
   Environment environment = {};  ///< of the process
+  /// An artifact's files by name, from a registry; none: they are refused.
+  std::function<Result<std::map<std::string, std::string>>(const std::string& reference)> artifacts = {};
 };
 
 /// NotFound "no configuration file provided: not found"; malformed input: InvalidArgument with file, line and

@@ -30,6 +30,8 @@ class Setup {
 
  private:
   Outcome<std::unique_ptr<Session>> open(Project project) const;
+  /// The files of a project that was published to a registry, by name.
+  Result<std::map<std::string, std::string>> artifact(const std::string& reference) const;
   const grammar::Invocation& globals_;
 };
 
@@ -44,6 +46,12 @@ std::span<const Subcommand> verb_subcommands();    ///< start, stop, kill, ...
 std::span<const Subcommand> view_subcommands();    ///< ps, logs, config, ...
 std::span<const Subcommand> image_subcommands();   ///< build, pull, push, images
 std::span<const Subcommand> inside_subcommands();  ///< exec, run, cp, watch, ...
+
+/// A project of files from elsewhere runs what others wrote: asks, unless -y or BERTH_COMPOSE_YES says so
+/// already. No, or nobody to ask: a failure that says how.
+Outcome<void> confirm_remote(Session& session, const grammar::Invocation& invocation);
+inline constexpr grammar::Flag yes_flag{'y', "yes", grammar::Type::Bool,
+                                        "Run what files from elsewhere say without being asked"};
 
 /// Until a container that does not stop is killed.
 inline constexpr grammar::Flag timeout_flag{'t', "timeout", grammar::Type::Int,

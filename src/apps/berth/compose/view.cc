@@ -6,6 +6,7 @@
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/compose/follow.h"
 #include "apps/berth/compose/images.h"
+#include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
 #include "apps/berth/options/moment.h"
@@ -194,7 +195,8 @@ Outcome<int> config(Setup& setup, const Invocation& invocation) {
     return 0;
   }
   if (invocation.on("images")) {
-    for (const auto& [name, service] : session.project.services) out.line(image_of(session.project, service));
+    for (const auto& [name, service] : session.project.services)
+      if (!is_provided(service)) out.line(image_of(session.project, service));
     return 0;
   }
   if (invocation.on("profiles")) {

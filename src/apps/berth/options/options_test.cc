@@ -4,6 +4,7 @@
 
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/options/attachments.h"
+#include "apps/berth/options/build_outputs.h"
 #include "apps/berth/options/container_config.h"
 #include "apps/berth/options/csv.h"
 #include "apps/berth/options/devices.h"
@@ -425,6 +426,31 @@ TEST(ContainerConfig, Errors) {
     body_of(c.words, &error);
     EXPECT_EQ(error, c.error);
   }
+}
+
+TEST(BuildOutputs, WhatIsTaken) {
+  EXPECT_EQ(parse_build_output("out")->type, BuildOutput::Type::Local);
+  EXPECT_EQ(parse_build_output("-")->type, BuildOutput::Type::Tar);
+  EXPECT_EQ(parse_build_output("type=oci,dest=a.tar")->dest, "a.tar");
+  EXPECT_TRUE(parse_build_output("type=registry")->push);
+  EXPECT_EQ(error_of(parse_build_output("type=local")), "--output type=local needs a directory: dest=DIR");
+  EXPECT_FALSE(parse_build_output("type=oci,push=true"));
+  EXPECT_FALSE(parse_build_output("type=oci,unknown=x"));
+  EXPECT_FALSE(parse_build_output("type=oci,dest"));
+}
+
+TEST(BuildAnnotations, PlacesAndPlatforms) {
+  const auto plain = parse_annotation("a=b=c");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->front().key, "a");
+  EXPECT_EQ(plain->front().value, "b=c");
+  const auto both = parse_annotation("index,manifest[linux/arm64]:k=v");
+  ASSERT_TRUE(both);
+  ASSERT_EQ(both->size(), 2u);
+  EXPECT_EQ(both->front().place, BuildAnnotation::Place::Index);
+  EXPECT_EQ(both->back().platform, "linux/arm64");
+  for (const char* wrong : {"=x", "a", "index:=x", "nowhere:k=v", "manifest[x:k=v"})
+    EXPECT_FALSE(parse_annotation(wrong)) << wrong;
 }
 
 }  // namespace

@@ -157,6 +157,15 @@ Outcome<Deployed> deploy_function(FunctionClient& client, const FunctionSpec& sp
   return Deployed::Updated;
 }
 
+void tell_of_missing_base(Context& context, const FunctionSpec& spec) {
+  if (spec.runtime.empty() || !spec.image.empty()) return;
+  std::string base = "berth/lambda-" + spec.runtime;
+  auto found = context.engine().call({.path = client::image_path(base, "/json")});
+  if (found || !found.error().not_found()) return;
+  context.err.print("The first call makes the base of {} ({}), once; that takes a minute or more.\n",
+                    spec.runtime, base);
+}
+
 std::string template_in(const std::string& path) {
   if (is_folder(path)) {
     for (const char* name : {"template.yaml", "template.yml"}) {

@@ -1,5 +1,6 @@
 // function deploy, invoke, ls, rm, why; deploy.
 #include <array>
+#include <set>
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
@@ -35,6 +36,9 @@ Outcome<std::map<std::string, std::string>> parameters_of(const Invocation& invo
 Outcome<int> deploy_from_template(Context& context, const Invocation& invocation, const std::string& path) {
   TRY(auto parameters, parameters_of(invocation));
   TRY(auto functions, deploy_template(context, path, parameters));
+  std::set<std::string> runtimes;
+  for (const DeployedFunction& function : functions)
+    if (runtimes.insert(function.spec.runtime).second) tell_of_missing_base(context, function.spec);
   return 0;
 }
 
@@ -69,6 +73,7 @@ Outcome<int> deploy(Context& context, const Invocation& invocation) {
   FunctionClient client(context);
   TRY(Deployed what, deploy_function(client, spec));
   context.out.print("{} {}\n", what == Deployed::Created ? "created" : "updated", spec.name);
+  tell_of_missing_base(context, spec);
   return 0;
 }
 
