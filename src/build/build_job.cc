@@ -7,9 +7,11 @@
 
 #include "base/format.h"
 #include "base/id.h"
-#include "base/sha256.h"
+#include "base/log.h"
 #include "build/image_result.h"
 #include "build/op_executor.h"
+#include "build/request_values.h"
+#include "build/step_images.h"
 #include "build/step_reporter.h"
 #include "spec/cache_manifest.h"
 #include "spec/go_quote.h"
@@ -18,69 +20,6 @@ namespace berth::build {
 namespace {
 
 constexpr size_t max_dockerfile_bytes = 8u << 20;
-
-/// How steps see the network, and which one they join when it is not the default.
-struct NetworkChoice {
-  StepNetwork mode = StepNetwork::Bridge;
-  std::string name = {};
-};
-
-Result<NetworkChoice> parse_network(const std::string& mode) {
-  if (mode.empty() || mode == "default" || mode == "bridge") return NetworkChoice{};
-  if (mode == "none") return NetworkChoice{StepNetwork::None};
-  if (mode == "host") return NetworkChoice{StepNetwork::Host};
-  if (mode.starts_with("container:")) {
-    return failure(Kind::Unsupported,
-                   "network mode {} is not supported by build: use default, none, host or a network's name",
-                   spec::go_quote(mode));
-  }
-  return NetworkChoice{StepNetwork::Bridge, mode};
-}
-
-/// Every Dockerfile is built by the front end that is built in; a file that names another one should know.
-std::optional<std::string> syntax_warning(const std::string& syntax) {
-  const std::string_view name = std::string_view(syntax).substr(0, syntax.find_first_of(":@"));
-  const bool is_ours = name.empty() || name == "dockerfile.v0" || name.ends_with("docker/dockerfile") ||
-                       name.ends_with("docker/dockerfile-upstream");
-  if (is_ours) return std::nullopt;
-  return fmt::format("the front end {} is not used: Dockerfiles are built by berth's own", syntax);
-}
-
-Result<std::vector<spec::Reference>> parse_tags(const std::vector<std::string>& texts) {
-  std::vector<spec::Reference> tags;
-  for (const auto& text : texts) {
-    auto reference = spec::Reference::parse(text);
-    if (!reference)
-      return failure(Kind::InvalidArgument, "invalid tag {}: {}", spec::go_quote(text),
-                     reference.error().message());
-    if (reference->digest())
-      return failure(Kind::InvalidArgument, "invalid tag {}: build tag cannot contain a digest",
-                     spec::go_quote(text));
-    spec::Reference tag = reference->with_default_tag();
-    if (std::find(tags.begin(), tags.end(), tag) == tags.end()) tags.push_back(std::move(tag));
-  }
-  return tags;
-}
-
-/// SOURCE_DATE_EPOCH (reproducible-builds.org): seconds since the epoch.
-Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request) {
-  using Time = std::optional<Timestamp>;
-  const auto found = request.build_args.find("SOURCE_DATE_EPOCH");
-  if (found == request.build_args.end() || !found->second || found->second->empty()) return Time();
-  const std::string& text = *found->second;
-  if (text.size() > 10 || text.find_first_not_of("0123456789") != std::string::npos) {
-    return failure(Kind::InvalidArgument, "invalid SOURCE_DATE_EPOCH {}: seconds since 1970 are expected",
-                   spec::go_quote(text));
-  }
-  return Time(from_unix_nanoseconds(std::stoll(text) * 1'000'000'000));
-}
-
-bool wants_inline_cache(const BuildRequest& request) {
-  if (request.inline_cache) return true;
-  const auto found = request.build_args.find("BUILDKIT_INLINE_CACHE");
-  return found != request.build_args.end() && found->second &&
-         (*found->second == "1" || *found->second == "true");
-}
 
 /// Those of the image's own stage, with the place of their layer in it.
 std::vector<spec::BuildCacheRecord> inline_records(const std::vector<SharedStep>& steps,
@@ -132,6 +71,7 @@ struct BuildJob::Solved {
   StepReporter reporter;
   OpExecutor executor;
   Solver solver;
+  std::optional<StepImages> images = {};
 
   Solved(BuildJob& job, BuildSession made, std::vector<std::string> descriptions)
       : session(std::move(made)),
@@ -140,9 +80,12 @@ struct BuildJob::Solved {
         solver(job.plan_->graph, executor, job.services_.cache, reporter,
                {.max_parallel = std::max(2u, std::thread::hardware_concurrency()),
                 .descriptions = std::move(descriptions),
-                .elsewhere = job.request_.cache_source.get()}) {
+                .elsewhere = job.request_.cache_source.get(),
+                .chains = job.cache_from_ ? std::optional(job.cache_from_->chains()) : std::nullopt}) {
     session.log = &reporter;
   }
+
+  const RootState& root(VertexId id) const { return std::get<RootState>(solver.result(id)); }
 };
 
 BuildJob::BuildJob(BuildJobServices services, BuildRequest request, ProgressSink& progress,
@@ -184,6 +127,7 @@ Result<void> BuildJob::check_request() {
   options_.target = request_.target;
   options_.extra_hosts = request_.extra_hosts;
   options_.caching = request_.cache == CacheUse::Ignore ? Caching::Ignore : Caching::Normal;
+  options_.step_images = request_.step_images;
   dockerfile_name_ = request_.dockerfile;
   return {};
 }
@@ -208,9 +152,15 @@ io::Task<Result<BuildResult>> BuildJob::build() {
   CO_CHECK(co_await load());
   CO_CHECK(co_await make_plan());
   CO_CHECK(warn());
-  CO_CHECK(co_await solve());
-  CO_TRY(const auto id, co_await make_image());
-  solved_->reporter.end(id);
+  auto solved = co_await solve();
+  if (!solved) {
+    co_await leave_steps();
+    co_return std::move(solved).error();
+  }
+  auto made = co_await make_image();
+  co_await leave_steps();
+  if (!made) co_return std::move(made).error();
+  const Digest id = *made;
   BuildResult result{.image_id = id, .steps = shared_steps()};
   progress_.report(ImageBuilt{id});
   for (const auto& tag : tags_) {
@@ -325,6 +275,8 @@ io::Task<Result<void>> BuildJob::resolve_images(std::vector<MissingImage> missin
     ImageSource::Request request{reference, request_.pull, platform, request_.registry_config};
     auto resolving = services_.shared.image_source.resolve(std::move(request), progress_, cancel_);
     auto image = co_await std::move(resolving);
+    if (!image && wanted.by_from_flag)
+      image = std::move(image).error().in("invalid from flag value", wanted.name.reference);
     if (!image) co_return located(std::move(image).error(), wanted.lines, "");
     lease_.add_image(image->id);
     if (image->chain_id) lease_.add_chain(*image->chain_id);
@@ -353,6 +305,7 @@ io::Task<Result<void>> BuildJob::solve() {
     // shows.
     targets.push_back(*step.vertex);
   }
+  if (request_.step_images && request_.cache_from) find_cache_images();
   BuildSession session{.loop = shared.loop,
                        .images = shared.images,
                        .cache = services_.cache,
@@ -368,8 +321,10 @@ io::Task<Result<void>> BuildJob::solve() {
                        .shm_size = request_.shm_size,
                        .resources = request_.resources,
                        .secrets = request_.secrets,
-                       .agents = request_.agents};
+                       .agents = request_.agents,
+                       .keeper = request_.step_keeper};
   solved_ = std::make_unique<Solved>(*this, std::move(session), std::move(descriptions));
+  CO_CHECK(use_step_images());
   solved_->reporter.begin();
   auto solving = solved_->solver.solve(std::move(targets), cancel_);
   auto done = co_await std::move(solving);
@@ -416,25 +371,90 @@ std::vector<SharedStep> BuildJob::shared_steps() const {
   return steps;
 }
 
-io::Task<Result<Digest>> BuildJob::make_image() {
+/// docker takes nothing from an image that is not here, and says nothing.
+void BuildJob::find_cache_images() {
+  cache_from_ = CacheImages();
+  for (const auto& reference : *request_.cache_from) {
+    auto image = services_.shared.images.resolve(reference);
+    if (!image) continue;
+    lease_.add_image(image->id);
+    if (image->chain_id) lease_.add_chain(*image->chain_id);
+    cache_from_->images.push_back(std::move(*image));
+  }
+}
+
+Result<void> BuildJob::use_step_images() {
+  if (!request_.step_images) return {};
+  TRY(const auto epoch, source_date_epoch(request_));
+  Solved* solved = solved_.get();
+  solved->images.emplace(
+      *plan_, [solved](VertexId id) -> const RootState& { return solved->root(id); }, services_.shared.images,
+      services_.cache,
+      StepImages::Options{.use_cache = request_.cache == CacheUse::Normal,
+                          .epoch = epoch,
+                          .cache_from = cache_from_,
+                          .has_labels = !request_.labels.empty()});
+  solved->reporter.use_images(&*solved->images);
+  return {};
+}
+
+/// Images of the steps that are done, and then what stands on them.
+io::Task<void> BuildJob::leave_steps() {
+  if (!solved_ || !solved_->images) co_return;
+  Solved& solved = *solved_;
+  solved.images->complete_rest([&solved](VertexId id) { return solved.solver.is_done(id); });
   auto& images = services_.shared.images;
-  const auto& root = std::get<RootState>(solved_->solver.result(plan_->target));
+  auto write = [&solved, &images]() -> Result<void> {
+    TRY(const auto pending, solved.images->take());
+    for (const auto& image : pending) CHECK(images.create(image));
+    return {};
+  };
+  auto written = co_await services_.shared.loop.on_worker(std::move(write));
+  if (!written) log::warn("images of build steps: {}", written.error().message());
+  for (auto& left : solved.session.left) {
+    left.kept.image = solved.images->below(left.step);
+    if (written && left.kept.image) {
+      io::Task<Result<void>> keeping = solved.session.keeper->keep(std::move(left.kept));
+      auto kept = co_await std::move(keeping);
+      if (!kept) log::warn("container of a build step: {}", kept.error().message());
+    }
+    (void)images.snapshotter().discard(left.work);
+  }
+  solved.session.left.clear();
+}
+
+std::vector<Digest> BuildJob::layers_of(const std::vector<storage::Layer>& chain) {
+  std::vector<Digest> layers;
+  for (auto layer = chain.rbegin(); layer != chain.rend(); ++layer) layers.push_back(layer->diff_id);
+  return layers;
+}
+
+io::Task<Result<Digest>> BuildJob::make_image() {
+  const bool is_nothing = plan_->history.empty() && plan_->config.history.empty() &&
+                          request_.labels.empty() && !solved_->root(plan_->target).chain_id;
+  if (solved_->images && is_nothing)
+    co_return Error(Kind::InvalidArgument, "No image was generated. Is your Dockerfile empty?");
+  if (solved_->images && !wants_inline_cache(request_)) {
+    CO_TRY(auto last, solved_->images->finish());
+    if (last) co_return co_await write_last(std::move(*last));
+  }
+  auto& images = services_.shared.images;
+  const RootState& root = solved_->root(plan_->target);
   std::vector<Digest> layers;
   if (root.chain_id) {
     CO_TRY(const auto chain, images.snapshotter().chain(*root.chain_id));
-    for (auto layer = chain.rbegin(); layer != chain.rend(); ++layer) layers.push_back(layer->diff_id);
+    layers = layers_of(chain);
   }
-  const auto result = [this](VertexId id) -> const RootState& {
-    return std::get<RootState>(solved_->solver.result(id));
-  };
-  const Digest likeness =
-      sha256("image\n" + spec::serialise(image_config(*plan_, layers, result, std::nullopt)));
+  const auto result = [this](VertexId id) -> const RootState& { return solved_->root(id); };
+  const ImageContents contents{plan_->config, plan_->history, layers};
+  const Digest likeness = image_likeness(contents, result);
   io::Task<Result<Timestamp>> dating = creation_time(likeness);
   CO_TRY(const auto created, co_await std::move(dating));
   image_record_ =
       StepRecord{.key = likeness, .chain_id = root.chain_id, .created = created, .description = "image"};
+  const auto time = [created](uint32_t) { return std::optional(created); };
   storage::NewImage image{
-      .config = image_config(*plan_, layers, result, created), .chain_id = root.chain_id, .tags = tags_};
+      .config = image_config(contents, result, created, time), .chain_id = root.chain_id, .tags = tags_};
   auto job = [this, &images, &image]() -> Result<Digest> {
     if (!wants_inline_cache(request_)) return images.create(image);
     spec::BuildCache cache{.records = inline_records(shared_steps(), image.config.diff_ids)};
@@ -443,6 +463,25 @@ io::Task<Result<Digest>> BuildJob::make_image() {
   };
   CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));
   CO_CHECK(services_.cache.store(*image_record_));
+  solved_->reporter.end(id);
+  co_return id;
+}
+
+/// The image that the steps' images lead to.
+io::Task<Result<Digest>> BuildJob::write_last(StepImages::Final last) {
+  auto& images = services_.shared.images;
+  auto job = [this, &images, &last]() -> Result<Digest> {
+    TRY(const auto steps, solved_->images->take());
+    for (const auto& step : steps) CHECK(images.create(step));
+    if (last.image) {
+      last.image->tags = tags_;
+      return images.create(*last.image);
+    }
+    for (const auto& tag : tags_) CHECK(images.tag(last.id, tag));
+    return last.id;
+  };
+  CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));
+  solved_->reporter.end(id, last.was_cached);
   co_return id;
 }
 

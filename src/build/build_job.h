@@ -11,6 +11,7 @@
 #include "build/context_source.h"
 #include "build/frontend/plan.h"
 #include "build/session.h"
+#include "build/step_images.h"
 #include "io/cancel.h"
 
 namespace berth::build {
@@ -42,6 +43,11 @@ class BuildJob {
   io::Task<Result<void>> solve();
   io::Task<Result<Digest>> make_image();
   io::Task<Result<Timestamp>> creation_time(Digest likeness);
+  io::Task<Result<Digest>> write_last(StepImages::Final last);
+  static std::vector<Digest> layers_of(const std::vector<storage::Layer>& chain);
+  void find_cache_images();
+  Result<void> use_step_images();
+  io::Task<void> leave_steps();
   std::vector<SharedStep> shared_steps() const;
   Error located(Error error, spec::LineRange lines, std::string instruction);
 
@@ -64,6 +70,7 @@ class BuildJob {
   struct Solved;
   std::unique_ptr<Solved> solved_;
   std::optional<StepRecord> image_record_;
+  std::optional<CacheImages> cache_from_;
   // Where the failure is, for BuildFailed.
   spec::LineRange failed_lines_;
   std::string failed_message_;

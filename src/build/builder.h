@@ -29,6 +29,7 @@ namespace berth::build {
 
 class CacheSource;
 class ClientTransfers;
+class StepKeeper;
 class StepRunner;
 
 /// Delivers the bytes of a build context's tar: the body of POST /build.
@@ -81,6 +82,13 @@ struct BuildRequest {
   /// The image's configuration carries the records of its steps, as BUILDKIT_INLINE_CACHE=1 asks for too.
   bool inline_cache = false;
   bool squash = false;  ///< refused: Unsupported
+  /// As docker's classic builder has it: every step leaves an image without a name, and each stands on the
+  /// one before, the first on that of FROM.
+  bool step_images = false;
+  /// With step_images: only steps that one of these images has are taken from memory; those that are not here
+  /// have none. Not given: all that is remembered.
+  std::optional<std::vector<std::string>> cache_from = {};
+  std::shared_ptr<StepKeeper> step_keeper = {};  ///< with step_images: who gets the sandboxes that are kept
   /// Credentials per registry host, as X-Registry-Config has them (JSON); handed to the image source.
   std::string registry_config = {};
 };

@@ -219,7 +219,7 @@ TEST_F(Building, NamesFileLineAndInstruction) {
       << failed[0].excerpt;
   EXPECT_EQ(problem(request("FROM busybox\nCOPY nope /x\n")),
             "Dockerfile:2: COPY nope /x: COPY failed: file not found in build context or excluded by "
-            ".dockerignore: \"/nope\": not found");
+            ".dockerignore: stat nope: file does not exist");
   EXPECT_EQ(problem(request("FROM busybox\nRUNN x\n")),
             "Dockerfile:2: dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)");
   EXPECT_NE(problem(request("FROM nowhere\n")).find("Dockerfile:1: image \"nowhere\" not found locally"),

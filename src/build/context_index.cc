@@ -36,6 +36,12 @@ FileType type_of(storage::TarType type) {
   return FileType::Regular;
 }
 
+/// Names that climb out of the context are bent back into it, as docker has it: the tree is in memory, and
+/// nothing lies above its root.
+Result<std::string> path_within(const std::string& name) {
+  return storage::clean_entry_path("/" + name);
+}
+
 /// Appends to the spool in large writes.
 class Spool {
  public:
@@ -93,7 +99,7 @@ class TarIndexer {
 
  private:
   Result<void> add(const storage::TarEntry& entry) {
-    TRY(const auto path, storage::clean_entry_path(entry.name));
+    TRY(const auto path, path_within(entry.name));
     if (path == ".") {
       if (entry.type == storage::TarType::Directory) describe(entry, tree_.nodes_[0].info);
       return {};
@@ -161,7 +167,7 @@ class TarIndexer {
   }
 
   Result<void> add_hard_link(const storage::TarEntry& entry, uint32_t parent, const std::string& name) {
-    TRY(const auto target_path, storage::clean_entry_path(entry.link));
+    TRY(const auto target_path, path_within(entry.link));
     const auto target = tree_.find("/" + target_path);
     if (!target || target_path == "." || tree_.nodes_[*target].info.type == FileType::Directory) {
       return failure(Kind::InvalidArgument, "hard link to {}, which is no earlier file",

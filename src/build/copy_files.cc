@@ -186,8 +186,10 @@ Result<void> make_directory(const MakeDirectoryOp& op, const sys::RootDir& root)
   if (op.owner) {
     TRY(owner, resolve_owner(root, *op.owner));
   }
-  CHECK(make_dirs_following(root, op.path, 0755, owner));
-  return {};
+  auto made = make_dirs_following(root, op.path, 0755, owner);
+  if (made) return {};
+  if (made.error().kind() != Kind::InvalidArgument) return std::move(made).error();
+  return failure(Kind::InvalidArgument, "cannot make the directory {}: file exists", op.path);
 }
 
 Result<bool> is_archive(const FileTree& tree, const std::string& path) {

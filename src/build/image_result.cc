@@ -1,18 +1,20 @@
 // The image configuration of a build.
 #include "build/image_result.h"
 
+#include "base/sha256.h"
 #include "build/frontend/history_text.h"
 
 namespace berth::build {
 
-spec::ImageConfig image_config(const BuildPlan& plan, const std::vector<Digest>& layers,
+spec::ImageConfig image_config(const ImageContents& contents,
                                const std::function<const RootState&(VertexId)>& result,
-                               std::optional<Timestamp> created) {
-  spec::ImageConfig config = plan.config;
+                               std::optional<Timestamp> created,
+                               const std::function<std::optional<Timestamp>(uint32_t step)>& time_of) {
+  spec::ImageConfig config = contents.config;
   config.created = created;
-  config.diff_ids = layers;
-  for (const auto& [created_by, vertex] : plan.history) {
-    spec::HistoryEntry entry{.created = created,
+  config.diff_ids = contents.layers;
+  for (const auto& [created_by, vertex, step] : contents.history) {
+    spec::HistoryEntry entry{.created = time_of(step),
                              .created_by = created_by,
                              .author = config.author,
                              .comment = std::string(history_comment),
@@ -25,6 +27,12 @@ spec::ImageConfig image_config(const BuildPlan& plan, const std::vector<Digest>&
     config.history.push_back(std::move(entry));
   }
   return config;
+}
+
+Digest image_likeness(const ImageContents& contents,
+                      const std::function<const RootState&(VertexId)>& result) {
+  const auto no_time = [](uint32_t) { return std::optional<Timestamp>(); };
+  return sha256("image\n" + spec::serialise(image_config(contents, result, std::nullopt, no_time)));
 }
 
 }  // namespace berth::build

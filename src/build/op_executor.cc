@@ -17,7 +17,12 @@ Error explain(Error error, const Vertex& vertex, const CopyOp::Source& source) {
   if (std::holds_alternative<RunOp>(vertex.op)) return std::move(error).in("RUN --mount failed");
   const std::string keyword = source.unpack == Unpack::No ? "COPY failed" : "ADD failed";
   if (source.keep_owner) return std::move(error).in(keyword);
-  return std::move(error).in(keyword + ": file not found in build context or excluded by .dockerignore");
+  if (source.wildcards)
+    return std::move(error).in(keyword + ": file not found in build context or excluded by .dockerignore");
+  return failure(
+      Kind::NotFound,
+      "{}: file not found in build context or excluded by .dockerignore: stat {}: file does not exist",
+      keyword, source.path.starts_with('/') ? source.path.substr(1) : source.path);
 }
 
 }  // namespace

@@ -47,6 +47,10 @@ class OpExecutor : public VertexExecutor {
 
   // RUN (ops_run.cc)
   struct RunWork;
+  io::Task<Result<RootState>> end_step(const VertexInputs& inputs, RunWork& work, StepOutcome outcome,
+                                       io::CancelToken cancel);
+  void keep_step(const VertexInputs& inputs, RunWork& work, const StepOutcome& outcome,
+                 const std::optional<Digest>& chain_id, std::string upper);
   io::Task<Result<RootState>> run_step(const VertexInputs& inputs, io::CancelToken cancel);
   io::Task<Result<void>> prepare_mounts(const VertexInputs& inputs, RunWork& work, io::CancelToken cancel);
   io::Task<Result<StepMount>> bind_mount(const VertexInputs& inputs, const RunMountOp& mount, RunWork& work,

@@ -78,6 +78,9 @@ struct OpExecutor::RunWork {
   std::optional<sys::RootDir> below = {};
   std::vector<CacheMountUse> caches = {};
   size_t agents = 0;
+  std::string upper = {};
+  std::string container_id = {};
+  Timestamp started = {};
 };
 
 io::Task<Result<std::string>> OpExecutor::materialise(const VertexResult& source, std::string path,
@@ -237,26 +240,67 @@ io::Task<Result<RootState>> OpExecutor::run_step(const VertexInputs& inputs, io:
 
   session_.log->running(inputs.vertex.step, request.id);
   BoundedOutput output(*session_.log, inputs.vertex.step, session_.limits.max_log_bytes);
-  const std::string upper = request.root.upper;
+  work.upper = request.root.upper;
+  work.container_id = request.id;
+  work.started = now();
   auto running = session_.runner.run(std::move(request), output, cancel);
   auto outcome = co_await std::move(running);
   work.caches.clear();
-  if (!outcome || outcome->exit_code != 0) {
+  if (!outcome) {
     (void)snapshotter.discard(work.id);
-    if (!outcome) co_return with_emulation_advice(std::move(outcome).error(), work.op.platform);
-    session_.exit_code = outcome->exit_code;
-    co_return exit_error(work.op, *outcome);
+    co_return with_emulation_advice(std::move(outcome).error(), work.op.platform);
   }
+  auto ending = end_step(inputs, work, *outcome, std::move(cancel));
+  co_return co_await std::move(ending);
+}
 
-  auto finish = [this, &work, &inputs, &upper](std::stop_token stop) -> Result<RootState> {
-    CHECK(remove_stubs(upper, work.below ? &*work.below : nullptr, work.missing, work.targets));
+/// What the step has written becomes a layer, or is kept to be looked at, or goes.
+io::Task<Result<RootState>> OpExecutor::end_step(const VertexInputs& inputs, RunWork& work,
+                                                 StepOutcome outcome, io::CancelToken cancel) {
+  auto& snapshotter = session_.images.snapshotter();
+  const bool failed = outcome.exit_code != 0;
+  const bool is_kept = session_.keeper && session_.keeper->wants(outcome);
+  auto finish = [this, &work, &inputs, failed, is_kept](std::stop_token stop) -> Result<RootState> {
+    if (failed && !is_kept) return inputs.base;
+    CHECK(remove_stubs(work.upper, work.below ? &*work.below : nullptr, work.missing, work.targets));
     work.below.reset();
+    if (failed) return inputs.base;
     return commit(work.id, inputs.base, std::move(stop));
   };
-  auto state = co_await on_worker(session_.loop, std::move(finish), cancel);
-  (void)snapshotter.discard(work.id);
+  auto state = co_await on_worker(session_.loop, std::move(finish), std::move(cancel));
+  const bool was_committed = state && !failed;
+  if (state && is_kept)
+    keep_step(inputs, work, outcome, state->chain_id, was_committed ? std::string() : work.upper);
+  else
+    (void)snapshotter.discard(work.id);
+  if (failed) {
+    session_.exit_code = outcome.exit_code;
+    co_return exit_error(work.op, outcome);
+  }
   if (state && state->chain_id) session_.lease.add_chain(*state->chain_id);
   co_return state;
+}
+
+void OpExecutor::keep_step(const VertexInputs& inputs, RunWork& work, const StepOutcome& outcome,
+                           const std::optional<Digest>& chain_id, std::string upper) {
+  KeptStep kept{.outcome = outcome,
+                .chain_id = chain_id,
+                .upper = std::move(upper),
+                .started = work.started,
+                .finished = now()};
+  // Secrets and proxies that the step saw are not for its container.
+  kept.request = {.id = work.container_id,
+                  .root = {},
+                  .args = work.op.args,
+                  .env = work.op.env,
+                  .cwd = work.op.cwd,
+                  .user = work.op.user,
+                  .network = work.op.network,
+                  .network_name = session_.network,
+                  .extra_hosts = work.op.extra_hosts,
+                  .shm_size = session_.shm_size,
+                  .resources = session_.resources};
+  session_.left.push_back({inputs.vertex.step, work.id, std::move(kept)});
 }
 
 }  // namespace berth::build

@@ -24,7 +24,8 @@ struct StepStarted {
   std::string stage = {};        ///< the stage's name, or its index as text
   std::string instruction = {};  ///< as written, continuation lines joined
   spec::LineRange lines = {};
-  bool onbuild = false;  ///< a trigger of the base image
+  bool onbuild = false;   ///< a trigger of the base image
+  uint32_t triggers = 0;  ///< FROM: how many such steps follow
 };
 
 /// The step's result was known already: docker's " ---> Using cache".

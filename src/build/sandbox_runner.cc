@@ -81,6 +81,7 @@ struct SandboxRunner::Sandbox {
   StepFiles files;
   sys::NetworkNamespace netns;
   std::string endpoint;
+  std::optional<JoinedContainer> joined;
   std::unique_ptr<sys::Cgroup> cgroup;
   std::vector<std::unique_ptr<AgentSocket>> agents;
   std::optional<launch::Keeper> keeper;
@@ -99,6 +100,14 @@ std::vector<std::string> SandboxRunner::mount_targets() const {
 
 Result<void> SandboxRunner::join_network(const StepRequest& request, Sandbox& sandbox) {
   if (request.network != StepNetwork::Bridge) return {};
+  constexpr std::string_view of_container = "container:";
+  if (request.network_name.starts_with(of_container)) {
+    if (!services_.find_container)
+      return Error(Kind::Unsupported, "networks of containers cannot be joined here");
+    TRY(sandbox.joined, services_.find_container(request.network_name.substr(of_container.size())));
+    TRY(sandbox.netns, sys::NetworkNamespace::adopt(std::move(sandbox.joined->network)));
+    return {};
+  }
   TRY(sandbox.netns, services_.namespaces.take());
   const network::AttachRequest attach{
       .network = request.network_name.empty() ? services_.network : request.network_name,
@@ -143,6 +152,11 @@ Result<void> SandboxRunner::write_files(const StepRequest& request, Sandbox& san
           *own + (own->ends_with('\n') ? "" : "\n") + (request.extra_hosts.empty() ? "" : hosts_text);
   }
   TRY(auto resolv_conf, resolve_names(request, sandbox, has_ipv6));
+  if (sandbox.joined) {
+    // One network, one set of names: as containers have it that share a network.
+    hosts_text = sandbox.joined->hosts;
+    resolv_conf = sandbox.joined->resolv_conf;
+  }
   files.hosts = files.directory + "/hosts";
   files.hostname = files.directory + "/hostname";
   files.resolv_conf = files.directory + "/resolv.conf";
@@ -181,7 +195,8 @@ Result<void> SandboxRunner::start(const StepRequest& request, Sandbox& sandbox) 
   TRY(const auto limits, step_limits(request.resources, launch.spec.resources.devices));
   const std::string& parent =
       request.resources.cgroup_parent.empty() ? services_.cgroup_parent : request.resources.cgroup_parent;
-  TRY(const auto group, sys::CgroupHost::group_path(parent, request.id));
+  // Not the id alone: a container that is made of the step has a group by that name, while this one goes.
+  TRY(const auto group, sys::CgroupHost::group_path(parent, "build-" + request.id));
   // The next daemon finds the group by this when the step is cut off.
   CHECK(write_file(sandbox.files.directory + "/cgroup", group, 0600, 0, 0));
   TRY(auto created, sys::Cgroup::create(services_.cgroups, group, limits));

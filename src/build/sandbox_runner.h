@@ -17,6 +17,13 @@
 
 namespace berth::build {
 
+/// A running container whose network steps join, and what it knows of names.
+struct JoinedContainer {
+  sys::UniqueFd network;
+  std::string hosts = {};        ///< its /etc/hosts
+  std::string resolv_conf = {};  ///< its /etc/resolv.conf
+};
+
 struct SandboxServices {
   io::EventLoop& loop;
   const launch::HostFacts& host;
@@ -27,6 +34,8 @@ struct SandboxServices {
   std::string exec_root;
   std::string cgroup_parent = {};  ///< empty: "/berth"
   std::string network = "bridge";  ///< that steps with the default network join
+  /// Finds a container by what follows "container:". WrongState if it does not run.
+  std::function<Result<JoinedContainer>(const std::string& reference)> find_container = {};
 };
 
 class SandboxRunner : public StepRunner {

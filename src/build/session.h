@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "build/builder.h"
 #include "build/cache.h"
@@ -12,6 +13,7 @@
 #include "build/file_tree.h"
 #include "build/index_tree.h"
 #include "build/progress.h"
+#include "build/step_keeper.h"
 #include "build/step_runner.h"
 #include "io/event_loop.h"
 #include "storage/image_store.h"
@@ -25,6 +27,13 @@ class VertexLog {
   virtual void running(uint32_t step, const std::string& container_id) = 0;
   virtual void output(uint32_t step, OutputStream stream, std::string_view bytes) = 0;
   virtual void transferred(uint32_t step, const std::string& what, uint64_t current, uint64_t total) = 0;
+};
+
+/// A step that is kept, until the build's end. Its directory goes then, unless it was taken.
+struct StepLeft {
+  uint32_t step = 0;
+  std::string work;  ///< its id with the snapshotter
+  KeptStep kept;
 };
 
 struct BuildSession {
@@ -45,6 +54,8 @@ struct BuildSession {
   std::map<std::string, std::string> secrets = {};
   std::map<std::string, std::string> agents = {};  ///< id -> socket of an SSH agent
   int exit_code = 1;                               ///< of the RUN that failed
+  std::shared_ptr<StepKeeper> keeper = {};         ///< none: nothing is kept
+  std::vector<StepLeft> left = {};
 };
 
 }  // namespace berth::build

@@ -117,6 +117,9 @@ io::Task<Result<VertexResult>> Solver::evaluate_layer(VertexId id, const VertexI
   if (inputs.vertex.caching == Caching::Normal) {
     io::Task<Result<std::optional<StepRecord>>> finding = find_record(key);
     CO_TRY(auto found, co_await std::move(finding));
+    const bool excluded =
+        found && options_.chains && (!found->chain_id || !options_.chains->contains(*found->chain_id));
+    if (excluded) found.reset();
     if (found) {
       observer_.started(id);
       observer_.cached(id);

@@ -70,6 +70,8 @@ class Solver {
     size_t max_parallel = 4;                     ///< executing vertices
     std::vector<std::string> descriptions = {};  ///< per vertex, for cache records
     CacheSource* elsewhere = nullptr;            ///< asked for what the cache does not know
+    /// Of what is known, only what gave one of these roots is used.
+    std::optional<std::set<Digest>> chains = {};
   };
   Solver(const Graph& graph, VertexExecutor& executor, Cache& cache, SolverObserver& observer,
          Options options);

@@ -12,6 +12,14 @@ void StepReporter::begin() {
   advance();
 }
 
+uint32_t StepReporter::triggers_after(size_t index) const {
+  const auto& steps = plan_.steps;
+  if (steps[index].onbuild) return 0;
+  size_t next = index + 1;
+  while (next < steps.size() && steps[next].onbuild && steps[next].stage == steps[index].stage) ++next;
+  return static_cast<uint32_t>(next - index - 1);
+}
+
 void StepReporter::announce(size_t index) {
   if (progress_[index].announced) return;
   progress_[index].announced = true;
@@ -21,7 +29,8 @@ void StepReporter::announce(size_t index) {
                            .stage = step.stage,
                            .instruction = step.instruction,
                            .lines = step.lines,
-                           .onbuild = step.onbuild});
+                           .onbuild = step.onbuild,
+                           .triggers = triggers_after(index)});
   for (auto& event : progress_[index].waiting) sink_.report(event);
   progress_[index].waiting.clear();
 }
@@ -42,6 +51,12 @@ void StepReporter::advance() {
 std::string StepReporter::id_of(size_t index) {
   const PlannedStep& step = plan_.steps[index];
   if (step.stage.empty()) return {};  // an ARG before the first FROM
+  if (images_ != nullptr) {
+    if (const auto image = images_->complete(index)) {
+      if (image->was_cached) sink_.report(StepCached{step.number});
+      return last_id_ = image->id;
+    }
+  }
   if (step.vertex) {
     const Vertex& vertex = plan_.graph.at(*step.vertex);
     if (const auto* image = std::get_if<ImageOp>(&vertex.op)) return last_id_ = image->image.hex();
@@ -56,8 +71,11 @@ void StepReporter::complete(size_t index, std::string id) {
   sink_.report(event);
 }
 
-void StepReporter::end(const Digest& image) {
-  if (!plan_.steps.empty()) complete(plan_.steps.size() - 1, image.hex());
+void StepReporter::end(const Digest& image, bool is_known) {
+  if (plan_.steps.empty()) return;
+  const PlannedStep& last = plan_.steps.back();
+  if (is_known && !last.vertex) sink_.report(StepCached{last.number});
+  complete(plan_.steps.size() - 1, image.hex());
 }
 
 void StepReporter::tell(uint32_t step, ProgressEvent event) {

@@ -11,6 +11,7 @@
 #include "build/progress.h"
 #include "build/session.h"
 #include "build/solver.h"
+#include "build/step_images.h"
 
 namespace berth::build {
 
@@ -21,8 +22,10 @@ class StepReporter : public SolverObserver, public VertexLog {
 
   /// The first steps; call before solving.
   void begin();
-  /// The last step ends with the image's id.
-  void end(const Digest& image);
+  /// The last step ends with the image's id; `is_known`: it was found in the cache, without a vertex.
+  void end(const Digest& image, bool is_known = false);
+  /// Where the ids of steps come from; without, they are made up.
+  void use_images(StepImages* images) { images_ = images; }
 
   void started(VertexId id) override;
   void cached(VertexId id) override;
@@ -41,6 +44,7 @@ class StepReporter : public SolverObserver, public VertexLog {
     std::vector<ProgressEvent> waiting;
   };
   void advance();
+  uint32_t triggers_after(size_t index) const;
   void announce(size_t index);
   void tell(uint32_t step, ProgressEvent event);
   void complete(size_t index, std::string id);
@@ -53,6 +57,7 @@ class StepReporter : public SolverObserver, public VertexLog {
   std::map<VertexId, std::chrono::steady_clock::time_point> started_;
   std::map<VertexId, std::chrono::nanoseconds> done_;
   std::string last_id_;
+  StepImages* images_ = nullptr;
   const PlannedStep* failed_ = nullptr;
 };
 

@@ -62,7 +62,7 @@ struct StepRequest {
   std::string cwd = "/";
   std::string user = {};
   StepNetwork network = StepNetwork::Bridge;
-  std::string network_name = {};  ///< with Bridge: another network than the default
+  std::string network_name = {};  ///< with Bridge: another network than the default, or "container:<name>"
   std::vector<StepMount> mounts = {};
   std::vector<std::string> extra_hosts = {};
   int64_t shm_size = 0;

@@ -3,6 +3,7 @@
 #include "engine/core.h"
 #include "engine/image_changes.h"
 #include "engine/lifecycle.h"
+#include "engine/working_directory.h"
 #include "spec/reference.h"
 
 namespace berth::engine {
@@ -71,6 +72,8 @@ io::Task<Result<Digest>> Containers::commit(std::string reference, CommitOptions
   io::Mutex::Guard guard = co_await container->operation.lock();
   const ContainerRecord& record = container->record;
   if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
+  io::Task<Result<void>> settling = settle_working_directory_locked(core_, container);
+  CO_CHECK(co_await std::move(settling));
   spec::ImageConfig config;
   CO_TRY(storage::Image base, core_.image_store->get(record.image_id));
   config = *base.config;

@@ -1,19 +1,24 @@
 // Files in and out of a container: diff, export, and docker cp. A running container is seen through its own
 // root; of one that is stopped the merged view is opened without mounting it anywhere, and paths below its
 // volumes lead to their sources.
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <optional>
 
 #include "base/format.h"
+#include "base/log.h"
 #include "engine/container_users.h"
 #include "engine/core.h"
+#include "engine/mounted_paths.h"
 #include "engine/paths.h"
 #include "engine/user_namespace.h"
+#include "engine/working_directory.h"
 #include "spec/image.h"
 #include "storage/copy_archive.h"
 #include "sys/acting_owner.h"
+#include "sys/process_root.h"
 #include "sys/root_dir.h"
 
 namespace berth::engine {
@@ -23,7 +28,8 @@ namespace {
 struct Place {
   sys::RootDir root;
   std::string path;
-  std::string name;  ///< what the container calls it
+  std::string name;         ///< what the container calls it
+  std::string target = {};  ///< where it leads in the container, if it is a link in one that does not run
 };
 
 /// What finding a place needs, copied so that a worker thread can use it.
@@ -66,17 +72,6 @@ PlaceInputs inputs_of(Core& core, const Container& container, std::string refere
   return inputs;
 }
 
-/// The deepest mount that a clean path lies in.
-const MountPoint* mount_of(const std::vector<MountPoint>& mounts, std::string_view path) {
-  const MountPoint* found = nullptr;
-  for (const MountPoint& mount : mounts) {
-    bool within = path == mount.destination ||
-                  (path.starts_with(mount.destination) && path[mount.destination.size()] == '/');
-    if (within && (found == nullptr || mount.destination.size() > found->destination.size())) found = &mount;
-  }
-  return found;
-}
-
 std::string base_name(std::string_view path) {
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   size_t slash = path.rfind('/');
@@ -88,6 +83,17 @@ Result<sys::RootDir> open_root(const PlaceInputs& inputs, storage::ViewAccess ac
   return inputs.snapshotter->view(inputs.id, inputs.chain_id, access);
 }
 
+/// The container's root without its mounts. While it runs through the mount that it writes to: a second one
+/// beside that would make the kernel warn of two that share a layer.
+Result<sys::RootDir> open_own_root(const PlaceInputs& inputs) {
+  if (inputs.pid != 0) {
+    auto mount = sys::open_root_mount(inputs.pid);
+    if (mount) return sys::RootDir(std::move(*mount));
+    log::debug("container {}: {}", inputs.id.substr(0, 12), mount.error().message());
+  }
+  return inputs.snapshotter->view(inputs.id, inputs.chain_id, storage::ViewAccess::ReadOnly);
+}
+
 /// "/x/y/." and "/x/y/" mean what is in the directory: that part of the path is kept.
 std::string_view trailing_part(std::string_view path) {
   if (path.ends_with("/.")) return "/.";
@@ -95,17 +101,22 @@ std::string_view trailing_part(std::string_view path) {
   return "";
 }
 
-Result<Place> find_place(const PlaceInputs& inputs, const std::string& path, storage::ViewAccess access) {
-  TRY(sys::RootDir root, open_root(inputs, access));
-  std::string absolute = path.starts_with('/') ? path : "/" + path;
-  if (inputs.pid != 0) return Place{std::move(root), absolute, base_name(absolute)};
-  // The last component may be missing or a link: only its parent is resolved.
+/// Of a container that does not run: in its root, or in the source of the mount that the path leads into.
+Result<Place> find_stopped_place(sys::RootDir root, const PlaceInputs& inputs, const std::string& absolute,
+                                 storage::ViewAccess access) {
+  // Read, the last component may be a link that is meant itself; written to is what it leads to.
   std::string_view tail = trailing_part(absolute);
-  auto resolved = root.resolve(absolute, tail.empty() ? sys::Follow::No : sys::Follow::Yes);
-  std::string clean = resolved ? *resolved : absolute;
-  const MountPoint* mount = mount_of(inputs.mounts, clean);
-  if (mount == nullptr || mount->type == spec::MountType::Tmpfs || mount->source.empty()) {
-    return Place{std::move(root), absolute, base_name(absolute)};
+  bool follows = !tail.empty() || access == storage::ViewAccess::ReadWrite;
+  MountedPaths paths(root, inputs.mounts);
+  TRY(std::string clean, paths.resolve(absolute, follows ? sys::Follow::Yes : sys::Follow::No));
+  // A link in a circle leads nowhere.
+  std::string target = paths.resolve(absolute, sys::Follow::Yes).value_or(std::string());
+  const MountPoint* mount = paths.mount_of(clean);
+  if (mount == nullptr) {
+    if (access == storage::ViewAccess::ReadWrite && inputs.readonly_root)
+      return Error(Kind::Forbidden, "container rootfs is marked read-only");
+    std::string place = clean == "/" ? absolute : clean + std::string(tail);
+    return Place{std::move(root), std::move(place), base_name(absolute), std::move(target)};
   }
   if (access == storage::ViewAccess::ReadWrite && !mount->read_write) {
     return Error(Kind::Forbidden, "mounted volume is marked read-only");
@@ -115,13 +126,37 @@ Result<Place> find_place(const PlaceInputs& inputs, const std::string& path, sto
     // A bound file: its directory is the root, its name the path.
     size_t slash = mount->source.rfind('/');
     TRY(source, sys::RootDir::open(slash == 0 ? "/" : mount->source.substr(0, slash)));
-    return Place{std::move(*source), mount->source.substr(slash), base_name(clean)};
+    return Place{std::move(*source), mount->source.substr(slash), base_name(clean), std::move(target)};
   }
   if (!source) return std::move(source).error();
   std::string rest = clean.substr(mount->destination.size());
   return Place{std::move(*source),
                (rest.empty() ? "/" : rest) + std::string(rest.empty() && tail == "/" ? "" : tail),
-               base_name(clean)};
+               base_name(clean), std::move(target)};
+}
+
+/// Of a container that runs: whether what lies there may be written, asked of the mount itself.
+Result<void> check_writable(const sys::RootDir& root, const PlaceInputs& inputs,
+                            const std::string& absolute) {
+  auto place = root.open_path(absolute);
+  struct statvfs status {};
+  if (!place || ::fstatvfs(place->get(), &status) != 0 || (status.f_flag & ST_RDONLY) == 0) return {};
+  const std::string path = clean_path(absolute) + "/";
+  bool in_volume = std::any_of(inputs.mounts.begin(), inputs.mounts.end(), [&](const MountPoint& mount) {
+    return !mount.read_write && path.starts_with(mount.destination + "/");
+  });
+  return Error(Kind::Forbidden,
+               in_volume ? "mounted volume is marked read-only" : "container rootfs is marked read-only");
+}
+
+Result<Place> find_place(const PlaceInputs& inputs, const std::string& path, storage::ViewAccess access) {
+  TRY(sys::RootDir root, open_root(inputs, access));
+  std::string absolute = path.starts_with('/') ? path : "/" + path;
+  if (inputs.pid != 0) {
+    if (access == storage::ViewAccess::ReadWrite) CHECK(check_writable(root, inputs, absolute));
+    return Place{std::move(root), absolute, base_name(absolute)};
+  }
+  return find_stopped_place(std::move(root), inputs, absolute, access);
 }
 
 /// Mount points that berth itself made for the files it gives every container are no changes of the
@@ -151,6 +186,7 @@ Result<storage::PathStat> stat_place(const PlaceInputs& inputs, const std::strin
   if (!stat && stat.error().kind() == Kind::NotFound) return missing_path(path, inputs.reference);
   if (!stat) return std::move(stat).error();
   if (!place.name.empty() && place.name != ".") stat->name = place.name;
+  if (!stat->link_target.empty() && !place.target.empty()) stat->link_target = place.target;
   return stat;
 }
 
@@ -158,6 +194,8 @@ Result<storage::PathStat> stat_place(const PlaceInputs& inputs, const std::strin
 
 io::Task<Result<std::vector<storage::Change>>> Containers::changes(std::string reference) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  io::Task<Result<void>> settling = settle_working_directory(core_, container);
+  CO_CHECK(co_await std::move(settling));
   storage::Snapshotter* snapshotter = core_.snapshotter.get();
   std::string id = container->record.id;
   std::optional<Digest> chain = container->record.chain_id;
@@ -169,12 +207,15 @@ io::Task<Result<std::vector<storage::Change>>> Containers::changes(std::string r
 
 io::Task<Result<void>> Containers::export_root(std::string reference, storage::ByteSink& out) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
-  storage::Snapshotter* snapshotter = core_.snapshotter.get();
-  std::string id = container->record.id;
-  std::optional<Digest> chain = container->record.chain_id;
+  io::Task<Result<void>> settling = settle_working_directory(core_, container);
+  CO_CHECK(co_await std::move(settling));
+  PlaceInputs inputs = inputs_of(core_, *container, reference);
+  CO_TRY(UserMaps maps, user_maps(container->record.host_config));
+  // With ids of its own a container's mount shows the host's ids.
+  if (maps) inputs.pid = 0;
   storage::ByteSink* sink = &out;
-  auto work = [snapshotter, id, chain, sink](std::stop_token stop) -> Result<void> {
-    TRY(sys::RootDir root, snapshotter->view(id, chain, storage::ViewAccess::ReadOnly));
+  auto work = [inputs, sink](std::stop_token stop) -> Result<void> {
+    TRY(sys::RootDir root, open_own_root(inputs));
     storage::PackOptions options;
     options.stop = stop;
     CHECK(storage::pack_tree(root, *sink, options));
@@ -187,6 +228,8 @@ io::Task<Result<void>> Containers::export_root(std::string reference, storage::B
 
 io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference, std::string path) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  io::Task<Result<void>> settling = settle_working_directory(core_, container);
+  CO_CHECK(co_await std::move(settling));
   PlaceInputs inputs = inputs_of(core_, *container, reference);
   auto work = [inputs, path] { return stat_place(inputs, path); };
   co_return co_await core_.loop.on_worker(work);
@@ -195,6 +238,8 @@ io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference,
 io::Task<Result<void>> Containers::copy_out(std::string reference, std::string path, storage::ByteSink& out,
                                             std::function<void(const storage::PathStat&)> ready) {
   CO_TRY(ContainerHandle container, core_.containers.find(reference));
+  io::Task<Result<void>> settling = settle_working_directory(core_, container);
+  CO_CHECK(co_await std::move(settling));
   PlaceInputs inputs = inputs_of(core_, *container, reference);
   auto look = [inputs, path] { return stat_place(inputs, path); };
   CO_TRY(storage::PathStat stat, co_await core_.loop.on_worker(look));
@@ -219,10 +264,9 @@ io::Task<Result<void>> Containers::copy_in(std::string reference, std::string pa
   // A start must not mount the writable layer while it is written from outside.
   io::Mutex::Guard guard = co_await container->operation.lock();
   if (container->removed) co_return failure(Kind::NotFound, "No such container: {}", reference);
+  io::Task<Result<void>> settling = settle_working_directory_locked(core_, container);
+  CO_CHECK(co_await std::move(settling));
   PlaceInputs inputs = inputs_of(core_, *container, reference);
-  const MountPoint* mount = mount_of(inputs.mounts, clean_path(path));
-  if (inputs.readonly_root && mount == nullptr)
-    co_return Error(Kind::Forbidden, "container rootfs is marked read-only");
   storage::ByteSource* source = &archive;
   std::string user = container->record.config.user;
   CO_TRY(UserMaps maps, user_maps(container->record.host_config));

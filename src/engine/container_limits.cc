@@ -136,6 +136,14 @@ Result<spec::DeviceRule> parse_device_rule(std::string_view text) {
   return rule;
 }
 
+std::vector<std::string> rounding_warnings(const spec::ContainerResources& resources) {
+  constexpr int64_t least = 1'000'000;  // a millisecond of every second
+  if (resources.nano_cpus <= 0 || resources.nano_cpus >= least) return {};
+  return {fmt::format(
+      "The kernel holds no less than 0.001 CPUs: {} nanoseconds of a second are rounded up to that.",
+      resources.nano_cpus)};
+}
+
 Result<sys::CgroupLimits> limits_of(const spec::ContainerResources& resources,
                                     const std::vector<spec::DeviceRule>& rules) {
   CHECK(check_memory(resources));

@@ -16,6 +16,9 @@ namespace berth::engine {
 Result<sys::CgroupLimits> limits_of(const spec::ContainerResources& resources,
                                     const std::vector<spec::DeviceRule>& rules);
 
+/// Sentences for the user about what limits_of() had to round: processors below what the kernel can hold.
+std::vector<std::string> rounding_warnings(const spec::ContainerResources& resources);
+
 /// "c 1:3 mr", "a *:* rwm".
 Result<spec::DeviceRule> parse_device_rule(std::string_view text);
 

@@ -112,7 +112,7 @@ bool is_internal(const Core& core, const std::string& name) {
   return network && (*network)->internal;
 }
 
-/// The endpoints' links: alias -> name. What does not exist yet is taken for a name.
+/// The endpoints' links: network -> alias -> name. What does not exist yet is taken for a name.
 Result<network::DnsLinks> dns_links(const Core& core, const ContainerRecord& record) {
   network::DnsLinks links;
   for (const auto& [network, settings] : record.endpoints) {
@@ -120,7 +120,7 @@ Result<network::DnsLinks> dns_links(const Core& core, const ContainerRecord& rec
       TRY(auto link, parse_link(text));
       auto other = core.containers.find(link.container);
       std::string name = other ? (*other)->record.name : link.container;
-      links[network::dns_name_of(link.alias)] = network::dns_name_of(name);
+      links[network][network::dns_name_of(link.alias)] = network::dns_name_of(name);
     }
   }
   return links;

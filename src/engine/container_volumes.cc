@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/lifecycle.h"
+#include "engine/paths.h"
 #include "storage/copy_archive.h"
 
 namespace berth::engine {
@@ -55,23 +56,16 @@ io::Task<void> remove_volumes(Core& core, std::vector<std::string> names) {
   }
 }
 
-/// Labels that --mount volume-label gives a new volume.
-spec::StringMap labels_for(const ContainerRecord& record, const MountPoint& mount) {
+/// What --mount says of a new volume, by its name, or, of one without, by where it is mounted. nullptr:
+/// nothing.
+const spec::MountRequest::Volume* wanted_volume(const ContainerRecord& record, const MountPoint& mount) {
   for (const spec::MountRequest& request : record.host_config.mounts) {
-    if (request.type == spec::MountType::Volume && request.source == mount.name && request.volume) {
-      return request.volume->labels;
-    }
+    if (request.type != spec::MountType::Volume || !request.volume) continue;
+    bool is_it = request.source.empty() ? mount.anonymous && clean_path(request.target) == mount.destination
+                                        : request.source == mount.name;
+    if (is_it) return &*request.volume;
   }
-  return {};
-}
-
-spec::StringMap options_for(const ContainerRecord& record, const MountPoint& mount) {
-  for (const spec::MountRequest& request : record.host_config.mounts) {
-    if (request.type == spec::MountType::Volume && request.source == mount.name && request.volume) {
-      return request.volume->driver_options;
-    }
-  }
-  return {};
+  return nullptr;
 }
 
 }  // namespace
@@ -92,9 +86,11 @@ void publish_volumes(Core& core, const ContainerRecord& record, std::string_view
 io::Task<Result<void>> make_volumes(Core& core, ContainerRecord& record) {
   for (MountPoint& mount : record.mounts) {
     if (mount.type != spec::MountType::Volume) continue;
-    CreateVolume request{.name = mount.name, .labels = labels_for(record, mount)};
-    bool exists = core.volumes.contains(mount.name);
-    if (!exists) request.driver_options = options_for(record, mount);
+    CreateVolume request{.name = mount.name};
+    if (const spec::MountRequest::Volume* wanted = wanted_volume(record, mount)) {
+      request.labels = wanted->labels;
+      if (!core.volumes.contains(mount.name)) request.driver_options = wanted->driver_options;
+    }
     if (mount.anonymous) request.labels["com.docker.volume.anonymous"] = "";
     io::Task<Result<VolumeRecord>> create = core.volumes_facade.create(std::move(request));
     CO_TRY(auto volume, co_await std::move(create));

@@ -32,6 +32,9 @@ struct CreateContainer {
   spec::CreateRequest request;
   std::string name = {};  ///< empty: one is made up
   std::optional<spec::Platform> platform = {};
+  /// How far a read-only bind that says nothing of it reaches: into the mounts below its source, or (before
+  /// API 1.44) not.
+  enum class ReadOnlyReach { Recursive, TopOnly } read_only_reach = ReadOnlyReach::Recursive;
 };
 struct CreatedContainer {
   std::string id;

@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/rollback.h"
+#include "engine/adopted_container.h"
 #include "engine/container_limits.h"
 #include "engine/container_network.h"
 #include "engine/endpoint_settings.h"
@@ -45,7 +46,13 @@ Result<std::string> take_name(Core& core, std::string_view wanted, const std::st
 
 Result<storage::Image> resolve_image(Core& core, const CreateContainer& request) {
   const std::string& reference = request.request.config.image;
-  if (reference.empty()) return Error(Kind::InvalidArgument, "invalid reference format: no image was given");
+  if (reference.empty()) {
+    const spec::ContainerConfig& config = request.request.config;
+    bool has_command =
+        (config.cmd && !config.cmd->empty()) || (config.entrypoint && !config.entrypoint->empty());
+    return Error(Kind::InvalidArgument,
+                 has_command ? "invalid reference format: no image was given" : "no command specified");
+  }
   // "busybox:sha256:<id>" and its like name nothing that could be found.
   const size_t algorithm = reference.find(":sha256:");
   if (algorithm != reference.npos && algorithm > 0 && reference.find('@') == reference.npos)
@@ -104,8 +111,10 @@ Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateReque
   return endpoints;
 }
 
-Result<std::vector<MountPoint>> mounts_of(Core& core, const spec::CreateRequest& request) {
+Result<std::vector<MountPoint>> mounts_of(Core& core, const spec::CreateRequest& request,
+                                          CreateContainer::ReadOnlyReach reach) {
   MountSources sources;
+  sources.read_only_recursive = reach == CreateContainer::ReadOnlyReach::Recursive;
   sources.volumes_of = [&core](std::string_view name) -> Result<std::vector<MountPoint>> {
     TRY(auto other, core.containers.find(name));
     return other->record.mounts;
@@ -150,6 +159,7 @@ Result<std::vector<std::string>> check_host(const Core& core, const spec::Create
   TRY(auto limits, limits_of(request.host_config.resources, {}));
   TRY(auto warnings, sys::check_limits(core.cgroups->features(), limits));
   const spec::HostConfig& host = request.host_config;
+  for (std::string& warning : rounding_warnings(host.resources)) warnings.push_back(std::move(warning));
   if (host.resources.oom_kill_disable.value_or(false) && host.resources.memory == 0) {
     warnings.emplace_back(
         "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
@@ -220,7 +230,7 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
                      other.error().message());
     }
   }
-  TRY(auto mounts, mounts_of(core, wanted));
+  TRY(auto mounts, mounts_of(core, wanted, request.read_only_reach));
   CHECK(check_bind_sources(mounts));
   for (MountPoint& mount : mounts) {
     if (mount.type != spec::MountType::Image) continue;
@@ -235,12 +245,33 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
   return record;
 }
 
-io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer request) {
+/// What it has written takes the place of the empty directory.
+Result<void> take_over_upper(const std::string& upper, const storage::OverlaySpec& overlay) {
+  if (upper.empty()) return {};
+  if (::rename(upper.c_str(), overlay.upper.c_str()) != 0) return Error::from_errno("rename", upper, errno);
+  return {};
+}
+
+void set_past(const AdoptedContainer& adopted, ContainerState& state) {
+  state.status = Status::Exited;
+  state.exit_code = adopted.exit_code;
+  state.oom_killed = adopted.oom_killed;
+  state.started = adopted.started;
+  state.finished = adopted.finished;
+}
+
+/// `adopted`: what it has behind it already; none for a new container.
+io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer request,
+                                                    const AdoptedContainer* adopted = nullptr) {
   // No image may go between its look-up and the record that keeps it.
   io::Mutex::Guard image_guard = co_await core.image_removal.lock();
-  CreatedContainer answer{.id = random_id()};
+  CreatedContainer answer{.id = adopted != nullptr ? adopted->id : random_id()};
   CO_TRY(auto record, plan_record(core, request, answer.warnings));
   record.id = answer.id;
+  if (adopted != nullptr) {
+    record.chain_id = adopted->chain_id;
+    set_past(*adopted, record.state);
+  }
   if (record.config.hostname.empty()) record.config.hostname = default_hostname(core, record);
   record.log_path = core.container_dir(record.id) + "/log";
   if (record.host_config.log_config.type == "none") record.log_path.clear();
@@ -259,7 +290,8 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
   undo.add([&core, id = record.id] {
     if (auto removed = core.snapshotter->remove(id); !removed) log::warn("{}", removed.error().message());
   });
-  CO_CHECK(core.snapshotter->prepare(record.id, record.chain_id, durability));
+  CO_TRY(const auto overlay, core.snapshotter->prepare(record.id, record.chain_id, durability));
+  if (adopted != nullptr) CO_CHECK(take_over_upper(adopted->upper, overlay));
   CO_CHECK(launch::failpoint("create.snapshot"));
   bool has_volumes = std::any_of(record.mounts.begin(), record.mounts.end(), [](const MountPoint& mount) {
     return mount.type == spec::MountType::Volume;
@@ -306,7 +338,21 @@ io::Task<Result<void>> rename_container(Core& core, ContainerHandle container, s
   co_return Result<void>();
 }
 
+io::Task<Result<void>> adopt(Core& core, AdoptedContainer adopted) {
+  if (core.containers.by_id(adopted.id))
+    co_return failure(Kind::AlreadyExists, "there is a container {}", adopted.id);
+  io::Task<Result<CreatedContainer>> create = create_container(core, std::move(adopted.create), &adopted);
+  CO_CHECK(co_await std::move(create));
+  co_return Result<void>();
+}
+
 }  // namespace
+
+io::Task<Result<void>> adopt_container(Engine& engine, AdoptedContainer adopted) {
+  Core& core = SandboxTable::core_of(engine);
+  io::Task<Result<void>> work = adopt(core, std::move(adopted));
+  co_return co_await core.run_to_end(std::move(work));
+}
 
 io::Task<Result<CreatedContainer>> Containers::create(CreateContainer request) {
   io::Task<Result<CreatedContainer>> create = create_container(core_, std::move(request));

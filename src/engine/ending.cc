@@ -34,9 +34,11 @@ io::Task<void> remove_links(Core& core, network::LinkRemoval removal) {
 /// run.
 RunUsage usage_of(const ContainerRecord& record) {
   auto memory = static_cast<uint64_t>(std::max<int64_t>(record.host_config.resources.memory, 0));
+  auto function = record.config.labels.find("berth.function");
   return {.id = record.id,
           .name = record.name,
           .image = record.config.image,
+          .function = function == record.config.labels.end() ? std::string() : function->second,
           .started = record.state.started,
           .finished = record.state.finished,
           .exit_code = record.state.exit_code,

@@ -5,6 +5,7 @@
 #include "engine/container_network.h"
 #include "engine/container_users.h"
 #include "engine/lifecycle.h"
+#include "engine/links.h"
 #include "engine/plan_container.h"
 #include "engine/transitions.h"
 #include "launch/failpoint.h"
@@ -49,7 +50,11 @@ Result<launch::ExecPlan> plan(Core& core, const Container& container, const Exec
   TRY(auto own, plan_of(core, container.record));
   launch::ExecRequest request;
   request.token = exec.record.id;
-  TRY(request.process, plan_exec(container.record, exec.record.config, own.spec.process, core.host));
+  ContainerRecord planned = container.record;
+  // As the container has it from its start; of links that lead nowhere now nothing can be said.
+  if (auto links = link_environment(core, planned); links)
+    planned.config.env.insert(planned.config.env.begin(), links->begin(), links->end());
+  TRY(request.process, plan_exec(planned, exec.record.config, own.spec.process, core.host));
   if (!exec.record.config.privileged) request.seccomp = std::move(own.spec.seccomp);
   request.stdin_mode = exec.record.config.attach_stdin ? launch::StdinMode::Open : launch::StdinMode::Closed;
   if (container.run->cgroup) request.cgroups = group_directories(*container.run->cgroup);
@@ -204,10 +209,19 @@ void execs_ended(Core& core, Container& container, Run& run) {
   }
   run.execs.clear();
   container.record.exec_ids.clear();
+  // What has never been started was for this run: it is gone with it.
+  for (const auto& exec : container.execs) {
+    if (!exec->record.started) core.execs.erase(exec->record.id);
+  }
+  std::erase_if(container.execs, [](const auto& exec) { return !exec->record.started; });
 }
 
 io::Task<Result<std::string>> Containers::exec_create(std::string reference, spec::ExecConfig config) {
   CO_TRY(auto container, core_.containers.find(reference));
+  if (container->record.state.status == Status::Paused) {
+    co_return failure(Kind::WrongState, "Container {} is paused, unpause the container before exec",
+                      reference);
+  }
   CO_TRY(auto exec, make_exec(container, std::move(config)));
   io::Task<Result<void>> checking = check_user(core_, container->record, exec->record.config.user);
   CO_CHECK(co_await std::move(checking));

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "engine/core.h"
 #include "engine/image_changes.h"
+#include "engine/image_events.h"
 #include "engine/label_filters.h"
 #include "engine/lifecycle.h"
 #include "engine/progress_relay.h"
@@ -15,8 +16,9 @@
 namespace berth::engine {
 namespace {
 
+/// With the labels of the image, as long as it is here.
 void publish(Core& core, const std::string& action, const std::string& id, const std::string& name) {
-  core.events.publish("image", action, id, {{"name", name}});
+  core.events.publish("image", action, id, image_event_attributes(*core.image_store, id, name));
 }
 
 Result<std::optional<spec::Reference>> reference_of(const std::string& repository, const std::string& tag) {

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "base/format.h"
+#include "engine/log_splunk.h"
 
 namespace berth::engine {
 namespace {
@@ -29,7 +30,13 @@ const Options* options_of(std::string_view driver) {
         "fluentd-buffer-limit", "fluentd-max-retries", "fluentd-retry-wait", "fluentd-sub-second-precision",
         "fluentd-write-timeout", "tag", "labels", "labels-regex", "env", "env-regex"}},
       {"gelf",
-       {"gelf-address", "gelf-compression-type", "tag", "labels", "labels-regex", "env", "env-regex"}},
+       {"gelf-address", "gelf-compression-type", "gelf-compression-level", "gelf-tcp-max-reconnect",
+        "gelf-tcp-reconnect-delay", "tag", "labels", "labels-regex", "env", "env-regex"}},
+      {"splunk",
+       {"splunk-url", "splunk-token", "splunk-source", "splunk-sourcetype", "splunk-index", "splunk-capath",
+        "splunk-caname", "splunk-insecureskipverify", "splunk-format", "splunk-verify-connection",
+        "splunk-gzip", "splunk-gzip-level", "splunk-index-acknowledgment", "tag", "labels", "labels-regex",
+        "env", "env-regex"}},
   };
   auto found = table.find(driver.empty() ? "json-file" : driver);
   return found == table.end() ? nullptr : &found->second;
@@ -138,18 +145,52 @@ Result<void> parse_fluentd(const spec::LogConfig& config, RemoteLog& remote) {
   return {};
 }
 
+std::optional<int> number_between(std::string_view text, int least, int most) {
+  int number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  bool whole = error == std::errc() && end == text.data() + text.size();
+  return whole && number >= least && number <= most ? std::optional(number) : std::nullopt;
+}
+
+Result<void> parse_gelf_compression(const spec::LogConfig& config, RemoteLog& remote) {
+  auto unknown = [](std::string_view value, std::string_view name) {
+    return failure(Kind::InvalidArgument, "unknown value \"{}\" for log opt \"{}\" for gelf log driver",
+                   value.substr(0, 64), name);
+  };
+  const std::string type = option(config, "gelf-compression-type", "gzip");
+  if (type == "gzip") {
+    remote.compression = RemoteLog::Compression::Gzip;
+  } else if (type == "zlib") {
+    remote.compression = RemoteLog::Compression::Zlib;
+  } else if (type != "none") {
+    return unknown(type, "gelf-compression-type");
+  }
+  const std::string level = option(config, "gelf-compression-level", "1");
+  auto number = number_between(level, -1, 9);
+  if (!number) return unknown(level, "gelf-compression-level");
+  remote.compression_level = *number;
+  return {};
+}
+
 Result<void> parse_gelf(const spec::LogConfig& config, RemoteLog& remote) {
   remote.kind = RemoteLog::Kind::Gelf;
   std::string address = option(config, "gelf-address");
   bool known = address.starts_with("udp://") || address.starts_with("tcp://");
   if (!known) return Error(Kind::InvalidArgument, "gelf-address is a required parameter: udp:// or tcp://");
   TRY(remote.target, parse_target(address, 12201));
-  std::string compression = option(config, "gelf-compression-type", "none");
-  if (compression != "none") {
-    return failure(Kind::InvalidArgument,
-                   "gelf-compression-type \"{}\": berth sends uncompressed messages: use none", compression);
+  bool datagrams = remote.target.transport == Transport::Udp;
+  for (const char* name : {"gelf-compression-type", "gelf-compression-level"}) {
+    if (!datagrams && config.config.contains(name))
+      return Error(Kind::InvalidArgument, "compression is only supported on UDP");
   }
-  return {};
+  for (const char* name : {"gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"}) {
+    if (!config.config.contains(name)) continue;
+    if (datagrams) return failure(Kind::InvalidArgument, "\"{}\" is only valid for TCP", name);
+    // What cannot be sent waits on disk here, and is tried again by one rule for all drivers.
+    if (!number_between(option(config, name), 0, INT32_MAX))
+      return failure(Kind::InvalidArgument, "\"{}\" must be a positive integer", name);
+  }
+  return datagrams ? parse_gelf_compression(config, remote) : Result<void>();
 }
 
 void replace_all(std::string& text, std::string_view what, std::string_view with) {
@@ -205,6 +246,8 @@ Result<std::optional<RemoteLog>> parse_log_driver(const spec::LogConfig& config)
     CHECK(parse_fluentd(config, remote));
   } else if (config.type == "gelf") {
     CHECK(parse_gelf(config, remote));
+  } else if (config.type == "splunk") {
+    CHECK(parse_splunk(config, remote));
   } else if (config.type == "journald") {
     remote.kind = RemoteLog::Kind::Journald;
     remote.target = {Transport::UnixDatagram, "/run/systemd/journal/socket", 0};

@@ -25,9 +25,24 @@ struct LogTarget {
   uint16_t port = 0;
 };
 
+/// Splunk's HTTP Event Collector.
+struct SplunkCollector {
+  enum class Format { Inline, Json, Raw };
+  std::string url;  ///< of the collector's endpoint for events
+  std::string token;
+  std::string source = {};  ///< empty, as the next two: the collector's own
+  std::string source_type = {};
+  std::string index = {};
+  std::string authority_file = {};  ///< PEM; empty: the host's
+  bool verifies = true;
+  bool acknowledged = false;  ///< the token wants a channel
+  Format format = Format::Inline;
+};
+
 /// A driver that sends.
 struct RemoteLog {
-  enum class Kind { Syslog, Journald, Fluentd, Gelf };
+  enum class Kind { Syslog, Journald, Fluentd, Gelf, Splunk };
+  enum class Compression { None, Gzip, Zlib };
   enum class SyslogFormat { Local, Rfc3164, Rfc5424, Rfc5424Micro };
   Kind kind = Kind::Syslog;
   LogTarget target;
@@ -35,6 +50,9 @@ struct RemoteLog {
   SyslogFormat format = SyslogFormat::Local;
   std::string tag = {};  ///< template, "{{.Name}}/{{.ID}}"; empty: the driver's default
   bool subsecond = false;
+  Compression compression = Compression::None;  ///< of GELF's datagrams and of Splunk's requests
+  int compression_level = 1;                    ///< -1 to 9
+  SplunkCollector splunk = {};
 };
 
 /// Nothing for drivers that keep lines on this host alone. InvalidArgument in docker's words: an unknown
@@ -61,7 +79,7 @@ struct LogLine {
   std::string_view text;  ///< without its end
 };
 
-/// The datagrams, or the bytes of a stream, that carry a line.
+/// The datagrams, or the bytes of a stream, that carry a line. None: it cannot be sent.
 std::vector<std::string> log_messages(const RemoteLog& remote, const LogOrigin& origin, const LogLine& line);
 
 /// The labels and variables of a container that --log-opt labels= and env= name.

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json.h"
+
 namespace berth::engine {
 namespace {
 
@@ -39,12 +41,34 @@ TEST(LogDrivers, KnowTheirTargets) {
 
 TEST(LogDrivers, RefuseWhatTheyDoNotKnow) {
   for (const spec::LogConfig& config :
-       {spec::LogConfig{.type = "nope"}, spec::LogConfig{.type = "syslog", .config = {{"nope", "1"}}},
+       {spec::LogConfig{.type = "nope"},
+        spec::LogConfig{.type = "syslog", .config = {{"nope", "1"}}},
         spec::LogConfig{.type = "syslog", .config = {{"syslog-address", "tcp://x:y"}}},
         spec::LogConfig{.type = "syslog", .config = {{"syslog-address", "tcp+tls://x"}}},
         spec::LogConfig{.type = "syslog", .config = {{"syslog-facility", "24"}}},
         spec::LogConfig{.type = "syslog", .config = {{"syslog-format", "x"}}},
         spec::LogConfig{.type = "gelf", .config = {{"gelf-address", "unix:///x"}}},
+        spec::LogConfig{.type = "gelf",
+        .config = {{"gelf-address", "tcp://x"}, {"gelf-compression-type", "gzip"}}},
+        spec::LogConfig{.type = "gelf",
+        .config = {{"gelf-address", "udp://x"}, {"gelf-compression-type", "brotli"}}},
+        spec::LogConfig{.type = "gelf",
+        .config = {{"gelf-address", "udp://x"}, {"gelf-compression-level", "10"}}},
+        spec::LogConfig{.type = "gelf",
+        .config = {{"gelf-address", "udp://x"}, {"gelf-tcp-max-reconnect", "3"}}},
+        spec::LogConfig{.type = "gelf",
+        .config = {{"gelf-address", "tcp://x"}, {"gelf-tcp-max-reconnect", "-1"}}},
+        spec::LogConfig{.type = "splunk", .config = {{"splunk-token", "t"}}},
+        spec::LogConfig{.type = "splunk", .config = {{"splunk-url", "https://x:8088"}}},
+        spec::LogConfig{.type = "splunk", .config = {{"splunk-url", "x:8088"}, {"splunk-token", "t"}}},
+        spec::LogConfig{.type = "splunk",
+        .config = {{"splunk-url", "https://x/path"}, {"splunk-token", "t"}}},
+        spec::LogConfig{.type = "splunk",
+        .config = {{"splunk-url", "https://x"}, {"splunk-token", "t\r\nX: y"}}},
+        spec::LogConfig{.type = "splunk",
+        .config = {{"splunk-url", "https://x"}, {"splunk-token", "t"}, {"splunk-format", "xml"}}},
+        spec::LogConfig{.type = "splunk",
+        .config = {{"splunk-url", "https://x"}, {"splunk-token", "t"}, {"splunk-gzip-level", "11"}}},
         spec::LogConfig{.type = "json-file", .config = {{"mode", "x"}}}}) {
     EXPECT_EQ(parse_log_driver(config).error().kind(), Kind::InvalidArgument) << config.type;
   }
@@ -74,7 +98,8 @@ TEST(LogDrivers, WriteJournaldFields) {
 }
 
 TEST(LogDrivers, CutLongGelfMessages) {
-  auto gelf = remote({.type = "gelf", .config = {{"gelf-address", "udp://x"}}});
+  auto gelf =
+      remote({.type = "gelf", .config = {{"gelf-address", "udp://x"}, {"gelf-compression-type", "none"}}});
   EXPECT_EQ(log_messages(gelf, origin(), line).size(), 1u);
   std::string text(16384, 'x');
   LogLine long_line = line;
@@ -86,6 +111,51 @@ TEST(LogDrivers, CutLongGelfMessages) {
     EXPECT_EQ(pieces[i].substr(0, 10), pieces[0].substr(0, 10));
     EXPECT_EQ(pieces[i].substr(10, 2), (std::string{static_cast<char>(i), 3}));
   }
+}
+
+TEST(LogDrivers, CompressGelfDatagrams) {
+  auto first_two = [](const RemoteLog& remote) {
+    return log_messages(remote, origin(), line).at(0).substr(0, 2);
+  };
+  auto gelf = [](const char* type) {
+    return remote({.type = "gelf", .config = {{"gelf-address", "udp://x"}, {"gelf-compression-type", type}}});
+  };
+  EXPECT_EQ(first_two(remote({.type = "gelf", .config = {{"gelf-address", "udp://x"}}})), "\x1f\x8b");
+  EXPECT_EQ(first_two(gelf("gzip")), "\x1f\x8b");
+  EXPECT_EQ(first_two(gelf("zlib")).front(), '\x78');
+  EXPECT_EQ(first_two(gelf("none")).front(), '{');
+  EXPECT_EQ(first_two(remote({.type = "gelf", .config = {{"gelf-address", "tcp://x"}}})).front(), '{');
+}
+
+TEST(LogDrivers, WriteSplunkEvents) {
+  auto splunk = [](const char* format, std::string_view text) {
+    LogLine one = line;
+    one.text = text;
+    auto messages = log_messages(remote({.type = "splunk",
+                                         .config = {{"splunk-url", "https://there:8088"},
+                                                    {"splunk-token", "secret"},
+                                                    {"splunk-index", "main"},
+                                                    {"splunk-format", format}}}),
+                                 origin(), one);
+    return messages.empty() ? Json() : parse_json(messages.at(0)).value();
+  };
+  Json event = splunk("inline", "hello");
+  EXPECT_EQ(event["time"], "1767323045.123456");
+  EXPECT_EQ(event["host"], "host");
+  EXPECT_EQ(event["index"], "main");
+  EXPECT_EQ(event["event"]["line"], "hello");
+  EXPECT_EQ(event["event"]["source"], "stderr");
+  EXPECT_EQ(event["event"]["tag"], "my tag");
+  EXPECT_EQ(event["event"]["attrs"]["part"], "x");
+  EXPECT_EQ(splunk("json", R"({"a":1})")["event"]["line"]["a"], 1);
+  EXPECT_EQ(splunk("json", "{nothing")["event"]["line"], "{nothing");
+  EXPECT_TRUE(splunk("raw", "hello")["event"].get<std::string>().ends_with(" hello"));
+  EXPECT_TRUE(splunk("raw", "hello")["event"].get<std::string>().starts_with("my tag "));
+  EXPECT_TRUE(splunk("inline", " \t").is_null()) << "the collector refuses empty events";
+  EXPECT_EQ(
+      remote({.type = "splunk", .config = {{"splunk-url", "https://there:8088/"}, {"splunk-token", "t"}}})
+          .splunk.url,
+      "https://there:8088/services/collector/event/1.0");
 }
 
 TEST(LogDrivers, FillTags) {

@@ -1,4 +1,4 @@
-// A line of a container's output as syslog (RFC 3164, RFC 5424), journald, fluentd and GELF want it.
+// A line of a container's output as syslog (RFC 3164, RFC 5424), journald, fluentd, GELF and Splunk want it.
 #include <unistd.h>
 
 #include <ctime>
@@ -6,6 +6,8 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "engine/log_drivers.h"
+#include "engine/log_splunk.h"
+#include "storage/deflate.h"
 
 namespace berth::engine {
 namespace {
@@ -162,6 +164,15 @@ std::string gelf_text(const LogOrigin& origin, const LogLine& line) {
   return to_json(message);
 }
 
+/// As it is where it cannot be compressed.
+std::string compressed(const RemoteLog& remote, std::string text) {
+  if (remote.compression == RemoteLog::Compression::None) return text;
+  auto format = remote.compression == RemoteLog::Compression::Gzip ? storage::DeflateFormat::Gzip
+                                                                   : storage::DeflateFormat::Zlib;
+  auto packed = storage::deflate_whole(text, format, remote.compression_level);
+  return packed ? std::move(*packed) : std::move(text);
+}
+
 /// Datagrams beyond 8 KiB are cut into pieces (GELF specification, "Chunking").
 std::vector<std::string> gelf_messages(const RemoteLog& remote, const LogOrigin& origin,
                                        const LogLine& line) {
@@ -170,6 +181,7 @@ std::vector<std::string> gelf_messages(const RemoteLog& remote, const LogOrigin&
     text.push_back('\0');
     return {text};
   }
+  text = compressed(remote, std::move(text));
   if (text.size() <= largest_gelf_datagram) return {text};
   constexpr size_t piece = largest_gelf_datagram - 12;
   size_t count = (text.size() + piece - 1) / piece;
@@ -197,6 +209,9 @@ std::vector<std::string> log_messages(const RemoteLog& remote, const LogOrigin& 
       return {fluentd_message(remote, origin, line)};
     case RemoteLog::Kind::Gelf:
       return gelf_messages(remote, origin, line);
+    case RemoteLog::Kind::Splunk:
+      if (std::string event = splunk_event(remote, origin, line); !event.empty()) return {std::move(event)};
+      return {};
   }
   return {};
 }

@@ -114,9 +114,16 @@ Result<MountPoint> resolve_bind_mount(const spec::MountRequest& mount, MountPoin
     }
     point.propagation = bind.propagation;
   }
-  if (bind.read_only_force_recursive && bind.read_only_non_recursive) {
+  if (!mount.read_only && bind.read_only_non_recursive) {
+    return invalid_mount(mount.type, "mount options conflict: !ReadOnly && BindOptions.ReadOnlyNonRecursive");
+  }
+  if (!mount.read_only && bind.read_only_force_recursive) {
     return invalid_mount(mount.type,
-                         "mount options conflict: !ReadOnlyNonRecursive && ReadOnlyForceRecursive");
+                         "mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive");
+  }
+  if (bind.read_only_force_recursive && bind.read_only_non_recursive) {
+    return invalid_mount(
+        mount.type, "mount options conflict: ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive");
   }
   point.non_recursive = bind.non_recursive;
   point.read_only_recursive = !bind.read_only_non_recursive;
@@ -198,6 +205,11 @@ Result<void> settle_propagation(MountPoint& mount, std::string_view asked, std::
       "source is within the daemon root, daemon root: \"{}\", bind mount source: \"{}\", "
       "propagation: \"{}\"",
       data_root, mount.source, asked);
+}
+
+/// To the mount itself, without those below.
+void limit_read_only(MountPoint& mount) {
+  if (mount.type == spec::MountType::Bind && !mount.read_write) mount.read_only_recursive = false;
 }
 
 /// "container[:ro|rw]"
@@ -283,7 +295,10 @@ Result<MountPoint> parse_bind(std::string_view text, std::string_view volume_dri
                              .target = std::string(target),
                              .read_only = parsed.read_only};
   if (request.type == spec::MountType::Volume) {
-    if (!parsed.propagation.empty()) return invalid();
+    if (!parsed.propagation.empty()) {
+      return failure(Kind::InvalidArgument, "invalid volume specification: '{}': {}", text,
+                     invalid_mount(request.type, "field BindOptions must not be specified").message());
+    }
     request.volume =
         spec::MountRequest::Volume{.no_copy = parsed.no_copy, .driver = std::string(volume_driver)};
   } else {
@@ -331,11 +346,13 @@ Result<std::vector<MountPoint>> resolve_mounts(const spec::ContainerConfig& conf
     TRY(auto id_map, id_map_of_mode(mount.mode));
     if (id_map) CHECK(check_id_map(*id_map, host.userns_mode, mount.destination));
     CHECK(settle_propagation(mount, parse_mode(mount.mode).propagation, sources.data_root));
+    if (!sources.read_only_recursive) limit_read_only(mount);
     CHECK(mounts.add(std::move(mount)));
   }
   for (const spec::MountRequest& request : host.mounts) {
     TRY(auto mount, resolve_mount(request));
     CHECK(settle_propagation(mount, request.bind ? request.bind->propagation : "", sources.data_root));
+    if (!sources.read_only_recursive) limit_read_only(mount);
     CHECK(mounts.add(std::move(mount)));
   }
   // Not part of the list: inspect shows them in HostConfig alone.

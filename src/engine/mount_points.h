@@ -25,6 +25,9 @@ struct MountSources {
   /// The engine's own directory: a bind that is in it, or has it in it, is a slave of the host's mounts, so
   /// that no container pins what the host unmounts there. Empty: no bind is asked for that.
   std::string data_root = {};
+  /// Of read-only binds and bind mounts of the request: whether they reach mounts below, when the request
+  /// does not say otherwise.
+  bool read_only_recursive = true;
 };
 
 /// All of them, deepest destinations last. HostConfig.Tmpfs is checked but not part of the list: inspect does

@@ -61,6 +61,39 @@ TEST(ParseBind, RefusesInDockersWords) {
   EXPECT_EQ(parse_bind("data:/y", "nfs").error().kind(), Kind::NotFound);
 }
 
+TEST(ReadOnlyReach, IsAsFarAsTheVersionSays) {
+  spec::HostConfig host{.binds = {"/a:/a:ro", "/b:/b"}};
+  host.mounts.push_back({.type = spec::MountType::Bind, .source = "/c", .target = "/c", .read_only = true});
+  for (bool recursive : {true, false}) {
+    MountSources sources{.volumes_of = {}, .new_name = [] { return std::string("n"); }};
+    sources.read_only_recursive = recursive;
+    auto mounts = resolve_mounts({}, host, sources);
+    ASSERT_TRUE(mounts) << mounts.error().message();
+    ASSERT_EQ(mounts->size(), 3u);
+    for (const MountPoint& mount : *mounts)
+      EXPECT_EQ(mount.read_only_recursive, recursive || mount.read_write) << mount.destination;
+  }
+}
+
+TEST(ResolveMount, ReadOnlyOptionsThatContradict) {
+  auto message = [](bool read_only, bool shallow, bool forced) {
+    spec::MountRequest mount{
+        .type = spec::MountType::Bind, .source = "/s", .target = "/t", .read_only = read_only};
+    mount.bind =
+        spec::MountRequest::Bind{.read_only_non_recursive = shallow, .read_only_force_recursive = forced};
+    auto resolved = resolve_mount(mount);
+    return resolved ? std::string() : resolved.error().message();
+  };
+  EXPECT_EQ(message(true, true, false), "");
+  EXPECT_EQ(message(true, false, true), "");
+  EXPECT_NE(message(false, true, false).find("!ReadOnly && BindOptions.ReadOnlyNonRecursive"),
+            std::string::npos);
+  EXPECT_NE(message(false, false, true).find("!ReadOnly && BindOptions.ReadOnlyForceRecursive"),
+            std::string::npos);
+  EXPECT_NE(message(true, true, true).find("ReadOnlyNonRecursive && BindOptions.ReadOnlyForce"),
+            std::string::npos);
+}
+
 TEST(ResolveMount, ChecksEachType) {
   using spec::MountRequest;
   using spec::MountType;

@@ -283,18 +283,60 @@ Result<std::vector<Chosen>> full_format() {
   return chosen;
 }
 
+/// A key of --sort: a column, and whether its greatest comes first.
+struct SortKey {
+  const Column* column;
+  bool descending = false;
+};
+
+/// "comm", "-rss,+pid".
+Result<std::vector<SortKey>> sort_keys(std::string_view list) {
+  std::vector<SortKey> keys;
+  for (std::string_view name : split(list, ", ")) {
+    bool descending = name.starts_with('-');
+    if (descending || name.starts_with('+')) name.remove_prefix(1);
+    TRY(Chosen column, find_column(name.substr(0, name.find('='))));
+    keys.push_back({column.column, descending});
+  }
+  if (keys.empty()) return Error(Kind::InvalidArgument, "top: --sort needs a list of columns");
+  return keys;
+}
+
+/// Numbers by their value, all else as text.
+int compare_cells(const std::string& a, const std::string& b) {
+  double left = 0, right = 0;
+  auto is_number = [](const std::string& text, double& value) {
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size();
+  };
+  if (is_number(a, left) && is_number(b, right)) return left < right ? -1 : left > right ? 1 : 0;
+  return a.compare(b);
+}
+
+/// What is to be shown, and in which order.
+struct View {
+  std::vector<Chosen> columns;
+  std::vector<SortKey> order;
+};
+
 /// -ef, -f, aux, -o list, -o list -o list, "-eo list", "-p" forms; letters that only select processes are
-/// accepted, since the container's processes are the selection.
-Result<std::vector<Chosen>> parse_options(std::string_view options) {
+/// accepted, since the container's processes are the selection. --sort list, --sort=list.
+Result<View> parse_options(std::string_view options) {
   auto words = split(options, " \t\n");
-  if (words.empty()) return full_format();
   std::vector<Chosen> chosen;
+  std::vector<SortKey> order;
   bool bsd_user = false;
   for (size_t i = 0; i < words.size(); ++i) {
     std::string_view word = words[i];
     if (word.starts_with("--format=")) {
       TRY(auto more, choose(word.substr(9)));
       chosen.insert(chosen.end(), more.begin(), more.end());
+      continue;
+    }
+    if (word == "--sort" || word.starts_with("--sort=")) {
+      std::string_view list = word.size() > 6 ? word.substr(7) : std::string_view();
+      if (list.empty() && ++i < words.size()) list = words[i];
+      TRY(order, sort_keys(list));
       continue;
     }
     bool dashed = word.starts_with("-");
@@ -312,24 +354,42 @@ Result<std::vector<Chosen>> parse_options(std::string_view options) {
     TRY(auto more, choose(list));
     chosen.insert(chosen.end(), more.begin(), more.end());
   }
-  if (!chosen.empty()) return chosen;
-  if (bsd_user) return choose("user,pid,%cpu,%mem,vsz,rss,tty=TTY,stat,start_time,bsdtime,command");
-  return full_format();
+  if (chosen.empty() && bsd_user) {
+    TRY(chosen, choose("user,pid,%cpu,%mem,vsz,rss,tty=TTY,stat,start_time,bsdtime,command"));
+  } else if (chosen.empty()) {
+    TRY(chosen, full_format());
+  }
+  return View{std::move(chosen), std::move(order)};
+}
+
+/// Equal ones stay in the order in which they came.
+void sort_processes(std::vector<ProcessInfo>& processes, const std::vector<SortKey>& order,
+                    const HostTimes& host) {
+  std::stable_sort(processes.begin(), processes.end(), [&](const ProcessInfo& a, const ProcessInfo& b) {
+    for (const SortKey& key : order) {
+      int compared = compare_cells(key.column->cell(a, host), key.column->cell(b, host));
+      if (compared != 0) return key.descending ? compared > 0 : compared < 0;
+    }
+    return false;
+  });
 }
 
 }  // namespace
 
 Result<ProcessTable> process_table(const std::vector<int>& pids, std::string_view options,
                                    const std::string& proc) {
-  TRY(auto chosen, parse_options(options));
+  TRY(View view, parse_options(options));
   HostTimes host = read_host(proc);
   ProcessTable table;
-  for (const Chosen& column : chosen) table.titles.push_back(column.title);
+  for (const Chosen& column : view.columns) table.titles.push_back(column.title);
+  std::vector<ProcessInfo> processes;
   for (int pid : pids) {
-    auto info = read_process(pid, proc);
-    if (!info) continue;
+    if (auto info = read_process(pid, proc)) processes.push_back(std::move(*info));
+  }
+  if (!view.order.empty()) sort_processes(processes, view.order, host);
+  for (const ProcessInfo& info : processes) {
     std::vector<std::string> row;
-    for (const Chosen& column : chosen) row.push_back(column.column->cell(*info, host));
+    for (const Chosen& column : view.columns) row.push_back(column.column->cell(info, host));
     table.rows.push_back(std::move(row));
   }
   return table;

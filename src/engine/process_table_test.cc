@@ -23,6 +23,23 @@ TEST(ProcessTable, TakesTheFormsOfPs) {
   EXPECT_EQ(process_table({}, "-ef").value().titles[0], "UID");
 }
 
+TEST(ProcessTable, SortsByColumns) {
+  int self = ::getpid(), parent = ::getppid();
+  auto pids = [&](const char* options) {
+    std::vector<int> order;
+    const auto table = process_table({parent, self}, options).value();
+    for (const auto& row : table.rows) order.push_back(std::stoi(row[0]));
+    return order;
+  };
+  EXPECT_EQ(pids("-o pid --sort=pid"), (std::vector<int>{std::min(self, parent), std::max(self, parent)}));
+  EXPECT_EQ(pids("-o pid --sort -pid"), (std::vector<int>{std::max(self, parent), std::min(self, parent)}));
+  EXPECT_EQ(pids("-o pid --sort=uid,-pid"),
+            (std::vector<int>{std::max(self, parent), std::min(self, parent)}));
+  EXPECT_EQ(process_table({self}, "aux --sort=comm").value().titles.size(), 11u);
+  EXPECT_FALSE(process_table({}, "--sort=nothing"));
+  EXPECT_FALSE(process_table({}, "aux --sort"));
+}
+
 TEST(ProcessTable, RefusesUnknownColumnsAndOptions) {
   EXPECT_FALSE(process_table({}, "-o nothing"));
   EXPECT_FALSE(process_table({}, "-Z"));

@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "engine/core.h"
+#include "engine/image_events.h"
 #include "engine/label_filters.h"
 #include "engine/registry_jobs.h"
 
@@ -13,7 +14,9 @@ namespace berth::engine {
 namespace {
 
 void publish(Core& core, const char* action, const spec::Reference& reference) {
-  core.events.publish("image", action, reference.familiar_string(), {{"name", reference.familiar_name()}});
+  core.events.publish(
+      "image", action, reference.familiar_string(),
+      image_event_attributes(*core.image_store, reference.familiar_string(), reference.familiar_name()));
 }
 
 }  // namespace

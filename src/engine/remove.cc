@@ -71,6 +71,27 @@ void forget_container(Core& core, const ContainerHandle& container, RemoveVolume
   settle_waits(*container, WaitCondition::Removed, {.status_code = record.state.exit_code});
 }
 
+/// The anonymous ones of a container that is to go, when they are to go with it.
+std::vector<std::string> its_volumes(const Core& core, const ContainerRecord& record, RemoveVolumes wanted) {
+  std::vector<std::string> names;
+  if (wanted == RemoveVolumes::No) return names;
+  for (const MountPoint& mount : record.mounts) {
+    if (mount.type != spec::MountType::Volume) continue;
+    auto volume = core.volumes.find(mount.name);
+    if (volume != core.volumes.end() && volume->second.anonymous()) names.push_back(mount.name);
+  }
+  return names;
+}
+
+/// What another container uses stays.
+io::Task<void> remove_volumes(Core& core, std::vector<std::string> names) {
+  for (const std::string& name : names) {
+    io::Task<Result<void>> removal = core.volumes_facade.remove(name, Force::Yes);
+    auto removed = co_await std::move(removal);
+    if (!removed && removed.error().kind() != Kind::WrongState) log::warn("{}", removed.error().message());
+  }
+}
+
 io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, std::string reference,
                                         RemoveContainer options) {
   ContainerRecord& record = container->record;
@@ -96,7 +117,11 @@ io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, s
   if (container->removed) co_return Result<void>();
   // A start that was under way may have won the lock.
   CO_CHECK(may_remove(record, reference, false));
-  forget_container(core, container, options.volumes);
+  // Whoever asked finds them gone when the answer comes.
+  std::vector<std::string> volumes = its_volumes(core, record, options.volumes);
+  forget_container(core, container, RemoveVolumes::No);
+  io::Task<void> removal = remove_volumes(core, std::move(volumes));
+  co_await std::move(removal);
   co_return Result<void>();
 }
 
@@ -107,18 +132,29 @@ io::Task<Result<void>> Containers::remove(std::string reference, RemoveContainer
   co_return co_await core_.run_to_end(std::move(remove));
 }
 
+namespace {
+
+/// Neither running nor about to: one that has just ended may still be cleared away.
+bool is_over(const Container& container) {
+  const Status status = container.record.state.status;
+  return !is_alive(status) && status != Status::Removing && !container.removed &&
+         (!container.run || container.run->exited.is_set());
+}
+
+}  // namespace
+
 io::Task<Result<PruneContainersReport>> Containers::prune(Filters filters) {
   CO_CHECK(check_filters(filters, {"until", "label", "label!"}));
   CO_TRY(auto until, until_filter(filters));
   PruneContainersReport report;
   for (const ContainerHandle& container : core_.containers.all()) {
-    Status status = container->record.state.status;
-    if (is_alive(status) || status == Status::Removing || container->run) continue;
+    if (!is_over(*container)) continue;
     if (until && container->record.created >= *until) continue;
     if (!labels_match(filters, container->record.config.labels)) continue;
     std::string id = container->record.id;
     auto measure = [this, &id] { return core_.snapshotter->usage(id); };
     auto bytes = co_await core_.loop.on_worker(measure);
+    if (!is_over(*container)) continue;
     io::Task<Result<void>> remove = remove_container(core_, container, id, {});
     auto removed = co_await core_.run_to_end(std::move(remove));
     if (!removed) continue;

@@ -12,6 +12,7 @@ namespace berth::engine {
 
 struct RunUsage {
   std::string id, name, image;
+  std::string function;  ///< whose sandbox it was (its label); empty: an ordinary container
   Timestamp started, finished;
   int exit_code = 0;
   uint64_t cpu_us = 0;

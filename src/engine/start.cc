@@ -58,7 +58,11 @@ Result<ContainerHandle> donor(Core& core, std::string_view self, std::string_vie
         "running",
         what, record.id);
   }
-  if (record.state.status != Status::Running && record.state.status != Status::Paused) {
+  bool runs = record.state.status == Status::Running || record.state.status == Status::Paused;
+  // docker has this one as a failure of the start (500), in other words than the rest.
+  if (!runs && what == "PID")
+    return failure(Kind::Internal, "failed to join PID namespace: container {} is not running", record.id);
+  if (!runs) {
     return failure(Kind::WrongState,
                    "cannot join {} namespace of a non running container: container {} is {}", what,
                    record.name, to_string(record.state.status));

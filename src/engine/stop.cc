@@ -53,15 +53,17 @@ Result<int> stop_signal(const ContainerRecord& record, const StopOptions& option
   return SIGTERM;
 }
 
+/// docker: any signal ends the restart policy, unless the container names its stop signal: then that one.
+bool ends_restarts(const ContainerRecord& record, int signal) {
+  if (record.config.stop_signal.empty() || signal == SIGKILL) return true;
+  auto own = parse_signal(record.config.stop_signal);
+  return own && *own == signal;
+}
+
 io::Task<Result<void>> kill_with(Core& core, ContainerHandle container, int signal) {
   ContainerRecord& record = container->record;
   std::shared_ptr<Run> run = container->run;
-  // docker: any signal ends the restart policy, unless the container names its stop signal: then that one.
-  bool final = record.config.stop_signal.empty() || signal == SIGKILL;
-  if (!final) {
-    auto own = parse_signal(record.config.stop_signal);
-    final = own && *own == signal;
-  }
+  bool final = ends_restarts(record, signal);
   if (final) forbid_restart(core, *container);
   CO_CHECK(signal_container(core, container, signal));
   if (final) CO_CHECK(thaw_for_signal(core, container));
@@ -239,6 +241,14 @@ io::Task<Result<void>> Containers::kill(std::string reference, std::string signa
   int number = SIGKILL;
   if (!signal.empty()) {
     CO_TRY(number, parse_signal(signal));
+  }
+  if (container->record.state.status == Status::Restarting) {
+    // Nothing is there to be signalled: it is not started again.
+    if (ends_restarts(container->record, number)) {
+      forbid_restart(core_, *container);
+      cancel_restart(core_, *container);
+    }
+    co_return Result<void>();
   }
   CO_CHECK(may_kill(container->record, reference));
   io::Task<Result<void>> kill = kill_with(core_, container, number);

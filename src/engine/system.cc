@@ -128,7 +128,7 @@ io::Task<SystemInfo> System::info() {
   if (rootless_facts().rootless) info.security_options.push_back("name=rootless");
   info.warnings = missing_limits(info.cgroups);
   for (const std::string& warning : rootless_facts().warnings) info.warnings.push_back("WARNING: " + warning);
-  info.log_drivers = {"fluentd", "gelf", "journald", "json-file", "local", "none", "syslog"};
+  info.log_drivers = {"fluentd", "gelf", "journald", "json-file", "local", "none", "splunk", "syslog"};
   info.volume_drivers = {"local"};
   info.network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
   info.runtimes = {"berth", "runc"};

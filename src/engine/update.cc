@@ -94,6 +94,8 @@ io::Task<Result<std::vector<std::string>>> Containers::update(std::string refere
   } else {
     CO_TRY(warnings, sys::check_limits(core_.cgroups->features(), limits));
   }
+  std::vector<std::string> rounded = rounding_warnings(next);
+  warnings.insert(warnings.end(), rounded.begin(), rounded.end());
   record.host_config.resources = std::move(next);
   if (request.restart_policy && !request.restart_policy->name.empty()) {
     record.host_config.restart_policy = *request.restart_policy;

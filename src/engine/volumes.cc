@@ -68,10 +68,10 @@ Result<void> validate_options(const spec::StringMap& options) {
     return Error(Kind::InvalidArgument, "a volume with a device of its own cannot have a size");
   }
   if (!options.empty() && !options.contains("device")) {
-    return Error(Kind::InvalidArgument, "missing device in volume options");
+    return Error(Kind::InvalidArgument, "missing required option: \"device\"");
   }
   if (!options.empty() && !options.contains("type"))
-    return Error(Kind::InvalidArgument, "missing type in volume options");
+    return Error(Kind::InvalidArgument, "missing required option: \"type\"");
   return {};
 }
 

@@ -63,6 +63,9 @@ class FunctionLog {
   virtual Result<void> create_group(const Realm& realm, const std::string& group) = 0;
   virtual Result<void> create_stream(const Realm& realm, const std::string& group,
                                      const std::string& stream) = 0;
+  /// Its events are not shown any more. NotFound "The specified log stream does not exist.".
+  virtual Result<void> remove_stream(const Realm& realm, const std::string& group,
+                                     const std::string& stream) = 0;
   virtual Result<void> remove_group(const Realm& realm, const std::string& group) = 0;
   virtual Result<void> set_retention(const Realm& realm, const std::string& group,
                                      std::optional<uint32_t> days) = 0;

@@ -34,18 +34,20 @@ DnsDecision answer_reverse(const IpAddress& address, const std::vector<const Dns
   return decision;
 }
 
-/// What the asker's link calls by this name; the name itself without such a link.
-std::string_view linked_name(std::string_view name, const DnsLinks& links) {
-  auto link = links.find(name);
-  return link == links.end() ? name : std::string_view(link->second);
+/// What the asker's link on this network calls by this name; the name itself without such a link.
+std::string_view linked_name(std::string_view name, const DnsNetwork& network, const DnsLinks& links) {
+  auto own = links.find(network.name);
+  if (own == links.end()) return name;
+  auto link = own->second.find(name);
+  return link == own->second.end() ? name : std::string_view(link->second);
 }
 
 DnsDecision answer_name(const DnsQuestion& question, const std::vector<const DnsNetwork*>& networks,
                         const DnsLinks& links) {
   DnsDecision decision;
   for (const auto* network : networks) {
-    std::string_view name = linked_name(question.name, links);
-    std::string_view short_name = linked_name(within(question.name, *network), links);
+    std::string_view name = linked_name(question.name, *network, links);
+    std::string_view short_name = linked_name(within(question.name, *network), *network, links);
     for (const auto& endpoint : network->endpoints) {
       if (!has_name(endpoint, name) && !has_name(endpoint, short_name)) continue;
       decision.act = DnsDecision::Act::Answer;

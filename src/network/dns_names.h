@@ -25,8 +25,9 @@ struct DnsNetwork {
   std::vector<DnsEndpoint> endpoints;
 };
 
-/// Names that one container alone knows (--link), lower case: alias -> a name of the container meant.
-using DnsLinks = std::map<std::string, std::string, std::less<>>;
+/// Names that one container alone knows (--link), on the network of the link alone. By the network's name:
+/// alias -> a name of the container meant, both lower case.
+using DnsLinks = std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>>;
 
 /// A name as it is compared: lower case.
 std::string dns_name_of(std::string_view text);

@@ -368,15 +368,19 @@ TEST(DnsNames, LinksAreNamesForOneContainer) {
   endpoint.container_name = "project-db-1";
   endpoint.ipv4 = prefix("172.18.0.2/16");
   DnsNetwork network{"mynet", false, {dns_endpoint_of(endpoint)}};
-  DnsLinks links = {{"db", "project-db-1"}, {"gone", "nobody"}};
-  auto linked = [&](std::string_view name) {
-    return decide_dns(*parse_dns_query(dns_query(name, DnsType::A)), {&network}, true, links);
+  DnsNetwork elsewhere{"other", false, {dns_endpoint_of(endpoint)}};
+  DnsLinks links = {{"mynet", {{"db", "project-db-1"}, {"gone", "nobody"}}}};
+  auto asked_on = [&](const DnsNetwork& one, std::string_view name) {
+    return decide_dns(*parse_dns_query(dns_query(name, DnsType::A)), {&one}, true, links);
   };
+  auto linked = [&](std::string_view name) { return asked_on(network, name); };
   for (const char* name : {"db", "DB", "db.mynet", "project-db-1"}) {
     EXPECT_THAT(linked(name).answer.addresses, ElementsAre(ip("172.18.0.2"))) << name;
   }
   EXPECT_EQ(linked("gone").act, DnsDecision::Act::Forward);
   EXPECT_EQ(decide("db", DnsType::A, network).act, DnsDecision::Act::Forward);
+  // The link is of one network: on another that both share it is nobody's name.
+  EXPECT_EQ(asked_on(elsewhere, "db.other").act, DnsDecision::Act::Forward);
 }
 
 TEST(DnsNames, ContainersAnswerByNameAliasAndShortId) {

@@ -279,6 +279,15 @@ Result<void> Networks::unpublish_ports(std::string_view endpoint_id,
   return {};
 }
 
+Result<void> Networks::make_gateway(std::string_view endpoint_id) {
+  auto found = state_->endpoints.find(std::string(endpoint_id));
+  if (found == state_->endpoints.end()) return failure(Kind::NotFound, "endpoint {} not found", endpoint_id);
+  for (auto& [id, endpoint] : state_->endpoints) {
+    if (endpoint.container_id == found->second.container_id) endpoint.is_default_gateway = id == endpoint_id;
+  }
+  return {};
+}
+
 void Networks::rename_container(std::string_view container_id, std::string_view new_name) {
   for (auto& [id, endpoint] : state_->endpoints) {
     if (endpoint.container_id != container_id) continue;

@@ -136,6 +136,10 @@ class Networks {
   /// Ends bindings that are in force: no new connection comes in; those that are under way go on. Store the
   /// record again.
   Result<void> unpublish_ports(std::string_view endpoint_id, const std::vector<PublishedPort>& ports);
+  /// The container's default route is this endpoint's from now on, and ports are published on it alone. Which
+  /// routes there are and what the other endpoints publish is not touched. Store the container's endpoints
+  /// again. NotFound when there is no such endpoint.
+  Result<void> make_gateway(std::string_view endpoint_id);
   /// docker's rename: the name that the embedded DNS answers. Store the container's endpoints again.
   void rename_container(std::string_view container_id, std::string_view new_name);
 

@@ -414,7 +414,11 @@ Result<EndpointMap> parse_endpoint_map(const Json& object) {
 }
 
 Result<CreateRequest> parse_create_request(std::string_view body) {
-  TRY(auto document, parse_body(body, "config cannot be empty in order to create a container"));
+  constexpr std::string_view no_config = "config cannot be empty in order to create a container";
+  TRY(auto document, parse_body(body, no_config));
+  // Go has no Config then: its members lie beside these two.
+  if (document.size() == document.count("HostConfig") + document.count("NetworkingConfig"))
+    return Error(Kind::InvalidArgument, std::string(no_config));
   CreateRequest request;
   TRY(request.config, parse_container_config(document));
   ObjectReader reader(document, "the request");

@@ -107,7 +107,9 @@ Result<InstructionBody> parse_run(const LexedLine& lexed) {
     return failure(Kind::InvalidArgument, "security {} is not valid", go_quote(run.security));
   }
   TRY(run.command, command_line(lexed));
-  if (run.command.args.empty() && run.command.heredocs.empty()) return at_least_one("RUN");
+  // "RUN []" is for whoever builds to judge: docker's classic builder runs the image's own command.
+  const bool is_empty = run.command.args.empty() && run.command.heredocs.empty();
+  if (is_empty && run.command.form != CommandLine::Form::Exec) return at_least_one("RUN");
   return InstructionBody(std::move(run));
 }
 

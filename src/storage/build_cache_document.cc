@@ -80,17 +80,19 @@ Result<LayerBlob> keep_compressed(ImageStore& images, const Layer& layer, Lease&
     return *current.blob;
   }
   TRY(auto ingest, images.content().begin());
-  TRY(auto compressor, compress(*ingest, Compression::Gzip));
+  BackgroundSink hashed(*ingest);
+  TRY(auto compressor, compress(hashed, Compression::Gzip));
   BackgroundSink background(*compressor);
   CHECK(images.snapshotter().write_layer_tar(layer.chain_id, background, stop, Snapshotter::Proof::Checksum));
   CHECK(background.finish());
   CHECK(compressor->finish());
+  CHECK(hashed.finish());
   TRY(Digest digest, ingest->finish());
   lease.add_blob(digest);
   TRY(BlobInfo info, ingest->commit());
   LayerBlob blob{
       .digest = info.digest, .media_type = std::string(spec::media_type::oci_layer_gzip), .size = info.size};
-  CHECK(images.snapshotter().set_blob(layer.chain_id, blob));
+  CHECK(images.snapshotter().set_blob(layer.chain_id, blob, sys::Durability::Fsync));
   return blob;
 }
 

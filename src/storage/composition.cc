@@ -7,8 +7,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "spec/package_url.h"
-#include "storage/background_sink.h"
-#include "storage/compression.h"
+#include "storage/build_cache_document.h"
 #include "storage/index_store.h"
 
 namespace berth::storage {
@@ -76,30 +75,6 @@ class Composer {
     if (std::none_of(closure_.blobs.begin(), closure_.blobs.end(), same)) closure_.blobs.push_back(blob);
   }
 
-  /// Compressed once, and kept as a push does: the next use finds it.
-  Result<LayerBlob> blob_of(const Layer& layer) {
-    ContentStore& content = images_.content();
-    if (layer.blob) lease_.add_blob(layer.blob->digest);
-    if (layer.blob && content.contains(layer.blob->digest)) return *layer.blob;
-    TRY(auto ingest, content.begin());
-    BackgroundSink hashed(*ingest);
-    TRY(auto compressor, compress(hashed, Compression::Gzip));
-    BackgroundSink background(*compressor);
-    CHECK(images_.snapshotter().write_layer_tar(layer.chain_id, background, request_.stop,
-                                                Snapshotter::Proof::Checksum));
-    CHECK(background.finish());
-    CHECK(compressor->finish());
-    CHECK(hashed.finish());
-    TRY(Digest digest, ingest->finish());
-    lease_.add_blob(digest);
-    TRY(BlobInfo info, ingest->commit());
-    LayerBlob blob{.digest = info.digest,
-                   .media_type = std::string(spec::media_type::oci_layer_gzip),
-                   .size = info.size};
-    CHECK(images_.snapshotter().set_blob(layer.chain_id, blob));
-    return blob;
-  }
-
   Result<spec::Descriptor> add_image(const ComposedImage& wanted) {
     lease_.add_image(wanted.id);
     TRY(Image image, images_.get(wanted.id));
@@ -124,7 +99,7 @@ class Composer {
       std::reverse(layers.begin(), layers.end());
     }
     for (const Layer& layer : layers) {
-      TRY(LayerBlob blob, blob_of(layer));
+      TRY(LayerBlob blob, keep_compressed(images_, layer, lease_, request_.stop));
       spec::Descriptor descriptor{.media_type = oci_layer_type(blob.media_type),
                                   .digest = blob.digest,
                                   .size = static_cast<int64_t>(blob.size)};

@@ -50,6 +50,9 @@ Result<Digest> ImageStore::State::add_image(std::string_view config_bytes, const
   }
   if (!chains.empty()) row.chain_id = chains.back();
   std::vector<NameRow> replaced;
+  TRY(const bool named_so, has_names(id, names));
+  TRY(auto existing, table.find(id));
+  if (existing && named_so) row.last_tagged = existing->last_tagged;
   {
     TRY(Transaction transaction, database.begin());
     CHECK(table.insert(row));
@@ -64,6 +67,17 @@ Result<Digest> ImageStore::State::add_image(std::string_view config_bytes, const
                                name.reference.familiar_string(), name.image.str())});
   }
   return id;
+}
+
+/// Nothing is tagged anew where all these names mean the image already.
+Result<bool> ImageStore::State::has_names(const Digest& id, const std::vector<spec::Reference>& names) {
+  for (const spec::Reference& given : names) {
+    spec::Reference name = given.with_default_tag();
+    if (name.tag().empty()) continue;
+    TRY(const auto named, table.lookup(name.without_tag_and_digest().with_tag(name.tag())));
+    if (named != id) return false;
+  }
+  return true;
 }
 
 Result<void> ImageStore::State::set_names(const Digest& id, const std::vector<spec::Reference>& names,

@@ -5,10 +5,12 @@
 #include <future>
 
 #include "base/format.h"
+#include "base/json.h"
 #include "storage/archive_spool.h"
 #include "storage/compression.h"
 #include "storage/image_state.h"
 #include "storage/index_closure.h"
+#include "storage/legacy_archive.h"
 
 namespace berth::storage {
 namespace {
@@ -28,6 +30,7 @@ struct ImageSource {
   std::vector<spec::Reference> names;
   /// The index that the image was chosen from, when all that it leads to is in the archive.
   std::optional<IndexClosure> index = {};
+  std::optional<Digest> parent = {};  ///< as the archive says: an image that it holds too
 };
 
 std::string blob_name(const Digest& digest) {
@@ -154,9 +157,13 @@ class LayoutReader {
 Result<std::vector<ImageSource>> read_docker_archive(ArchiveSpool& spool) {
   TRY(std::string text, spool.document("manifest.json", max_document));
   TRY(std::vector<spec::ArchiveManifestEntry> entries, spec::parse_archive_manifest(text));
+  TRY(const Json documents, parse_json(text));
   std::vector<ImageSource> images;
-  for (const spec::ArchiveManifestEntry& entry : entries) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const spec::ArchiveManifestEntry& entry = entries[i];
     ImageSource image;
+    TRY(const std::string parent, json_string(documents[i], "Parent"));
+    if (auto digest = Digest::parse(parent)) image.parent = std::move(*digest);
     TRY(image.config_bytes, spool.document(entry.config, max_document));
     for (const std::string& layer : entry.layers) image.layers.push_back({.name = layer});
     for (const std::string& tag : entry.repo_tags) {
@@ -165,6 +172,18 @@ Result<std::vector<ImageSource>> read_docker_archive(ArchiveSpool& spool) {
         return failure(Kind::InvalidArgument, "invalid tag \"{}\": {}", tag, reference.error().message());
       image.names.push_back(reference->with_default_tag());
     }
+    images.push_back(std::move(image));
+  }
+  return images;
+}
+
+Result<std::vector<ImageSource>> from_legacy(ArchiveSpool& spool, const std::stop_token& stop) {
+  TRY(std::vector<LegacyImage> found, read_legacy_archive(spool, stop));
+  std::vector<ImageSource> images;
+  for (LegacyImage& legacy : found) {
+    ImageSource image{.config_bytes = std::move(legacy.config_bytes)};
+    for (std::string& layer : legacy.layers) image.layers.push_back({.name = std::move(layer)});
+    image.names = std::move(legacy.names);
     images.push_back(std::move(image));
   }
   return images;
@@ -226,6 +245,8 @@ class Loader {
       adopt_manifests(spool, wanted, images);
     } else if (spool.find("index.json") != nullptr) {
       TRY(images, LayoutReader(spool, wanted).read());
+    } else if (spool.find("repositories") != nullptr) {
+      TRY(images, from_legacy(spool, options_.stop));
     } else {
       return Error(
           Kind::InvalidArgument,
@@ -237,6 +258,7 @@ class Loader {
       TRY(LoadedImage one, load_one(spool, image));
       loaded.push_back(std::move(one));
     }
+    for (const ImageSource& image : images) CHECK(set_parent(image));
     return loaded;
   }
 
@@ -279,6 +301,26 @@ class Loader {
     LoadedImage loaded{.id = std::move(id)};
     for (const spec::Reference& name : image.names) loaded.names.push_back(name.familiar_string());
     return loaded;
+  }
+
+  /// An image stands on another one only if it has all of its layers and history: else what the archive says
+  /// is passed over.
+  Result<void> set_parent(const ImageSource& image) {
+    if (!image.parent) return {};
+    TRY(const auto row, state_.table.find(*image.parent));
+    const Digest id = sha256(image.config_bytes);
+    if (!row || *image.parent == id) return {};
+    TRY(const auto child, state_.config(id));
+    TRY(const auto parent, state_.config(*image.parent));
+    const bool begins = parent->diff_ids.size() <= child->diff_ids.size() &&
+                        parent->history.size() < child->history.size() &&
+                        std::equal(parent->diff_ids.begin(), parent->diff_ids.end(), child->diff_ids.begin());
+    if (!begins) return {};
+    std::lock_guard lock(state_.references);
+    TRY(auto own, state_.table.find(id));
+    if (!own) return {};
+    own->parent = image.parent;
+    return state_.table.insert(*own);
   }
 
   /// Puts everything of an index that is not in the content store yet there, leased.

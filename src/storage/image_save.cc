@@ -36,13 +36,32 @@ class Saver {
       }
     }
     CHECK(document("index.json", spec::serialise(index)));
-    CHECK(document("manifest.json", spec::serialise(entries)));
+    CHECK(document("manifest.json", with_parents(spec::serialise(entries), images)));
     CHECK(document("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
     if (!repositories.empty()) CHECK(document("repositories", to_json(repositories)));
     return tar_.finish();
   }
 
  private:
+  /// As docker has it: an image that stands on another one of the archive says so.
+  static std::string with_parents(std::string manifest, const std::vector<Wanted>& images) {
+    auto list = parse_json(manifest);
+    if (!list || !list->is_array()) return manifest;
+    bool any = false;
+    for (Json& entry : *list) {
+      for (const Wanted& child : images) {
+        if (!child.image.parent || entry["Config"] != blob_name(child.image.id)) continue;
+        const bool is_here = std::any_of(images.begin(), images.end(), [&](const Wanted& other) {
+          return other.image.id == *child.image.parent;
+        });
+        if (!is_here) continue;
+        entry["Parent"] = child.image.parent->str();
+        any = true;
+      }
+    }
+    return any ? to_json(*list) : manifest;
+  }
+
   static TarEntry entry(std::string name, TarType type, uint32_t mode) {
     return TarEntry{.type = type, .name = std::move(name), .mode = mode};
   }

@@ -103,6 +103,7 @@ struct ImageStore::State {
   /// Gives the image all these names; what they named before goes to `replaced`.
   Result<void> set_names(const Digest& id, const std::vector<spec::Reference>& names,
                          std::vector<NameRow>& replaced);
+  Result<bool> has_names(const Digest& id, const std::vector<spec::Reference>& names);
   /// With `references` held.
   Result<Swept> sweep(const InUse& in_use, const SweepScope& scope);
   /// Rows whose layers are gone.

@@ -26,6 +26,12 @@ Error no_such_layer(const Digest& chain_id) {
   return failure(Kind::NotFound, "no such layer: {}", chain_id.str());
 }
 
+Result<void> expect_diff_id(HashingSink& tar, const Layer& layer) {
+  if (tar.finish() == layer.diff_id) return {};
+  return failure(Kind::Corrupt, "layer {} is damaged on disk: it no longer gives its diff id",
+                 layer.diff_id.str());
+}
+
 }  // namespace
 
 Snapshotter::Snapshotter(Database& database, ContentStore& content, std::string data_root)
@@ -302,29 +308,29 @@ Result<std::vector<sys::RootDir>> Snapshotter::open_chain(const std::optional<Di
 Result<void> Snapshotter::write_layer_tar(const Digest& chain_id, ByteSink& out, std::stop_token stop,
                                           Proof proof) const {
   TRY(Layer layer, this->layer(chain_id));
+  if (!layer.blob) return write_by_recipe(layer, out, std::move(stop), proof);
   HashingSink hash(&out);
-  if (layer.blob) {
-    TRY(sys::UniqueFd blob, content_.open_blob(layer.blob->digest));
-    TRY(auto file, FileSource::whole(std::move(blob)));
-    TRY(auto plain, decompress(*file));
-    CHECK(copy_stream(*plain, hash, stop));
-  } else {
-    TRY(sys::UniqueFd recipe, sys::open_file((layer_dir(chain_id) + "/recipe").c_str(), O_RDONLY));
-    TRY(auto file, FileSource::whole(std::move(recipe)));
-    TRY(auto plain, decompress(*file));
-    TRY(sys::RootDir tree, sys::RootDir::open(layer_dir(chain_id) + "/fs"));
-    TRY(RecipeReader reader, RecipeReader::open(*plain));
-    bool by_checksum = proof == Proof::Checksum && reader.has_checksum();
-    auto replayed = reader.replay(tree, by_checksum ? out : static_cast<ByteSink&>(hash), stop);
-    if (!replayed && replayed.error().kind() == Kind::Corrupt)
-      return std::move(replayed).error().in("layer", layer.diff_id.str());
-    if (!replayed || by_checksum) return replayed;
-  }
-  if (hash.finish() != layer.diff_id) {
-    return failure(Kind::Corrupt, "layer {} is damaged on disk: it no longer gives its diff id",
-                   layer.diff_id.str());
-  }
-  return {};
+  TRY(sys::UniqueFd blob, content_.open_blob(layer.blob->digest));
+  TRY(auto file, FileSource::whole(std::move(blob)));
+  TRY(auto plain, decompress(*file));
+  CHECK(copy_stream(*plain, hash, stop));
+  return expect_diff_id(hash, layer);
+}
+
+Result<void> Snapshotter::write_by_recipe(const Layer& layer, ByteSink& out, std::stop_token stop,
+                                          Proof proof) const {
+  HashingSink hash(&out);
+  TRY(sys::UniqueFd recipe, sys::open_file((layer_dir(layer.chain_id) + "/recipe").c_str(), O_RDONLY));
+  TRY(auto file, FileSource::whole(std::move(recipe)));
+  TRY(auto plain, decompress(*file));
+  TRY(sys::RootDir tree, sys::RootDir::open(layer_dir(layer.chain_id) + "/fs"));
+  TRY(RecipeReader reader, RecipeReader::open(*plain));
+  bool by_checksum = proof == Proof::Checksum && reader.has_checksum();
+  auto replayed = reader.replay(tree, by_checksum ? out : static_cast<ByteSink&>(hash), stop);
+  if (!replayed && replayed.error().kind() == Kind::Corrupt)
+    return std::move(replayed).error().in("layer", layer.diff_id.str());
+  if (!replayed || by_checksum) return replayed;
+  return expect_diff_id(hash, layer);
 }
 
 Result<void> Snapshotter::remove_layer(const Digest& chain_id) {
@@ -351,14 +357,19 @@ Result<void> Snapshotter::remove_layer(const Digest& chain_id) {
   return {};
 }
 
-Result<void> Snapshotter::set_blob(const Digest& chain_id, LayerBlob blob) {
+Result<void> Snapshotter::set_blob(const Digest& chain_id, LayerBlob blob, sys::Durability durability) {
   std::lock_guard lock(mutex_);
   auto it = layers_.find(chain_id);
   if (it == layers_.end()) return no_such_layer(chain_id);
-  TRY(Statement update,
-      database_.prepare("UPDATE layers SET blob = ?, media_type = ?, blob_size = ? WHERE chain_id = ?"));
-  CHECK(update.bind(blob.digest).bind(blob.media_type).bind(blob.size).bind(chain_id).run());
+  bool later = durability == sys::Durability::None;
+  TRY(Statement update, database_.prepare("UPDATE layers SET blob = ?, media_type = ?, blob_size = ?, "
+                                          "boot_id = coalesce(?, boot_id) WHERE chain_id = ?"));
+  update.bind(blob.digest).bind(blob.media_type).bind(blob.size);
+  CHECK(update.bind(later ? std::optional<std::string>(boot_id_) : std::nullopt).bind(chain_id).run());
   it->second.layer.blob = std::move(blob);
+  if (!later) return {};
+  unsynced_.insert(chain_id);
+  housekeeper_->request_sync();
   return {};
 }
 
@@ -377,6 +388,9 @@ Result<void> Snapshotter::sync() {
   auto write_out = [&]() -> Result<void> {
     TRY(sys::UniqueFd root, sys::open_file(data_root_.c_str(), O_RDONLY | O_DIRECTORY));
     if (::syncfs(root.get()) != 0) return Error::from_errno("sync", data_root_, errno);
+    std::lock_guard lock(mutex_);
+    // What has got more to be written meanwhile waits for the next sync.
+    for (const Digest& chain : unsynced_) pending.erase(chain);
     TRY(Transaction transaction, database_.begin());
     for (const Digest& chain : pending) {
       TRY(Statement update, database_.prepare("UPDATE layers SET boot_id = NULL WHERE chain_id = ?"));

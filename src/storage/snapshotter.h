@@ -132,8 +132,10 @@ class Snapshotter {
   /// Removes the row and moves the directory to the trash, which empties itself; the blob stays for gc. In
   /// use as a parent: WrongState.
   Result<void> remove_layer(const Digest& chain_id);
-  /// Records a kept blob for the layer (after a push has compressed it).
-  Result<void> set_blob(const Digest& chain_id, LayerBlob blob);
+  /// Records a kept blob for the layer (after a push has compressed it). Durability::None: the blob is not on
+  /// the disk yet, and becomes durable with the next sync(); a crash of the machine before costs the blob at
+  /// most, where the layer has a recipe.
+  Result<void> set_blob(const Digest& chain_id, LayerBlob blob, sys::Durability durability);
 
   /// Makes containers/<id>/{upper,work}; without a chain the container starts from an empty root.
   Result<OverlaySpec> prepare(const std::string& container_id, const std::optional<Digest>& chain_id,
@@ -183,7 +185,11 @@ class Snapshotter {
   Result<void> make_directories();
   Result<void> load();
   Result<void> repair(const std::vector<std::pair<Record, bool>>& records);
-  bool verify(const Layer& layer);
+  /// True if the layer is whole, or could be made whole; a blob that is not is forgotten.
+  Result<bool> verify(const Layer& layer);
+  Result<void> write_by_recipe(const Layer& layer, ByteSink& out, std::stop_token stop, Proof proof) const;
+  Result<void> unpack_again(const Layer& layer);
+  Result<void> forget_blob(const Layer& layer);
   Result<void> remove_strays();
 
   Result<Staging> make_staging(const std::optional<Digest>& parent);

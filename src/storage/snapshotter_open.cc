@@ -116,7 +116,11 @@ Result<void> Snapshotter::repair(const std::vector<std::pair<Record, bool>>& rec
       Layer layer = record.layer;
       layers_.emplace(layer.chain_id, std::move(record));
       bool present = ::access((layer_dir(layer.chain_id) + "/fs").c_str(), F_OK) == 0;
-      if (present && (!suspect || verify(layer))) {
+      bool whole = present && !suspect;
+      if (present && suspect) {
+        TRY(whole, verify(layer));
+      }
+      if (whole) {
         if (suspect) unsynced_.insert(layer.chain_id);
         continue;
       }
@@ -136,27 +140,42 @@ Result<void> Snapshotter::repair(const std::vector<std::pair<Record, bool>>& rec
   return {};
 }
 
-/// True if the layer is whole, or could be unpacked again from its blob.
-bool Snapshotter::verify(const Layer& layer) {
-  if (!layer.blob) {
-    HashingSink discard(nullptr);
-    return write_layer_tar(layer.chain_id, discard).has_value();
-  }
-  auto restore = [&]() -> Result<void> {
-    TRY(sys::UniqueFd blob, content_.open_blob(layer.blob->digest));
-    TRY(auto source, FileSource::whole(std::move(blob)));
-    TRY(Staging staging, make_staging(layer.parent));
-    UnpackRequest request{.parent = layer.parent, .diff_id = layer.diff_id, .blob = layer.blob};
-    TRY(UnpackResult result, unpack_into(staging, *source, request));
-    if (result.diff_id != layer.diff_id) return Error(Kind::Corrupt, "diff id differs");
-    std::string target = layer_dir(layer.chain_id);
-    CHECK(sys::remove_tree(target));
-    if (::rename(staging.path.c_str(), target.c_str()) != 0)
-      return Error::from_errno("rename", target, errno);
-    staging.path.clear();
-    return {};
-  };
-  return restore().has_value();
+Result<bool> Snapshotter::verify(const Layer& layer) {
+  HashingSink discard(nullptr);
+  if (!layer.blob) return write_by_recipe(layer, discard, {}, Proof::Digest).has_value();
+  if (unpack_again(layer)) return true;
+  // A blob that a push has made is younger than its layer.
+  if (!write_by_recipe(layer, discard, {}, Proof::Digest)) return false;
+  CHECK(forget_blob(layer));
+  return true;
+}
+
+/// From its blob, in place of the tree that is there.
+Result<void> Snapshotter::unpack_again(const Layer& layer) {
+  TRY(sys::UniqueFd blob, content_.open_blob(layer.blob->digest));
+  TRY(auto source, FileSource::whole(std::move(blob)));
+  TRY(Staging staging, make_staging(layer.parent));
+  UnpackRequest request{.parent = layer.parent, .diff_id = layer.diff_id, .blob = layer.blob};
+  TRY(UnpackResult result, unpack_into(staging, *source, request));
+  if (result.diff_id != layer.diff_id) return Error(Kind::Corrupt, "diff id differs");
+  std::string target = layer_dir(layer.chain_id);
+  CHECK(sys::remove_tree(target));
+  if (::rename(staging.path.c_str(), target.c_str()) != 0) return Error::from_errno("rename", target, errno);
+  staging.path.clear();
+  return {};
+}
+
+/// A damaged blob must not be taken for the real one when the layer is pushed or pulled again.
+Result<void> Snapshotter::forget_blob(const Layer& layer) {
+  CHECK(content_.remove(layer.blob->digest));
+  TRY(Statement update,
+      database_.prepare("UPDATE layers SET blob = NULL, media_type = NULL, blob_size = NULL "
+                        "WHERE chain_id = ?"));
+  CHECK(update.bind(layer.chain_id).run());
+  layers_.at(layer.chain_id).layer.blob.reset();
+  log::warn("the compressed form of layer {} was lost in a crash of the machine; a push makes it again",
+            layer.chain_id.str());
+  return {};
 }
 
 /// Directories without a row, links without a layer, stagings, trash.

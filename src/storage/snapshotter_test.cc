@@ -50,6 +50,11 @@ class SnapshotterTest : public testing::Test {
     auto fd = view.open(path, O_RDONLY);
     return fd ? *sys::read_fd(fd->get(), 1000) : "<" + fd.error().message() + ">";
   }
+  int64_t unsynced_rows() {
+    auto count = database_->prepare("SELECT count(*) FROM layers WHERE boot_id IS NOT NULL");
+    EXPECT_TRUE(*count->step());
+    return count->integer(0);
+  }
   size_t entries(const std::string& name) { return sys::list_dir(root() + name)->size(); }
 
   TempDir directory_;
@@ -276,9 +281,30 @@ TEST_F(SnapshotterTest, StartUpDropsStraysAndRepairsUnsyncedLayers) {
   EXPECT_EQ(*sys::read_file(root() + "/layers/" + blob_layer->chain_id.hex() + "/fs/from-blob", 10), "whole");
   EXPECT_EQ(entries("/layers"), 4u);
   ASSERT_TRUE(snapshots_->sync());
-  auto unsynced = database_->prepare("SELECT count(*) FROM layers WHERE boot_id IS NOT NULL");
-  ASSERT_TRUE(*unsynced->step());
-  EXPECT_EQ(unsynced->integer(0), 0);
+  EXPECT_EQ(unsynced_rows(), 0);
+}
+
+TEST_F(SnapshotterTest, ABlobOfAPushThatACrashTookCostsTheBlobAlone) {
+  std::string tar = TarBytes().file("made-here", "whole").finish();
+  Layer layer = add(tar);
+  ASSERT_FALSE(layer.blob);
+  auto info = content_->put("what gzip has made of it");
+  ASSERT_TRUE(info);
+  ASSERT_TRUE(snapshots_->sync());
+  ASSERT_TRUE(snapshots_->set_blob(layer.chain_id, {info->digest, "application/x", info->size},
+                                   sys::Durability::None));
+  EXPECT_EQ(unsynced_rows(), 1);
+  ASSERT_TRUE(database_->execute("UPDATE layers SET boot_id = 'another boot'"));
+  ASSERT_EQ(::truncate(content_->blob_path(info->digest).c_str(), 0), 0);
+  reopen();
+  ASSERT_TRUE(snapshots_->has_layer(layer.chain_id));
+  EXPECT_FALSE(snapshots_->layer(layer.chain_id)->blob);
+  EXPECT_FALSE(content_->contains(info->digest));
+  EXPECT_EQ(tar_of(layer.chain_id), tar);
+  reopen();
+  EXPECT_FALSE(snapshots_->layer(layer.chain_id)->blob);
+  ASSERT_TRUE(snapshots_->sync());
+  EXPECT_EQ(unsynced_rows(), 0);
 }
 
 TEST(GcPlan, KeepsWhatRootsReach) {

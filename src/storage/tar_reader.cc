@@ -116,6 +116,7 @@ Result<bool> TarReader::read_header(TarHeader& header) {
   if (block.size() < tar_block) return Error(Kind::Corrupt, "tar archive ends early");
   if (is_zero_block(block)) {
     TRY(std::string_view second, take(tar_block));
+    if (!second.empty() && second.size() < tar_block) return Error(Kind::Corrupt, "tar archive ends early");
     if (second.empty() || is_zero_block(second)) return false;
     return failure(Kind::Corrupt, "invalid tar header at byte {}: follows an end mark",
                    position_ - tar_block);

@@ -248,9 +248,14 @@ Result<void> check_rest(const CgroupFeatures& features, CgroupLimits& limits, Wa
 
 void CgroupLimits::set_nano_cpus(int64_t nano_cpus) {
   if (nano_cpus <= 0) return;
-  constexpr int64_t kPeriod = 100000;
-  cpu_period = kPeriod;
-  cpu_quota = nano_cpus / (1000000000 / kPeriod);
+  constexpr int64_t kPeriod = 100'000;
+  constexpr int64_t kLongestPeriod = 1'000'000;
+  constexpr int64_t kLeastQuota = 1000;
+  // The kernel takes no quota below a millisecond: what is smaller gets a longer period instead.
+  int64_t quota = nano_cpus / (1'000'000'000 / kPeriod);
+  int64_t period = quota >= kLeastQuota ? kPeriod : kLeastQuota * 1'000'000'000 / nano_cpus;
+  cpu_period = static_cast<uint64_t>(std::min(period, kLongestPeriod));
+  cpu_quota = std::max(quota, kLeastQuota);
 }
 
 Result<std::vector<std::string>> check_limits(const CgroupFeatures& features, CgroupLimits& limits) {

@@ -73,6 +73,12 @@ TEST(CgroupPlan, CpuQuotaAndShares) {
   EXPECT_THAT(as_lines(plan_v1_limits(limits, {})),
               ElementsAre("cpu.shares=1024", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=150000"));
   EXPECT_THAT(as_lines(plan_v2_limits(limits)), ElementsAre("cpu.weight=100", "cpu.max=150000 100000"));
+  // Below a millisecond of quota the period grows, to a second at most.
+  limits = {};
+  limits.set_nano_cpus(5'000'000);
+  EXPECT_THAT(as_lines(plan_v2_limits(limits)), ElementsAre("cpu.max=1000 200000"));
+  limits.set_nano_cpus(500'000);
+  EXPECT_THAT(as_lines(plan_v2_limits(limits)), ElementsAre("cpu.max=1000 1000000"));
   EXPECT_EQ(cpu_weight_of_shares(2), 1u);
   EXPECT_EQ(cpu_weight_of_shares(262144), 10000u);
   EXPECT_EQ(io_weight_of_blkio(10), 1u);

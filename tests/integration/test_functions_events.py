@@ -4,7 +4,7 @@ import datetime
 import json
 import unittest
 
-from harness.engine import eventually
+from harness.engine import IMAGE, eventually
 from harness.functions import FunctionsCase
 from harness.kafka import Kafka, library
 
@@ -183,6 +183,18 @@ class Usage(EventsCase):
         bill = self.engine.ok("bill")
         self.assertIn("TOTAL", bill.out)
         self.assertIn("0.0000166667 per GB-second", bill.out)
+
+    def test_a_sandbox_is_metered_by_its_invocations_alone(self):
+        self.worker("metered")
+        self.assertEqual(self.api.invoke("metered", {"n": 1}).status, 200)
+        self.assertEqual(self.api.request("DELETE", "/2015-03-31/functions/metered").status, 204)
+        sandboxes = ("ps", "-aq", "--filter", "label=berth.function=metered")
+        eventually(lambda: self.engine.ok(*sandboxes).out == "", "the sandbox is gone", 60)
+        self.engine.ok("run", "--rm", "--name", "afterwards", IMAGE, "true")
+        runs = lambda: [row["name"] for row in self.api.request("GET", "/_berth/usage").json()["rows"]
+                        if row["kind"] == "container"]
+        eventually(lambda: "afterwards" in runs(), "the container's run is recorded", 60)
+        self.assertEqual([name for name in runs() if "metered" in name], [])
 
 
 if __name__ == "__main__":

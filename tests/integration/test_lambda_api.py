@@ -106,7 +106,7 @@ class Functions(LambdaCase):
     def test_unknown_paths_and_methods(self):
         self.assertEqual(self.api.request("GET", "/2015-03-31/nothing").status, 404)
         self.assertEqual(self.api.request("PATCH", "/2015-03-31/functions").status, 405)
-        self.refused(self.api.request("GET", "/2025-12-01/durable-executions/x"), 400, "InvalidParameterValueException",
+        self.refused(self.api.request("GET", "/2025-11-30/capacity-providers"), 400, "InvalidParameterValueException",
                      "not supported")
 
     def test_web_pages_are_refused(self):

@@ -1,11 +1,14 @@
 """Log drivers that send lines elsewhere, the bound on all logs together, and what of it a kill of the engine loses:
 nothing."""
+import gzip
+import http.server
 import json
 import os
 import re
 import socket
 import threading
 import unittest
+import zlib
 
 from harness.engine import IMAGE, Engine, EngineCase, eventually
 
@@ -54,6 +57,55 @@ class Receiver:
     def close(self):
         self.open = False
         self.socket.close()
+
+
+class Collector:
+    """Splunk's event collector: what it was sent, and the statuses that it answers first."""
+
+    def __init__(self, answers=()):
+        self.requests, self.events = [], []
+        answers = list(answers)
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                status = answers.pop(0) if answers else 200
+                if status == 200:
+                    outer.take(body.decode())
+                outer.requests.append({"path": self.path, "headers": dict(self.headers)})
+                answer = json.dumps({"text": "Success" if status == 200 else "No", "code": 0}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def port(self):
+        return self.server.server_address[1]
+
+    def take(self, text):
+        """JSON objects one behind the other."""
+        decoder = json.JSONDecoder()
+        while text:
+            event, end = decoder.raw_decode(text)
+            self.events.append(event)
+            text = text[end:].lstrip()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Drivers(EngineCase):
@@ -111,9 +163,58 @@ class Drivers(EngineCase):
         receiver = self.udp()
         name = self.run_with("echo hello", "--log-driver", "gelf", "--log-opt", f"gelf-address=udp://127.0.0.1:{receiver.port}")
         eventually(lambda: receiver.messages, "the message has come")
-        message = json.loads(receiver.messages[0])
+        message = json.loads(gzip.decompress(receiver.messages[0]))
         self.assertEqual((message["version"], message["short_message"], message["level"], message["_container_name"]),
                          ("1.1", "hello", 6, name))
+
+    def test_gelf_compressed_otherwise_and_over_tcp(self):
+        for flags, unpack in ((("gelf-compression-type=zlib", "gelf-compression-level=9"), zlib.decompress),
+                              (("gelf-compression-type=none",), bytes)):
+            receiver = self.udp()
+            self.run_with("echo hello", "--log-driver", "gelf", "--log-opt", f"gelf-address=udp://127.0.0.1:{receiver.port}",
+                          *(part for flag in flags for part in ("--log-opt", flag)))
+            eventually(lambda: receiver.messages, "the message has come")
+            self.assertEqual(json.loads(unpack(receiver.messages[0]))["short_message"], "hello")
+        receiver = self.tcp()
+        self.run_with("echo one; echo two", "--log-driver", "gelf", "--log-opt", f"gelf-address=tcp://127.0.0.1:{receiver.port}",
+                      "--log-opt", "gelf-tcp-max-reconnect=3")
+        eventually(lambda: receiver.text.count("\0") == 2, "both messages have come")
+        self.assertEqual([json.loads(part)["short_message"] for part in receiver.text.split("\0")[:2]], ["one", "two"])
+
+    def test_splunk(self):
+        collector = Collector()
+        self.addCleanup(collector.close)
+        flags = ("--log-driver", "splunk", "--log-opt", f"splunk-url=http://127.0.0.1:{collector.port}", "--log-opt",
+                 "splunk-token=a-token", "--log-opt", "tag={{.Name}}", "--log-opt", "splunk-index=main", "-l", "part=x",
+                 "--log-opt", "labels=part")
+        name = self.run_with("echo one; echo; echo two", *flags)
+        eventually(lambda: len(collector.events) == 2, "both lines have come")
+        event = collector.events[0]
+        self.assertEqual(event["event"], {"line": "one", "source": "stdout", "tag": name, "attrs": {"part": "x"}})
+        self.assertEqual((event["index"], collector.events[1]["event"]["line"]), ("main", "two"))
+        self.assertRegex(event["time"], r"^\d+\.\d{6}$")
+        request = collector.requests[0]
+        self.assertEqual(request["path"], "/services/collector/event/1.0")
+        self.assertEqual(request["headers"]["Authorization"], "Splunk a-token")
+        self.run_with("echo '{\"a\": 1}'", *flags, "--log-opt", "splunk-format=json", "--log-opt", "splunk-gzip=true",
+                      "--log-opt", "splunk-index-acknowledgment=true")
+        eventually(lambda: len(collector.events) == 3, "the third line has come")
+        self.assertEqual(collector.events[2]["event"]["line"], {"a": 1})
+        self.assertEqual(collector.requests[-1]["headers"]["Content-Encoding"], "gzip")
+        self.assertRegex(collector.requests[-1]["headers"]["X-Splunk-Request-Channel"], r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+    def test_splunk_is_away_and_refuses(self):
+        collector = Collector(answers=[503, 403, 400])
+        self.addCleanup(collector.close)
+        name = self.name()
+        self.ok("run", "-d", "--name", name, "--log-driver", "splunk", "--log-opt",
+                f"splunk-url=http://127.0.0.1:{collector.port}", "--log-opt", "splunk-token=t", IMAGE, "sh", "-c",
+                "echo never taken; while [ ! -e /go ]; do sleep 0.1; done; echo taken; sleep 600")
+        # Away, not allowed and then refused for good: the lines behind go on.
+        eventually(lambda: len(collector.requests) == 3, "three requests were refused", 60)
+        self.ok("exec", name, "touch", "/go")
+        eventually(lambda: [one["event"]["line"] for one in collector.events] == ["taken"], "the next line has come", 60)
+        self.assertIn("splunk", self.engine.log())
 
     def test_a_receiver_that_comes_late_gets_everything(self):
         with socket.socket() as probe:
@@ -133,7 +234,8 @@ class Drivers(EngineCase):
     def test_none_and_bad_settings(self):
         name = self.run_with("echo unheard", "--log-driver", "none")
         self.fails(1, "logs", name, says="does not support reading")
-        for flags, says in ((("--log-driver", "splunk"), "no log driver named 'splunk'"),
+        for flags, says in ((("--log-driver", "nope"), "no log driver named 'nope'"),
+                            (("--log-driver", "splunk"), "failed to initialize logging driver: splunk: splunk-url is expected"),
                             (("--log-driver", "syslog", "--log-opt", "max-size=1m"), "unknown log opt 'max-size'"),
                             (("--log-driver", "syslog", "--log-opt", "syslog-address=http://x"), "unsupported scheme"),
                             (("--log-driver", "syslog", "--log-opt", "syslog-facility=nope"), "invalid syslog facility"),

@@ -233,3 +233,85 @@ class Links(NetworkCase):
     def test_a_network_of_ones_own_cannot_be_joined(self):
         name = self.name()
         self.fails(125, "run", "--name", name, "--network", f"container:{name}", IMAGE, "true", says="cannot join own network")
+
+
+class GatewayChange(NetworkCase):
+    def ports(self, name):
+        ports = self.engine.inspect(name)["NetworkSettings"]["Ports"]
+        return {port: sorted({one["HostPort"] for one in bindings or []}) for port, bindings in ports.items()}
+
+    def serves(self, port):
+        """Whether the container's server answers there."""
+        with socket.socket() as asked:
+            asked.settimeout(5)
+            try:
+                asked.connect(("127.0.0.1", int(port)))
+                return asked.recv(5) == b"here\n"
+            except OSError:
+                return False
+
+    def test_published_ports_follow_the_default_route(self):
+        self.only_berth("docker orders networks by priority since 28")
+        first, name = self.network(), self.name()
+        self.ok("run", "-d", "--name", name, "--network", first, "-p", "127.0.0.1::80", "-p", "90", "--expose", "70", IMAGE,
+                "sh", "-c", "while true; do echo here | nc -l -p 80 >/dev/null; done")
+        eventually(lambda: self.serves(self.ports(name)["80/tcp"][0]), "it is served", 60)
+        before = self.ports(name)
+        second, third = self.network("--internal"), self.network()
+        self.assertEqual(self.connect(second, name, {"GwPriority": 5}).status, 200)
+        self.assertEqual(self.ports(name), before, "an internal network carries no default route")
+        self.assertEqual(self.connect(third, name, {"GwPriority": 10}).status, 200)
+        moved = self.ports(name)
+        self.assertEqual(moved["70/tcp"], [])
+        self.assertNotEqual(moved["90/tcp"], before["90/tcp"], "a port of the engine's choice is chosen again")
+        eventually(lambda: self.serves(moved["80/tcp"][0]), "it is served where it has moved to", 60)
+        self.assertFalse(self.serves(before["80/tcp"][0]), "nothing is where it was")
+        self.ok("network", "disconnect", third, name)
+        back = self.ports(name)
+        eventually(lambda: self.serves(back["80/tcp"][0]), "and back", 60)
+        self.ok("network", "disconnect", first, name)
+        self.assertEqual(self.ports(name), {"70/tcp": [], "80/tcp": [], "90/tcp": []}, "nothing leads out")
+
+    def test_a_port_of_ones_own_choice_stays(self):
+        self.only_berth("docker orders networks by priority since 28")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        first, second = self.network(), self.network()
+        name = self.start("sh", "-c", "while true; do echo here | nc -l -p 80 >/dev/null; done",
+                          flags=("--network", first, "-p", f"127.0.0.1:{port}:80"))
+        self.assertEqual(self.connect(second, name, {"GwPriority": 10}).status, 200)
+        self.assertEqual(self.ports(name), {"80/tcp": [str(port)]})
+        eventually(lambda: self.serves(port), "it is served", 60)
+        self.engine.kill()
+        self.engine.start()
+        self.assertEqual(self.ports(name), {"80/tcp": [str(port)]}, "the engine remembers where it is")
+        eventually(lambda: self.serves(port), "it is served", 60)
+        self.ok("rm", "-f", name)
+
+
+class LinkedExecs(NetworkCase):
+    def test_they_have_the_variables_of_links(self):
+        linked = self.start("sleep", "300", flags=("--expose", "5432", "-e", "PART=x"))
+        name = self.start("sleep", "300", flags=("--link", f"{linked}:db"))
+        variables = self.ok("exec", name, "env").lines
+        self.assertIn(f"DB_NAME=/{name}/db", variables)
+        self.assertIn("DB_ENV_PART=x", variables)
+        self.assertIn("DB_PORT_5432_TCP_PORT=5432", variables)
+
+
+class LinksOfNetworks(NetworkCase):
+    def resolves(self, container, name):
+        return self.engine("exec", container, "ping", "-c", "1", "-W", "2", name).code == 0
+
+    def test_an_alias_is_known_on_its_network_alone(self):
+        first, second = self.network(), self.network()
+        linked = self.start("sleep", "300", flags=("--network", first))
+        asking = self.start("sleep", "300", flags=("--network", first, "--link", f"{linked}:OnFirst"))
+        self.pings(asking, "OnFirst")
+        self.ok("network", "connect", second, linked)
+        self.ok("network", "connect", "--link", f"{linked}:OnSecond", second, asking)
+        self.pings(asking, "OnSecond")
+        self.ok("network", "disconnect", first, linked)
+        eventually(lambda: not self.resolves(asking, "OnFirst"), "the first link leads nowhere", 60)
+        self.pings(asking, "OnSecond")

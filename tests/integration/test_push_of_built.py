@@ -8,6 +8,19 @@ from harness.engine import EngineCase
 from harness.registry import FakeRegistry, digest_of, once
 
 
+def lost_once(of_stream):
+    """A fault: the registry knows an upload no more whose bytes came as a stream (or with the request that ends it)."""
+    def fault(handler):
+        size = int(handler.headers.get("Content-Length", 0))
+        if fault.happened or handler.command != "PUT" or "/blobs/uploads/" not in handler.path or (size == 0) != of_stream:
+            return False
+        fault.happened = True
+        handler.refuse(404, "BLOB_UPLOAD_UNKNOWN", "unknown")
+        return True
+    fault.happened = False
+    return fault
+
+
 class Built(EngineCase):
     def setUp(self):
         super().setUp()
@@ -62,8 +75,18 @@ class Built(EngineCase):
 
     def test_a_registry_that_loses_what_was_streamed(self):
         name = self.built("lost")
-        self.registry.faults.append(once("/v2/lost/blobs/uploads/", lambda h: h.refuse(404, "BLOB_UPLOAD_UNKNOWN", "unknown"), "PUT"))
+        fault = lost_once(of_stream=True)
+        self.registry.faults.append(fault)
         self.ok("push", name)
+        self.assertTrue(fault.happened)
+        self.check_what_arrived(name)
+
+    def test_a_registry_that_loses_the_upload_of_the_configuration(self):
+        name = self.built("lost-config")
+        fault = lost_once(of_stream=False)
+        self.registry.faults.append(fault)
+        self.ok("push", name)
+        self.assertTrue(fault.happened)
         self.check_what_arrived(name)
 
     def test_lines_that_break(self):

@@ -155,6 +155,10 @@ AwsResult<Json> create_stream(LogsCall& call) {
   CHECK(as_logs(call.services.log.create_stream(call.realm, group_of(call), call.text("logStreamName"))));
   return Json(Json::object());
 }
+AwsResult<Json> delete_stream(LogsCall& call) {
+  CHECK(as_logs(call.services.log.remove_stream(call.realm, group_of(call), call.text("logStreamName"))));
+  return Json(Json::object());
+}
 AwsResult<Json> delete_group(LogsCall& call) {
   CHECK(as_logs(call.services.log.remove_group(call.realm, group_of(call))));
   return Json(Json::object());
@@ -266,6 +270,7 @@ constexpr LogsAction actions[] = {
     {"CreateLogGroup", create_group},
     {"CreateLogStream", create_stream},
     {"DeleteLogGroup", delete_group},
+    {"DeleteLogStream", delete_stream},
     {"PutRetentionPolicy", put_retention},
     {"DeleteRetentionPolicy", delete_retention},
     {"PutLogEvents", put_events},

@@ -10,10 +10,17 @@ namespace berth::api::aws {
 namespace {
 
 /// Shapes whose text is in "Message"; all others have "message".
-constexpr std::string_view capital_message[] = {
-    "ResourceNotFoundException", "ServiceException",     "CodeSigningConfigNotFoundException",
-    "EC2AccessDeniedException",  "KMSDisabledException", "RecursiveInvocationException",
-    "InvalidRuntimeException",   "SnapStartException",   "InvalidZipFileException"};
+constexpr std::string_view capital_message[] = {"ResourceNotFoundException",
+                                                "ServiceException",
+                                                "CodeSigningConfigNotFoundException",
+                                                "EC2AccessDeniedException",
+                                                "KMSDisabledException",
+                                                "RecursiveInvocationException",
+                                                "InvalidRuntimeException",
+                                                "SnapStartException",
+                                                "InvalidZipFileException",
+                                                "CallbackTimeoutException",
+                                                "DurableExecutionAlreadyStartedException"};
 
 std::string formatted(int64_t unix_nanoseconds, const char* zone) {
   int64_t milliseconds = unix_nanoseconds / 1'000'000;

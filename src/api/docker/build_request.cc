@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "engine/image_events.h"
 #include "engine/image_quota.h"
 
 namespace berth::api {
@@ -93,6 +94,25 @@ Result<build::BuildRequest> parse_build_parameters(Context& context) {
   return request;
 }
 
+Result<std::optional<std::vector<std::string>>> parse_cache_from(Context& context) {
+  constexpr size_t most_images = 1000;
+  using Images = std::optional<std::vector<std::string>>;
+  const std::string text = context.text("cachefrom");
+  if (text.empty()) return Images();
+  TRY(const Json list, parse_json(text));
+  if (list.is_null() || (list.is_array() && list.empty())) return Images();
+  if (!list.is_array() || list.size() > most_images)
+    return failure(Kind::InvalidArgument, "error reading cachefrom: expected a JSON list of at most {} names",
+                   most_images);
+  std::vector<std::string> images;
+  for (const Json& entry : list) {
+    if (!entry.is_string())
+      return Error(Kind::InvalidArgument, "error reading cachefrom: expected a JSON list of names");
+    images.push_back(entry.get<std::string>());
+  }
+  return Images(std::move(images));
+}
+
 io::Task<Result<std::string>> BodyContext::next() {
   if (!beginning_.empty()) co_return std::exchange(beginning_, {});
   std::string bytes(size_t{128} << 10, '\0');
@@ -106,9 +126,10 @@ io::Task<Result<build::BuildResult>> run_build(Context& context, build::BuildReq
   CO_TRY(auto built,
          co_await context.builder().build(std::move(request), sink, context.exchange().client_gone()));
   const std::string id = built.image_id.str();
-  context.engine().events().publish("image", "create", id, {{"name", id}});
+  const storage::ImageStore& store = context.engine().image_store();
+  context.engine().events().publish("image", "create", id, engine::image_event_attributes(store, id, id));
   for (const std::string& tag : built.tags)
-    context.engine().events().publish("image", "tag", id, {{"name", tag}});
+    context.engine().events().publish("image", "tag", id, engine::image_event_attributes(store, id, tag));
   context.engine().image_quota().check();
   co_return built;
 }
@@ -122,6 +143,12 @@ io::Task<Result<void>> run_whole_build(Context& context, build::BuildRequest req
 
 void ClassicBuildLines::stream(std::string text) {
   lines_.push({{"stream", std::move(text)}});
+}
+
+/// A stage's image, as the build's own is told at the end.
+void ClassicBuildLines::tell_stage_end() {
+  if (!last_id_.empty()) lines_.push({{"aux", {{"ID", "sha256:" + last_id_}}}});
+  last_id_.clear();
 }
 
 void ClassicBuildLines::report(const build::ProgressEvent& event) {
@@ -141,10 +168,15 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
   }
   if (verbosity_ == Verbosity::Quiet) return;
   if (const auto* started = std::get_if<build::StepStarted>(&event)) {
+    if (steps_begun_ && started->stage != stage_) tell_stage_end();
     steps_begun_ = true;
+    stage_ = started->stage;
     stream(fmt::format("Step {}/{} : {}{}", started->step, started->total, started->onbuild ? "ONBUILD " : "",
                        started->instruction));
     stream("\n");
+    if (started->triggers != 0)
+      stream(fmt::format("# Executing {} build trigger{}\n", started->triggers,
+                         started->triggers == 1 ? "" : "s"));
   } else if (std::holds_alternative<build::StepCached>(event)) {
     stream(" ---> Using cache\n");
   } else if (const auto* running = std::get_if<build::StepRunning>(&event)) {
@@ -163,6 +195,7 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
     if (!running_in_.empty())
       stream(" ---> Removed intermediate container " + std::exchange(running_in_, {}) + "\n");
     if (!done->id.empty()) stream(" ---> " + done->id.substr(0, 12) + "\n");
+    last_id_ = done->id;
   } else if (const auto* warning = std::get_if<build::BuildWarning>(&event)) {
     if (warning->rule == nullptr) stream("[Warning] " + warning->text + "\n");
   } else if (const auto* tagged = std::get_if<build::ImageTagged>(&event)) {

@@ -10,6 +10,9 @@ namespace berth::api {
 /// Everything but the context. InvalidArgument names the parameter.
 Result<build::BuildRequest> parse_build_parameters(Context& context);
 
+/// `cachefrom`, a JSON list of images; none when the list is empty or missing, as docker's command sends it.
+Result<std::optional<std::vector<std::string>>> parse_cache_from(Context& context);
+
 /// What is left of a request's body, behind bytes that have been read already, as a build context.
 class BodyContext : public build::ContextStream {
  public:
@@ -40,11 +43,14 @@ class ClassicBuildLines : public build::ProgressSink {
 
  private:
   void stream(std::string text);
+  void tell_stage_end();
   bool failed_at_an_instruction_ = false;
   JsonLines& lines_;
   Verbosity verbosity_;
   bool steps_begun_ = false;
   std::string running_in_ = {};  ///< container of the current RUN
+  std::string stage_ = {};       ///< of the current step
+  std::string last_id_ = {};     ///< of the image after the last step
 };
 
 }  // namespace berth::api

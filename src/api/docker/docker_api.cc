@@ -49,6 +49,13 @@ io::Task<void> answer_error(io::Exchange& exchange, Error error) {
   [[maybe_unused]] auto sent = co_await exchange.respond(status, "application/json", body);
 }
 
+/// A client of before the oldest version expects words, not JSON: what it prints is then to be read.
+io::Task<void> answer_too_old(io::Exchange& exchange, Error error) {
+  std::string body = error.message() + "\n";
+  [[maybe_unused]] auto sent =
+      co_await exchange.respond(http_status(error), "text/plain; charset=utf-8", body);
+}
+
 }  // namespace
 
 DockerApi::DockerApi(io::EventLoop& loop, engine::Engine& engine, build::Builder& builder)
@@ -101,7 +108,11 @@ io::Task<void> DockerApi::handle_metrics(io::Exchange& exchange) {
 io::Task<void> DockerApi::answer(ObservedExchange& exchange) {
   VersionedPath target = split_version(exchange.path());
   if (auto supported = check_version(target); !supported) {
-    co_await answer_error(exchange, std::move(supported).error());
+    if (target.version < oldest_version) {
+      co_await answer_too_old(exchange, std::move(supported).error());
+    } else {
+      co_await answer_error(exchange, std::move(supported).error());
+    }
     co_return;
   }
   if (exchange.method() == "OPTIONS") {

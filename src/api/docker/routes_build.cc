@@ -4,6 +4,7 @@
 #include "api/docker/build_request.h"
 #include "api/docker/buildkit_build.h"
 #include "api/docker/router.h"
+#include "api/docker/step_containers.h"
 #include "base/format.h"
 #include "base/json.h"
 
@@ -23,12 +24,23 @@ Outcome build_in_lines(Context& context, build::BuildRequest request, JsonLines&
   co_return built;
 }
 
+/// What this protocol's builder has that BuildKit has not: images of steps, and their containers.
+Result<void> set_classic_parameters(Context& context, build::BuildRequest& request) {
+  request.step_images = true;
+  TRY(request.cache_from, parse_cache_from(context));
+  const StepRemoval removal{.after_success = context.text("rm").empty() || context.flag("rm"),
+                            .always = context.flag("forcerm")};
+  request.step_keeper = keep_step_containers(context.engine(), removal, request.network_mode);
+  return {};
+}
+
 Outcome build_image(Context& context) {
   if (context.text("version") == "2") {
     Outcome building = build_by_buildkit(context);
     co_return co_await std::move(building);
   }
   CO_TRY(auto request, parse_build_parameters(context));
+  if (context.flag("classic", true)) CO_CHECK(set_classic_parameters(context, request));
   if (std::string remote = context.text("remote"); !remote.empty()) {
     request.context = build::RemoteContext{std::move(remote)};
   } else {

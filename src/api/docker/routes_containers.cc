@@ -57,7 +57,8 @@ Outcome list(Context& context) {
 }
 
 /// Behaviour that older API versions had by default (docker-api.md, section 4).
-void apply_version(spec::CreateRequest& request, ApiVersion version) {
+void apply_version(engine::CreateContainer& create, ApiVersion version) {
+  spec::CreateRequest& request = create.request;
   if (version < ApiVersion{1, 25}) request.host_config.auto_remove = false;
   if (version < ApiVersion{1, 40} && request.host_config.ipc_mode.empty())
     request.host_config.ipc_mode = "shareable";
@@ -65,6 +66,7 @@ void apply_version(spec::CreateRequest& request, ApiVersion version) {
   if (version < ApiVersion{1, 43}) request.host_config.annotations.clear();
   if (version < ApiVersion{1, 44} && request.config.healthcheck)
     request.config.healthcheck->start_interval = 0;
+  if (version < ApiVersion{1, 44}) create.read_only_reach = engine::CreateContainer::ReadOnlyReach::TopOnly;
 }
 
 /// What an older API has not: passing over it would be no answer.
@@ -90,7 +92,7 @@ Outcome create(Context& context) {
   engine::CreateContainer request;
   CO_TRY(request.request, spec::parse_create_request(body));
   CO_CHECK(check_version(request.request, context.version()));
-  apply_version(request.request, context.version());
+  apply_version(request, context.version());
   request.name = context.text("name");
   if (request.name.starts_with('/')) request.name.erase(0, 1);
   if (std::string platform = context.text("platform"); !platform.empty()) {

@@ -89,6 +89,8 @@ Outcome remove(Context& context) {
   storage::RemoveOptions options;
   options.force = context.flag("force");
   options.prune_parents = !context.flag("noprune");
+  const bool is_blank = context.capture().find_first_not_of(" \t\n") == std::string::npos;
+  if (is_blank) co_return Error(Kind::InvalidArgument, "image name cannot be blank");
   CO_TRY(std::string name, image_reference(context));
   CO_TRY(auto names, co_await context.engine().images().remove(std::move(name), options));
   Json answer = removed_names_json(names);
@@ -119,9 +121,17 @@ storage::ProgressCallback progress_to(JsonLines& lines) {
   };
 }
 
+/// What a quiet load tells all the same: that a name has moved.
+storage::ProgressCallback remarks_to(JsonLines& lines) {
+  JsonLines* target = &lines;
+  return [target](const storage::Progress& progress) {
+    if (progress.id.empty() && progress.total == 0) target->push({{"stream", progress.status + "\n"}});
+  };
+}
+
 Outcome load_into(Context& context, JsonLines& lines, storage::ByteSource& source, bool quiet,
                   std::optional<spec::Platform> platform) {
-  storage::ProgressCallback progress = quiet ? storage::ProgressCallback() : progress_to(lines);
+  storage::ProgressCallback progress = quiet ? remarks_to(lines) : progress_to(lines);
   CO_TRY(auto images,
          co_await context.engine().images().load(source, std::move(platform), std::move(progress)));
   for (const storage::LoadedImage& image : images) {

@@ -45,6 +45,12 @@ std::string_view stream_type(Context& context, const engine::ContainerRecord& re
   return record.config.tty || !context.since(1, 42) ? raw_stream : multiplexed_stream;
 }
 
+/// As docker answers on a connection that was to be taken over: the words alone.
+Outcome refuse_attach(Context& context, Error error) {
+  std::string body = error.message() + "\r\n";
+  co_return co_await context.exchange().respond(http_status(error), raw_stream, body);
+}
+
 Outcome attach(Context& context) {
   engine::Attach request;
   request.stream = context.flag("stream");
@@ -54,7 +60,12 @@ Outcome attach(Context& context) {
   request.error = context.flag("stderr");
   request.detach_keys = context.text("detachKeys");
   if (!request.detach_keys.empty()) CO_CHECK(engine::parse_detach_keys(request.detach_keys));
-  CO_TRY(auto record, context.engine().containers().check_attach(context.capture()));
+  auto allowed = context.engine().containers().check_attach(context.capture());
+  if (!allowed) {
+    io::Task<Result<void>> refusal = refuse_attach(context, std::move(allowed).error());
+    co_return co_await std::move(refusal);
+  }
+  engine::ContainerPtr record = *allowed;
   // dockerode repeats the query as a body: that is no input of the container.
   if (context.exchange().request().body == io::HttpRequestHead::Body::Length) {
     CO_CHECK(co_await context.exchange().read_body(max_json_body));

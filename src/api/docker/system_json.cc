@@ -127,6 +127,7 @@ Json version_json(const engine::SystemInfo& info) {
           {"Os", "linux"},
           {"Arch", architecture},
           {"KernelVersion", info.kernel_version},
+          {"Experimental", true},
           {"BuildTime", ""}};
 }
 

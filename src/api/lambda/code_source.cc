@@ -61,7 +61,13 @@ io::Task<AwsResult<std::string>> read_object(Call& call, std::string bucket, std
 io::Task<AwsResult<Package>> take_zip(Call& call, const Json& source) {
   CO_TRY(auto bucket, text_member(source, "S3Bucket"));
   CO_TRY(auto key, text_member(source, "S3Key"));
+  CO_TRY(auto mode, text_member(source, "S3ObjectStorageMode"));
+  if (mode) CO_CHECK(check_enum(*mode, "code.s3ObjectStorageMode", {"COPY", "REFERENCE"}));
   const Json* zip = member(source, "ZipFile");
+  if (zip != nullptr && mode == "REFERENCE") {
+    co_return aws::invalid_parameter(
+        "S3ObjectStorageMode REFERENCE is for code in a bucket: S3Bucket and S3Key.");
+  }
   if (zip != nullptr && (bucket || key)) {
     co_return aws::invalid_parameter(
         "Please do not provide other FunctionCode parameters when providing a ZipFile.");
@@ -108,6 +114,12 @@ io::Task<AwsResult<Package>> take_code(Call& call, const Json& source, FunctionV
     co_return aws::invalid_parameter(
         "Please don't provide ImageUri when updating a function with packageType Zip.");
   CO_TRY(Package package, co_await take_zip(call, source));
+  CO_TRY(auto mode, text_member(source, "S3ObjectStorageMode"));
+  version.kept_members.erase(referenced_object);
+  if (mode == "REFERENCE") {
+    Json object{{"S3Bucket", source["S3Bucket"]}, {"S3Key", source["S3Key"]}};
+    version.kept_members[referenced_object] = to_json(object);
+  }
   version.code_sha256 = package.sha256;
   version.code_size = package.size;
   version.code_directory = package.directory;

@@ -94,6 +94,7 @@ Json configuration_json(const FunctionVersion& version, std::string_view qualifi
   if (!version.dead_letter_arn.empty()) json["DeadLetterConfig"] = {{"TargetArn", version.dead_letter_arn}};
   put_code(json, version);
   for (const auto& [name, text] : version.kept_members) {
+    if (name.starts_with('_')) continue;
     if (auto kept = parse_json(text)) json[name] = std::move(*kept);
   }
   if (shown == Shown::Whole) put_state(json, version);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/lambda/durable_json.h"
 #include "api/lambda/function_json.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -15,8 +16,7 @@ using functions::FunctionVersion;
 
 /// Kept and shown, without effect here.
 constexpr const char* kept_members[] = {
-    "VpcConfig", "KMSKeyArn",     "FileSystemConfigs", "CapacityProviderConfig",
-    "SnapStart", "DurableConfig", "TenancyConfig"};
+    "VpcConfig", "KMSKeyArn", "FileSystemConfigs", "CapacityProviderConfig", "SnapStart", "TenancyConfig"};
 /// Set by the service itself in every sandbox.
 constexpr std::string_view reserved_variables[] = {"_HANDLER",
                                                    "_X_AMZN_TRACE_ID",
@@ -287,6 +287,10 @@ AwsResult<void> apply_targets(const Json& request, FunctionVersion& version) {
   }
   for (const char* name : kept_members) {
     if (const Json* kept = member(request, name)) version.kept_members[name] = to_json(*kept);
+  }
+  if (const Json* durable = member(request, "DurableConfig")) {
+    TRY(version.kept_members["DurableConfig"],
+        merge_durable_config(*durable, version.kept_members["DurableConfig"]));
   }
   return {};
 }

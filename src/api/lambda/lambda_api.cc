@@ -15,6 +15,7 @@
 #include "api/sqs/protocol.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "functions/durable/limits.h"
 #include "functions/packages/package_store.h"
 #include "io/event_loop.h"
 
@@ -37,12 +38,15 @@ io::Task<void> send(io::Exchange& exchange, Reply reply) {
   [[maybe_unused]] auto sent = co_await exchange.respond(reply.status, reply.content_type, reply.body);
 }
 
-uint64_t body_limit(const lambda::Operation& operation, const functions::Limits& limits) {
+uint64_t body_limit(const lambda::Operation& operation, functions::LimitProfile profile) {
+  const functions::Limits& limits = functions::limits_of(profile);
   switch (operation.body) {
     case lambda::BodySize::Code:
       return limits.request_bytes;
     case lambda::BodySize::Payload:
       return limits.sync_payload_bytes;
+    case lambda::BodySize::Checkpoint:
+      return functions::durable::durable_limits_of(profile).request_bytes;
     case lambda::BodySize::Document:
       break;
   }
@@ -155,7 +159,7 @@ io::Task<void> LambdaApi::handle_lambda(io::Exchange& exchange, AwsCaller caller
   const lambda::Operation& operation = *match.operation;
   lambda::Call call(services_, exchange, std::move(caller));
   call.set_captures(std::move(match.captures));
-  uint64_t limit = body_limit(operation, call.limits());
+  uint64_t limit = body_limit(operation, services_.profile);
   auto body = co_await exchange.read_body(limit);
   if (!body) {
     if (body.error().kind() == Kind::Cancelled) co_return;

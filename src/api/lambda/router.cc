@@ -31,7 +31,7 @@ std::span<const std::span<const Operation>> groups() {
   static const std::span<const Operation> all[] = {
       invoke_operations(),  function_operations(), version_operations(),      layer_operations(),
       policy_operations(),  setting_operations(),  event_invoke_operations(), url_operations(),
-      mapping_operations(), rare_operations()};
+      mapping_operations(), durable_operations(),  rare_operations()};
   return all;
 }
 

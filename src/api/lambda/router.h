@@ -13,7 +13,7 @@
 namespace berth::api::lambda {
 
 /// How much of a body an operation takes.
-enum class BodySize { Document, Code, Payload };
+enum class BodySize { Document, Code, Payload, Checkpoint };
 
 struct Operation {
   std::string_view name;  ///< "CreateFunction"
@@ -33,6 +33,7 @@ std::span<const Operation> setting_operations();
 std::span<const Operation> event_invoke_operations();
 std::span<const Operation> url_operations();
 std::span<const Operation> mapping_operations();
+std::span<const Operation> durable_operations();
 std::span<const Operation> rare_operations();
 
 struct Match {

@@ -6,6 +6,7 @@
 #include "api/lambda/router.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "functions/durable/durable_invoker.h"
 #include "io/event_loop.h"
 
 namespace berth::api::lambda {
@@ -143,7 +144,11 @@ Json code_json(Call& call, const FunctionVersion& version) {
   if (version.package == functions::PackageType::Image) {
     return {{"RepositoryType", "ECR"}, {"ImageUri", version.image}, {"ResolvedImageUri", version.image_id}};
   }
-  return {{"RepositoryType", "S3"}, {"Location", code_location(call.exchange(), version.code_sha256)}};
+  Json json{{"RepositoryType", "S3"}, {"Location", code_location(call.exchange(), version.code_sha256)}};
+  if (auto object = version.kept_members.find(referenced_object); object != version.kept_members.end()) {
+    if (auto named = parse_json(object->second)) json["ResolvedS3Object"] = std::move(*named);
+  }
+  return json;
 }
 
 AwsResult<Reply> get_function(Call& call) {
@@ -193,6 +198,10 @@ io::Task<AwsResult<Reply>> update_configuration(Call& call) {
   CO_TRY(const FunctionEntry* entry, changeable(call));
   CO_CHECK(check_revision(request, *entry->latest()));
   FunctionVersion version = *entry->latest();
+  if (member(request, "DurableConfig") != nullptr && !functions::durable::is_durable(version)) {
+    co_return aws::invalid_parameter(
+        "DurableConfig can be given only when a function is made. Make another function with it.");
+  }
   CO_CHECK(apply_configuration(call, request, version));
   CO_CHECK(co_await check_unpacked_size(call, version));
   CO_TRY(auto latest, call.catalog().replace_latest(std::move(version)));

@@ -1,4 +1,5 @@
 // Invoke in its forms: waiting, as an event, dry, streamed.
+#include "api/lambda/durable_invoke.h"
 #include "api/lambda/event_stream.h"
 #include "api/lambda/function_json.h"
 #include "api/lambda/invoking.h"
@@ -7,6 +8,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "functions/async_queue.h"
+#include "functions/durable/durable_invoker.h"
 #include "functions/invocation.h"
 #include "functions/lineage.h"
 #include "io/event_loop.h"
@@ -125,6 +127,9 @@ io::Task<AwsResult<Reply>> invoke(Call& call) {
   }
   CO_TRY(invocation.payload, co_await checked_payload(call));
   if (type == "DryRun") co_return aws::empty_reply(204);
+  if (functions::durable::is_durable(*invocation.function))
+    co_return co_await invoke_durable(call, std::move(invocation), type == "Event");
+  CO_CHECK(check_not_durable(call));
   if (type == "Event") {
     CO_TRY(auto reference, call.function_reference());
     co_return co_await queue_event(call, std::move(reference), std::move(invocation));
@@ -136,6 +141,10 @@ io::Task<AwsResult<Reply>> invoke(Call& call) {
 io::Task<AwsResult<Reply>> invoke_async(Call& call) {
   CO_TRY(Invocation invocation, prepare(call));
   CO_TRY(invocation.payload, co_await checked_payload(call));
+  if (functions::durable::is_durable(*invocation.function)) {
+    CO_CHECK(co_await invoke_durable(call, std::move(invocation), true));
+    co_return aws::json_reply(202, {{"Status", 202}});
+  }
   CO_TRY(auto reference, call.function_reference());
   CO_CHECK(co_await queue_event(call, std::move(reference), std::move(invocation)));
   co_return aws::json_reply(202, {{"Status", 202}});

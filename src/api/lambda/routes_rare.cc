@@ -233,8 +233,9 @@ AwsResult<Reply> get_scaling(Call& call) {
 
 AwsResult<Reply> unsupported(Call&) {
   return aws::invalid_parameter(
-      "This operation is not supported here: there are no capacity providers and no durable executions. Use "
-      "functions without a time limit instead.");
+      "This operation is not supported here: there are no capacity providers. Use functions without a time "
+      "limit "
+      "instead.");
 }
 
 constexpr std::string_view configs_path = "/2020-04-22/code-signing-configs";
@@ -243,7 +244,6 @@ constexpr std::string_view function_path = "/2020-06-30/functions/{}/code-signin
 constexpr std::string_view providers = "/2025-11-30/capacity-providers";
 constexpr std::string_view provider = "/2025-11-30/capacity-providers/{}";
 constexpr std::string_view scaling = "/2025-11-30/functions/{}/function-scaling-config";
-constexpr std::string_view durable = "/2025-12-01/durable-executions/{}";
 constexpr Operation operations[] = {
     {.name = "CreateCodeSigningConfig", .method = "POST", .pattern = configs_path, .answer = create_config},
     {.name = "ListCodeSigningConfigs", .method = "GET", .pattern = configs_path, .answer = list_configs},
@@ -277,31 +277,6 @@ constexpr Operation operations[] = {
      .answer = unsupported},
     {.name = "GetFunctionScalingConfig", .method = "GET", .pattern = scaling, .answer = get_scaling},
     {.name = "PutFunctionScalingConfig", .method = "PUT", .pattern = scaling, .answer = put_scaling},
-    {.name = "GetDurableExecution", .method = "GET", .pattern = durable, .answer = unsupported},
-    {.name = "GetDurableExecutionHistory",
-     .method = "GET",
-     .pattern = "/2025-12-01/durable-executions/{}/history",
-     .answer = unsupported},
-    {.name = "GetDurableExecutionState",
-     .method = "GET",
-     .pattern = "/2025-12-01/durable-executions/{}/state",
-     .answer = unsupported},
-    {.name = "CheckpointDurableExecution",
-     .method = "POST",
-     .pattern = "/2025-12-01/durable-executions/{}/checkpoint",
-     .answer = unsupported},
-    {.name = "StopDurableExecution",
-     .method = "POST",
-     .pattern = "/2025-12-01/durable-executions/{}/stop",
-     .answer = unsupported},
-    {.name = "ListDurableExecutionsByFunction",
-     .method = "GET",
-     .pattern = "/2025-12-01/functions/{}/durable-executions",
-     .answer = unsupported},
-    {.name = "SendDurableExecutionCallback",
-     .method = "POST",
-     .pattern = "/2025-12-01/durable-execution-callbacks/{}/{}",
-     .answer = unsupported},
 };
 
 }  // namespace

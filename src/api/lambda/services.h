@@ -23,6 +23,9 @@ class Catalog;
 class FunctionLog;
 class Invoker;
 class PackageStore;
+namespace durable {
+class DurableExecutions;
+}
 }  // namespace berth::functions
 
 namespace berth::api {
@@ -48,6 +51,7 @@ struct FunctionServices {
   functions::PackageStore& packages;
   functions::BucketStore& buckets;
   functions::Invoker& invoker;
+  functions::durable::DurableExecutions& executions;
   functions::AsyncQueue& queue;
   functions::FunctionLog& log;
   /// NotFound when the engine has no such image.

@@ -1,12 +1,31 @@
 // The builder's surroundings.
 #include "apps/berthd/build_services.h"
 
+#include <fcntl.h>
+
 #include "base/format.h"
 #include "engine/image_quota.h"
 #include "io/cancel.h"
+#include "sys/file.h"
 
 namespace berth::berthd {
 namespace {
+
+/// The network of `--network container:name`, for as long as the step needs it.
+Result<build::JoinedContainer> find_container(engine::Engine& engine, const std::string& name) {
+  constexpr size_t max_names = 1 << 20;
+  TRY(const auto container, engine.containers().find(name));
+  if (!engine::is_alive(container->state.status) || container->state.pid == 0)
+    return failure(Kind::WrongState, "cannot join network of a non running container: {}", container->id);
+  const std::string path = fmt::format("/proc/{}/ns/net", container->state.pid);
+  build::JoinedContainer joined;
+  TRY(joined.network, sys::open_file(path.c_str(), O_RDONLY));
+  if (!container->hosts_path.empty()) {
+    TRY(joined.hosts, sys::read_file(container->hosts_path, max_names));
+    TRY(joined.resolv_conf, sys::read_file(container->resolv_conf_path, max_names));
+  }
+  return joined;
+}
 
 build::SandboxServices sandbox_services(io::EventLoop& loop, engine::Engine& engine) {
   const engine::EngineOptions& options = engine.options();
@@ -17,7 +36,8 @@ build::SandboxServices sandbox_services(io::EventLoop& loop, engine::Engine& eng
           .namespaces = engine.namespaces(),
           .cgroups = engine.cgroups(),
           .exec_root = options.exec_root,
-          .cgroup_parent = options.cgroup_parent};
+          .cgroup_parent = options.cgroup_parent,
+          .find_container = [&engine](const std::string& name) { return find_container(engine, name); }};
 }
 
 }  // namespace

@@ -96,6 +96,8 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
   CO_TRY(part->metering_, functions::MeteringStore::open(loop, root + "/metering.db", {}));
   engine::set_run_observer([store = part->metering_.get()](const engine::RunUsage& run) {
+    // What a function's sandbox does is metered by invocations; in between it costs nothing.
+    if (!run.function.empty()) return;
     functions::ContainerRunRecord record{.id = run.id,
                                          .name = run.name,
                                          .image = run.image,
@@ -118,7 +120,8 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   functions::SandboxSettings settings{.limits = part->options_.profile, .prepared = part->options_.prepared};
   CO_TRY(part->invoker_, co_await functions::SandboxInvoker::open(loop, engine, *part->bases_, *part->log_,
                                                                   *part->budgets_, std::move(settings)));
-  CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_));
+  CO_TRY(part->events_, functions::events::EventServices::open(loop, root, *part->catalog_, *part->invoker_,
+                                                               part->options_.profile));
   if (auto unused = part->packages_->set_aside(part->catalog_->code_directories()); unused) {
     auto remove = [&] { return functions::PackageStore::remove(*unused); };
     [[maybe_unused]] auto removed = co_await loop.on_worker(remove);
@@ -131,7 +134,8 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .catalog = *part->catalog_,
       .packages = *part->packages_,
       .buckets = *part->buckets_,
-      .invoker = *part->invoker_,
+      .invoker = part->events_->invoker(),
+      .executions = part->events_->executions(),
       .queue = part->events_->events(),
       .log = *part->log_,
       .find_image = [self](std::string_view reference) { return self->find_image(reference); },

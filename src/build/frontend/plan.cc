@@ -48,6 +48,7 @@ struct PlannedStage {
   bool needed = false;
   std::vector<spec::Instruction> triggers = {};  ///< ONBUILD of the base
   std::optional<StageState> state = {};          ///< when built
+  uint32_t last_step = 0;                        ///< its number, when built
 };
 
 /// The triggers of its base come before a stage's own instructions.
@@ -56,6 +57,14 @@ std::array<const std::vector<spec::Instruction>*, 2> instructions_of(const Plann
 }
 
 constexpr size_t most_stages = 500;
+/// What the configurations of step images may take together; later steps have none.
+constexpr size_t most_step_image_bytes = size_t{64} << 20;
+
+size_t size_of(const StageState& state) {
+  size_t size = spec::serialise(state.config).size();
+  for (const PlannedHistory& entry : state.history) size += entry.created_by.size() + sizeof entry;
+  return size;
+}
 
 class Planner {
  public:
@@ -234,7 +243,7 @@ class Planner {
     }
     TRY(const auto stage, stage_of(from, current));
     if (!stage) {
-      need_image(ImageName{from, options_.platform.str()}, lines);
+      need_image(ImageName{from, options_.platform.str()}, lines, true);
       return {};
     }
     need_stage(*stage);
@@ -314,6 +323,8 @@ class Planner {
   }
 
   Failed find_needed() {
+    // docker's classic builder goes through all stages on the way.
+    for (size_t i = 0; options_.step_images && i < target_; ++i) need_stage(i);
     need_stage(target_);
     while (!waiting_.empty()) {
       const size_t index = waiting_.back();
@@ -329,11 +340,11 @@ class Planner {
     return {planned.base, planned.platform.empty() ? options_.platform.str() : planned.platform};
   }
 
-  void need_image(ImageName name, spec::LineRange lines) {
+  void need_image(ImageName name, spec::LineRange lines, bool by_from_flag = false) {
     if (images_.contains(name)) return;
     const bool is_listed =
         std::any_of(missing_.begin(), missing_.end(), [&](const MissingImage& m) { return m.name == name; });
-    if (!is_listed) missing_.push_back({std::move(name), lines});
+    if (!is_listed) missing_.push_back({std::move(name), lines, by_from_flag});
   }
 
   std::string stage_label(size_t index) const {
@@ -400,7 +411,16 @@ class Planner {
     auto state = start_stage(planned);
     if (!state) return DockerfileProblem{planned.stage->lines, state.error().message()};
     planned.state = std::move(*state);
-    add_step(label, planned.stage->source, planned.stage->lines).vertex = planned.state->rootfs;
+    PlannedStep& from = add_step(label, planned.stage->source, planned.stage->lines);
+    from.vertex = planned.state->rootfs;
+    if (planned.parent) {
+      planned.last_step = stages_[*planned.parent].last_step;
+      if (planned.last_step != 0)
+        from.image = std::make_shared<StepImage>(StepImage{.same_as = planned.last_step});
+    } else if (planned.base != "scratch" && options_.step_images) {
+      from.image = std::make_shared<StepImage>(StepImage{.existing = images_.at(base_image(planned)).id});
+      planned.last_step = from.number;
+    }
     for (const auto* list : instructions_of(planned)) {
       for (const auto& instruction : *list) {
         PlannedStep& step = add_step(label, instruction.source, instruction.lines);
@@ -408,9 +428,21 @@ class Planner {
         auto vertex = StageBuilder(context_, *planned.state, step.number).apply(instruction);
         if (!vertex) return DockerfileProblem{instruction.lines, vertex.error().message()};
         step.vertex = *vertex;
+        remember_image(planned, step);
       }
     }
     return {};
+  }
+
+  void remember_image(PlannedStage& planned, PlannedStep& step) {
+    if (!options_.step_images || step_image_bytes_ > most_step_image_bytes) return;
+    const StageState& state = *planned.state;
+    step_image_bytes_ += size_of(state);
+    step.image = std::make_shared<StepImage>(StepImage{.config = state.config,
+                                                       .history = state.history,
+                                                       .rootfs = state.rootfs,
+                                                       .previous = planned.last_step});
+    planned.last_step = step.number;
   }
 
   void warn_of_unused_arguments() {
@@ -452,6 +484,7 @@ class Planner {
   std::vector<MissingImage> missing_;
   std::map<ImageName, VertexId> image_vertices_;
   std::vector<PlannedStep> steps_;
+  size_t step_image_bytes_ = 0;
 };
 
 }  // namespace

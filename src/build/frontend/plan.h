@@ -27,6 +27,7 @@ struct PlanOptions {
   StepNetwork network = StepNetwork::Bridge;
   std::vector<std::string> extra_hosts = {};
   Caching caching = Caching::Normal;
+  bool step_images = false;  ///< PlannedStep::image is wanted
 };
 
 /// An image that the Dockerfile names, and for what platform.
@@ -46,6 +47,18 @@ using KnownImages = std::map<ImageName, ImageFacts>;
 struct PlannedHistory {
   std::string created_by;
   std::optional<VertexId> vertex = {};
+  uint32_t step = 0;  ///< that adds it
+};
+
+/// The image that there is after a step.
+struct StepImage {
+  // FROM: an image that is there already, and nothing else of this.
+  std::optional<Digest> existing = {};  ///< that image
+  uint32_t same_as = 0;                 ///< number of the step whose image it is: the last one of a stage
+  spec::ImageConfig config = {};        ///< as BuildPlan has it
+  std::vector<PlannedHistory> history = {};
+  VertexId rootfs = 0;
+  uint32_t previous = 0;  ///< number of the step whose image this one stands on; 0: none
 };
 
 /// One instruction as progress shows it.
@@ -56,6 +69,8 @@ struct PlannedStep {
   spec::LineRange lines = {};
   bool onbuild = false;
   std::optional<VertexId> vertex = {};  ///< none: it changes the configuration alone
+  /// Where PlanOptions::step_images is set, unless the images of very long files would fill the memory.
+  std::shared_ptr<const StepImage> image = {};
 };
 
 struct BuildPlan {
@@ -71,6 +86,7 @@ struct BuildPlan {
 struct MissingImage {
   ImageName name;
   spec::LineRange lines;
+  bool by_from_flag = false;  ///< --from, not FROM
 };
 
 /// Either the plan or the images that must be looked up before there can be one.

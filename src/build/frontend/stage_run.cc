@@ -130,6 +130,8 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::RunInstruction& 
            .network = context_.options.network,
            .extra_hosts = context_.options.extra_hosts};
   op.args = run_arguments(run, op.script);
+  // docker's classic builder takes the image's command where the list is empty.
+  if (op.args.empty() && context_.options.step_images) op.args = state_.config.config.cmd;
   if (op.args.empty()) return Error(Kind::InvalidArgument, "RUN requires at least one argument");
   if (run.network == "none") op.network = StepNetwork::None;
   if (run.network == "host") op.network = StepNetwork::Host;

@@ -132,7 +132,7 @@ std::vector<std::string> StageBuilder::with_shell(const spec::CommandLine& comma
 }
 
 void StageBuilder::remember(std::string created_by, std::optional<VertexId> vertex) {
-  state_.history.push_back({std::move(created_by), vertex});
+  state_.history.push_back({std::move(created_by), vertex, step_});
 }
 
 VertexId StageBuilder::add_layer(Op op, std::vector<VertexId> inputs) {
@@ -254,8 +254,19 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::VolumeInstructio
     paths.push_back(std::move(expanded));
   }
   state_.config.config.volumes.insert(paths.begin(), paths.end());
-  remember("VOLUME " + spec::go_list(paths));
-  return std::nullopt;
+  if (!context_.options.step_images) {
+    remember("VOLUME " + spec::go_list(paths));
+    return std::nullopt;
+  }
+  // With docker's classic builder the steps that follow find the directories.
+  std::optional<VertexId> last;
+  for (const auto& path : paths) {
+    std::optional<VertexId> vertex;
+    const std::string directory = absolute(path);
+    if (directory != "/") vertex = last = add_layer(MakeDirectoryOp{directory});
+    remember("VOLUME " + spec::go_list(std::vector<std::string>{path}), vertex);
+  }
+  return last;
 }
 
 Result<std::optional<VertexId>> StageBuilder::apply(const spec::CmdInstruction& cmd) {

@@ -1,5 +1,6 @@
 // Events' addressees, as the catalog has them.
 #include "functions/catalog/catalog.h"
+#include "functions/durable/durable_invoker.h"
 #include "functions/events/event_queue.h"
 
 namespace berth::functions::events {
@@ -19,6 +20,8 @@ FindAddressee addressee_from(const Catalog& catalog) {
     if (config->second.maximum_retries) settings.maximum_retries = *config->second.maximum_retries;
     if (config->second.maximum_age_seconds)
       settings.maximum_age_ms = int64_t{*config->second.maximum_age_seconds} * 1000;
+    // An event starts a durable execution, whose end comes much later and has a history of its own.
+    if (durable::is_durable(*version)) return addressee;
     settings.on_success = config->second.on_success;
     settings.on_failure = config->second.on_failure;
     return addressee;

@@ -62,6 +62,7 @@ struct Reading {
   LogQuery query;
   std::vector<SegmentToRead> segments;
   int64_t expired_ms = 0;  ///< older events are past their retention
+  std::map<std::string, uint64_t, std::less<>> removed = {};
 };
 
 bool matches(const Reading& reading, const LogRecord& record) {
@@ -69,6 +70,8 @@ bool matches(const Reading& reading, const LogRecord& record) {
   if (record.kind != LogRecordKind::Event || record.sequence <= query.after_sequence) return false;
   if (record.time_ms < query.from_ms.value_or(reading.expired_ms)) return false;
   if (record.time_ms < reading.expired_ms) return false;
+  auto gone = reading.removed.find(record.stream);
+  if (gone != reading.removed.end() && record.sequence <= gone->second) return false;
   if (query.until_ms && record.time_ms >= *query.until_ms) return false;
   if (!record.stream.starts_with(query.stream_prefix)) return false;
   if (query.streams.empty()) return true;
@@ -227,6 +230,7 @@ io::Task<Result<std::vector<LogEvent>>> FileFunctionLog::read(Realm realm, LogQu
   state_->flush();
   Reading reading{.query = std::move(query), .segments = {}};
   reading.segments = group->segments_after(reading.query.after_sequence);
+  reading.removed = group->removed_streams();
   if (auto days = group->retention_days()) {
     reading.expired_ms = wall_ms() - kDayMs * *days;
   } else {
@@ -273,6 +277,15 @@ Result<void> FileFunctionLog::create_stream(const Realm& realm, const std::strin
   group->make_stream(stream, wall_ms());
   state_->note_dirty(group, was_dirty);
   return {};
+}
+
+Result<void> FileFunctionLog::remove_stream(const Realm& realm, const std::string& name,
+                                            const std::string& stream) {
+  std::shared_ptr<LogGroup> group = state_->find(realm, name);
+  if (!group) return no_group();
+  if (!group->streams().contains(stream))
+    return Error(Kind::NotFound, "The specified log stream does not exist.");
+  return group->remove_stream(stream);
 }
 
 Result<void> FileFunctionLog::remove_group(const Realm& realm, const std::string& name) {

@@ -33,6 +33,8 @@ class FileFunctionLog final : public FunctionLog {
   Result<void> create_group(const Realm& realm, const std::string& group) override;
   Result<void> create_stream(const Realm& realm, const std::string& group,
                              const std::string& stream) override;
+  Result<void> remove_stream(const Realm& realm, const std::string& group,
+                             const std::string& stream) override;
   Result<void> remove_group(const Realm& realm, const std::string& group) override;
   Result<void> set_retention(const Realm& realm, const std::string& group,
                              std::optional<uint32_t> days) override;

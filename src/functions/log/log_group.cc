@@ -39,7 +39,7 @@ Result<std::unique_ptr<LogGroup>> LogGroup::create(std::string directory, Realm 
 
 Result<std::unique_ptr<LogGroup>> LogGroup::open(std::string directory, Bounds bounds) {
   std::unique_ptr<LogGroup> group(new LogGroup(std::move(directory), bounds));
-  TRY(std::string text, sys::read_file(group->directory_ + "/group.json", 64 << 10));
+  TRY(std::string text, sys::read_file(group->directory_ + "/group.json", 64 << 20));
   TRY(Json document, parse_json(text));
   TRY(group->realm_.account, json_string(document, "account"));
   TRY(group->realm_.region, json_string(document, "region"));
@@ -47,6 +47,11 @@ Result<std::unique_ptr<LogGroup>> LogGroup::open(std::string directory, Bounds b
   TRY(group->created_ms_, json_int(document, "created"));
   TRY(int64_t retention, json_int(document, "retention_days"));
   if (retention > 0) group->retention_days_ = static_cast<uint32_t>(retention);
+  if (auto removed = document.find("removed_streams"); removed != document.end() && removed->is_object()) {
+    for (const auto& [stream, sequence] : removed->items()) {
+      if (sequence.is_number_unsigned()) group->removed_[stream] = sequence.get<uint64_t>();
+    }
+  }
   if (group->name_.empty()) return failure(Kind::Corrupt, "log group in {} has no name", group->directory_);
   CHECK(group->find_segments());
   group->drop_old_segments();
@@ -59,6 +64,7 @@ Result<void> LogGroup::save() const {
                    {"name", name_},
                    {"created", created_ms_},
                    {"retention_days", retention_days_.value_or(0)}};
+  if (!removed_.empty()) document["removed_streams"] = removed_;
   return sys::write_file_atomic(directory_ + "/group.json", to_json(document), 0600);
 }
 
@@ -108,6 +114,8 @@ uint64_t LogGroup::next_sequence() {
 
 void LogGroup::note(const LogRecord& record) {
   if (!streams_) return;
+  if (auto gone = removed_.find(record.stream); gone != removed_.end() && record.sequence <= gone->second)
+    return;
   LogStreamInfo& stream = (*streams_)[std::string(record.stream)];
   if (stream.name.empty()) {
     stream.name = record.stream;
@@ -146,6 +154,16 @@ void LogGroup::make_stream(const std::string& stream, int64_t now_ms) {
   append_log_record(buffer_, record);
   note(record);
   buffer_ms_ = now_ms;
+}
+
+Result<void> LogGroup::remove_stream(const std::string& stream) {
+  CHECK(flush());
+  // Those whose records have gone with their segments need no mark.
+  uint64_t first = segments_.empty() ? UINT64_MAX : segments_.front().first_sequence;
+  std::erase_if(removed_, [first](const auto& gone) { return gone.second < first; });
+  removed_[stream] = next_sequence();
+  if (streams_) streams_->erase(stream);
+  return save();
 }
 
 Result<void> LogGroup::begin_segment() {

@@ -50,6 +50,10 @@ class LogGroup {
   /// Into the buffer.
   void append(const std::string& stream, int64_t time_ms, int64_t now_ms, std::string_view message);
   void make_stream(const std::string& stream, int64_t now_ms);
+  /// What the stream holds so far is left out from now on; its bytes go with their segments.
+  Result<void> remove_stream(const std::string& stream);
+  /// Streams that were removed, and the sequence up to which their records do not count.
+  const std::map<std::string, uint64_t, std::less<>>& removed_streams() const { return removed_; }
   /// The buffer to the file.
   Result<void> flush();
   bool is_dirty() const { return !buffer_.empty(); }
@@ -81,6 +85,7 @@ class LogGroup {
   std::string name_;
   int64_t created_ms_ = 0;
   std::optional<uint32_t> retention_days_;
+  std::map<std::string, uint64_t, std::less<>> removed_;
   std::vector<LogSegment> segments_;  ///< oldest first
   std::optional<std::map<std::string, LogStreamInfo>> streams_;
   uint64_t last_sequence_ = 0;

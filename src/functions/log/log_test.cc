@@ -140,6 +140,24 @@ TEST_F(LogTest, GroupsAreMadeAndRemovedByHand) {
   EXPECT_EQ(gone.error().message(), "The specified log group does not exist.");
 }
 
+TEST_F(LogTest, ARemovedStreamIsNotSeenAgain) {
+  {
+    auto log = open();
+    log->append(realm_, "g", "old", 1, "gone");
+    log->append(realm_, "g", "other", 2, "stays");
+    EXPECT_EQ(log->remove_stream(realm_, "g", "none").error().kind(), Kind::NotFound);
+    EXPECT_TRUE(log->remove_stream(realm_, "g", "old").has_value());
+    EXPECT_EQ(log->remove_stream(realm_, "g", "old").error().kind(), Kind::NotFound);
+    EXPECT_EQ(read(*log, {.group = "g"}).size(), 1u);
+    log->append(realm_, "g", "old", 3, "anew");
+  }
+  auto log = open();
+  auto events = read(*log, {.group = "g", .streams = {"old"}});
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].message, "anew");
+  EXPECT_EQ(log->streams(realm_, "g", "old")->front().first_ms, 3);
+}
+
 TEST_F(LogTest, FollowersAreWokenByNewEvents) {
   auto log = open();
   log->append(realm_, "g", "s", 1, "first");

@@ -8,6 +8,7 @@
 #include "launch/executor/beneath.h"
 #include "launch/executor/executor.h"
 #include "launch/executor/file_status.h"
+#include "launch/plan_codec.h"
 #include "sys/kernel_call.h"
 
 namespace berth::launch {
@@ -18,10 +19,22 @@ namespace {
 
 constexpr unsigned long kUnlockTerminal = 0x40045431;  // TIOCSPTLCK
 constexpr unsigned long kOpenPeer = 0x5441;            // TIOCGPTPEER
+constexpr unsigned long kSetWindowSize = 0x5414;       // TIOCSWINSZ
 
 /// The kernel's encoding of a device number as mknod(2) takes it.
 uint64_t device_number(uint32_t major, uint32_t minor) {
   return (minor & 0xff) | (uint64_t{major} << 8) | (uint64_t{minor & ~0xffU} << 12);
+}
+
+/// The size that the plan has for it. Here, as whoever gets the master may be late: the program must not see
+/// a terminal without one.
+void size_terminal(std::string_view encoded_plan, int master) {
+  auto plan = PlanReader::open(encoded_plan);
+  if (!plan || plan->setup().rows == 0 || plan->setup().columns == 0) return;
+  struct {
+    uint16_t rows, columns, width, height;
+  } size{plan->setup().rows, plan->setup().columns, 0, 0};
+  call::device_control(master, kSetWindowSize, call::address(&size));
 }
 
 bool is_null_device(const FileStatus& status) {
@@ -81,6 +94,7 @@ long Executor::perform(const step::OpenConsole& step) {
   if (error >= 0) {
     error = call::device_control(static_cast<int>(master), kOpenPeer, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (error >= 0) terminal_ = static_cast<int>(error);
+    size_terminal(plan_, static_cast<int>(master));
   }
   if (error >= 0) error = say(ProcessSays::Console, static_cast<int>(master));
   call::close(static_cast<int>(master));

@@ -146,7 +146,8 @@ Result<void> Pull::keep_blob(LayerWork& work) {
   return state_.images.snapshotter().set_blob(work.chain_id,
                                               {.digest = work.descriptor.digest,
                                                .media_type = work.descriptor.media_type,
-                                               .size = static_cast<uint64_t>(work.descriptor.size)});
+                                               .size = static_cast<uint64_t>(work.descriptor.size)},
+                                              sys::Durability::None);
 }
 
 /// Whether the layer beneath is here. A layer that is unpacked needs it at the end only, and seldom before.

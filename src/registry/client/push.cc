@@ -16,6 +16,8 @@ namespace {
 constexpr size_t max_document = size_t{8} << 20;
 constexpr auto report_every = std::chrono::milliseconds(100);
 constexpr unsigned most_attempts = 5;
+/// A blob of at most this size is sent by one request: to resume it would cost more than to send it again.
+constexpr uint64_t most_at_once = uint64_t{1} << 20;
 
 /// Reports what has been read of a body.
 class CountedSource : public storage::ByteSource {
@@ -195,9 +197,8 @@ Result<PushedTag> Push::push_tag(const Tag& tag) {
   if (image.manifest) lease_.add_blob(*image.manifest);
   TRY(std::vector<storage::Layer> layers, layers_of(image));
   auto document = original(image, layers);
-  CHECK(send_layers(layers, document));
+  CHECK(send_layers(layers, document, image.id));
   Repository repository = open(outer_stop_);
-  CHECK(send_config(repository, image.id));
   if (!document) {
     TRY(layers, layers_of(image));  // with the blobs that were made meanwhile
     TRY(Document made, make_manifest(image, layers));
@@ -227,7 +228,7 @@ std::vector<std::string> Push::mount_sources(const Digest& digest) const {
 }
 
 Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
-                               const std::optional<Document>& original) {
+                               const std::optional<Document>& original, const std::optional<Digest>& config) {
   TRY(std::vector<storage::Image> images, state_.images.list(true));
   for (const storage::Image& image : images) {
     std::set<std::string> repositories;
@@ -257,8 +258,11 @@ Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
   }
   size_t at_once = std::min<size_t>(work.size(), state_.surroundings.settings->max_uploads);
   for (size_t i = at_once; i < work.size(); ++i) tell(work[i].layer.diff_id.short_hex(), "Waiting");
-  return send_all(work.size(), [&](Repository& repository, size_t i) {
-    return send_layer(repository, work[i].layer, work[i].as_plain);
+  // The configuration is known from the beginning: its few requests run beside the layers'.
+  size_t before = config ? 1 : 0;
+  return send_all(before + work.size(), [&](Repository& repository, size_t i) {
+    if (i < before) return send_config(repository, *config);
+    return send_layer(repository, work[i - before].layer, work[i - before].as_plain);
   });
 }
 
@@ -355,15 +359,20 @@ Result<void> Push::upload(Repository& repository, const Digest& digest, uint64_t
     CountedSource counted(source, offset, [&](uint64_t done) {
       if (!id.empty()) tell(id, "Pushing", done, size);
     });
-    auto sent = offset == size ? Result<std::string>(next)
-                               : repository.send_chunk(next, counted, offset, size - offset);
-    if (sent) {
-      CHECK(repository.finish_upload(*sent, digest));
-      return {};
+    bool whole = offset == 0 && size <= most_at_once;
+    Result<std::string> sent = next;
+    if (whole) {
+      auto put = repository.put_whole(next, digest, counted, size);
+      if (put) return {};
+      sent = std::move(put).error();
+    } else if (offset != size) {
+      sent = repository.send_chunk(next, counted, offset, size - offset);
     }
+    if (sent) return repository.finish_upload(*sent, digest);
     RequestFailure why = repository.last_failure();
+    // 404: the registry has forgotten the upload.
     bool passes = why.trouble == Trouble::Broken || why.trouble == Trouble::Connect || why.status == 401 ||
-                  why.status == 416 || is_passing(why.status);
+                  why.status == 404 || why.status == 416 || is_passing(why.status);
     bool again = passes && attempt + 1 < most_attempts && !stop_.stop_requested() &&
                  sleep_unless_stopped(std::chrono::milliseconds(250u << attempt), stop_.get_token());
     if (!again) return std::move(sent).error();

@@ -56,9 +56,10 @@ class Push {
                                    const std::vector<storage::Layer>& layers) const;
   Result<Document> make_manifest(const storage::Image& image,
                                  const std::vector<storage::Layer>& layers) const;
-  /// All at once, bounded; the first error ends the others.
-  Result<void> send_layers(const std::vector<storage::Layer>& layers,
-                           const std::optional<Document>& original);
+  /// The configuration, where there is one, and the layers, all at once, bounded; the first error ends the
+  /// others.
+  Result<void> send_layers(const std::vector<storage::Layer>& layers, const std::optional<Document>& original,
+                           const std::optional<Digest>& config);
   Result<void> send_layer(Repository& repository, storage::Layer layer, bool as_plain);
   Result<void> send_blob(Repository& repository, const storage::LayerBlob& blob, const std::string& id);
   Result<void> send_rest(Repository& repository, const storage::LayerBlob& blob, const std::string& location,

@@ -9,7 +9,7 @@ Result<Digest> Push::send_cache(const CachePush& request) {
   CHECK(find_endpoint());
   storage::Snapshotter& snapshotter = state_.images.snapshotter();
   TRY(auto layers, storage::layers_of_chains(snapshotter, request.chains, lease_));
-  CHECK(send_layers(layers, std::nullopt));
+  CHECK(send_layers(layers, std::nullopt, std::nullopt));
   // With the blobs that were made meanwhile.
   TRY(layers, storage::layers_of_chains(snapshotter, request.chains, lease_));
   TRY(auto document, storage::make_build_cache(layers, request.cache.records, request.chains));

@@ -1,6 +1,4 @@
 // Layers that were born here: compressed and sent at once.
-#include <fcntl.h>
-
 #include <chrono>
 #include <thread>
 
@@ -38,30 +36,19 @@ class CountedSink : public storage::ByteSink {
   std::chrono::steady_clock::time_point told_{};
 };
 
-/// So much is handed to the disk at once.
-constexpr uint64_t kWriteback = uint64_t{8} << 20;
-
-/// Tells a growing file of what is written, and has the disk begin with it, which the sync at the end waits
-/// for.
+/// Tells a growing file of what is written.
 class GrowingSink : public storage::ByteSink {
  public:
   GrowingSink(storage::Ingest& ingest, GrowingFile& growing) : ingest_(ingest), growing_(growing) {}
   Result<void> write(std::string_view bytes) override {
     CHECK(ingest_.write(bytes));
     growing_.grow(ingest_.size());
-    if (ingest_.size() - begun_ >= kWriteback) {
-      // A wish: whether it is on the disk is what the sync says.
-      (void)::sync_file_range(ingest_.fd(), static_cast<off64_t>(begun_),
-                              static_cast<off64_t>(ingest_.size() - begun_), SYNC_FILE_RANGE_WRITE);
-      begun_ = ingest_.size();
-    }
     return {};
   }
 
  private:
   storage::Ingest& ingest_;
   GrowingFile& growing_;
-  uint64_t begun_ = 0;
 };
 
 }  // namespace
@@ -86,14 +73,6 @@ Result<void> Push::send_new(Repository& repository, const storage::Layer& layer,
     return std::move(compressed).error();
   }
   const storage::LayerBlob& blob = *compressed;
-  // What was compressed goes to the disk while it goes to the registry.
-  Result<void> durable;
-  std::jthread syncing([&] {
-    auto file = state_.images.content().open_blob(blob.digest);
-    durable = file ? sys::fsync_fd(file->get()) : Result<void>(std::move(file).error());
-    std::string path = state_.images.content().blob_path(blob.digest);
-    if (durable) durable = sys::fsync_dir(path.substr(0, path.rfind('/')));
-  });
   if (sender.joinable()) sender.join();
   auto sent = next.empty() ? Result<void>(Error(Kind::Unavailable, "the line broke"))
                            : repository.finish_upload(next, blob.digest);
@@ -101,9 +80,8 @@ Result<void> Push::send_new(Repository& repository, const storage::Layer& layer,
     tell(id, "Pushed");
   else
     sent = send_rest(repository, blob, start ? start->location : std::string(), id);
-  syncing.join();
-  CHECK(std::move(durable));
-  CHECK(state_.images.snapshotter().set_blob(layer.chain_id, blob));
+  // It goes to the disk later: now the registry needs the disk, when it is on this machine.
+  CHECK(state_.images.snapshotter().set_blob(layer.chain_id, blob, sys::Durability::None));
   return sent;
 }
 
@@ -120,7 +98,7 @@ Result<void> Push::send_rest(Repository& repository, const storage::LayerBlob& b
   return {};
 }
 
-/// Made once, and kept when it is on the disk: the next push sends the same bytes.
+/// Made once, and kept: the next push sends the same bytes.
 Result<storage::LayerBlob> Push::compress(const storage::Layer& layer, const std::string& id,
                                           GrowingFile& growing) {
   storage::Snapshotter& snapshotter = state_.images.snapshotter();

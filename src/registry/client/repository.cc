@@ -268,6 +268,18 @@ Result<void> Repository::finish_upload(const std::string& location, const Digest
   return {};
 }
 
+Result<void> Repository::put_whole(const std::string& location, const Digest& digest,
+                                   storage::ByteSource& body, uint64_t size) {
+  HttpOutcome outcome = send({.method = "PUT",
+                              .target = with_query(location, "digest", digest.str()),
+                              .headers = {"Content-Type: application/octet-stream"},
+                              .body = &body,
+                              .body_size = size,
+                              .retry = Retry::No});
+  if (outcome.trouble != Trouble::None || outcome.answer.status != 201) return fail(outcome);
+  return {};
+}
+
 Result<void> Repository::put_manifest(const std::string& reference, const std::string& bytes,
                                       const std::string& media_type) {
   for (int attempt = 0;; ++attempt) {

@@ -73,6 +73,9 @@ class Repository {
   };
   Result<UploadState> upload_state(const std::string& location);
   Result<void> finish_upload(const std::string& location, const Digest& digest);
+  /// All of a blob in the request that ends its upload.
+  Result<void> put_whole(const std::string& location, const Digest& digest, storage::ByteSource& body,
+                         uint64_t size);
   Result<void> put_manifest(const std::string& reference, const std::string& bytes,
                             const std::string& media_type);
 

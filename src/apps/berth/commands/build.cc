@@ -80,6 +80,8 @@ Outcome<Query> build_query(Context& context, const Invocation& invocation, const
       .flag("pull", invocation.on("pull"));
   query.flag("forcerm", invocation.on("force-rm")).flag("squash", invocation.on("squash"));
   query.add("rm", invocation.on("rm") ? "1" : "0");
+  // What docker's classic builder leaves behind is for docker's clients.
+  query.add("classic", "0");
   for (auto [flag, key] : {std::pair{"cgroup-parent", "cgroupparent"},
                            {"cpuset-cpus", "cpusetcpus"},
                            {"cpuset-mems", "cpusetmems"},

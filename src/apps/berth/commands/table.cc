@@ -3,6 +3,7 @@
 
 #include "apps/berth/commands/checkpoint_commands.h"
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/commands/functions/execution_commands.h"
 #include "apps/berth/commands/image_commands.h"
 #include "apps/berth/commands/registry_commands.h"
 #include "apps/berth/ui/ui_command.h"
@@ -86,7 +87,14 @@ constexpr std::array tree{
     Entry{"context use", &use_context_command},
 
     Entry{"function", nullptr, Section::Management, "Manage functions"},
+    Entry{"function callback", &answer_callback_command},
     Entry{"function deploy", &deploy_function_command},
+    Entry{"function execution", &show_execution_command},
+    Entry{"function execution-pause", &pause_execution_command},
+    Entry{"function execution-resume", &resume_execution_command},
+    Entry{"function execution-rm", &remove_execution_command},
+    Entry{"function execution-stop", &stop_execution_command},
+    Entry{"function executions", &list_executions_command},
     Entry{"function init", &init_function_command},
     Entry{"function invoke", &invoke_function_command},
     Entry{"function logs", &function_logs_command},

@@ -23,12 +23,27 @@ using client::percent_encode;
 constexpr size_t kMaxTemplate = 4u << 20;
 
 /// Properties of functions that are carried out.
-constexpr std::array<std::string_view, 20> used{
-    "FunctionName",      "CodeUri",           "InlineCode",      "ImageUri",
-    "PackageType",       "Handler",           "Runtime",         "MemorySize",
-    "Timeout",           "Environment",       "Layers",          "Events",
-    "Description",       "EphemeralStorage",  "DeadLetterQueue", "Tags",
-    "FunctionUrlConfig", "EventInvokeConfig", "Architectures",   "ReservedConcurrentExecutions"};
+constexpr std::array<std::string_view, 21> used{"DurableConfig",
+                                                "FunctionName",
+                                                "CodeUri",
+                                                "InlineCode",
+                                                "ImageUri",
+                                                "PackageType",
+                                                "Handler",
+                                                "Runtime",
+                                                "MemorySize",
+                                                "Timeout",
+                                                "Environment",
+                                                "Layers",
+                                                "Events",
+                                                "Description",
+                                                "EphemeralStorage",
+                                                "DeadLetterQueue",
+                                                "Tags",
+                                                "FunctionUrlConfig",
+                                                "EventInvokeConfig",
+                                                "Architectures",
+                                                "ReservedConcurrentExecutions"};
 /// Properties that change nothing on one's own machine: whoever may use the engine may use all of it.
 constexpr std::array<std::string_view, 8> without_effect{
     "Role",        "Policies", "PermissionsBoundary", "Tracing", "VpcConfig", "AssumeRolePolicyDocument",
@@ -186,6 +201,11 @@ class Deployment {
     if (auto storage = properties.find("EphemeralStorage");
         storage != properties.end() && storage->is_object()) {
       TRY(spec.ephemeral_mebibytes, place.parse("EphemeralStorage", member_of(*storage, "Size")));
+    }
+    if (auto durable = properties.find("DurableConfig");
+        durable != properties.end() && durable->is_object()) {
+      TRY(spec.durable_seconds, place.parse("DurableConfig", member_of(*durable, "ExecutionTimeout")));
+      TRY(spec.retention_days, place.parse("DurableConfig", member_of(*durable, "RetentionPeriodInDays")));
     }
     if (auto environment = properties.find("Environment"); environment != properties.end()) {
       auto variables = environment->is_object() ? environment->find("Variables") : environment->end();

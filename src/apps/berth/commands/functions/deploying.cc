@@ -63,6 +63,8 @@ Json configuration_of(const FunctionSpec& spec) {
   if (spec.timeout_seconds) json["Timeout"] = *spec.timeout_seconds;
   if (spec.ephemeral_mebibytes) json["EphemeralStorage"] = {{"Size", *spec.ephemeral_mebibytes}};
   if (!spec.layers.empty()) json["Layers"] = spec.layers;
+  if (spec.durable_seconds) json["DurableConfig"]["ExecutionTimeout"] = *spec.durable_seconds;
+  if (spec.retention_days) json["DurableConfig"]["RetentionPeriodInDays"] = *spec.retention_days;
   if (!spec.dead_letter_arn.empty()) json["DeadLetterConfig"] = {{"TargetArn", spec.dead_letter_arn}};
   return json;
 }
@@ -155,6 +157,15 @@ Outcome<Deployed> deploy_function(FunctionClient& client, const FunctionSpec& sp
   return Deployed::Updated;
 }
 
+void tell_of_missing_base(Context& context, const FunctionSpec& spec) {
+  if (spec.runtime.empty() || !spec.image.empty()) return;
+  std::string base = "berth/lambda-" + spec.runtime;
+  auto found = context.engine().call({.path = client::image_path(base, "/json")});
+  if (found || !found.error().not_found()) return;
+  context.err.print("The first call makes the base of {} ({}), once; that takes a minute or more.\n",
+                    spec.runtime, base);
+}
+
 std::string template_in(const std::string& path) {
   if (is_folder(path)) {
     for (const char* name : {"template.yaml", "template.yml"}) {
@@ -188,6 +199,7 @@ Outcome<FunctionSpec> spec_of(const grammar::Invocation& invocation) {
   if (invocation.given("memory")) spec.memory_mebibytes = invocation.number("memory") >> 20;
   if (invocation.given("timeout")) spec.timeout_seconds = invocation.number("timeout") / 1'000'000'000;
   spec.dead_letter_arn = invocation.text("dead-letter");
+  if (invocation.given("durable")) spec.durable_seconds = invocation.number("durable") / 1'000'000'000;
   spec.layers = invocation.list("layer");
   for (const std::string& pair : invocation.list("env")) {
     size_t equals = pair.find('=');

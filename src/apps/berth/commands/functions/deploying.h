@@ -19,6 +19,8 @@ struct FunctionSpec {
   std::string image;
   std::string runtime, handler;
   std::string description;
+  std::optional<int64_t> durable_seconds,
+      retention_days;  ///< of a durable function: how long, and kept how long
   std::optional<int64_t> memory_mebibytes, timeout_seconds, ephemeral_mebibytes;
   std::map<std::string, std::string> environment;
   std::vector<std::string> layers;
@@ -38,6 +40,9 @@ Outcome<std::string> load_code(const FunctionSpec& spec);
 enum class Deployed { Created, Updated, Unchanged };
 /// Creates or updates, and waits until the function can be called.
 Outcome<Deployed> deploy_function(client::FunctionClient& client, const FunctionSpec& spec);
+/// Says so on standard error when the first call has to make the runtime's base, which takes a minute or
+/// more.
+void tell_of_missing_base(Context& context, const FunctionSpec& spec);
 /// Code alone, of a function that exists.
 Outcome<void> update_code(client::FunctionClient& client, const FunctionSpec& spec);
 Outcome<void> wait_until_active(client::FunctionClient& client, const std::string& name);

@@ -1,5 +1,6 @@
 // function deploy, invoke, ls, rm, why; deploy.
 #include <array>
+#include <set>
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
@@ -35,6 +36,9 @@ Outcome<std::map<std::string, std::string>> parameters_of(const Invocation& invo
 Outcome<int> deploy_from_template(Context& context, const Invocation& invocation, const std::string& path) {
   TRY(auto parameters, parameters_of(invocation));
   TRY(auto functions, deploy_template(context, path, parameters));
+  std::set<std::string> runtimes;
+  for (const DeployedFunction& function : functions)
+    if (runtimes.insert(function.spec.runtime).second) tell_of_missing_base(context, function.spec);
   return 0;
 }
 
@@ -47,7 +51,8 @@ Outcome<int> deploy_stack(Context& context, const Invocation& invocation) {
 
 /// A template says all about its functions: what a flag says besides would be lost.
 Outcome<void> refuse_flags_of_one_function(const Invocation& invocation, const std::string& file) {
-  for (const char* flag : {"dead-letter", "env", "handler", "layer", "memory", "runtime", "timeout"}) {
+  for (const char* flag :
+       {"dead-letter", "durable", "env", "handler", "layer", "memory", "runtime", "timeout"}) {
     if (!invocation.given(flag)) continue;
     return refuse(
         "--{} is for a function without a template, and {} is one: change it there, or say --name for a "
@@ -68,6 +73,7 @@ Outcome<int> deploy(Context& context, const Invocation& invocation) {
   FunctionClient client(context);
   TRY(Deployed what, deploy_function(client, spec));
   context.out.print("{} {}\n", what == Deployed::Created ? "created" : "updated", spec.name);
+  tell_of_missing_base(context, spec);
   return 0;
 }
 
@@ -90,11 +96,14 @@ Outcome<int> invoke(Context& context, const Invocation& invocation) {
   if (invocation.given("qualifier"))
     request.path += "?Qualifier=" + percent_encode(invocation.text("qualifier"));
   if (invocation.on("async")) request.headers.emplace_back("X-Amz-Invocation-Type", "Event");
+  if (invocation.given("execution"))
+    request.headers.emplace_back("X-Amz-Durable-Execution-Name", invocation.text("execution"));
   if (invocation.on("debug")) request.headers.emplace_back("X-Berth-Debug", "true");
   if (invocation.on("log")) request.headers.emplace_back("X-Amz-Log-Type", "Tail");
   TRY(client::Reply reply, client.call(request));
   if (invocation.on("async")) {
-    context.out.line(reply.head.header("x-amzn-requestid"));
+    auto arn = reply.head.header("x-amz-durable-execution-arn");
+    context.out.line(arn.empty() ? reply.head.header("x-amzn-requestid") : arn);
     return 0;
   }
   if (auto log = from_base64(reply.head.header("x-amz-log-result")); log && !log->empty()) {
@@ -236,6 +245,9 @@ constexpr std::array deploy_flags{
     Flag{.name = "dead-letter",
          .type = Type::String,
          .help = "ARN of the queue for events that failed for good"},
+    Flag{.name = "durable",
+         .type = Type::Duration,
+         .help = "Make it a durable function, the executions of which may take that long (24h)"},
     Flag{'e', "env", Type::List, "Set an environment variable (NAME=VALUE, or NAME for its value here)"},
     Flag{.name = "handler", .type = Type::String, .help = "What the runtime calls (app.lambda_handler)"},
     Flag{.name = "image", .type = Type::String, .help = "Make the function of this image instead of code"},
@@ -250,8 +262,9 @@ constexpr std::array stack_flags{
     Flag{.name = "parameter", .type = Type::List, .help = "Parameter of the template (NAME=VALUE)"},
 };
 constexpr std::array invoke_flags{
-    Flag{.name = "async", .help = "Put the event into the queue and print its id"},
+    Flag{.name = "async", .help = "Put the event into the queue and print its id, or the execution's ARN"},
     Flag{.name = "debug", .help = "The time limit stands still while a debugger is attached"},
+    Flag{.name = "execution", .type = Type::String, .help = "Name of a durable function's execution"},
     Flag{'f', "file", Type::String, "Read the payload from this file (- for standard input)"},
     Flag{.name = "log", .help = "Print the end of the invocation's log to standard error"},
     Flag{.name = "qualifier", .type = Type::String, .help = "Version or alias"},

@@ -1,0 +1,63 @@
+// From a step that was kept to a container that has exited.
+#include "api/docker/step_containers.h"
+
+#include "engine/adopted_container.h"
+
+namespace berth::api {
+namespace {
+
+spec::CreateRequest create_request(const build::KeptStep& step, const std::string& network_mode) {
+  spec::CreateRequest request;
+  request.config.image = step.image->str();
+  // The command is whole: no entrypoint of the image's comes before it.
+  request.config.entrypoint = {""};
+  request.config.cmd = step.request.args;
+  request.config.env = step.request.env;
+  request.config.working_dir = step.request.cwd;
+  request.config.user = step.request.user;
+  request.config.attach_stdout = true;
+  request.config.attach_stderr = true;
+  request.host_config.network_mode = network_mode;
+  request.host_config.extra_hosts = step.request.extra_hosts;
+  request.host_config.shm_size = step.request.shm_size;
+  request.host_config.resources = step.request.resources;
+  return request;
+}
+
+class ContainerKeeper : public build::StepKeeper {
+ public:
+  ContainerKeeper(engine::Engine& engine, StepRemoval removal, std::string network_mode)
+      : engine_(engine), removal_(removal), network_mode_(std::move(network_mode)) {}
+
+  bool wants(const build::StepOutcome& outcome) const override {
+    if (removal_.always) return false;
+    return outcome.exit_code != 0 || !removal_.after_success;
+  }
+
+  io::Task<Result<void>> keep(build::KeptStep step) override {
+    engine::AdoptedContainer adopted{.id = step.request.id,
+                                     .create = {.request = create_request(step, network_mode_)},
+                                     .chain_id = std::move(step.chain_id),
+                                     .upper = std::move(step.upper),
+                                     .exit_code = step.outcome.exit_code,
+                                     .oom_killed = step.outcome.oom_killed,
+                                     .started = step.started,
+                                     .finished = step.finished};
+    io::Task<Result<void>> adopting = engine::adopt_container(engine_, std::move(adopted));
+    co_return co_await std::move(adopting);
+  }
+
+ private:
+  engine::Engine& engine_;
+  StepRemoval removal_;
+  std::string network_mode_;
+};
+
+}  // namespace
+
+std::shared_ptr<build::StepKeeper> keep_step_containers(engine::Engine& engine, StepRemoval removal,
+                                                        std::string network_mode) {
+  return std::make_shared<ContainerKeeper>(engine, removal, std::move(network_mode));
+}
+
+}  // namespace berth::api

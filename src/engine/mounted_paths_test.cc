@@ -1,0 +1,80 @@
+// Following links through a root and the volumes that would lie on it.
+#include "engine/mounted_paths.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace berth::engine {
+namespace {
+
+class MountedPathsTest : public testing::Test {
+ protected:
+  MountedPathsTest() {
+    char name[] = "/tmp/mounted-paths-XXXXXX";
+    top_ = ::mkdtemp(name);
+    for (const char* directory : {"/root/run/inner", "/root/dir", "/volume/sub", "/deep"})
+      std::filesystem::create_directories(top_ + directory);
+    link("/run", "/root/var-run");
+    link("/vol/sub", "/root/into");
+    link("/dir", "/volume/out");
+    link("../dir", "/volume/up");
+    link("sub", "/volume/near");
+    link("loop", "/volume/loop");
+    link("/vol/nothing/there", "/volume/dangling");
+    root_ = sys::RootDir::open(top_ + "/root").value();
+  }
+  ~MountedPathsTest() override { std::filesystem::remove_all(top_); }
+
+  void link(const char* target, const char* path) { ASSERT_EQ(::symlink(target, (top_ + path).c_str()), 0); }
+  MountedPaths paths() {
+    return {root_,
+            {{.type = spec::MountType::Volume, .source = top_ + "/volume", .destination = "/vol"},
+             {.type = spec::MountType::Bind, .source = top_ + "/deep", .destination = "/var-run/inner"},
+             {.type = spec::MountType::Tmpfs, .destination = "/dir"}}};
+  }
+  std::string follow(std::string_view path, sys::Follow last = sys::Follow::Yes) {
+    auto resolved = paths().resolve(path, last);
+    return resolved ? *resolved : "error " + std::to_string(resolved.error().errno_value());
+  }
+
+  std::string top_;
+  sys::RootDir root_;
+};
+
+TEST_F(MountedPathsTest, LinksLeadOutOfVolumesAndIntoThem) {
+  EXPECT_EQ(follow("/vol/out"), "/dir");
+  EXPECT_EQ(follow("/vol/up/x"), "/dir/x");
+  EXPECT_EQ(follow("/into/file"), "/vol/sub/file");
+  EXPECT_EQ(follow("/vol/near/../out/y"), "/dir/y");
+  EXPECT_EQ(follow("//vol/./near/"), "/vol/sub");
+}
+
+TEST_F(MountedPathsTest, TheLastComponentMayBeMeantItself) {
+  EXPECT_EQ(follow("/vol/out", sys::Follow::No), "/vol/out");
+  EXPECT_EQ(follow("/into", sys::Follow::No), "/into");
+}
+
+TEST_F(MountedPathsTest, WhatIsNotThereStandsAsItIs) {
+  EXPECT_EQ(follow("/none/../vol/none/x"), "/vol/none/x");
+  EXPECT_EQ(follow("/vol/dangling"), "/vol/nothing/there");
+  EXPECT_EQ(follow("/../.."), "/");
+}
+
+TEST_F(MountedPathsTest, LinksWithoutEndAreRefused) {
+  EXPECT_EQ(follow("/vol/loop"), "error " + std::to_string(ELOOP));
+}
+
+TEST_F(MountedPathsTest, MountsLieWhereTheirDestinationsLead) {
+  MountedPaths all = paths();
+  ASSERT_NE(all.mount_of("/run/inner/x"), nullptr);
+  EXPECT_EQ(all.mount_of("/run/inner/x")->source, top_ + "/deep");
+  EXPECT_EQ(all.mount_of("/vol")->source, top_ + "/volume");
+  EXPECT_EQ(all.mount_of("/volume"), nullptr);
+  EXPECT_EQ(all.mount_of("/dir/x"), nullptr) << "a tmpfs is not there before the container runs";
+}
+
+}  // namespace
+}  // namespace berth::engine

@@ -1,0 +1,345 @@
+"""docker's classic builder (POST /build, version 1) and old archives, as moby's own tests have them: images of steps,
+containers that builds leave behind, and what the builder judges otherwise than BuildKit."""
+import hashlib
+import io
+import json
+import tarfile
+import urllib.parse
+
+from harness import archives
+from harness.engine import IMAGE, EngineCase
+
+
+class BuildCase(EngineCase):
+    def build(self, dockerfile, tag="", files=(), names=(), **parameters):
+        """POST /build; the answer's messages. `names`: further entries of the context, by their exact names."""
+        entries = [archives.entry("Dockerfile", data=dockerfile.encode())]
+        entries += [archives.entry(name, data=data) for name, data in files]
+        context = raw_tar(entries, names)
+        query = urllib.parse.urlencode({**({"t": tag} if tag else {}), **parameters})
+        answer = self.engine.api.post(f"/build?{query}", context, headers={"Content-Type": "application/x-tar"}, timeout=300)
+        self.build_status = answer.status
+        if tag:
+            self.addCleanup(self.engine, "rmi", "-f", tag)
+        return answer.json_lines()
+
+    def text(self, messages):
+        return "".join(message.get("stream", "") for message in messages)
+
+    def error_of(self, messages):
+        found = [message.get("error") or message.get("message") for message in messages]
+        found = [error for error in found if error]
+        self.assertTrue(found, f"no error in {messages}")
+        return found[0]
+
+    def steps(self, messages):
+        """The short ids that the steps have told, in order."""
+        lines = [line[len(" ---> "):] for line in self.text(messages).splitlines() if line.startswith(" ---> ")]
+        return [line for line in lines if len(line) == 12 and not line.startswith("Running")]
+
+    def images(self, everything=False):
+        return [image["Id"] for image in self.engine.api.get("/images/json" + ("?all=1" if everything else "")).json()]
+
+    def image(self, reference):
+        return self.engine.api.get(f"/images/{reference}/json").json()
+
+    def forget(self, *containers):
+        for container in containers:
+            self.engine.api.delete(f"/containers/{container}?force=1")
+
+    def ran_in(self, messages):
+        marks = [line for line in self.text(messages).splitlines() if line.startswith(" ---> Running in ")]
+        return [line.split()[-1] for line in marks]
+
+
+def raw_tar(entries, names):
+    """A tar that also has entries with names that Python would clean."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for info, data in [*entries, *[archives.entry(name, data=data) for name, data in names]]:
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+class StepImages(BuildCase):
+    def test_every_step_leaves_an_image(self):
+        tag = f"{self.name()}:1"
+        messages = self.build(f"FROM {IMAGE}\nENV one={self.name()}\nRUN echo two > /two\nLABEL three=3\n", tag)
+        base, first, second, last = self.steps(messages)
+        self.assertTrue(self.image(IMAGE)["Id"].startswith(f"sha256:{base}"))
+        self.assertEqual(self.image(tag)["Id"][7:19], last)
+        chain = [self.image(step)["Parent"][7:19] for step in (last, second, first)]
+        self.assertEqual(chain, [second, first, base], "each stands on the one before")
+        self.assertEqual(self.image(second)["Config"].get("Labels") or {}, {})
+        self.assertEqual(self.run_sh("cat /two", image=second).text, "two", "an image like any other")
+        shown, hidden = self.images(), self.images(everything=True)
+        self.assertFalse({image[7:19] for image in shown} & {first, second}, "not among images unless all are wanted")
+        self.assertTrue({first, second} <= {image[7:19] for image in hidden})
+        history = self.engine.api.get(f"/images/{tag}/history").json()
+        self.assertEqual([item["Id"][7:19] for item in history[:3]], [last, second, first])
+
+    def test_they_go_with_the_image(self):
+        tag = f"{self.name()}:1"
+        messages = self.build(f"FROM {IMAGE}\nENV gone={self.name()}\nRUN echo {tag} > /x\n", tag)
+        steps = self.steps(messages)[1:]
+        self.assertNotEqual(self.engine("rmi", "-f", steps[0]).code, 0, "others stand on it")
+        self.ok("rmi", tag)
+        left = {image[7:19] for image in self.images(everything=True)}
+        self.assertFalse(left & set(steps))
+        self.assertIn(self.image(IMAGE)["Id"], self.images())
+
+    def test_the_cache_is_told_for_every_step(self):
+        tag, dockerfile = f"{self.name()}:1", f"FROM {IMAGE}\nENV a={self.name()}\nCOPY f /f\nWORKDIR /\nCMD [\"b\"]\n"
+        files = [("f", tag.encode())]
+        first = self.build(dockerfile, tag, files=files)
+        again = self.build(dockerfile, tag, files=files)
+        self.assertEqual(self.text(first).count("Using cache"), 0)
+        self.assertEqual(self.text(again).count("Using cache"), 4)
+        self.assertEqual(self.steps(first), self.steps(again))
+        longer = self.build(dockerfile + "LABEL more=1\n", files=files)
+        self.assertEqual(self.steps(longer)[:-1], self.steps(first), "the image itself is a step of the longer file")
+
+    def test_cache_from(self):
+        one, two = f"{self.name()}:1", f"{self.name()}:2"
+        dockerfile = f"FROM {IMAGE}\nENV a={self.name()}\nCOPY f /f\nRUN echo x > /x\n"
+        files = [("f", b"x")]
+        self.build(dockerfile, one, files=files)
+        same = self.build(dockerfile, two, files=files, cachefrom=json.dumps([one]))
+        self.assertEqual(self.text(same).count("Using cache"), 3)
+        self.assertEqual(self.image(one)["Id"], self.image(two)["Id"])
+        other = self.build(dockerfile, two, files=files, cachefrom=json.dumps(["no/such:image"]))
+        self.assertEqual(self.text(other).count("Using cache"), 0, "nothing but that image's steps may be taken")
+        self.assertNotEqual(self.image(one)["Id"], self.image(two)["Id"])
+        changed = dockerfile.replace("/x\n", "/y\n")
+        part = self.build(changed, two, files=files, cachefrom=json.dumps([one]))
+        self.assertEqual(self.text(part).count("Using cache"), 2)
+        layers = [self.image(name)["RootFS"]["Layers"] for name in (one, two)]
+        self.assertEqual(layers[0][:-1], layers[1][:-1])
+        for bad in ("{", '"x"', "[1]", json.dumps(["x"] * 2000)):
+            self.build(dockerfile, files=files, cachefrom=bad)
+            self.assertEqual(self.build_status, 400, bad)
+
+    def test_stages_are_images(self):
+        tag = f"{self.name()}:1"
+        messages = self.build(f"FROM {IMAGE} AS base\nONBUILD ENV by=trigger\nONBUILD RUN echo t > /t\n"
+                              f"FROM base\nRUN echo {tag} > /two\nFROM base\nRUN cat /t\n", tag)
+        told = [message["aux"]["ID"] for message in messages if "aux" in message]
+        self.assertEqual(len(told), 3, told)
+        self.assertEqual(told[-1], self.image(tag)["Id"])
+        self.assertIn("by=trigger", self.image(told[1])["Config"]["Env"])
+        self.assertIn("# Executing 2 build triggers", self.text(messages))
+        self.addCleanup(self.engine, "rmi", "-f", told[1])
+
+    def test_none_for_clients_that_say_so(self):
+        before = self.images(everything=True), self.engine.api.get("/containers/json?all=1").json()
+        messages = self.build(f"FROM {IMAGE} AS unused\nRUN false\nFROM {IMAGE}\nENV a={self.name()}\nRUN exit 7\n", classic="0")
+        self.assertIn("non-zero code: 7", self.error_of(messages))
+        self.assertEqual((self.images(everything=True), self.engine.api.get("/containers/json?all=1").json()), before)
+
+    def test_from_alone_is_that_image(self):
+        tag = f"{self.name()}:1"
+        self.build(f"FROM {IMAGE}\n", tag)
+        self.assertEqual(self.image(tag)["Id"], self.image(IMAGE)["Id"])
+        error = self.error_of(self.build("FROM scratch\n"))
+        self.assertIn("No image was generated", error)
+        self.build("FROM scratch\nLABEL a=b\n", tag)
+        self.assertEqual(self.image(tag)["Config"]["Labels"], {"a": "b"})
+
+
+class LeftContainers(BuildCase):
+    def left(self, messages):
+        """Of each RUN, the container that is there."""
+        found = []
+        for step in self.ran_in(messages):
+            answer = self.engine.api.get(f"/containers/{step}/json")
+            if answer.status == 200:
+                found.append(answer.json())
+        self.addCleanup(self.forget, *[container["Id"] for container in found])
+        return found
+
+    def test_a_failed_step_can_be_looked_at(self):
+        messages = self.build(f"FROM {IMAGE}\nENV a=b\nRUN echo {self.name()}; true\nRUN echo made > /made; exit 3\n", rm="1")
+        self.assertIn("returned a non-zero code: 3", self.error_of(messages))
+        [container] = self.left(messages)
+        state = container["State"]
+        self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 3))
+        self.assertEqual(container["Config"]["Cmd"], ["/bin/sh", "-c", "echo made > /made; exit 3"])
+        self.assertIn("a=b", container["Config"]["Env"])
+        self.assertEqual(container["Image"][7:19], self.steps(messages)[-1], "it ran on the step before")
+        changes = self.engine.api.get(f"/containers/{container['Id']}/changes").json()
+        self.assertEqual([change["Path"] for change in changes], ["/made"], "and nothing that the sandbox needed")
+        tag = f"{self.name()}:1"
+        self.ok("commit", container["Id"], tag)
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        self.assertEqual(self.run_sh("cat /made", image=tag).text, "made")
+        listed = self.engine.api.get("/containers/json?all=1").json()
+        self.assertIn(container["Id"], [other["Id"] for other in listed])
+
+    def test_which_stay(self):
+        works, fails = f"FROM {IMAGE}\nRUN exit 0\nRUN true\n", f"FROM {IMAGE}\nRUN exit 0\nRUN exit 1\n"
+        for dockerfile, parameters, count in ((works, {}, 0), (works, {"rm": "1"}, 0), (works, {"rm": "0"}, 2),
+                                              (works, {"rm": "1", "forcerm": "1"}, 0), (fails, {"rm": "0"}, 2),
+                                              (fails, {"rm": "1"}, 1), (fails, {"rm": "1", "forcerm": "1"}, 0)):
+            messages = self.build(dockerfile, nocache="1", **parameters)
+            self.assertEqual(len(self.ran_in(messages)), 2)
+            self.assertEqual(len(self.left(messages)), count, f"{parameters} of {dockerfile}")
+
+    def test_one_that_succeeded_has_what_it_made(self):
+        messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()} > /here\n", rm="0", nocache="1", memory=str(64 << 20))
+        [container] = self.left(messages)
+        self.assertEqual(container["HostConfig"]["Memory"], 64 << 20)
+        answer = self.engine.api.get(f"/containers/{container['Id']}/archive?path=/here")
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(self.engine.api.post(f"/containers/{container['Id']}/start").status, 204, "it runs again")
+        self.assertEqual(self.engine.api.post(f"/containers/{container['Id']}/wait", timeout=120).json()["StatusCode"], 0)
+
+
+class Judgements(BuildCase):
+    def test_a_volume_is_a_directory_for_later_steps(self):
+        tag = f"{self.name()}:1"
+        messages = self.build(f"FROM {IMAGE}\nVOLUME /data/{tag[:4]} /two\nRUN chown app /two && ls -d /data/{tag[:4]}\n", tag)
+        self.assertIn(f"/data/{tag[:4]}", self.text(messages))
+        self.assertEqual(len(self.image(tag)["Config"]["Volumes"]), 2)
+        error = self.error_of(self.build(f"FROM {IMAGE}\nRUN touch /foo\nVOLUME /foo\n"))
+        self.assertIn("file exists", error)
+
+    def test_an_empty_run_is_the_images_command(self):
+        tag = f"{self.name()}:1"
+        self.build(f"FROM {IMAGE}\nCMD [\"touch\", \"/by-cmd\"]\nRUN []\n", tag)
+        self.assertEqual(self.run_sh("ls /by-cmd", image=tag).text, "/by-cmd")
+        error = self.error_of(self.build("FROM scratch\nRUN []\n"))
+        self.assertIn("RUN requires at least one argument", error)
+
+    def test_names_outside_of_the_context_are_bent_into_it(self):
+        tag = f"{self.name()}:1"
+        self.build("FROM scratch\nCOPY foo bar deep /\n", tag,
+                   names=[("../foo", b"one"), ("/bar", b"two"), ("a/../../../deep", b"three")])
+        self.assertEqual(self.build_status, 200)
+        name = self.name()
+        self.ok("create", "--name", name, tag, "x")
+        for path, content in (("foo", "one"), ("bar", "two"), ("deep", "three")):
+            got = self.engine.api.get(f"/containers/{name}/archive?path=/{path}")
+            with tarfile.open(fileobj=io.BytesIO(got.body)) as archive:
+                self.assertEqual(archive.extractfile(path).read().decode(), content)
+
+    def test_an_archive_that_is_cut_off(self):
+        whole = archives.tar([archives.entry("test/foo", data=b"Hi")])
+        short = whole[:1024 + 1023]  # one byte of the second end mark is missing
+        error = self.error_of(self.build(f"FROM {IMAGE}\nADD test.tar /\n", files=[("test.tar", short)]))
+        self.assertIn("ends early", error)
+        tag = f"{self.name()}:1"
+        self.build(f"FROM {IMAGE}\nADD test.tar /\n", tag, files=[("test.tar", whole)])
+        self.assertEqual(self.run_sh("cat /test/foo", image=tag).text, "Hi")
+
+    def test_what_is_missing_is_named(self):
+        error = self.error_of(self.build(f"FROM {IMAGE}\nADD foo /usr/local/bar\n"))
+        self.assertIn("stat foo: file does not exist", error)
+        error = self.error_of(self.build(f"FROM {IMAGE}\nCOPY --from=localhost:1/none foo /\n"))
+        self.assertIn("invalid from flag value localhost:1/none", error)
+
+    def test_the_network_of_a_container(self):
+        other, tag = self.start("nc", "-ll", "-p", "1234", "-e", "hostname", flags=("--hostname", "foobar")), f"{self.name()}:1"
+        self.build(f"FROM {IMAGE}\nRUN until nc localhost 1234 > /other && test -s /other; do sleep 0.1; done\n", tag,
+                   networkmode=f"container:{other}")
+        self.assertEqual(self.run_sh("cat /other", image=tag).text, "foobar")
+        self.ok("rm", "-f", other)
+        error = self.error_of(self.build(f"FROM {IMAGE}\nRUN true\n", networkmode=f"container:{other}", nocache="1"))
+        self.assertIn("No such container", error)
+
+
+class Images(BuildCase):
+    def test_a_blank_name(self):
+        answer = self.engine.api.delete("/images/%20")
+        self.assertEqual((answer.status, answer.message), (400, "image name cannot be blank"))
+
+
+class Archives(BuildCase):
+    def legacy(self, layers, names, top=None, **changes):
+        """What docker before 1.10 saved: `layers` are tars, bottom first."""
+        entries, parent, ids = [], "", []
+        for number, layer in enumerate(layers):
+            identifier = hashlib.sha256(f"{self.id()} {number}".encode()).hexdigest()
+            ids.append(identifier)
+            document = {"id": identifier, "created": "2014-10-01T20:46:13.51090041Z", "architecture": "amd64", "os": "linux",
+                        "container_config": {"Cmd": ["/bin/sh", "-c", f"#(nop) layer {number}"]},
+                        "config": {"Env": ["PATH=/bin"], "Cmd": ["cat", "/last"]}, **({"parent": parent} if parent else {}),
+                        **changes}
+            entries += [archives.entry(f"{identifier}/VERSION", data=b"1.0"),
+                        archives.entry(f"{identifier}/json", data=json.dumps(document).encode()),
+                        archives.entry(f"{identifier}/layer.tar", data=layer)]
+            parent = identifier
+        repositories = {}
+        for name in names:
+            repository, _, tag = name.rpartition(":")
+            repositories.setdefault(repository, {})[tag] = top or ids[-1]
+            self.addCleanup(self.engine, "rmi", "-f", name)
+        return archives.tar([*entries, archives.entry("repositories", data=json.dumps(repositories).encode())])
+
+    def load(self, archive):
+        return self.engine.api.post("/images/load?quiet=1", archive, headers={"Content-Type": "application/x-tar"}).json_lines()
+
+    def test_archives_of_docker_before_1_10(self):
+        layers = [archives.tar(archives.busybox_entries()), b"", archives.tar([archives.entry("last", data=b"old")])]
+        names = [f"{self.name()}:1", f"{self.name()}:2"]
+        messages = self.load(self.legacy(layers, names))
+        self.assertEqual(self.text(messages), "".join(f"Loaded image: {name}\n" for name in names))
+        self.assertEqual(self.ok("run", "--rm", names[1]).text, "old")
+        image = self.image(names[0])
+        self.assertEqual(len(image["RootFS"]["Layers"]), 3)
+        history = self.engine.api.get(f"/images/{names[0]}/history").json()
+        self.assertEqual([item["CreatedBy"] for item in history], [f"/bin/sh -c #(nop) layer {n}" for n in (2, 1, 0)])
+
+    def test_old_archives_that_are_wrong(self):
+        layer, name = archives.tar([archives.entry("x", data=b"y")]), f"{self.name()}:1"
+        own = hashlib.sha256(f"{self.id()} 0".encode()).hexdigest()
+        for archive, says in ((self.legacy([layer], [name], parent=own), "its own parent"),
+                              (self.legacy([layer], [name], parent="../../etc"), "is no layer"),
+                              (self.legacy([layer], [name], top="../x"), "means no layer"),
+                              (self.legacy([layer], [name], top="0" * 64), "0000"),
+                              (self.legacy([b"no tar at all" * 100], [name]), "tar"),
+                              (archives.tar([archives.entry("repositories", data=b"[]")]), "no JSON object")):
+            error = self.error_of(self.load(archive))
+            self.assertIn(says, error)
+        self.assertNotIn(name, str(self.engine.api.get("/images/json?all=1").json()))
+
+    def test_a_parent_comes_back(self):
+        tag, name = f"{self.name()}:1", self.name()
+        self.ok("create", "--name", name, IMAGE, "true")
+        first = self.ok("commit", name).text
+        self.ok("rm", name)
+        self.ok("create", "--name", name, first, "true")
+        self.ok("commit", name, tag)
+        self.ok("rm", name)
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        second = self.image(tag)["Id"]
+        archive = self.engine.api.get(f"/images/get?names={second}&names={first}").body
+        self.ok("rmi", tag)
+        self.load(archive)
+        self.addCleanup(self.engine, "rmi", "-f", second)
+        self.assertEqual(self.image(second)["Parent"], first)
+        self.assertEqual(self.image(first).get("Parent", ""), "", "its own parent was not in the archive")
+
+    def test_a_name_that_moves_is_told(self):
+        tag, name = f"{self.name()}:1", self.name()
+        self.ok("create", "--name", name, IMAGE, "true")
+        self.ok("commit", "--change", f"LABEL own={tag}", name, tag)
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        archive = self.engine.api.get(f"/images/{tag}/get").body
+        before = self.image(tag)
+        self.load(archive)
+        self.assertEqual(self.image(tag), before, "loading what is there changes nothing")
+        self.ok("rmi", tag)
+        self.ok("tag", IMAGE, tag)
+        self.assertIn(f"The image {tag} already exists, renaming the old one", self.text(self.load(archive)))
+
+    def test_events_carry_the_images_labels(self):
+        tag = f"{self.name()}:1"
+        since = self.engine.api.get("/info").json()["SystemTime"]
+        self.build(f"FROM {IMAGE}\nLABEL kind=events-{tag[:6]}\n", tag)
+        self.ok("tag", tag, f"{tag}x")
+        self.ok("rmi", f"{tag}x")
+        until = self.engine.api.get("/info").json()["SystemTime"]
+        filters = urllib.parse.quote(json.dumps({"type": ["image"], "label": [f"kind=events-{tag[:6]}"]}))
+        query = f"/events?since={urllib.parse.quote(since)}&until={urllib.parse.quote(until)}&filters={filters}"
+        events = self.engine.api.get(query).json_lines()
+        self.assertEqual([event["Action"] for event in events], ["create", "tag", "tag", "untag"])
