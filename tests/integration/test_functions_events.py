@@ -184,6 +184,8 @@ class Usage(EventsCase):
         self.assertIn("TOTAL", bill.out)
         self.assertIn("0.0000166667 per GB-second", bill.out)
 
+
+class Metered(EventsCase):
     def test_a_sandbox_is_metered_by_its_invocations_alone(self):
         self.worker("metered")
         self.assertEqual(self.api.invoke("metered", {"n": 1}).status, 200)

@@ -148,7 +148,9 @@ TEST(Parameters, PlatformsAreTakenApartOnce) {
   EXPECT_TRUE(parameters->several);
   EXPECT_FALSE(parse_attributes({{"platform", "linux/amd64"}})->several);
   EXPECT_TRUE(parse_attributes({{"platform", "linux/amd64"}, {"multi-platform", "true"}})->several);
-  EXPECT_FALSE(parse_attributes({{"platform", "linux"}}));
+  // A system alone means this machine's architecture.
+  EXPECT_TRUE(parse_attributes({{"platform", "linux"}}));
+  EXPECT_FALSE(parse_attributes({{"platform", "linux/amd64,nonsense"}}));
 }
 
 TEST(Parameters, Provenance) {
