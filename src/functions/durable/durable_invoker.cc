@@ -10,6 +10,18 @@ bool is_durable(const FunctionVersion& version) {
   return version.kept_members.contains("DurableConfig");
 }
 
+std::optional<NewExecution> new_execution_of(const FunctionVersion& version, std::string qualifier) {
+  auto config = durable_config_of(version);
+  if (!config) return std::nullopt;
+  return NewExecution{.realm = version.realm,
+                      .function = version.name,
+                      .version = version.version,
+                      .qualifier = std::move(qualifier),
+                      .input = {},
+                      .dead_letter_arn = version.dead_letter_arn,
+                      .config = std::move(*config)};
+}
+
 Result<NewExecution> execution_for(const Invocation& invocation, LimitProfile profile) {
   TRY(auto reference, parse_function_reference(invocation.invoked_arn, invocation.function->realm));
   auto asked = new_execution_of(*invocation.function, reference.qualifier);

@@ -495,16 +495,4 @@ io::Task<Result<void>> DurableExecutions::function_removed(Realm realm, std::str
   co_return co_await transact(std::move(work));
 }
 
-std::optional<NewExecution> new_execution_of(const FunctionVersion& version, std::string qualifier) {
-  auto config = durable_config_of(version);
-  if (!config) return std::nullopt;
-  return NewExecution{.realm = version.realm,
-                      .function = version.name,
-                      .version = version.version,
-                      .qualifier = std::move(qualifier),
-                      .input = {},
-                      .dead_letter_arn = version.dead_letter_arn,
-                      .config = std::move(*config)};
-}
-
 }  // namespace berth::functions::durable
