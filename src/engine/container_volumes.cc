@@ -48,14 +48,6 @@ bool is_used(const Core& core, const std::string& volume, std::string_view excep
   return false;
 }
 
-io::Task<void> remove_volumes(Core& core, std::vector<std::string> names) {
-  for (const std::string& name : names) {
-    io::Task<Result<void>> remove = core.volumes_facade.remove(name, Force::Yes);
-    auto removed = co_await std::move(remove);
-    if (!removed) log::warn("{}", removed.error().message());
-  }
-}
-
 /// What --mount says of a new volume, by its name, or, of one without, by where it is mounted. nullptr:
 /// nothing.
 const spec::MountRequest::Volume* wanted_volume(const ContainerRecord& record, const MountPoint& mount) {
@@ -108,7 +100,7 @@ io::Task<Result<void>> make_volumes(Core& core, ContainerRecord& record) {
   co_return Result<void>();
 }
 
-void remove_anonymous_volumes(Core& core, const ContainerRecord& record) {
+std::vector<std::string> own_anonymous_volumes(const Core& core, const ContainerRecord& record) {
   std::vector<std::string> unused;
   for (const MountPoint& mount : record.mounts) {
     if (mount.type != spec::MountType::Volume) continue;
@@ -116,6 +108,20 @@ void remove_anonymous_volumes(Core& core, const ContainerRecord& record) {
     if (volume == core.volumes.end() || !volume->second.anonymous()) continue;
     if (!is_used(core, mount.name, record.id)) unused.push_back(mount.name);
   }
+  return unused;
+}
+
+io::Task<void> remove_volumes(Core& core, std::vector<std::string> names) {
+  for (const std::string& name : names) {
+    io::Task<Result<void>> remove = core.volumes_facade.remove(name, Force::Yes);
+    auto removed = co_await std::move(remove);
+    // Another container may have come to use it.
+    if (!removed && removed.error().kind() != Kind::WrongState) log::warn("{}", removed.error().message());
+  }
+}
+
+void remove_anonymous_volumes(Core& core, const ContainerRecord& record) {
+  auto unused = own_anonymous_volumes(core, record);
   if (!unused.empty()) core.in_background(remove_volumes(core, std::move(unused)));
 }
 

@@ -1,5 +1,6 @@
 // The end of a container's process: its state, who is told, what is given back, and whether it starts again.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/format.h"
@@ -31,23 +32,22 @@ io::Task<void> remove_links(Core& core, network::LinkRemoval removal) {
 }
 
 /// What is known before the control group is read; a restarted container's record is already that of the next
-/// run.
-RunUsage usage_of(const ContainerRecord& record) {
+/// run. None: nobody wants to know.
+std::optional<RunUsage> usage_of(const ContainerRecord& record) {
+  bool wanted = run_observer() && record.state.started != Timestamp{};
+  if (!wanted || record.config.labels.contains("berth.function")) return std::nullopt;
   auto memory = static_cast<uint64_t>(std::max<int64_t>(record.host_config.resources.memory, 0));
-  auto function = record.config.labels.find("berth.function");
-  return {.id = record.id,
-          .name = record.name,
-          .image = record.config.image,
-          .function = function == record.config.labels.end() ? std::string() : function->second,
-          .started = record.state.started,
-          .finished = record.state.finished,
-          .exit_code = record.state.exit_code,
-          .memory_limit_bytes = memory};
+  return RunUsage{.id = record.id,
+                  .name = record.name,
+                  .image = record.config.image,
+                  .started = record.state.started,
+                  .finished = record.state.finished,
+                  .exit_code = record.state.exit_code,
+                  .memory_limit_bytes = memory};
 }
 
 io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::shared_ptr<sys::Cgroup> cgroup,
-                               std::string exec_dir, RunUsage usage) {
-  bool wanted = cgroup && run_observer() && usage.started != Timestamp{};
+                               std::string exec_dir, std::optional<RunUsage> usage) {
   bool measured = false;
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
     if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
@@ -59,15 +59,15 @@ io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::share
     if (!cgroup) return {};
     // With a shared pid namespace processes may have outlived the init.
     CHECK(cgroup->kill_all());
-    if (auto stats = wanted ? cgroup->stats() : Result<sys::CgroupStats>(Error(Kind::Unavailable, ""));
+    if (auto stats = usage ? cgroup->stats() : Result<sys::CgroupStats>(Error(Kind::Unavailable, ""));
         stats) {
-      usage.cpu_us = stats->cpu.total_ns / 1000;
-      usage.memory_peak_bytes = stats->memory.max_usage;
+      usage->cpu_us = stats->cpu.total_ns / 1000;
+      usage->memory_peak_bytes = stats->memory.max_usage;
       measured = true;
     }
     return cgroup->remove();
   });
-  if (measured && run_observer()) run_observer()(usage);
+  if (measured && run_observer()) run_observer()(*usage);
   if (!removed) log::warn("container {}: {}", container->record.short_id(), removed.error().message());
   container->torn_down.set();
 }

@@ -85,7 +85,11 @@ void finish_renames(Core& core);
 void publish_volumes(Core& core, const ContainerRecord& record, std::string_view action);
 /// Volumes: makes those that a container names, and initialises new ones from its image.
 io::Task<Result<void>> make_volumes(Core& core, ContainerRecord& record);
-/// Anonymous volumes that only this container used.
+/// Names of the anonymous volumes that only this container uses.
+std::vector<std::string> own_anonymous_volumes(const Core& core, const ContainerRecord& record);
+/// Returns when they are gone; those that are in use stay.
+io::Task<void> remove_volumes(Core& core, std::vector<std::string> names);
+/// Those of own_anonymous_volumes(), in the background.
 void remove_anonymous_volumes(Core& core, const ContainerRecord& record);
 
 /// Layers and images that containers, builds and others hold.

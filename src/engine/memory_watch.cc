@@ -21,9 +21,11 @@ bool is_over(const Run& run) {
   return run.exited.is_set() || !run.cgroup;
 }
 
-/// The file that says of cgroup v1's memory group whether it is short of memory; empty: there is none.
-std::string shortage_file(const Core& core, const sys::Cgroup& cgroup) {
-  if (core.cgroups->version() == sys::CgroupVersion::V2) return {};
+/// Of a container without the kernel's killer: the file that says of cgroup v1's memory group whether it is
+/// short of memory; empty: there is none.
+std::string shortage_file(const Core& core, const ContainerRecord& record, const sys::Cgroup& cgroup) {
+  bool waits = record.host_config.resources.oom_kill_disable.value_or(false);
+  if (!waits || core.cgroups->version() == sys::CgroupVersion::V2) return {};
   for (const auto& [directory, controllers] : cgroup.directories()) {
     if (("," + controllers + ",").find(",memory,") != std::string::npos)
       return directory + "/memory.oom_control";
@@ -42,7 +44,7 @@ io::Task<void> watch(Core& core, ContainerHandle container, std::shared_ptr<Run>
   if (!run->cgroup) co_return;  // A quick container has ended before this task begins.
   uint64_t seen = 0;
   if (auto count = run->cgroup->oom_kills()) seen = *count;
-  const std::string shortage = shortage_file(core, *run->cgroup);
+  const std::string shortage = shortage_file(core, container->record, *run->cgroup);
   char buffer[1024];
   while (!is_over(*run)) {
     auto readable = co_await core.loop.readable(events.get());

@@ -7,14 +7,14 @@
 
 #include <filesystem>
 
+#include "storage/testing.h"
+
 namespace berth::engine {
 namespace {
 
 class MountedPathsTest : public testing::Test {
  protected:
   MountedPathsTest() {
-    char name[] = "/tmp/mounted-paths-XXXXXX";
-    top_ = ::mkdtemp(name);
     for (const char* directory : {"/root/run/inner", "/root/dir", "/volume/sub", "/deep"})
       std::filesystem::create_directories(top_ + directory);
     link("/run", "/root/var-run");
@@ -26,7 +26,6 @@ class MountedPathsTest : public testing::Test {
     link("/vol/nothing/there", "/volume/dangling");
     root_ = sys::RootDir::open(top_ + "/root").value();
   }
-  ~MountedPathsTest() override { std::filesystem::remove_all(top_); }
 
   void link(const char* target, const char* path) { ASSERT_EQ(::symlink(target, (top_ + path).c_str()), 0); }
   MountedPaths paths() {
@@ -40,7 +39,8 @@ class MountedPathsTest : public testing::Test {
     return resolved ? *resolved : "error " + std::to_string(resolved.error().errno_value());
   }
 
-  std::string top_;
+  storage::TempDir directory_;
+  const std::string& top_ = directory_.path();
   sys::RootDir root_;
 };
 

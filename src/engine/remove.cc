@@ -71,27 +71,6 @@ void forget_container(Core& core, const ContainerHandle& container, RemoveVolume
   settle_waits(*container, WaitCondition::Removed, {.status_code = record.state.exit_code});
 }
 
-/// The anonymous ones of a container that is to go, when they are to go with it.
-std::vector<std::string> its_volumes(const Core& core, const ContainerRecord& record, RemoveVolumes wanted) {
-  std::vector<std::string> names;
-  if (wanted == RemoveVolumes::No) return names;
-  for (const MountPoint& mount : record.mounts) {
-    if (mount.type != spec::MountType::Volume) continue;
-    auto volume = core.volumes.find(mount.name);
-    if (volume != core.volumes.end() && volume->second.anonymous()) names.push_back(mount.name);
-  }
-  return names;
-}
-
-/// What another container uses stays.
-io::Task<void> remove_volumes(Core& core, std::vector<std::string> names) {
-  for (const std::string& name : names) {
-    io::Task<Result<void>> removal = core.volumes_facade.remove(name, Force::Yes);
-    auto removed = co_await std::move(removal);
-    if (!removed && removed.error().kind() != Kind::WrongState) log::warn("{}", removed.error().message());
-  }
-}
-
 io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, std::string reference,
                                         RemoveContainer options) {
   ContainerRecord& record = container->record;
@@ -118,7 +97,8 @@ io::Task<Result<void>> remove_container(Core& core, ContainerHandle container, s
   // A start that was under way may have won the lock.
   CO_CHECK(may_remove(record, reference, false));
   // Whoever asked finds them gone when the answer comes.
-  std::vector<std::string> volumes = its_volumes(core, record, options.volumes);
+  std::vector<std::string> volumes;
+  if (options.volumes == RemoveVolumes::Yes) volumes = own_anonymous_volumes(core, record);
   forget_container(core, container, RemoveVolumes::No);
   io::Task<void> removal = remove_volumes(core, std::move(volumes));
   co_await std::move(removal);

@@ -1,5 +1,6 @@
 // RunUsage: what one run of a container has used, measured by its control group before that is removed. Told
-// to one observer of the process (metering); without one nothing is measured.
+// to one observer of the process (metering); without one nothing is measured, nor of functions' sandboxes,
+// whose invocations are what is metered.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,6 @@ namespace berth::engine {
 
 struct RunUsage {
   std::string id, name, image;
-  std::string function;  ///< whose sandbox it was (its label); empty: an ordinary container
   Timestamp started, finished;
   int exit_code = 0;
   uint64_t cpu_us = 0;

@@ -13,16 +13,6 @@ std::string blob_name(const Digest& digest) {
   return "blobs/sha256/" + digest.hex();
 }
 
-struct ContentSink : ByteSink {
-  explicit ContentSink(TarWriter& writer) : tar(writer) {}
-  Result<void> write(std::string_view bytes) override {
-    written += bytes.size();
-    return tar.content(bytes);
-  }
-  TarWriter& tar;
-  uint64_t written = 0;
-};
-
 class LayoutWriter {
  public:
   LayoutWriter(ImageStore& images, ByteSink& out, std::stop_token stop)
@@ -41,7 +31,7 @@ class LayoutWriter {
     TarEntry header{.type = TarType::File, .name = blob_name(descriptor.digest), .mode = 0644};
     header.size = static_cast<uint64_t>(descriptor.size);
     CHECK(tar_.header(header));
-    ContentSink sink(tar_);
+    TarContentSink sink(tar_);
     TRY(sys::UniqueFd file, images_.content().open_blob(descriptor.digest));
     TRY(auto source, FileSource::whole(std::move(file)));
     CHECK(copy_stream(*source, sink, stop_));

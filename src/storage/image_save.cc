@@ -134,7 +134,7 @@ class Saver {
     TarEntry header = entry(blob_name(descriptor.digest), TarType::File, 0644);
     header.size = static_cast<uint64_t>(descriptor.size);
     CHECK(tar_.header(header));
-    ContentSink sink(tar_);
+    TarContentSink sink(tar_);
     TRY(sys::UniqueFd file, state_.content.open_blob(descriptor.digest));
     TRY(auto source, FileSource::whole(std::move(file)));
     CHECK(copy_stream(*source, sink, options_.stop));
@@ -218,7 +218,7 @@ class Saver {
     if (options_.progress) {
       options_.progress({.id = layer.diff_id.short_hex(), .status = "Saving layer", .total = header.size});
     }
-    ContentSink sink(tar_);
+    TarContentSink sink(tar_);
     if (layer.blob) {
       TRY(sys::UniqueFd file, state_.content.open_blob(layer.blob->digest));
       FileSource source(std::move(file), 0, layer.blob->size);
@@ -232,16 +232,6 @@ class Saver {
     }
     return tar_.end_file();
   }
-
-  struct ContentSink : ByteSink {
-    explicit ContentSink(TarWriter& writer) : tar(writer) {}
-    Result<void> write(std::string_view bytes) override {
-      written += bytes.size();
-      return tar.content(bytes);
-    }
-    TarWriter& tar;
-    uint64_t written = 0;
-  };
 
   static void add_to_index(spec::Index& index, const spec::Descriptor& manifest,
                            const std::vector<spec::Reference>& names) {

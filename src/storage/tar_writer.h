@@ -43,4 +43,15 @@ class TarWriter {
   uint64_t bytes_ = 0;
 };
 
+/// The content of the writer's current file, counted.
+struct TarContentSink : ByteSink {
+  explicit TarContentSink(TarWriter& writer) : tar(writer) {}
+  Result<void> write(std::string_view bytes) override {
+    written += bytes.size();
+    return tar.content(bytes);
+  }
+  TarWriter& tar;
+  uint64_t written = 0;
+};
+
 }  // namespace berth::storage

@@ -96,8 +96,6 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
   CO_TRY(part->metering_, functions::MeteringStore::open(loop, root + "/metering.db", {}));
   engine::set_run_observer([store = part->metering_.get()](const engine::RunUsage& run) {
-    // What a function's sandbox does is metered by invocations; in between it costs nothing.
-    if (!run.function.empty()) return;
     functions::ContainerRunRecord record{.id = run.id,
                                          .name = run.name,
                                          .image = run.image,

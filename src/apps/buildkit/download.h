@@ -1,6 +1,7 @@
-// Download: an answer of the engine that another thread asks for, read piece by piece.
+// Bytes that a thread makes while another reads them, piece by piece; an answer of the engine as such.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -10,27 +11,34 @@
 
 namespace berth::buildkit {
 
-class Download {
+class Produced {
  public:
-  Download(const EngineClient& engine, std::string path, Cancelled cancelled) {
-    thread_ = std::thread([this, &engine, path = std::move(path), cancelled = std::move(cancelled)] {
-      EngineRequest request{.method = "GET", .path = path, .cancelled = cancelled};
-      request.write = [this](std::string_view bytes) { return queue_.write(bytes); };
-      auto sent = engine.send(std::move(request));
-      queue_.close(sent ? Result<void>() : Result<void>(std::move(sent).error()));
-    });
-  }
-  Download(const Download&) = delete;
-  ~Download() {
+  explicit Produced(std::function<Result<void>(ByteQueue&)> produce)
+      : thread_([this, produce = std::move(produce)] { queue_.close(produce(queue_)); }) {}
+  Produced(const Produced&) = delete;
+  ~Produced() {
     queue_.abandon();
     thread_.join();
   }
-  /// Empty at the end; the engine's error when there is no answer.
+  /// Empty at the end; the producer's error when it has failed.
   Result<std::string> read() { return queue_.read(); }
 
  private:
   ByteQueue queue_;
   std::thread thread_;
+};
+
+class Download : public Produced {
+ public:
+  /// `engine` must outlive the object.
+  Download(const EngineClient& engine, std::string path, Cancelled cancelled)
+      : Produced([&engine, path = std::move(path),
+                  cancelled = std::move(cancelled)](ByteQueue& queue) -> Result<void> {
+          EngineRequest request{.method = "GET", .path = path, .cancelled = cancelled};
+          request.write = [&queue](std::string_view bytes) { return queue.write(bytes); };
+          CHECK(engine.send(std::move(request)));
+          return {};
+        }) {}
 };
 
 }  // namespace berth::buildkit

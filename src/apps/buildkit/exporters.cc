@@ -35,23 +35,6 @@ bool is_on(const ExportRequest& request, const char* name) {
   return value == "true" || value == "1";
 }
 
-/// Bytes that a thread makes while they are read.
-class Produced {
- public:
-  explicit Produced(std::function<Result<void>(ByteQueue&)> produce)
-      : thread_([this, produce = std::move(produce)] { queue_.close(produce(queue_)); }) {}
-  Produced(const Produced&) = delete;
-  ~Produced() {
-    queue_.abandon();
-    thread_.join();
-  }
-  Result<std::string> read() { return queue_.read(); }
-
- private:
-  ByteQueue queue_;
-  std::thread thread_;
-};
-
 /// A container that is never started: its files are the image's.
 class Unpacked {
  public:

@@ -5,6 +5,14 @@
 #include "functions/uuid.h"
 
 namespace berth::functions::durable {
+namespace {
+
+/// Somebody wants the result, and not only to hand the event over.
+bool waits(const Invocation& invocation) {
+  return invocation.source != InvocationSource::Async && invocation.source != InvocationSource::Schedule;
+}
+
+}  // namespace
 
 bool is_durable(const FunctionVersion& version) {
   return version.kept_members.contains("DurableConfig");
@@ -33,9 +41,7 @@ Result<NewExecution> execution_for(const Invocation& invocation, LimitProfile pr
   asked->source = invocation.source;
   asked->trace = invocation.trace_header;
   asked->input = invocation.payload;
-  bool waits =
-      invocation.source != InvocationSource::Async && invocation.source != InvocationSource::Schedule;
-  if (waits && asked->config.timeout_seconds > durable_limits_of(profile).sync_seconds) {
+  if (waits(invocation) && asked->config.timeout_seconds > durable_limits_of(profile).sync_seconds) {
     return failure(
         Kind::InvalidArgument,
         "You cannot synchronously invoke a durable function with an executionTimeout greater than 15 "
@@ -63,15 +69,14 @@ io::Task<Result<InvocationOutcome>> DurableInvoker::invoke(Invocation invocation
 
 io::Task<Result<InvocationOutcome>> DurableInvoker::run(Invocation invocation) {
   CO_TRY(NewExecution asked, execution_for(invocation, profile_));
-  bool waits =
-      invocation.source != InvocationSource::Async && invocation.source != InvocationSource::Schedule;
   if (invocation.request_id.empty()) invocation.request_id = random_uuid();
   // An event that comes again, because the daemon ended between this and the event's removal, finds its
   // execution.
-  if (!waits) asked.name = invocation.request_id;
+  const bool is_event = !waits(invocation);
+  if (is_event) asked.name = invocation.request_id;
   invocation.payload.clear();
   CO_TRY(Started started, co_await executions_->start_execution(std::move(asked)));
-  if (!waits) {
+  if (is_event) {
     co_return InvocationOutcome{.request_id = invocation.request_id,
                                 .executed_version = invocation.function->version,
                                 .payload = "null",
