@@ -24,13 +24,30 @@ namespace {
 
 constexpr size_t max_input = 64 * 1024;
 
+constexpr size_t max_told = 4096;
+constexpr char hexadecimal[] = "0123456789abcdef";
+
 std::string current;
 std::string crash_path;
+std::string died;  ///< what is said then, made before
 
-/// Only async-signal-safe calls: the target has just died.
+void say(const std::string& text) {
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// Only async-signal-safe calls: the target has just died. Small inputs are told whole, in hexadecimal: a log may
+/// be all that is left of the machine.
 void keep_input(int signal) {
   const int fd = open(crash_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   if (fd >= 0 && write(fd, current.data(), current.size()) < 0) _exit(1);
+  say(died);
+  if (current.size() <= max_told) {
+    for (const unsigned char byte : current) {
+      const char digits[2] = {hexadecimal[byte >> 4], hexadecimal[byte & 15]};
+      if (write(STDERR_FILENO, digits, sizeof digits) < 0) break;
+    }
+    if (write(STDERR_FILENO, "\n", 1) < 0) _exit(1);
+  }
   ::signal(signal, SIG_DFL);
   raise(signal);
 }
@@ -156,6 +173,7 @@ int main(int argc, char** argv) {
     }
   }
   crash_path = "crash-" + std::filesystem::path(argv[0]).filename().string();
+  died = "the target died of the input in " + crash_path + " (seed " + std::to_string(seed) + "):\n";
   for (int number : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) signal(number, keep_input);
 
   const auto corpus = read_corpus(places);
