@@ -35,8 +35,8 @@ void say(const std::string& text) {
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
 }
 
-/// Only async-signal-safe calls: the target has just died. Small inputs are told whole, in hexadecimal: a log may
-/// be all that is left of the machine.
+/// Only async-signal-safe calls: the target has just died. Small inputs are told whole, in hexadecimal: a log
+/// may be all that is left of the machine.
 void keep_input(int signal) {
   const int fd = open(crash_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   if (fd >= 0 && write(fd, current.data(), current.size()) < 0) _exit(1);

@@ -13,7 +13,8 @@ class Nothing final : public berth::storage::ByteSink {
   berth::Result<void> write(std::string_view) override { return {}; }
 };
 
-/// A name may begin with two dots ("..x" is a file like any other); a component of two dots alone may not be there.
+/// A name may begin with two dots ("..x" is a file like any other); a component of two dots alone may not be
+/// there.
 bool leaves_the_root(std::string_view name) {
   const std::string framed = "/" + std::string(name) + "/";
   return name.starts_with('/') || framed.find("/../") != std::string::npos;
