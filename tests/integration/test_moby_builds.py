@@ -458,3 +458,5 @@ class Archives(BuildCase):
         query = f"/events?since={urllib.parse.quote(since)}&until={urllib.parse.quote(until)}&filters={filters}"
         events = self.engine.api.get(query).json_lines()
         self.assertEqual([event["Action"] for event in events], ["create", "tag", "tag", "untag"])
+        older = self.engine.api.get("/v1.45" + query).json_lines()
+        self.assertEqual([event["Action"] for event in older], ["tag", "tag", "untag"], "creations are told from 1.46 on")
