@@ -300,8 +300,10 @@ class LeftContainers(BuildCase):
             self.assertEqual(len(self.left(messages)), count, f"{parameters} of {dockerfile}")
 
     def test_one_that_succeeded_has_what_it_made(self):
-        messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()} > /here\n", rm="0", nocache="1", memory=str(64 << 20))
+        messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()} > /here\n", rm="0", nocache="1", memory=str(64 << 20),
+                              labels=json.dumps({"by": self.id()}))
         [container] = self.left(messages)
+        self.assertEqual(container["Config"]["Labels"], {"by": self.id()})
         self.assertEqual(container["HostConfig"]["Memory"], 64 << 20)
         answer = self.engine.api.get(f"/containers/{container['Id']}/archive?path=/here")
         self.assertEqual(answer.status, 200, answer)
