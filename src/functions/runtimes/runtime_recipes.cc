@@ -79,7 +79,7 @@ std::optional<storage::PackageImage> base_recipe(std::string_view runtime) {
   }
   if (family == "provided") return image;
   if (family == "python" && !runtime.starts_with("python2")) {
-    image.packages.insert(image.packages.end(), {"python3", "python3-boto3"});
+    image.packages.push_back("python3");
     add_client(image, "var/runtime/bootstrap.py", python_client);
     image.links = {{"var/lang/bin/python3", "/usr/bin/python3"},
                    {"var/lang/bin/python", "/usr/bin/python3"},

@@ -73,7 +73,7 @@ class Operation:
             self.undo(self.give({name: value, **more}))
             faults.append(f"{self.name}.{name} is taken, and was to be refused")
         except ClientError as error:
-            if error.response["Error"]["Code"] != "InvalidParameterValueException" or name not in str(error):
+            if error.response["Error"]["Code"] != "InvalidParameterValueException" or name.lower() not in str(error).lower():
                 faults.append(f"{self.name}.{name}: {error}")
 
     def known(self, *names):
