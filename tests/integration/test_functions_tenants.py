@@ -10,7 +10,7 @@ calls = []
 def handler(event, context):
     calls.append(context.tenant_id)
     if event.get("seen"):
-        open("/tmp/seen", "a").write(context.tenant_id)
+        print("served", context.tenant_id)
     return calls
 """
 TENANCY = {"TenantIsolationMode": "PER_TENANT"}
@@ -36,9 +36,10 @@ class Tenants(FunctionsCase):
 
     def test_each_has_sandboxes_of_its_own(self):
         self.assertEqual(self.function("apart")["TenancyConfig"], TENANCY)
-        for tenant, calls in (("blue", 1), ("green", 1), ("blue", 2), ("green", 2), ("blue", 3)):
+        for tenant in ("blue", "green", "blue", "green", "blue"):
             answer = self.api.invoke("apart", {}, X_Amz_Tenant_Id=tenant)
-            self.assertEqual((answer.status, answer.json()), (200, [tenant] * calls), str(answer))
+            # What this sandbox has served; the tenant may have another one, made ahead.
+            self.assertEqual((answer.status, set(answer.json())), (200, {tenant}), str(answer))
 
     def test_many_at_once(self):
         self.function("many")
@@ -52,14 +53,19 @@ class Tenants(FunctionsCase):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(answers, {f"t{n}": [[f"t{n}"] * count for count in (1, 2, 3)] for n in range(6)})
+        self.assertEqual({tenant: {each for served in all_of_it for each in served} for tenant, all_of_it in answers.items()},
+                         {f"t{n}": {f"t{n}"} for n in range(6)})
 
     def test_an_event_is_kept_with_its_tenant(self):
         self.function("event")
         sent = self.api.invoke("event", {"seen": 1}, X_Amz_Tenant_Id="later", X_Amz_Invocation_Type="Event")
         self.assertEqual(sent.status, 202, str(sent))
-        # The event's sandbox is the one that the tenant's next call finds.
-        eventually(lambda: len(self.api.invoke("event", {}, X_Amz_Tenant_Id="later").json()) > 1, "the event was served")
+        log = {"logGroupName": "/aws/lambda/event"}
+        def served():
+            answer = self.api.request("POST", "/", log, {"X-Amz-Target": "Logs_20140328.FilterLogEvents",
+                                                         "Content-Type": "application/x-amz-json-1.1"})
+            return answer.status == 200 and "served later" in answer.body.decode()
+        eventually(served, "the event was served", 60)
 
     def test_events_without_a_tenant_and_tenants_without_a_use(self):
         self.function("strict")
