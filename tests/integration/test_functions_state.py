@@ -93,6 +93,21 @@ class MadeBases(FunctionsCase):
         idle = self.configuration("slow")
         self.assertEqual((idle["State"], idle["StateReasonCode"]), ("Inactive", "Idle"))
 
+    def test_runtimes_of_a_family_have_one_base(self):
+        self.function("newer", "java21")
+        self.function("older", "java11")
+        self.go("make")  # once
+        for name in ("newer", "older"):
+            self.state(name, "Active")
+        ids = self.engine.ok("inspect", "-f", "{{.Id}}", "berth/lambda-java21", "berth/lambda-java11").out.split()
+        self.assertEqual((len(ids), len(set(ids))), (2, 1), ids)
+        # What users have made of one is theirs.
+        self.engine.ok("build", "-q", "-t", "berth/lambda-java17", "-", input="FROM berth/lambda-java21\nRUN echo own >/own\n")
+        self.engine.ok("rmi", "-f", "berth/lambda-java21", "berth/lambda-java11")
+        self.function("third", "java8.al2")
+        self.go("make")
+        self.state("third", "Active")
+
     def test_failed_with_the_reason_and_mended_by_the_next_update(self):
         self.function("broken", "nodejs22.x")
         self.go("fail")

@@ -88,26 +88,50 @@ void RuntimeBases::begin(const std::string& runtime) {
   if (is_known(runtime) && !find(runtime)) making(runtime);
 }
 
-io::Task<void> RuntimeBases::make(std::string runtime, std::shared_ptr<Making> making) {
-  std::string name = std::string(kPrefix) + runtime;
-  if (!base_recipe(runtime)) {
-    making->result = failure(
-        Kind::Unavailable,
-        "berth has no packages to make a base for \"{}\": tag an image that has its runtime and runtime "
-        "client with {}, for example public.ecr.aws/lambda's",
-        runtime, base_image_name(runtime));
-  } else {
-    log::info("functions: making {}, which takes a moment the first time", base_image_name(runtime));
-    auto tell = [](std::string_view line) { log::info("functions: {}", line); };
-    io::Task<Result<storage::BootstrapResult>> bootstrap = engine_.images().bootstrap(name, tell);
-    auto made = co_await std::move(bootstrap);
-    if (made) {
-      log::info("functions: {} is ready", made->name);
-    } else {
-      making->result = failure(Kind::Unavailable, "the base for \"{}\" could not be made: {}", runtime,
-                               made.error().message());
-    }
+/// The name of a base of the same family that berth has made. What users have made of one has more layers.
+std::optional<std::string> RuntimeBases::made_alike(std::string_view runtime) const {
+  for (const std::string& other : runtimes_like(runtime)) {
+    std::string name = base_image_name(other);
+    auto image = engine_.images().find(name);
+    if (!image || !image->config || image->config->diff_ids.size() != 1) continue;
+    const auto& labels = image->config->config.labels;
+    auto label = labels.find(std::string(kBaseLabel));
+    if (label != labels.end() && label->second == family_of(runtime)) return name;
   }
+  return std::nullopt;
+}
+
+io::Task<Result<void>> RuntimeBases::bring(std::string runtime) {
+  std::string name = base_image_name(runtime);
+  if (!base_recipe(runtime)) {
+    co_return failure(
+        Kind::Unavailable,
+        "berth has no packages to make a base for \"{}\": tag an image that has its runtime and "
+        "runtime client with {}, for example public.ecr.aws/lambda's",
+        runtime, name);
+  }
+  // One at a time: the next may be of the same family.
+  io::Mutex::Guard guard = co_await one_at_a_time_.lock();
+  if (auto alike = made_alike(runtime)) {
+    io::Task<Result<void>> tagging = engine_.images().tag(*alike, name, "latest");
+    co_return co_await std::move(tagging);
+  }
+  log::info("functions: making {}, which takes a moment the first time", name);
+  auto tell = [](std::string_view line) { log::info("functions: {}", line); };
+  io::Task<Result<storage::BootstrapResult>> bootstrap =
+      engine_.images().bootstrap(std::string(kPrefix) + runtime, tell);
+  auto made = co_await std::move(bootstrap);
+  if (!made) {
+    co_return failure(Kind::Unavailable, "the base for \"{}\" could not be made: {}", runtime,
+                      made.error().message());
+  }
+  log::info("functions: {} is ready", made->name);
+  co_return Result<void>();
+}
+
+io::Task<void> RuntimeBases::make(std::string runtime, std::shared_ptr<Making> making) {
+  io::Task<Result<void>> bringing = bring(runtime);
+  making->result = co_await std::move(bringing);
   if (!making->result) failed_[runtime] = making->result.error().message();
   making_.erase(runtime);
   making->done.set();

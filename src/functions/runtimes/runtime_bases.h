@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,11 +67,14 @@ class RuntimeBases {
   };
   io::Task<void> make(std::string runtime, std::shared_ptr<Making> making);
   std::shared_ptr<Making> making(const std::string& runtime);
+  io::Task<Result<void>> bring(std::string runtime);
+  std::optional<std::string> made_alike(std::string_view runtime) const;
 
   io::EventLoop& loop_;
   engine::Engine& engine_;
   std::map<std::string, std::shared_ptr<Making>, std::less<>> making_;
   std::map<std::string, std::string, std::less<>> failed_;  ///< why the last attempt came to nothing
+  io::Mutex one_at_a_time_;
   io::TaskGroup tasks_;
 };
 

@@ -76,14 +76,17 @@ std::optional<storage::PackageImage> base_recipe(std::string_view runtime) {
                                   [&](const Family& each) { return each.name == family; });
   if (description != std::end(families)) {
     image.config.labels["berth.runtime"] = std::string(description->description);
+    image.config.labels[std::string(kBaseLabel)] = std::string(family);
   }
   if (family == "provided") return image;
   if (family == "python" && !runtime.starts_with("python2")) {
     image.packages.push_back("python3");
     add_client(image, "var/runtime/bootstrap.py", python_client);
-    image.links = {{"var/lang/bin/python3", "/usr/bin/python3"},
-                   {"var/lang/bin/python", "/usr/bin/python3"},
-                   {"var/lang/bin/" + std::string(runtime), "/usr/bin/python3"}};
+    image.links = {{"var/lang/bin/python3", "/usr/bin/python3"}, {"var/lang/bin/python", "/usr/bin/python3"}};
+    for (std::string_view each : known_runtimes) {
+      if (each.starts_with("python3."))
+        image.links.push_back({"var/lang/bin/" + std::string(each), "/usr/bin/python3"});
+    }
     image.config.entrypoint = {"/usr/bin/python3", "/var/runtime/bootstrap.py"};
     return image;
   }
@@ -106,6 +109,15 @@ std::optional<storage::PackageImage> base_recipe(std::string_view runtime) {
     return image;
   }
   return std::nullopt;
+}
+
+std::vector<std::string> runtimes_like(std::string_view runtime) {
+  std::vector<std::string> like;
+  std::string_view family = family_of(runtime);
+  for (std::string_view each : known_runtimes) {
+    if (each != runtime && family_of(each) == family) like.emplace_back(each);
+  }
+  return like;
 }
 
 std::vector<std::string> base_recipe_names() {

@@ -19,6 +19,10 @@ bool is_known_runtime(std::string_view runtime);
 std::string base_image_name(std::string_view runtime);
 /// None: berth has no packages for it (the image can only be pulled or brought by users).
 std::optional<storage::PackageImage> base_recipe(std::string_view runtime);
+/// A label of bases by these recipes: the family, whose bases differ in their names alone.
+inline constexpr std::string_view kBaseLabel = "berth.base";
+/// Other names of the same family.
+std::vector<std::string> runtimes_like(std::string_view runtime);
 /// Names for `berth bootstrap`: one per family, the newest.
 std::vector<std::string> base_recipe_names();
 
