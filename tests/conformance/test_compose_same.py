@@ -209,6 +209,24 @@ class Same(EngineCase):
         found = list(differences(told["docker"], told["berth"]))
         self.assertEqual(found, [], "\n" + "\n".join(found))
 
+    def test_what_config_prints(self):
+        work = self.write_project()
+        shown = {}
+        for who in ("docker", "berth"):
+            shown[who] = {words: self.compose(who, work, "--profile", "debug", "config", *words).out
+                          for words in ((), ("--format", "json"), ("--volumes",), ("--networks",), ("--profiles",), ("--services",))}
+        load = lambda who: json.loads(shown[who][("--format", "json")])
+        found = list(differences(load("docker"), load("berth")))
+        self.assertEqual(found, [], "\n" + "\n".join(found))
+        for words in (("--volumes",), ("--networks",), ("--profiles",), ("--services",)):
+            self.assertEqual(sorted(shown["docker"][words].split()), sorted(shown["berth"][words].split()), words)
+        # Each reads what the other has printed.
+        for one, other in (("docker", "berth"), ("berth", "docker")):
+            with open(os.path.join(work, "printed.yaml"), "w") as file:
+                file.write(shown[one][()])
+            again = json.loads(self.compose(other, work, "-f", "printed.yaml", "--profile", "debug", "config", "--format", "json").out)
+            self.assertEqual(list(differences(load(one), again)), [])
+
     def test_each_takes_down_what_the_other_has_put_up(self):
         work = self.write_project()
         self.addCleanup(self.compose, "berth", work, "down", "-v", "-t", "0")
