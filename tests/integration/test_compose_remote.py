@@ -222,6 +222,20 @@ class Remote(ComposeCase):
             self.assertIn(words, done.err)
 
 
+class Platforms(ComposeCase):
+    def test_a_build_for_several_platforms(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        name = f"{registry.host}/apps/both:1"
+        self.addCleanup(self.engine, "rmi", "-f", name)
+        self.write("FROM scratch\nCOPY Dockerfile /made\n", "Dockerfile")
+        self.write(f"services: {{app: {{image: '{name}', build: {{context: ., platforms: [linux/amd64, linux/arm64]}}}}}}\n")
+        self.good("build", "--push")
+        index = json.loads(registry.manifests[("apps/both", "1")][1])
+        told = [entry["platform"]["architecture"] for entry in index["manifests"]]
+        self.assertEqual([one for one in told if one != "unknown"], ["amd64", "arm64"])
+
+
 PROVIDER = """#!/bin/sh
 [ "$2" = metadata ] && { METADATA; }
 echo "$@" >> "$LOG"
