@@ -130,6 +130,8 @@ def normal(value, names, key=""):
         # Sets that come as lists.
         ordered = key in ("Aliases", "DNSNames", "Env", "Binds", "Mounts", "CapAdd", "CapDrop", "ExtraHosts", "SecurityOpt", "Ulimits", "VolumesFrom", "Links")
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if ordered else items
+    if key == "com.docker.compose.depends_on":  # in the order of a Go map
+        return sorted(value.split(","))
     return rename(value, names) if isinstance(value, str) else value
 
 

@@ -73,9 +73,10 @@ x-top: {a: 1}
         self.assertEqual(again["services"]["web"]["environment"], {"A": "a$$b", "GONE": None})
 
     def test_unused_resources_are_left_out(self):
-        text = "services: {web: {image: x, networks: [used]}}\nnetworks: {used: {}, unused: {}}\nvolumes: {unused: {}}\n"
+        text = "services: {web: {image: x, networks: [used], privileged: false}}\nnetworks: {used: {}, unused: {}}\nvolumes: {unused: {}}\n"
         shown = self.shown(text)
         self.assertEqual((sorted(shown["networks"]), "volumes" in shown), (["used"], False))
+        self.assertNotIn("privileged", shown["services"]["web"])
         self.assertEqual(sorted(self.shown(text, "--all-resources")["networks"]), ["unused", "used"])
 
     def test_merging(self):
@@ -247,3 +248,12 @@ services:
         self.ok("rmi", f"{self.app}:committed")
         self.write("A=from file\n", "run.env")
         self.assertEqual(self.good("run", "--rm", "-T", "--no-deps", "--env-from-file", "run.env", "web", "sh", "-c", "echo $A").text, "from file")
+
+    def test_a_project_goes_by_its_name_when_its_file_cannot_be_read(self):
+        self.write(f"services: {{web: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s, extra_hosts: ['one=192.0.2.1']}}}}\n")
+        self.good("up", "-d")
+        self.assertEqual(self.inspect(f"{self.app}-web-1")["HostConfig"]["ExtraHosts"], ["one:192.0.2.1"])
+        self.write("services: [\n")
+        self.assertNotEqual(self.compose("config").code, 0)
+        self.good("down", "-t", "0")
+        self.assertNotIn(self.app, self.ok("ps", "-a").out)

@@ -45,6 +45,10 @@ void drop_empty(Value& service) {
   std::erase_if(service.members, [](const auto& entry) {
     const auto& [key, value] = entry;
     if (key == "command" || key == "entrypoint") return false;
+    for (std::string_view flag :
+         {"oom_kill_disable", "privileged", "read_only", "stdin_open", "tty", "use_api_socket"}) {
+      if (key == flag) return value.is_null() || !as_bool(value, "").value_or(true);
+    }
     return value.is_null() || (value.is_list() && value.items.empty()) ||
            (value.is_map() && value.members.empty() && key != "deploy");
   });

@@ -229,7 +229,7 @@ Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::
   std::string name = options.name;
   if (name.empty() && from_environment != options.environment.end()) name = from_environment->second;
   bool has_files = !options.files.empty() || options.environment.contains("COMPOSE_FILE");
-  if (project.error().kind() != Kind::NotFound || name.empty() || has_files) {
+  if (name.empty() || has_files) {
     return Failure::plain(project.error().message());
   }
   Project known{.name = name};

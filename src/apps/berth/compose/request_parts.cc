@@ -244,7 +244,6 @@ Result<void> add_surroundings(const Service& service, Json& host) {
             .texts("dns", "Dns")
             .texts("dns_search", "DnsSearch")
             .texts("dns_opt", "DnsOptions")
-            .texts("extra_hosts", "ExtraHosts")
             .map("sysctls", "Sysctls")
             .map("storage_opt", "StorageOpt")
             .map("annotations", "Annotations")
