@@ -132,6 +132,9 @@ def normal(value, names, key=""):
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if ordered else items
     if key == "com.docker.compose.depends_on":  # in the order of a Go map
         return sorted(value.split(","))
+    # Of the engine's pool, in the order in which networks are made, which is random in docker's compose.
+    if key in ("Subnet", "Gateway") and re.match(r"172\.(1[6-9]|2\d|3[01])\.", value):
+        return "<of the pool>"
     return rename(value, names) if isinstance(value, str) else value
 
 
