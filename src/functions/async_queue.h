@@ -20,6 +20,7 @@ struct AsyncEvent {
   std::string payload;              ///< JSON
   std::string client_context = {};  ///< decoded JSON; empty: none
   std::string trace_header = {};
+  std::string tenant = {};
   InvocationSource source = InvocationSource::Async;
 };
 

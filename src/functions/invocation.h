@@ -32,6 +32,7 @@ struct Invocation {
   std::string payload;                ///< JSON
   std::string client_context = {};    ///< decoded JSON; empty: none
   std::string cognito_identity = {};  ///< JSON; empty: none
+  std::string tenant = {};            ///< whose sandboxes serve it, where the function keeps tenants apart
   std::string trace_header = {};      ///< X-Amzn-Trace-Id of the caller; empty: one is made
   InvocationSource source = InvocationSource::Sync;
   bool log_tail = false;  ///< keep the last 4 KiB of this invocation's log

@@ -8,9 +8,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/result.h"
 
 namespace berth::functions {
 
@@ -105,5 +107,9 @@ enum class LimitProfile { Strict, Open };
 
 std::string function_arn(const Realm& realm, const std::string& name);
 std::string qualified_arn(const FunctionVersion& version);
+/// Made with TenancyConfig: each event names a tenant, and no sandbox serves two of them.
+bool is_per_tenant(const FunctionVersion& version);
+/// InvalidArgument unless an event of this tenant (empty: of none) is one for the function.
+Result<void> check_tenant(const FunctionVersion& version, std::string_view tenant);
 
 }  // namespace berth::functions

@@ -3,6 +3,7 @@ S3, SQS, STS, IAM, EventBridge and Secrets Manager."""
 import json
 import unittest
 
+from harness import runtimes
 from harness.aws_model import Model
 from harness.engine import Engine
 from harness.functions import ROLE, zip_of
@@ -26,6 +27,7 @@ class Models(unittest.TestCase):
         cls.engine = Engine(cls.__name__)
         try:
             cls.engine.start()
+            runtimes.stand_in(cls.engine)
         except BaseException:
             cls.engine.close()
             raise

@@ -4,6 +4,7 @@ import os
 import shutil
 import unittest
 
+from harness import runtimes
 from harness.engine import Engine, run
 from harness.functions import ROLE, zip_of
 
@@ -17,6 +18,7 @@ class AwsCommand(unittest.TestCase):
         cls.engine = Engine(cls.__name__)
         try:
             cls.engine.start()
+            runtimes.stand_in(cls.engine)
             cls.zip = os.path.join(cls.engine.folder, "f.zip")
             with open(cls.zip, "wb") as file:
                 file.write(zip_of({"bootstrap": "#!/bin/sh\n"}))

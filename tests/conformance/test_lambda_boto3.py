@@ -6,6 +6,7 @@ import os
 import time
 import unittest
 
+from harness import runtimes
 from harness.engine import Engine
 from harness.functions import ROLE, zip_of
 
@@ -24,6 +25,7 @@ class Boto3(unittest.TestCase):
         cls.engine = Engine(cls.__name__)
         try:
             cls.engine.start()
+            runtimes.stand_in(cls.engine)
             cls.endpoint = f"http://{cls.engine.functions_address}"
             cls.awslambda = cls.client("lambda")
         except BaseException:

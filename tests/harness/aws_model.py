@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 NEWER = {
     "LoggingConfig", "RuntimeVersionConfig", "EventSourceMappingArn", "InvokeMode", "ResolvedS3Object", "logGroupClass",
     "logGroupArn", "FilterCriteriaError", "deletionProtectionEnabled", "SequenceNumber", "ChecksumType",
+    "ConfigSha256",
 }
 # Members that the model requires and AWS leaves out: of a function without a configuration, of a batch all of which went well.
 LEFT_OUT = {"GetFunctionCodeSigningConfig.CodeSigningConfigArn", "SendMessageBatch.Failed"}

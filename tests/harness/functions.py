@@ -8,7 +8,7 @@ import tempfile
 import unittest
 import zipfile
 
-from . import archives
+from . import archives, runtimes
 from .api import Response
 from .engine import AGAINST, IMAGE, Engine, eventually
 
@@ -79,6 +79,7 @@ class FunctionsCase(unittest.TestCase):
         cls.engine = Engine(cls.__name__)
         try:
             cls.engine.start()
+            runtimes.stand_in(cls.engine)
             cls.connect()
         except BaseException:
             cls.engine.close()

@@ -2,6 +2,7 @@
 import base64
 import unittest
 
+from . import runtimes
 from .engine import AGAINST, Engine
 from .functions import FunctionsApi
 
@@ -20,6 +21,7 @@ class LambdaCase(unittest.TestCase):
         cls.engine = Engine(cls.__name__, flags=cls.flags)
         try:
             cls.engine.start()
+            runtimes.stand_in(cls.engine)
             cls.api = FunctionsApi(cls.engine.functions_address)
         except BaseException:
             cls.engine.close()

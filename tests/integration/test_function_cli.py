@@ -164,6 +164,107 @@ Resources:
                                            " Properties: {Bucket: other, Events: 's3:ObjectCreated:*'}}}}\n")
         self.refused("deploy", path, text="event E needs a Bucket of this template")
 
+    def test_what_a_template_says_of_a_function_is_what_it_is(self):
+        self.write("src/app.py", "def lambda_handler(event, context):\n    return event\n")
+        body = """Globals:
+  Function:
+    LoggingConfig: {LogFormat: JSON, LogGroup: /own/group}
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src
+      Handler: app.lambda_handler
+      Runtime: python3.11
+      Tracing: Active
+      Tags: {team: blue}
+      TenancyConfig: {TenantIsolationMode: PER_TENANT}
+  Web:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src
+      Handler: app.lambda_handler
+      Runtime: python3.11
+      FunctionUrlConfig: {AuthType: NONE, Cors: {AllowOrigins: ["*"], MaxAge: 60, AllowCredentials: true}}
+"""
+        path = self.write("template.yaml", body)
+        for tags in ({"team": "blue"}, {"team": "green"}):  # the second time changes what is there
+            path = self.write("template.yaml", body.replace("team: blue", f"team: {tags['team']}"))
+            self.engine.ok("deploy", path)
+            function = self.api.request("GET", "/2015-03-31/functions/F").json()
+            self.assertEqual(function["Tags"], tags)
+        config = function["Configuration"]
+        self.assertEqual((config["LoggingConfig"]["LogFormat"], config["LoggingConfig"]["LogGroup"]), ("JSON", "/own/group"))
+        self.assertEqual((config["TracingConfig"]["Mode"], config["TenancyConfig"]),
+                         ("Active", {"TenantIsolationMode": "PER_TENANT"}))
+        url = self.api.request("GET", "/2021-10-31/functions/Web/url").json()
+        self.assertEqual(url["Cors"], {"AllowOrigins": ["*"], "MaxAge": 60, "AllowCredentials": True})
+        for wrong, line, text in (("Tags: {team: blue}", 12, "Tags: [a]"), ("Tags: {team: blue}", 12, "Layers: a"),
+                                  ("Tracing: Active", 11, "EphemeralStorage: 5")):
+            path = self.write("template.yaml", body.replace(wrong, text))
+            self.refused("deploy", path, text=f"{path}:{line}: {text.split(':')[0]} must")
+        path = self.write("template.yaml", body.replace("  Web:", "  G:").replace("  F:", "  Web:"))
+        self.refused("deploy", path, text="TenancyConfig can be given only when a function is made")
+
+    def test_an_alias_of_a_template_is_what_events_call(self):
+        self.write("src/app.py", "def lambda_handler(event, context):\n    return event\n")
+        body = """Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src
+      Handler: app.lambda_handler
+      Runtime: python3.11
+      AutoPublishAlias: live
+      Events:
+        Daily: {Type: Schedule, Properties: {Schedule: rate(1 day)}}
+"""
+        for number in ("1", "2"):
+            path = self.write("template.yaml", body)
+            self.engine.ok("deploy", path)
+            alias = self.api.request("GET", "/2015-03-31/functions/F/aliases/live").json()
+            self.assertEqual(alias["FunctionVersion"], number)
+            self.write("src/app.py", "def lambda_handler(event, context):\n    return 2\n")
+        targets = self.call("AWSEvents.ListTargetsByRule", Rule="F-Daily")["Targets"]
+        self.assertEqual(targets[0]["Arn"], "arn:aws:lambda:us-east-1:000000000000:function:F:live")
+        path = self.write("template.yaml", body.replace("AutoPublishAlias: live", "ProvisionedConcurrencyConfig: {}"))
+        self.refused("deploy", path, text=f"{path}:8: ProvisionedConcurrencyConfig needs AutoPublishAlias")
+
+    def test_durable_functions(self):
+        self.write("flow/app.py", "def lambda_handler(event, context):\n    return {\"Status\": \"SUCCEEDED\"}\n")
+        flow = os.path.join(self.folder, "flow")
+        self.engine.ok("function", "deploy", "--durable", "36h", flow)
+        self.assertEqual(self.configuration("flow")["DurableConfig"], {"ExecutionTimeout": 36 * 3600, "RetentionPeriodInDays": 14})
+        self.engine.ok("function", "deploy", "--durable", "10m", flow)  # what is durable stays so, and may change
+        self.assertEqual(self.configuration("flow")["DurableConfig"]["ExecutionTimeout"], 600)
+        self.engine.ok("function", "deploy", flow)
+        self.assertEqual(self.configuration("flow")["DurableConfig"]["ExecutionTimeout"], 600)
+        self.refused("function", "deploy", "--durable", "9000h", flow, text="durableConfig.ExecutionTimeout")
+        self.write("plain/app.py", "def lambda_handler(event, context):\n    return 1\n")
+        plain = os.path.join(self.folder, "plain")
+        self.engine.ok("function", "deploy", plain)
+        self.refused("function", "deploy", "--durable", "1h", plain, text="only when a function is made")
+
+    def test_durable_functions_of_a_template(self):
+        self.write("src/app.py", "def lambda_handler(event, context):\n    return {\"Status\": \"SUCCEEDED\"}\n")
+        body = """Parameters:
+  Days: {Type: Number, Default: 7}
+Resources:
+  Order:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src
+      Handler: app.lambda_handler
+      Runtime: python3.11
+      DurableConfig: {ExecutionTimeout: 3600, RetentionPeriodInDays: !Ref Days}
+"""
+        path = self.write("template.yaml", body)
+        for _ in range(2):
+            self.engine.ok("deploy", path)
+            self.assertEqual(self.configuration("Order")["DurableConfig"], {"ExecutionTimeout": 3600, "RetentionPeriodInDays": 7})
+        path = self.write("template.yaml", body.replace("3600", "soon"))
+        self.refused("deploy", path, text=f"{path}:10: ")
+
     def test_errors_of_templates_have_file_and_line(self):
         path = self.write("template.yaml", "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n")
         self.refused("deploy", path, text=f"{path}:2: T is a AWS::DynamoDB::Table, which berth does not deploy")

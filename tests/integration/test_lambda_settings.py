@@ -88,6 +88,44 @@ class Settings(LambdaCase):
             "FunctionName": name, "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:"}), 400,
             "InvalidParameterValueException", "names nothing")
 
+    def test_queues_of_another_region(self):
+        name, _ = self.function()
+        there = "arn:aws:sqs:eu-west-1:000000000000:q"
+        for method, target, body in (
+                ("POST", "/2015-03-31/event-source-mappings", {"FunctionName": name, "EventSourceArn": there}),
+                ("PUT", f"/2019-09-25/functions/{name}/event-invoke-config",
+                 {"DestinationConfig": {"OnFailure": {"Destination": there}}}),
+                ("PUT", f"/2015-03-31/functions/{name}/configuration", {"DeadLetterConfig": {"TargetArn": there}})):
+            self.refused(self.api.request(method, target, body), 400, "InvalidParameterValueException",
+                         f"The queue {there} is not in the region of the function (us-east-1)")
+
+    def test_layers_of_another_account(self):
+        name, _ = self.function()
+        there = "arn:aws:lambda:us-east-1:111111111111:layer:l:1"
+        self.refused(self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {"Layers": [there]}), 403,
+                     "AccessDeniedException", "is not authorized to perform: lambda:GetLayerVersion")
+        self.refused(self.api.request("GET", f"/2018-10-31/layers?find=LayerVersion&Arn={there}"), 403,
+                     "AccessDeniedException", there)
+        self.refused(self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration",
+                                      {"Layers": [there.replace("111111111111", "000000000000")]}), 400,
+                     "InvalidParameterValueException", "does not exist")
+
+    def test_members_of_another_type(self):
+        name, _ = self.function()
+        for member in ("VpcConfig", "TracingConfig", "DeadLetterConfig", "EphemeralStorage", "SnapStart", "ImageConfig"):
+            self.refused(self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", {member: "text"}), 400,
+                         "SerializationException", f"{member} must be an object")
+        for body, text in (({"VpcConfig": {"SubnetIds": ["x"]}}, "vpcConfig.subnetIds"), ({"KMSKeyArn": "x"}, "kMSKeyArn"),
+                           ({"FileSystemConfigs": [{"Arn": "arn:aws:x", "LocalMountPath": "/tmp"}]}, "localMountPath"),
+                           ({"SnapStart": {"ApplyOn": "Always"}}, "snapStart.applyOn"),
+                           ({"LoggingConfig": {"LogGroup": "a b"}}, "loggingConfig.logGroup")):
+            self.refused(self.api.request("PUT", f"/2015-03-31/functions/{name}/configuration", body), 400,
+                         "ValidationException", text)
+        for body in ({"FilterCriteria": {"Filters": "x"}}, {"SourceAccessConfigurations": {}}, {"DestinationConfig": "x"}):
+            answer = self.api.request("POST", "/2015-03-31/event-source-mappings", {
+                "FunctionName": name, "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q", **body})
+            self.refused(answer, 400, "SerializationException", "must be")
+
     def test_event_source_mappings(self):
         name, _ = self.function()
         body = {"FunctionName": name, "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q", "Enabled": False}
@@ -111,11 +149,15 @@ class Settings(LambdaCase):
         self.assertEqual(self.get(target), {"Tags": {"b": "2"}})
 
     def test_function_url_configuration(self):
-        name, _ = self.function()
+        name, config = self.function()
         target = f"/2021-10-31/functions/{name}/url"
+        named = "/2021-10-31/functions/" + config["FunctionArn"].replace(":", "%3A")
+        self.refused(self.api.request("POST", f"{named}%3A1/url", {"AuthType": "NONE"}), 400,
+                     "InvalidParameterValueException", "not for versions")
         made = self.api.request("POST", target, {"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://a.example"]}})
         self.assertEqual(made.status, 201, str(made))
         self.assertRegex(made.json()["FunctionUrl"], r"^http://[a-z2-7]{32}\.lambda-url\.us-east-1\.localhost:\d+/$")
+        self.assertEqual(self.get(f"{named}%3A$LATEST/url")["FunctionUrl"], made.json()["FunctionUrl"])
         host = made.json()["FunctionUrl"][7:-1]
         preflight = self.api.request("OPTIONS", "/x", None, {"Host": host, "Origin": "https://a.example",
                                                              "Access-Control-Request-Method": "GET"})

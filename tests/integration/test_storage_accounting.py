@@ -2,7 +2,7 @@
 import os
 import unittest
 
-from harness import archives
+from harness import archives, runtimes
 from harness.engine import IMAGE, Engine, EngineCase, eventually, run
 from harness.functions import FunctionsApi
 from harness.registry import FakeRegistry, Image
@@ -69,6 +69,7 @@ class Accounting(EngineCase):
         ingest = os.path.join(self.engine.data, "content", "ingest")
         for name in ("partial-" + "a" * 64, "partial-" + "a" * 64 + f".{4 * MIB}"):
             archives.written(ingest, name, os.urandom(MIB))
+        runtimes.stand_in(self.engine)
         self.functions = FunctionsApi(self.engine.functions_address)
         made = self.functions.create("counted", {"bootstrap": "#!/bin/sh\n", "data": os.urandom(MIB)})
         self.assertEqual(made.status, 201, str(made))

@@ -83,6 +83,12 @@ io::Task<AwsResult<Package>> take_zip(Call& call, const Json& source) {
     co_return co_await keep(call, std::move(*bytes));
   }
   if (!bucket || !key) co_return aws::invalid_parameter("Please provide a source for function code.");
+  CO_TRY(auto version, text_member(source, "S3ObjectVersion"));
+  if (version && *version != "null") {
+    co_return aws::invalid_parameter(
+        "Error occurred while GetObject. S3 Error Code: NoSuchVersion. S3 Error Message: The specified "
+        "version does not exist. (Buckets keep no versions here: leave S3ObjectVersion out.)");
+  }
   CO_TRY(auto bytes, co_await read_object(call, *bucket, *key));
   co_return co_await keep(call, std::move(bytes));
 }
@@ -115,7 +121,10 @@ io::Task<AwsResult<Package>> take_code(Call& call, const Json& source, FunctionV
         "Please don't provide ImageUri when updating a function with packageType Zip.");
   CO_TRY(Package package, co_await take_zip(call, source));
   CO_TRY(auto mode, text_member(source, "S3ObjectStorageMode"));
+  CO_TRY(auto key, text_member(source, "SourceKMSKeyArn"));
   version.kept_members.erase(referenced_object);
+  version.kept_members.erase(source_key);
+  if (key && !key->empty()) version.kept_members[source_key] = *key;
   if (mode == "REFERENCE") {
     Json object{{"S3Bucket", source["S3Bucket"]}, {"S3Key", source["S3Key"]}};
     version.kept_members[referenced_object] = to_json(object);

@@ -13,6 +13,8 @@ io::Task<AwsResult<functions::Package>> take_zip(Call& call, const Json& source)
 /// Member of a version's kept ones, not shown as such: the object that its code refers to
 /// (S3ObjectStorageMode REFERENCE), {"S3Bucket", "S3Key"}.
 inline constexpr const char* referenced_object = "_ReferencedObject";
+/// Likewise: the ARN of the key that the archive is said to be encrypted with (SourceKMSKeyArn).
+inline constexpr const char* source_key = "_SourceKMSKeyArn";
 /// Code of the version: zip or image, as `source` (FunctionCode, or UpdateFunctionCode's members) has it.
 /// Returns what keeps the package until the catalog does.
 io::Task<AwsResult<functions::Package>> take_code(Call& call, const Json& source,

@@ -89,7 +89,11 @@ AwsResult<void> read_options(const Member& update, OperationUpdate& into) {
   if (chained != nullptr) {
     Member options{*chained, update.place + ".ChainedInvokeOptions"};
     TRY(into.chained_function, options.text("FunctionName", 256));
-    CHECK(options.text("TenantId", 256));
+    TRY(std::string tenant, options.text("TenantId", 256));
+    if (!tenant.empty()) {
+      return options.wrong("TenantId",
+                           "functions that keep tenants apart cannot be called by durable ones here");
+    }
     CHECK(options.text("XAmznTraceId", 8192));
   }
   return {};

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "base/sha256.h"
 
 namespace berth::api::lambda {
 namespace {
@@ -67,6 +69,15 @@ void put_state(Json& json, const FunctionVersion& version) {
   put_if(json, "LastUpdateStatusReasonCode", version.update_reason_code);
 }
 
+/// Of what a client configures, code and publication aside.
+std::string configuration_digest(const Json& configuration) {
+  Json configured = configuration;
+  for (const char* other : {"FunctionArn", "Version", "RevisionId", "LastModified", "CodeSha256", "CodeSize"})
+    configured.erase(other);
+  auto raw = from_hex(sha256(to_json(configured)).hex());
+  return raw ? to_base64(*raw) : std::string();
+}
+
 }  // namespace
 
 Json configuration_json(const FunctionVersion& version, std::string_view qualifier, Shown shown) {
@@ -97,6 +108,9 @@ Json configuration_json(const FunctionVersion& version, std::string_view qualifi
     if (name.starts_with('_')) continue;
     if (auto kept = parse_json(text)) json[name] = std::move(*kept);
   }
+  if (json["SnapStart"].is_object())
+    json["SnapStart"]["OptimizationStatus"] = "Off";  // there are no snapshots
+  json["ConfigSha256"] = configuration_digest(json);
   if (shown == Shown::Whole) put_state(json, version);
   return json;
 }
@@ -147,6 +161,27 @@ AwsResult<std::optional<std::vector<std::string>>> texts_member(const Json& obje
     texts.push_back(item.get<std::string>());
   }
   return std::optional(std::move(texts));
+}
+
+AwsResult<const Json*> object_member(const Json& object, const char* name) {
+  const Json* found = member(object, name);
+  if (found != nullptr && !found->is_object()) return wrong_type(name, "an object");
+  return found;
+}
+
+AwsError foreign_layer(const Call& call, std::string_view arn) {
+  return {
+      403, "AccessDeniedException",
+      fmt::format("User: arn:aws:iam::{}:root is not authorized to perform: lambda:GetLayerVersion on "
+                  "resource: {} because no resource-based policy allows the lambda:GetLayerVersion action",
+                  call.realm().account, arn.substr(0, 256))};
+}
+
+AwsResult<void> check_queue_region(const functions::Realm& realm, std::string_view arn) {
+  size_t service = arn.find(":sqs:");
+  if (service == arn.npos || arn.substr(service + 5).starts_with(realm.region + ":")) return {};
+  return aws::invalid_parameter(fmt::format("The queue {} is not in the region of the function ({}).",
+                                            arn.substr(0, 256), realm.region));
 }
 
 AwsResult<void> check_range(int64_t value, std::string_view name, int64_t low, int64_t high) {

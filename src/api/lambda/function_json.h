@@ -19,6 +19,14 @@ Json configuration_json(const functions::FunctionVersion& version, std::string_v
 
 /// Takes the members of CreateFunction or UpdateFunctionConfiguration, except code; each is checked.
 AwsResult<void> apply_configuration(Call& call, const Json& request, functions::FunctionVersion& version);
+/// Of those, what is kept and shown and has no effect here, or is refused since there is nothing like it.
+AwsResult<void> apply_features(const Json& request, functions::FunctionVersion& version);
+/// TenancyConfig, which a function is made with and keeps.
+AwsResult<void> apply_tenancy(const Json& request, functions::FunctionVersion& version);
+/// PublishTo, which stands for capacity providers. InvalidParameterValueException.
+AwsResult<void> refuse_publish_to(const Json& request);
+/// CodeSigningConfigNotFoundException unless there is such a configuration.
+AwsResult<void> check_code_signing_config(Call& call, const std::string& arn);
 
 /// Tags of a request: {"k": "v"}.
 AwsResult<std::map<std::string, std::string>> read_tags(const Json& request);
@@ -30,6 +38,14 @@ AwsResult<std::optional<std::string>> text_member(const Json& object, const char
 AwsResult<std::optional<int64_t>> number_member(const Json& object, const char* name);
 AwsResult<std::optional<bool>> flag_member(const Json& object, const char* name);
 AwsResult<std::optional<std::vector<std::string>>> texts_member(const Json& object, const char* name);
+/// nullptr when it is missing.
+AwsResult<const Json*> object_member(const Json& object, const char* name);
+
+/// Whether a layer of another account is there is not told to whom it does not allow it.
+/// AccessDeniedException.
+AwsError foreign_layer(const Call& call, std::string_view arn);
+/// Queues of another region are out of a function's reach. InvalidParameterValueException.
+AwsResult<void> check_queue_region(const functions::Realm& realm, std::string_view arn);
 
 /// ValidationException unless the number lies within.
 AwsResult<void> check_range(int64_t value, std::string_view name, int64_t low, int64_t high);

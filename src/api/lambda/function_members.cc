@@ -14,9 +14,6 @@ namespace {
 
 using functions::FunctionVersion;
 
-/// Kept and shown, without effect here.
-constexpr const char* kept_members[] = {
-    "VpcConfig", "KMSKeyArn", "FileSystemConfigs", "CapacityProviderConfig", "SnapStart", "TenancyConfig"};
 /// Set by the service itself in every sandbox.
 constexpr std::string_view reserved_variables[] = {"_HANDLER",
                                                    "_X_AMZN_TRACE_ID",
@@ -126,7 +123,8 @@ AwsResult<void> apply_sizes(Call& call, const Json& request, FunctionVersion& ve
     CHECK(check_range(*memory, "memorySize", limits.min_memory_mebibytes, limits.max_memory_mebibytes));
     version.memory_mebibytes = static_cast<uint32_t>(*memory);
   }
-  if (const Json* storage = member(request, "EphemeralStorage"); storage != nullptr && storage->is_object()) {
+  TRY(const Json* storage, object_member(request, "EphemeralStorage"));
+  if (storage != nullptr) {
     TRY(auto size, number_member(*storage, "Size"));
     if (size) {
       CHECK(check_range(*size, "ephemeralStorage.size", limits.min_ephemeral_mebibytes,
@@ -138,10 +136,8 @@ AwsResult<void> apply_sizes(Call& call, const Json& request, FunctionVersion& ve
 }
 
 AwsResult<void> apply_environment(Call& call, const Json& request, FunctionVersion& version) {
-  const Json* environment = member(request, "Environment");
+  TRY(const Json* environment, object_member(request, "Environment"));
   if (environment == nullptr) return {};
-  if (!environment->is_object())
-    return AwsError{400, "SerializationException", "Environment must be an object"};
   std::map<std::string, std::string> variables;
   uint64_t bytes = 0;
   const Json* given = member(*environment, "Variables");
@@ -207,6 +203,7 @@ AwsResult<functions::LayerUse> find_layer(Call& call, const std::string& arn) {
                     call.realm().region));
   }
   const auto* layer = call.catalog().find_layer(reference->realm, reference->name, *reference->version);
+  if (layer == nullptr && reference->realm.account != call.realm().account) return foreign_layer(call, arn);
   if (layer == nullptr) {
     return aws::invalid_parameter(fmt::format("Layer version {} does not exist.", arn));
   }
@@ -238,10 +235,8 @@ AwsResult<void> apply_layers(Call& call, const Json& request, FunctionVersion& v
 }
 
 AwsResult<void> apply_logging(const Json& request, FunctionVersion& version) {
-  const Json* logging = member(request, "LoggingConfig");
+  TRY(const Json* logging, object_member(request, "LoggingConfig"));
   if (logging == nullptr) return {};
-  if (!logging->is_object())
-    return AwsError{400, "SerializationException", "LoggingConfig must be an object"};
   functions::LoggingSettings settings;
   TRY(auto format, text_member(*logging, "LogFormat"));
   CHECK(check_enum(format.value_or("Text"), "loggingConfig.logFormat", {"JSON", "Text"}));
@@ -262,21 +257,29 @@ AwsResult<void> apply_logging(const Json& request, FunctionVersion& version) {
   if (group && (group->empty() || group->size() > 512)) {
     return violated(*group, "loggingConfig.logGroup", "Member must have length less than or equal to 512");
   }
+  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_/#";
+  if (group && group->find_first_not_of(letters) != std::string::npos) {
+    return violated(*group, "loggingConfig.logGroup",
+                    "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+");
+  }
   settings.log_group = group.value_or("");
   version.logging = std::move(settings);
   return {};
 }
 
 AwsResult<void> apply_targets(const Json& request, FunctionVersion& version) {
-  if (const Json* tracing = member(request, "TracingConfig"); tracing != nullptr && tracing->is_object()) {
+  TRY(const Json* tracing, object_member(request, "TracingConfig"));
+  if (tracing != nullptr) {
     TRY(auto mode, text_member(*tracing, "Mode"));
     CHECK(check_enum(mode.value_or("PassThrough"), "tracingConfig.mode", {"Active", "PassThrough"}));
     version.tracing = mode == "Active" ? functions::TracingMode::Active : functions::TracingMode::PassThrough;
   }
-  if (const Json* dead = member(request, "DeadLetterConfig"); dead != nullptr && dead->is_object()) {
+  TRY(const Json* dead, object_member(request, "DeadLetterConfig"));
+  if (dead != nullptr) {
     TRY(auto target, text_member(*dead, "TargetArn"));
     version.dead_letter_arn = target.value_or("");
     std::string_view arn = version.dead_letter_arn;
+    CHECK(check_queue_region(version.realm, arn));
     bool takes_letters =
         arn.empty() ||
         ((arn.starts_with("arn:aws:sqs:") || arn.starts_with("arn:aws:sns:")) && !arn.ends_with(':'));
@@ -284,9 +287,6 @@ AwsResult<void> apply_targets(const Json& request, FunctionVersion& version) {
       return aws::invalid_parameter(
           fmt::format("The dead letter target {} is no queue and no topic.", arn.substr(0, 256)));
     }
-  }
-  for (const char* name : kept_members) {
-    if (const Json* kept = member(request, name)) version.kept_members[name] = to_json(*kept);
   }
   if (const Json* durable = member(request, "DurableConfig")) {
     TRY(version.kept_members["DurableConfig"],
@@ -296,8 +296,8 @@ AwsResult<void> apply_targets(const Json& request, FunctionVersion& version) {
 }
 
 AwsResult<void> apply_image(const Json& request, FunctionVersion& version) {
-  const Json* config = member(request, "ImageConfig");
-  if (config == nullptr || !config->is_object()) return {};
+  TRY(const Json* config, object_member(request, "ImageConfig"));
+  if (config == nullptr) return {};
   functions::ImageOverrides overrides;
   TRY(auto entry_point, texts_member(*config, "EntryPoint"));
   TRY(auto command, texts_member(*config, "Command"));
@@ -319,6 +319,7 @@ AwsResult<void> apply_configuration(Call& call, const Json& request, FunctionVer
   CHECK(apply_layers(call, request, version));
   CHECK(apply_logging(request, version));
   CHECK(apply_targets(request, version));
+  CHECK(apply_features(request, version));
   return apply_image(request, version);
 }
 

@@ -168,7 +168,7 @@ class UrlCall {
       refuse(403, R"({"Message":"Forbidden"})");
       co_return;
     }
-    if (!function || !check_invocable(**function)) {
+    if (!function || !check_invocable(services_, **function)) {
       refuse(502, "Internal Server Error");
       co_return;
     }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "api/aws/reply.h"
-#include "functions/model.h"
+#include "api/lambda/services.h"
 
 namespace berth::functions {
 class Invoker;
@@ -10,8 +10,9 @@ class Invoker;
 
 namespace berth::api::lambda {
 
-/// ResourceConflictException while the function is being made or when that failed.
-aws::AwsResult<void> check_invocable(const functions::FunctionVersion& version);
+/// ResourceConflictException while the base of its runtime is made.
+aws::AwsResult<void> check_invocable(const FunctionServices& services,
+                                     const functions::FunctionVersion& version);
 /// The service's error for an invocation that was turned away: throttling with its reason, and so on.
 aws::AwsError invocation_error(const functions::Invoker& invoker, const Error& error);
 

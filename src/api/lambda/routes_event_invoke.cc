@@ -42,8 +42,8 @@ bool leads_somewhere(std::string_view arn) {
 }
 
 AwsResult<std::string> read_destination(const Json& config, const char* side) {
-  const Json* object = member(config, side);
-  if (object == nullptr || !object->is_object()) return std::string();
+  TRY(const Json* object, object_member(config, side));
+  if (object == nullptr) return std::string();
   TRY(auto arn, text_member(*object, "Destination"));
   if (arn && !arn->empty() && !arn->starts_with("arn:") && !arn->starts_with("kafka://")) {
     return aws::validation_exception(
@@ -64,7 +64,8 @@ AwsResult<std::string> read_destination(const Json& config, const char* side) {
   return arn.value_or("");
 }
 
-AwsResult<void> apply_event_invoke(const Json& request, EventInvokeConfig& config) {
+AwsResult<void> apply_event_invoke(const functions::Realm& realm, const Json& request,
+                                   EventInvokeConfig& config) {
   TRY(auto retries, number_member(request, "MaximumRetryAttempts"));
   if (retries) {
     CHECK(check_range(*retries, "maximumRetryAttempts", 0, 2));
@@ -75,8 +76,8 @@ AwsResult<void> apply_event_invoke(const Json& request, EventInvokeConfig& confi
     CHECK(check_range(*age, "maximumEventAgeInSeconds", 60, 21'600));
     config.maximum_age_seconds = static_cast<uint32_t>(*age);
   }
-  if (const Json* destinations = member(request, "DestinationConfig");
-      destinations != nullptr && destinations->is_object()) {
+  TRY(const Json* destinations, object_member(request, "DestinationConfig"));
+  if (destinations != nullptr) {
     if (member(*destinations, "OnSuccess") != nullptr) {
       TRY(config.on_success, read_destination(*destinations, "OnSuccess"));
     }
@@ -84,6 +85,8 @@ AwsResult<void> apply_event_invoke(const Json& request, EventInvokeConfig& confi
       TRY(config.on_failure, read_destination(*destinations, "OnFailure"));
     }
   }
+  CHECK(check_queue_region(realm, config.on_success));
+  CHECK(check_queue_region(realm, config.on_failure));
   config.modified = now();
   return {};
 }
@@ -118,7 +121,7 @@ AwsResult<Reply> set_event_invoke(Call& call, bool keep_what_is_there) {
     if (held == entry->settings().event_invoke.end()) return no_event_invoke(*entry, key);
     config = held->second;
   }
-  CHECK(apply_event_invoke(request, config));
+  CHECK(apply_event_invoke(entry->realm(), request, config));
   auto set = [&](FunctionSettings& settings) -> Result<void> {
     settings.event_invoke[key] = config;
     return {};

@@ -3,6 +3,7 @@
 
 #include "api/lambda/code_source.h"
 #include "api/lambda/function_json.h"
+#include "api/lambda/function_state.h"
 #include "api/lambda/router.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -74,7 +75,9 @@ AwsResult<FunctionVersion> read_new_function(Call& call, const Json& request) {
     return aws::validation_exception(
         functions::validation_error("null", "role", "Member must not be null").message());
   }
+  CHECK(refuse_publish_to(request));
   CHECK(apply_configuration(call, request, version));
+  CHECK(apply_tenancy(request, version));
   bool zip = version.package == functions::PackageType::Zip;
   if (zip && (version.runtime.empty() || version.handler.empty())) {
     return aws::invalid_parameter(
@@ -93,6 +96,8 @@ io::Task<AwsResult<Reply>> create_function(Call& call) {
   CO_TRY(FunctionVersion version, read_new_function(call, request));
   CO_TRY(auto tags, read_tags(request));
   CO_TRY(auto publish, flag_member(request, "Publish"));
+  CO_TRY(auto signing, text_member(request, "CodeSigningConfigArn"));
+  if (signing) CO_CHECK(check_code_signing_config(call, *signing));
   if (call.catalog().find(version.realm, version.name) != nullptr) {
     co_return aws::resource_conflict(fmt::format("Function already exist: {}", version.name));
   }
@@ -106,6 +111,14 @@ io::Task<AwsResult<Reply>> create_function(Call& call) {
   functions::Realm realm = version.realm;
   std::string name = version.name;
   CO_TRY(const FunctionEntry* entry, call.catalog().create(std::move(version), std::move(tags)));
+  if (signing) {
+    auto sign = [&](functions::FunctionSettings& settings) {
+      settings.code_signing_config = *signing;
+      return Result<void>();
+    };
+    CO_CHECK(call.catalog().update_settings(realm, name, sign));
+  }
+  begin_base(call.services(), *entry->latest());
   if (!publish.value_or(false)) {
     co_return aws::json_reply(201, being_created(configuration_json(*entry->latest(), "")));
   }
@@ -145,6 +158,8 @@ Json code_json(Call& call, const FunctionVersion& version) {
     return {{"RepositoryType", "ECR"}, {"ImageUri", version.image}, {"ResolvedImageUri", version.image_id}};
   }
   Json json{{"RepositoryType", "S3"}, {"Location", code_location(call.exchange(), version.code_sha256)}};
+  if (auto key = version.kept_members.find(source_key); key != version.kept_members.end())
+    json["SourceKMSKeyArn"] = key->second;
   if (auto object = version.kept_members.find(referenced_object); object != version.kept_members.end()) {
     if (auto named = parse_json(object->second)) json["ResolvedS3Object"] = std::move(*named);
   }
@@ -155,7 +170,8 @@ AwsResult<Reply> get_function(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string qualifier, call.qualifier());
   TRY(auto version, asked_version(call));
-  Json body{{"Configuration", configuration_json(*version, qualifier)}, {"Code", code_json(call, *version)}};
+  Json configuration = with_base_state(call.services(), *version, configuration_json(*version, qualifier));
+  Json body{{"Configuration", std::move(configuration)}, {"Code", code_json(call, *version)}};
   const auto& settings = entry->settings();
   if (!settings.tags.empty()) body["Tags"] = settings.tags;
   if (settings.reserved_concurrency) {
@@ -167,7 +183,8 @@ AwsResult<Reply> get_function(Call& call) {
 AwsResult<Reply> get_configuration(Call& call) {
   TRY(std::string qualifier, call.qualifier());
   TRY(auto version, asked_version(call));
-  return aws::json_reply(200, configuration_json(*version, qualifier));
+  return aws::json_reply(200,
+                         with_base_state(call.services(), *version, configuration_json(*version, qualifier)));
 }
 
 /// RevisionId of the request, if it has one, is that of $LATEST.
@@ -182,45 +199,41 @@ AwsResult<void> check_revision(const Json& request, const FunctionVersion& lates
   return {};
 }
 
-AwsResult<const FunctionEntry*> changeable(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  if (entry->latest()->update_status == functions::UpdateStatus::InProgress ||
-      entry->latest()->state == functions::FunctionState::Pending) {
-    return aws::resource_conflict(fmt::format(
-        "The operation cannot be performed at this time. An update is in progress for resource: {}",
-        functions::function_arn(entry->realm(), entry->name())));
-  }
-  return entry;
-}
-
 io::Task<AwsResult<Reply>> update_configuration(Call& call) {
   CO_TRY(Json request, call.json());
-  CO_TRY(const FunctionEntry* entry, changeable(call));
+  CO_TRY(const FunctionEntry* entry, call.function());
   CO_CHECK(check_revision(request, *entry->latest()));
   FunctionVersion version = *entry->latest();
   if (member(request, "DurableConfig") != nullptr && !functions::durable::is_durable(version)) {
     co_return aws::invalid_parameter(
         "DurableConfig can be given only when a function is made. Make another function with it.");
   }
+  if (member(request, "TenancyConfig") != nullptr && !functions::is_per_tenant(version)) {
+    co_return aws::invalid_parameter(
+        "TenancyConfig can be given only when a function is made. Make another function with it.");
+  }
   CO_CHECK(apply_configuration(call, request, version));
   CO_CHECK(co_await check_unpacked_size(call, version));
   CO_TRY(auto latest, call.catalog().replace_latest(std::move(version)));
+  begin_base(call.services(), *latest);
   co_return aws::json_reply(200, being_updated(configuration_json(*latest, "")));
 }
 
 io::Task<AwsResult<Reply>> update_code(Call& call) {
   CO_TRY(Json request, call.json());
-  CO_TRY(const FunctionEntry* entry, changeable(call));
+  CO_TRY(const FunctionEntry* entry, call.function());
   CO_CHECK(check_revision(request, *entry->latest()));
   FunctionVersion version = *entry->latest();
   CO_TRY(auto architecture, read_architecture(request));
   if (architecture) version.architecture = *architecture;
+  CO_CHECK(refuse_publish_to(request));
   CO_TRY(auto publish, flag_member(request, "Publish"));
   CO_TRY(auto dry_run, flag_member(request, "DryRun"));
   CO_TRY([[maybe_unused]] auto package, co_await take_code(call, request, version));
   CO_CHECK(co_await check_unpacked_size(call, version));
   if (dry_run.value_or(false)) co_return aws::json_reply(200, configuration_json(version, ""));
   CO_TRY(auto latest, call.catalog().replace_latest(std::move(version)));
+  begin_base(call.services(), *latest);
   co_await collect_code(call.services());
   if (!publish.value_or(false))
     co_return aws::json_reply(200, being_updated(configuration_json(*latest, "")));

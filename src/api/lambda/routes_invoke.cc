@@ -67,7 +67,9 @@ AwsResult<Invocation> prepare(Call& call) {
   TRY(auto reference, call.function_reference());
   Invocation invocation;
   TRY(invocation.function, call.catalog().resolve(reference.realm, reference.name, reference.qualifier));
-  CHECK(check_invocable(*invocation.function));
+  CHECK(check_invocable(call.services(), *invocation.function));
+  invocation.tenant = call.exchange().header("X-Amz-Tenant-Id").value_or("");
+  CHECK(functions::check_tenant(*invocation.function, invocation.tenant));
   invocation.invoked_arn = functions::function_arn(reference.realm, reference.name);
   if (!reference.qualifier.empty()) invocation.invoked_arn.append(":").append(reference.qualifier);
   invocation.request_id = call.request_id();
@@ -107,7 +109,8 @@ io::Task<AwsResult<Reply>> queue_event(Call& call, functions::FunctionReference 
                               .request_id = call.request_id(),
                               .payload = std::move(invocation.payload),
                               .client_context = std::move(invocation.client_context),
-                              .trace_header = std::move(invocation.trace_header)};
+                              .trace_header = std::move(invocation.trace_header),
+                              .tenant = std::move(invocation.tenant)};
   auto queued = co_await call.services().queue.enqueue(std::move(event));
   if (!queued) co_return queued.error();
   co_return aws::empty_reply(202);
@@ -237,15 +240,6 @@ constexpr Operation operations[] = {
 };
 
 }  // namespace
-
-AwsResult<void> check_invocable(const functions::FunctionVersion& version) {
-  using functions::FunctionState;
-  if (version.state == FunctionState::Active || version.state == FunctionState::Inactive) return {};
-  return aws::resource_conflict(fmt::format(
-      "The operation cannot be performed at this time. The function is currently in the following "
-      "state: {}",
-      version.state == FunctionState::Pending ? "Pending" : "Failed"));
-}
 
 AwsError invocation_error(const functions::Invoker& invoker, const Error& error) {
   AwsError answer = aws::from_error(error);

@@ -140,6 +140,9 @@ AwsResult<Reply> get_layer_version_by_arn(Call& call) {
             "(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)")
             .message());
   }
+  bool foreign = name->realm.account != call.realm().account;
+  if (foreign && call.catalog().find_layer(name->realm, name->name, *name->version) == nullptr)
+    return foreign_layer(call, call.query("Arn"));
   TRY(const LayerVersion* layer, find_layer(call, *name, *name->version));
   return aws::json_reply(200, whole_json(call, *layer));
 }

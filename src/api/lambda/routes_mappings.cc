@@ -76,6 +76,10 @@ Json mapping_json(const EventSourceMapping& mapping) {
   if (mapping.starting_timestamp) json["StartingPositionTimestamp"] = *mapping.starting_timestamp;
   if (is_kafka(mapping)) {
     put_kafka(json, mapping);
+    if (mapping.bisect_on_error) json["BisectBatchOnFunctionError"] = true;
+    if (mapping.maximum_retries) json["MaximumRetryAttempts"] = *mapping.maximum_retries;
+    if (mapping.maximum_record_age_seconds)
+      json["MaximumRecordAgeInSeconds"] = *mapping.maximum_record_age_seconds;
     return json;
   }
   json["BisectBatchOnFunctionError"] = mapping.bisect_on_error;
@@ -95,6 +99,9 @@ AwsResult<void> apply_function(Call& call, const Json& request, EventSourceMappi
   if (auto version = call.catalog().main_version(*entry, reference->qualifier); !version) {
     return aws::invalid_parameter(version.error().message());
   }
+  if (functions::is_per_tenant(*entry->latest()))
+    return aws::invalid_parameter("Event sources are not supported for functions with TenancyConfig.");
+  CHECK(check_queue_region(reference->realm, mapping.event_source_arn));
   mapping.realm = reference->realm;
   mapping.function = reference->name;
   mapping.qualifier = reference->qualifier;
@@ -126,7 +133,8 @@ AwsResult<void> apply_batching(const Json& request, EventSourceMapping& mapping)
       CHECK(check_enum(type, "functionResponseTypes", {"ReportBatchItemFailures"}));
     mapping.report_item_failures = !types->empty();
   }
-  if (const Json* scaling = member(request, "ScalingConfig"); scaling != nullptr && scaling->is_object()) {
+  TRY(const Json* scaling, object_member(request, "ScalingConfig"));
+  if (scaling != nullptr) {
     TRY(auto concurrency, number_member(*scaling, "MaximumConcurrency"));
     if (concurrency) {
       CHECK(check_range(*concurrency, "scalingConfig.maximumConcurrency", 2, 1000));
@@ -151,11 +159,11 @@ AwsResult<void> apply_errors(const Json& request, EventSourceMapping& mapping) {
   }
   TRY(auto bisect, flag_member(request, "BisectBatchOnFunctionError"));
   if (bisect) mapping.bisect_on_error = *bisect;
-  if (const Json* destinations = member(request, "DestinationConfig");
-      destinations != nullptr && destinations->is_object()) {
+  TRY(const Json* destinations, object_member(request, "DestinationConfig"));
+  if (destinations != nullptr) {
     mapping.on_failure.clear();
-    if (const Json* failure = member(*destinations, "OnFailure");
-        failure != nullptr && failure->is_object()) {
+    TRY(const Json* failure, object_member(*destinations, "OnFailure"));
+    if (failure != nullptr) {
       TRY(auto arn, text_member(*failure, "Destination"));
       mapping.on_failure = arn.value_or("");
     }
@@ -163,14 +171,19 @@ AwsResult<void> apply_errors(const Json& request, EventSourceMapping& mapping) {
   return {};
 }
 
+AwsError not_a_list(std::string_view name) {
+  return {400, "SerializationException", fmt::format("{} must be a list of objects", name)};
+}
+
 AwsResult<void> apply_filters(const Json& request, EventSourceMapping& mapping) {
-  const Json* criteria = member(request, "FilterCriteria");
-  if (criteria == nullptr || !criteria->is_object()) return {};
+  TRY(const Json* criteria, object_member(request, "FilterCriteria"));
+  if (criteria == nullptr) return {};
   mapping.filters.clear();
   const Json* filters = member(*criteria, "Filters");
-  if (filters == nullptr || !filters->is_array()) return {};
+  if (filters == nullptr) return {};
+  if (!filters->is_array()) return not_a_list("FilterCriteria.Filters");
   for (const Json& filter : *filters) {
-    if (!filter.is_object()) continue;
+    if (!filter.is_object()) return not_a_list("FilterCriteria.Filters");
     TRY(auto pattern, text_member(filter, "Pattern"));
     if (!pattern || pattern->size() > 4096 || !Json::accept(*pattern)) {
       return aws::invalid_parameter("Invalid filter pattern definition.");
@@ -182,10 +195,11 @@ AwsResult<void> apply_filters(const Json& request, EventSourceMapping& mapping) 
 
 AwsResult<void> apply_source_access(const Json& request, EventSourceMapping& mapping) {
   const Json* access = member(request, "SourceAccessConfigurations");
-  if (access == nullptr || !access->is_array()) return {};
+  if (access == nullptr) return {};
+  if (!access->is_array()) return not_a_list("SourceAccessConfigurations");
   mapping.source_access.clear();
   for (const Json& each : *access) {
-    if (!each.is_object()) continue;
+    if (!each.is_object()) return not_a_list("SourceAccessConfigurations");
     TRY(auto type, text_member(each, "Type"));
     TRY(auto uri, text_member(each, "URI"));
     CHECK(check_enum(
@@ -197,12 +211,25 @@ AwsResult<void> apply_source_access(const Json& request, EventSourceMapping& map
   return {};
 }
 
+/// Where records are validated by a registry of schemas, a function would not see those that fail.
+AwsResult<void> refuse_schema_registry(const Json& request) {
+  for (const char* name : {"SelfManagedKafkaEventSourceConfig", "AmazonManagedKafkaEventSourceConfig"}) {
+    TRY(const Json* config, object_member(request, name));
+    if (config == nullptr || member(*config, "SchemaRegistryConfig") == nullptr) continue;
+    return aws::invalid_parameter(fmt::format(
+        "{}.SchemaRegistryConfig is not supported here: leave it out, and decode records in the function.",
+        name));
+  }
+  return {};
+}
+
 AwsResult<void> apply_changeable(Call& call, const Json& request, EventSourceMapping& mapping) {
   CHECK(apply_function(call, request, mapping));
   CHECK(apply_batching(request, mapping));
   CHECK(apply_errors(request, mapping));
   CHECK(apply_filters(request, mapping));
   CHECK(apply_source_access(request, mapping));
+  CHECK(refuse_schema_registry(request));
   TRY(auto enabled, flag_member(request, "Enabled"));
   if (enabled) mapping.enabled = *enabled;
   for (const char* name : kept_members) {
@@ -265,7 +292,9 @@ AwsResult<void> read_source(const Json& request, EventSourceMapping& mapping) {
   }
   if (position) CHECK(check_enum(*position, "startingPosition", {"TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"}));
   mapping.starting_position = is_sqs(mapping) ? "" : position.value_or("TRIM_HORIZON");
-  if (const Json* time = member(request, "StartingPositionTimestamp"); time != nullptr && time->is_number()) {
+  if (const Json* time = member(request, "StartingPositionTimestamp"); time != nullptr) {
+    if (!time->is_number())
+      return AwsError{400, "SerializationException", "StartingPositionTimestamp must be a number"};
     mapping.starting_timestamp = time->get<double>();
   }
   if (is_kafka(mapping)) CHECK(read_kafka(request, mapping));

@@ -301,6 +301,8 @@ AwsResult<Reply> add_layer_permission(Call& call) {
   }
   TRY(Json statement, read_statement(request, layer->arn()));
   TRY(auto organisation, text_member(request, "OrganizationId"));
+  if (organisation && principal != "*")
+    return aws::invalid_parameter("OrganizationId goes with the Principal * alone.");
   if (organisation) statement["Condition"]["StringEquals"]["aws:PrincipalOrgID"] = *organisation;
   if (has(layer->policy, statement["Sid"].get<std::string>())) {
     return exists_already(statement["Sid"].get<std::string>());

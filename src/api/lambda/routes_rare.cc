@@ -129,9 +129,7 @@ AwsResult<Reply> set_function_config(Call& call, const std::string& arn) {
 AwsResult<Reply> put_function_config(Call& call) {
   TRY(Json request, call.json());
   TRY(auto arn, text_member(request, "CodeSigningConfigArn"));
-  if (!arn || !find_config(call, *arn)) {
-    return AwsError{404, "CodeSigningConfigNotFoundException", no_config(arn.value_or("")).message};
-  }
+  CHECK(check_code_signing_config(call, arn.value_or("")));
   return set_function_config(call, *arn);
 }
 
@@ -206,6 +204,8 @@ AwsResult<functions::ScalingConfig> read_scaling(Call& call) {
 AwsResult<Reply> put_scaling(Call& call) {
   TRY(Scaled target, scaled(call));
   TRY(auto config, read_scaling(call));
+  if (functions::is_per_tenant(*target.entry->latest()))
+    return aws::invalid_parameter("Scaling is not supported for functions with TenancyConfig.");
   if (config.least.value_or(0) > call.limits().concurrent_executions) {
     return aws::invalid_parameter(
         fmt::format("MinExecutionEnvironments is greater than the account's concurrency [{}].",
@@ -280,6 +280,11 @@ constexpr Operation operations[] = {
 };
 
 }  // namespace
+
+AwsResult<void> check_code_signing_config(Call& call, const std::string& arn) {
+  if (find_config(call, arn)) return {};
+  return AwsError{404, "CodeSigningConfigNotFoundException", no_config(arn).message};
+}
 
 std::span<const Operation> rare_operations() {
   return operations;

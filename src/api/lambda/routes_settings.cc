@@ -177,6 +177,9 @@ AwsResult<std::string> provisionable_qualifier(Call& call, const FunctionEntry& 
     return aws::invalid_parameter(
         "Provisioned Concurrency Configs cannot be applied to unpublished function versions.");
   }
+  if (functions::is_per_tenant(*entry.latest()))
+    return aws::invalid_parameter(
+        "Provisioned concurrency is not supported for functions with TenancyConfig.");
   if (!call.catalog().main_version(entry, qualifier)) {
     return functions::is_version_number(qualifier)
                ? aws::resource_not_found(fmt::format("Function not found: {}", arn_of(entry, qualifier)))

@@ -95,9 +95,19 @@ AwsResult<void> apply_url(const Json& request, UrlConfig& url) {
   return {};
 }
 
-/// The alias of the query, which must exist; none: $LATEST.
-AwsResult<std::string> url_qualifier(Call& call, const FunctionEntry& entry) {
+/// The alias that the request names. A name may end with $LATEST, which is the function itself; with another
+/// version it has no URL.
+AwsResult<std::string> named_alias(Call& call) {
   TRY(std::string qualifier, call.qualifier());
+  if (!call.query("Qualifier").empty()) return qualifier;
+  if (functions::is_version_number(qualifier))
+    return aws::invalid_parameter("Function URLs are for functions and their aliases, not for versions.");
+  return qualifier == functions::latest_version ? std::string() : qualifier;
+}
+
+/// The alias of the request, which must exist; none: $LATEST.
+AwsResult<std::string> url_qualifier(Call& call, const FunctionEntry& entry) {
+  TRY(std::string qualifier, named_alias(call));
   if (qualifier.empty()) return qualifier;
   if (!functions::is_alias_name(qualifier)) {
     return aws::validation_exception(
@@ -116,6 +126,8 @@ AwsResult<Reply> create_url(Call& call) {
   TRY(Json request, call.json());
   TRY(const FunctionEntry* entry, call.function());
   TRY(std::string qualifier, url_qualifier(call, *entry));
+  if (functions::is_per_tenant(*entry->latest()))
+    return aws::invalid_parameter("Function URLs are not supported for functions with TenancyConfig.");
   if (member(request, "AuthType") == nullptr) {
     return aws::validation_exception(
         functions::validation_error("null", "authType", "Member must not be null").message());
@@ -142,7 +154,7 @@ struct Asked {
 };
 AwsResult<Asked> asked_url(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string qualifier, call.qualifier());
+  TRY(std::string qualifier, named_alias(call));
   auto found = entry->settings().urls.find(qualifier);
   if (found == entry->settings().urls.end()) {
     return aws::resource_not_found("The resource you requested does not exist.");

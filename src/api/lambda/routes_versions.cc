@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/lambda/function_json.h"
+#include "api/lambda/function_state.h"
 #include "api/lambda/router.h"
 #include "base/format.h"
 #include "base/json.h"
@@ -16,6 +17,7 @@ using functions::FunctionSettings;
 AwsResult<Reply> publish_version(Call& call) {
   TRY(Json request, call.json());
   TRY(const FunctionEntry* entry, call.function());
+  CHECK(refuse_publish_to(request));
   TRY(auto sha, text_member(request, "CodeSha256"));
   if (sha && !sha->empty() && *sha != entry->latest()->code_sha256) {
     return aws::invalid_parameter(fmt::format(
@@ -32,7 +34,8 @@ AwsResult<Reply> publish_version(Call& call) {
   }
   TRY(auto description, text_member(request, "Description"));
   TRY(auto version, call.catalog().publish(entry->realm(), entry->name(), description));
-  return aws::json_reply(201, configuration_json(*version, version->version));
+  return aws::json_reply(
+      201, with_base_state(call.services(), *version, configuration_json(*version, version->version)));
 }
 
 AwsResult<Reply> list_versions(Call& call) {
@@ -120,10 +123,10 @@ AwsResult<void> apply_alias(const FunctionEntry& entry, const Json& request, Ali
   }
   TRY(auto description, text_member(request, "Description"));
   if (description) alias.description = *description;
-  if (const Json* routing = member(request, "RoutingConfig"); routing != nullptr && routing->is_object()) {
-    const Json* weights = member(*routing, "AdditionalVersionWeights");
-    CHECK(read_weights(entry, weights != nullptr && weights->is_object() ? *weights : Json(Json::object()),
-                       alias));
+  TRY(const Json* routing, object_member(request, "RoutingConfig"));
+  if (routing != nullptr) {
+    TRY(const Json* weights, object_member(*routing, "AdditionalVersionWeights"));
+    CHECK(read_weights(entry, weights != nullptr ? *weights : Json(Json::object()), alias));
   }
   alias.revision_id = functions::new_revision_id();
   return {};

@@ -23,6 +23,7 @@ class Catalog;
 class FunctionLog;
 class Invoker;
 class PackageStore;
+class RuntimeBases;
 namespace durable {
 class DurableExecutions;
 }
@@ -58,6 +59,7 @@ struct FunctionServices {
   std::function<Result<FunctionImage>(std::string_view reference)> find_image;
   /// The image, pulled when the engine does not have it. Errors are those of the registry.
   std::function<io::Task<Result<FunctionImage>>(std::string reference)> pull_image = {};
+  functions::RuntimeBases* bases = nullptr;  ///< nullptr: whatever functions run on is here
   functions::LimitProfile profile = functions::LimitProfile::Open;
   /// When there are any, requests must be signed with one of them.
   aws::SigningKeys keys = {};

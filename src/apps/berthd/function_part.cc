@@ -138,6 +138,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
       .log = *part->log_,
       .find_image = [self](std::string_view reference) { return self->find_image(reference); },
       .pull_image = [self](std::string reference) { return self->pull_image(std::move(reference)); },
+      .bases = part->bases_.get(),
       .profile = part->options_.profile,
       .keys = std::move(keys)});
   api::add_further_services(*part->services_, *part->events_, *part->metering_);

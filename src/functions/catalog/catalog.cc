@@ -244,17 +244,6 @@ Result<FunctionVersionPtr> Catalog::replace_latest(FunctionVersion latest) {
   return fresh;
 }
 
-Result<void> Catalog::set_latest_state(const FunctionVersion& changed) {
-  FunctionEntry* held = entry(changed.realm, changed.name);
-  if (held == nullptr || held->latest()->revision_id != changed.revision_id) return {};
-  CHECK(store_->put({"version", changed.realm, changed.name, latest_version}, encode(changed)));
-  retire(*held->latest_);
-  FunctionVersionPtr fresh = share(changed);
-  held->latest_.emplace(fresh);
-  for (auto* listener : listeners_) listener->function_changed(changed.realm, changed.name, fresh);
-  return {};
-}
-
 Result<FunctionVersionPtr> Catalog::publish(const Realm& realm, const std::string& name,
                                             std::optional<std::string> description) {
   FunctionEntry* held = entry(realm, name);

@@ -87,8 +87,6 @@ class Catalog {
   Result<const FunctionEntry*> create(FunctionVersion latest, std::map<std::string, std::string> tags);
   /// $LATEST anew, with a new revision id.
   Result<FunctionVersionPtr> replace_latest(FunctionVersion latest);
-  /// State or update status of $LATEST, as long as it is still of `revision_id`.
-  Result<void> set_latest_state(const FunctionVersion& changed);
   /// A copy of $LATEST with the next number, or the newest version when nothing differs from it.
   Result<FunctionVersionPtr> publish(const Realm& realm, const std::string& name,
                                      std::optional<std::string> description);

@@ -10,7 +10,7 @@ namespace {
 
 using storage::Statement;
 
-constexpr std::array<std::string_view, 1> kSteps{R"(
+constexpr std::array<std::string_view, 2> kSteps{R"(
   CREATE TABLE durable_executions(
     id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, region TEXT NOT NULL, function TEXT NOT NULL,
     version TEXT NOT NULL, qualifier TEXT NOT NULL, name TEXT NOT NULL, invocation TEXT NOT NULL UNIQUE,
@@ -49,6 +49,12 @@ constexpr std::array<std::string_view, 1> kSteps{R"(
     execution INTEGER NOT NULL, id INTEGER NOT NULL, at_ms INTEGER NOT NULL, type TEXT NOT NULL,
     operation TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL, sub_type TEXT NOT NULL, details TEXT NOT NULL,
     PRIMARY KEY(execution, id)) WITHOUT ROWID;
+)",
+                                                 // Apart: a row is written whole with every checkpoint.
+                                                 R"(
+  CREATE TABLE durable_inputs(execution INTEGER PRIMARY KEY, input BLOB NOT NULL);
+  INSERT INTO durable_inputs SELECT id, input FROM durable_executions;
+  ALTER TABLE durable_executions DROP COLUMN input;
 )"};
 
 constexpr std::string_view kColumns =
@@ -161,18 +167,23 @@ Result<void> migrate_executions(Database& database) {
 
 Result<int64_t> insert_execution(Database& database, const Execution& row, std::string_view input) {
   static const std::string text = fmt::format(
-      "INSERT INTO durable_executions(input, {}) VALUES(?, NULL, "
+      "INSERT INTO durable_executions({}) VALUES(NULL, "
       "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
       "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       kColumns);
-  TRY(Statement write, database.prepare(text));
-  write.bind_blob(input).bind(row.realm.account).bind(row.realm.region).bind(row.function).bind(row.version);
-  write.bind(row.qualifier).bind(row.name).bind(row.invocation).bind(static_cast<int>(row.source));
-  write.bind(row.started_ms).bind(row.timeout_seconds).bind(row.retention_days).bind(row.kms_key);
-  write.bind(row.trace).bind(row.dead_letter_arn).bind(row.parent).bind(row.parent_operation);
-  bind_changes(write, row);
-  CHECK(write.run());
-  return database.last_insert_id();
+  {
+    TRY(Statement write, database.prepare(text));
+    write.bind(row.realm.account).bind(row.realm.region).bind(row.function).bind(row.version);
+    write.bind(row.qualifier).bind(row.name).bind(row.invocation).bind(static_cast<int>(row.source));
+    write.bind(row.started_ms).bind(row.timeout_seconds).bind(row.retention_days).bind(row.kms_key);
+    write.bind(row.trace).bind(row.dead_letter_arn).bind(row.parent).bind(row.parent_operation);
+    bind_changes(write, row);
+    CHECK(write.run());
+  }
+  int64_t id = database.last_insert_id();
+  TRY(Statement write, database.prepare("INSERT INTO durable_inputs(execution, input) VALUES(?, ?)"));
+  CHECK(write.bind(id).bind_blob(input).run());
+  return id;
 }
 
 Result<void> update_execution(Database& database, const Execution& row) {
@@ -215,7 +226,7 @@ Result<std::optional<Execution>> named_execution(Database& database, const Realm
 }
 
 Result<std::string> read_input(Database& database, int64_t id) {
-  TRY(Statement read, database.prepare("SELECT input FROM durable_executions WHERE id = ?"));
+  TRY(Statement read, database.prepare("SELECT input FROM durable_inputs WHERE execution = ?"));
   TRY(bool found, read.bind(id).step());
   return found ? read.blob(0) : std::string();
 }
@@ -238,9 +249,10 @@ Result<void> write_result(Database& database, int64_t id, const std::optional<st
 }
 
 Result<void> remove_execution(Database& database, int64_t id) {
-  for (std::string_view text : {"DELETE FROM durable_events WHERE execution = ?",
-                                "DELETE FROM durable_operations WHERE execution = ?",
-                                "DELETE FROM durable_executions WHERE id = ?"}) {
+  for (std::string_view text :
+       {"DELETE FROM durable_events WHERE execution = ?",
+        "DELETE FROM durable_operations WHERE execution = ?",
+        "DELETE FROM durable_inputs WHERE execution = ?", "DELETE FROM durable_executions WHERE id = ?"}) {
     TRY(Statement remove, database.prepare(text));
     CHECK(remove.bind(id).run());
   }

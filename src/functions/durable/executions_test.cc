@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "functions/durable/durable_invoker.h"
 #include "functions/testing.h"
+#include "storage/database.h"
 
 namespace berth::functions::durable {
 namespace {
@@ -310,6 +311,23 @@ TEST_F(ExecutionsTest, ChainedInvokesOfAKilledDaemonAreMadeAgain) {
   settle();
   std::vector<std::string> types = history(started);
   EXPECT_EQ(std::count(types.begin(), types.end(), "ChainedInvokeSucceeded"), 1);
+}
+
+TEST_F(ExecutionsTest, InputsOfAnOlderDatabaseAreKept) {
+  Started started = start("old", R"({"order":7})");
+  executions.reset();
+  // As the first version had it: the input in the execution's row.
+  for (std::string_view text :
+       {"ALTER TABLE durable_executions ADD COLUMN input BLOB NOT NULL DEFAULT x''",
+        "UPDATE durable_executions SET input = (SELECT i.input FROM durable_inputs i WHERE i.execution = id)",
+        "DROP TABLE durable_inputs", "UPDATE berth_schema SET version = 1 WHERE component = 'durable'"}) {
+    ASSERT_TRUE(database->execute(text)) << text;
+  }
+  QueueDatabase::close();
+  QueueDatabase::open();
+  open_executions();
+  settle();
+  EXPECT_EQ(loop.run_until_complete(executions->describe(arn(started), true))->input, R"({"order":7})");
 }
 
 TEST(DurableNames, ArnsAreTakenApart) {

@@ -248,6 +248,7 @@ io::Task<void> EventQueue::attempt(std::shared_ptr<LaneState> lane, std::shared_
                         .request_id = asked.request_id,
                         .payload = asked.payload,
                         .client_context = asked.client_context,
+                        .tenant = asked.tenant,
                         .trace_header = asked.trace_header,
                         .source = asked.source};
   auto outcome = co_await invoker_.invoke(std::move(invocation));

@@ -15,6 +15,7 @@ class FakeInvoker final : public Invoker {
  public:
   io::Task<Result<InvocationOutcome>> invoke(Invocation invocation) override {
     calls.push_back(invocation.payload);
+    tenants.push_back(invocation.tenant);
     called.notify_all();
     if (hold) co_await release.wait();
     if (behave == Behave::Throttle) co_return Error(Kind::Exhausted, "Rate Exceeded.");
@@ -31,7 +32,7 @@ class FakeInvoker final : public Invoker {
   Behave behave = Behave::Succeed;
   bool hold = false;
   io::Event release;
-  std::vector<std::string> calls;
+  std::vector<std::string> calls, tenants;
   io::Condition called;
 };
 
@@ -149,6 +150,18 @@ TEST_F(EventQueueTest, AnAcceptedEventSurvivesTheDaemon) {
   until_calls(2);
   EXPECT_EQ(invoker.calls, (std::vector<std::string>{"1", "1"}));
   EXPECT_EQ(events->size(), 0u);
+}
+
+TEST_F(EventQueueTest, AnEventKeepsItsTenant) {
+  invoker.hold = true;
+  AsyncEvent event{.realm = {}, .function = "f", .request_id = "r", .payload = "1", .tenant = "blue"};
+  ASSERT_TRUE(loop.run_until_complete(events->enqueue(std::move(event))));
+  until_calls(1);
+  close();
+  invoker.hold = false;
+  open();
+  until_calls(2);
+  EXPECT_EQ(invoker.tenants, (std::vector<std::string>{"blue", "blue"}));
 }
 
 TEST_F(EventQueueTest, ThrottledEventsWaitAndAreNotCountedAsErrors) {

@@ -12,14 +12,16 @@ using storage::Statement;
 
 constexpr size_t kMaxBatchBytes = 4 << 20;
 
-constexpr std::array<std::string_view, 1> kSteps{R"(
+constexpr std::array<std::string_view, 2> kSteps{
+    R"(
   CREATE TABLE events(
     id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, region TEXT NOT NULL, function TEXT NOT NULL,
     qualifier TEXT NOT NULL, request_id TEXT NOT NULL, payload BLOB NOT NULL, client_context TEXT NOT NULL,
     trace TEXT NOT NULL, source INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,
     errors INTEGER NOT NULL DEFAULT 0, throttles INTEGER NOT NULL DEFAULT 0);
   CREATE INDEX events_due ON events(function, account, region, due_ms, id);
-)"};
+)",
+    "ALTER TABLE events ADD COLUMN tenant TEXT NOT NULL DEFAULT ''"};
 
 }  // namespace
 
@@ -31,10 +33,11 @@ Result<int64_t> insert_event(Database& database, const AsyncEvent& event, int64_
                              int64_t due_ms) {
   TRY(Statement write,
       database.prepare("INSERT INTO events(account, region, function, qualifier, request_id, payload, "
-                       "client_context, trace, source, accepted_ms, due_ms) VALUES(?,?,?,?,?,?,?,?,?,?,?)"));
+                       "client_context, trace, source, accepted_ms, due_ms, tenant) "
+                       "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"));
   write.bind(event.realm.account).bind(event.realm.region).bind(event.function).bind(event.qualifier);
   write.bind(event.request_id).bind_blob(event.payload).bind(event.client_context).bind(event.trace_header);
-  CHECK(write.bind(static_cast<int>(event.source)).bind(accepted_ms).bind(due_ms).run());
+  CHECK(write.bind(static_cast<int>(event.source)).bind(accepted_ms).bind(due_ms).bind(event.tenant).run());
   return database.last_insert_id();
 }
 
@@ -61,9 +64,10 @@ Result<DueEvents> due_events(Database& database, const Lane& lane, Place after, 
   DueEvents due;
   {
     TRY(Statement read,
-        database.prepare("SELECT id, due_ms, qualifier, request_id, payload, client_context, trace, source, "
-                         "accepted_ms, errors, throttles FROM events WHERE function = ? AND account = ? AND "
-                         "region = ? AND (due_ms, id) > (?, ?) AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"));
+        database.prepare(
+            "SELECT id, due_ms, qualifier, request_id, payload, client_context, trace, source, "
+            "accepted_ms, errors, throttles, tenant FROM events WHERE function = ? AND account = ? AND "
+            "region = ? AND (due_ms, id) > (?, ?) AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"));
     read.bind(lane.function).bind(lane.realm.account).bind(lane.realm.region);
     read.bind(after.due_ms).bind(after.id).bind(now_ms).bind(limit);
     size_t bytes = 0;
@@ -80,6 +84,7 @@ Result<DueEvents> due_events(Database& database, const Lane& lane, Place after, 
                      .payload = read.blob(4),
                      .client_context = read.text(5),
                      .trace_header = read.text(6),
+                     .tenant = read.text(11),
                      .source = static_cast<InvocationSource>(read.integer(7))};
       event.progress = {.accepted_ms = read.integer(8),
                         .errors = static_cast<uint32_t>(read.integer(9)),

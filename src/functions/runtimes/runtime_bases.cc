@@ -17,6 +17,10 @@ std::optional<storage::PackageImage> recipe_of(std::string_view name) {
   return base_recipe(name.substr(kPrefix.size()));
 }
 
+std::string no_runtime(std::string_view name) {
+  return fmt::format("there is no runtime \"{}\"", name.substr(0, 64));
+}
+
 }  // namespace
 
 RuntimeBases::RuntimeBases(io::EventLoop& loop, engine::Engine& engine) : loop_(loop), engine_(engine) {
@@ -47,18 +51,41 @@ io::Task<Result<RuntimeBase>> RuntimeBases::ensure(std::string runtime) {
   auto found = find(runtime);
   if (found || found.error().kind() != Kind::NotFound) co_return found;
   if (!is_known(runtime)) {
-    co_return failure(Kind::InvalidArgument, "there is no runtime \"{}\"",
-                      std::string_view(runtime).substr(0, 64));
+    co_return Error(Kind::InvalidArgument, no_runtime(runtime));
   }
-  std::shared_ptr<Making>& making = making_[runtime];
-  if (!making) {
-    making = std::make_shared<Making>();
-    tasks_.spawn(make(runtime, making));
-  }
-  std::shared_ptr<Making> own = making;
+  std::shared_ptr<Making> own = making(runtime);
   co_await own->done.wait();
   if (!own->result) co_return Error(own->result.error());
   co_return find(runtime);
+}
+
+std::shared_ptr<RuntimeBases::Making> RuntimeBases::making(const std::string& runtime) {
+  std::shared_ptr<Making>& place = making_[runtime];
+  if (place) return place;
+  std::shared_ptr<Making> fresh = place = std::make_shared<Making>();
+  failed_.erase(runtime);
+  tasks_.spawn(make(runtime, fresh));
+  return fresh;
+}
+
+BaseStatus RuntimeBases::status(std::string_view runtime) const {
+  if (find(runtime)) return {};
+  std::string name = base_image_name(runtime);
+  if (making_.contains(runtime)) {
+    return {.state = BaseStatus::State::Making,
+            .reason = fmt::format("The runtime's base {} is being made, which takes a minute or more the "
+                                  "first time.",
+                                  name)};
+  }
+  if (!is_known(runtime)) return {.state = BaseStatus::State::Failed, .reason = no_runtime(runtime)};
+  if (auto failed = failed_.find(runtime); failed != failed_.end())
+    return {.state = BaseStatus::State::Failed, .reason = failed->second};
+  return {.state = BaseStatus::State::Absent,
+          .reason = fmt::format("The runtime's base {} is not here; the next invocation makes it.", name)};
+}
+
+void RuntimeBases::begin(const std::string& runtime) {
+  if (is_known(runtime) && !find(runtime)) making(runtime);
 }
 
 io::Task<void> RuntimeBases::make(std::string runtime, std::shared_ptr<Making> making) {
@@ -81,6 +108,7 @@ io::Task<void> RuntimeBases::make(std::string runtime, std::shared_ptr<Making> m
                                made.error().message());
     }
   }
+  if (!making->result) failed_[runtime] = making->result.error().message();
   making_.erase(runtime);
   making->done.set();
 }

@@ -1,5 +1,5 @@
 // Runtime bases: the images that zips run on. They are ordinary images of the engine, named
-// berth/lambda-<runtime>, made from the distribution's packages when they are first needed or by
+// berth/lambda-<runtime>, made from the distribution's packages when a function first needs one or by
 // `berth bootstrap lambda-<runtime>`; users replace them by tagging an image of their own with that name.
 // What a base must have: /var/task, /opt, /var/runtime and /tmp as folders, a user of id 993, and as its
 // entrypoint the runtime's client; a base without entrypoint runs the zip's (or a layer's) `bootstrap`.
@@ -31,6 +31,17 @@ struct RuntimeBase {
   std::string description;
 };
 
+/// What a function of the runtime can expect of its base.
+struct BaseStatus {
+  enum class State {
+    Ready,   ///< its image is here
+    Making,  ///< on its way
+    Failed,  ///< it could not be made; `reason` is why
+    Absent   ///< nobody has asked for it yet, or its image was removed
+  } state = State::Ready;
+  std::string reason = {};
+};
+
 class RuntimeBases {
  public:
   RuntimeBases(io::EventLoop& loop, engine::Engine& engine);
@@ -42,6 +53,11 @@ class RuntimeBases {
   /// The base, made or pulled when it is not here; callers at the same time share the work, which goes on
   /// when they stop waiting. Takes some ten seconds. Unavailable says what stood in the way.
   io::Task<Result<RuntimeBase>> ensure(std::string runtime);
+  BaseStatus status(std::string_view runtime) const;
+  /// Cheap, for every event: whether status() may say Making.
+  bool is_making(std::string_view runtime) const { return making_.contains(runtime); }
+  /// As ensure(), for those who do not wait: status() tells how it goes.
+  void begin(const std::string& runtime);
 
  private:
   struct Making {
@@ -49,10 +65,12 @@ class RuntimeBases {
     Result<void> result;
   };
   io::Task<void> make(std::string runtime, std::shared_ptr<Making> making);
+  std::shared_ptr<Making> making(const std::string& runtime);
 
   io::EventLoop& loop_;
   engine::Engine& engine_;
   std::map<std::string, std::shared_ptr<Making>, std::less<>> making_;
+  std::map<std::string, std::string, std::less<>> failed_;  ///< why the last attempt came to nothing
   io::TaskGroup tasks_;
 };
 

@@ -133,9 +133,11 @@ std::vector<std::string> sandbox_environment(const SandboxPlan& plan) {
   };
   if (function.runtime.starts_with("python")) env.push_back("PYTHONPATH=/var/runtime");
   if (function.runtime.starts_with("nodejs")) {
+    std::string_view version = std::string_view(function.runtime).substr(6);  // "20.x"
     env.push_back(
-        "NODE_PATH=/opt/nodejs/node20/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/"
-        "runtime:/var/task");
+        fmt::format("NODE_PATH=/opt/nodejs/node{}/node_modules:/opt/nodejs/node_modules:"
+                    "/var/runtime/node_modules:/var/runtime:/var/task",
+                    version.substr(0, version.find('.'))));
     env.push_back("BERTH_RUNTIME_SOCKET=3");  // berth-init's: the client need not load node's network modules
   }
   if (plan.endpoint_port != 0) {

@@ -95,18 +95,24 @@ FunctionPool::Function& FunctionPool::function_of(const Realm& realm, const std:
   return functions_[Key(realm, name)];
 }
 
-FunctionPool::Version& FunctionPool::version_of(const FunctionVersionPtr& function) {
-  if (auto known = by_pointer_.find(function.get()); known != by_pointer_.end()) return *known->second;
+FunctionPool::Version& FunctionPool::version_of(const FunctionVersionPtr& function,
+                                                const std::string& tenant) {
+  auto known = tenant.empty() ? by_pointer_.find(function.get()) : by_pointer_.end();
+  if (known != by_pointer_.end()) return *known->second;
   Function& entry = function_of(function->realm, function->name);
   auto same = [&](const Version& version) {
-    return !version.outdated && is_same_revision(*version.function, *function);
+    return !version.outdated && version.tenant == tenant && is_same_revision(*version.function, *function);
   };
   auto found = std::find_if(entry.versions.begin(), entry.versions.end(), same);
   if (found == entry.versions.end()) {
     found = entry.versions.emplace(entry.versions.end());
     found->function = function;
+    found->tenant = tenant;
+    if (!tenant.empty()) return *found;
     auto wanted = entry.concurrency.provisioned.find(function->version);
     if (wanted != entry.concurrency.provisioned.end()) found->provisioned = wanted->second;
+  } else if (!tenant.empty()) {
+    return *found;
   } else {
     if (found->equals.size() >= kMaxEquals) {
       by_pointer_.erase(found->equals.front().get());
@@ -127,6 +133,7 @@ Result<EventPtr> FunctionPool::admit(Invocation invocation) {
   if (!invocation.function) return Error(Kind::InvalidArgument, "no function was given");
   last_throttle_ = Throttle::None;
   const FunctionVersion& function = *invocation.function;
+  CHECK(check_tenant(function, invocation.tenant));
   TRY(auto place, take_place(function_of(function.realm, function.name), function.version));
   auto event = std::make_shared<EventRun>();
   event->admission = std::move(place);
@@ -139,7 +146,7 @@ Result<EventPtr> FunctionPool::admit(Invocation invocation) {
   event->outcome.trace_header = with_run_of(invocation.trace_header, arn);
   if (invocation.invoked_arn.empty()) invocation.invoked_arn = std::move(arn);
   event->invocation = std::move(invocation);
-  dispatch(version_of(event->invocation.function), event);
+  dispatch(version_of(event->invocation.function, event->invocation.tenant), event);
   return event;
 }
 
@@ -155,7 +162,7 @@ void FunctionPool::dispatch(Version& version, EventPtr event) {
     return;
   }
   if (event->invocation.debug) {  // whoever debugs stops the clock of init as well
-    tasks_.spawn(bring_up(version, std::move(event), "on-demand"));
+    start(version, std::move(event), "on-demand");
     return;
   }
   version.waiting.push_back(std::move(event));
@@ -182,8 +189,13 @@ void FunctionPool::start_more(Version& version) {
       prepare_ahead(version);
       continue;
     }
-    tasks_.spawn(bring_up(version, nullptr, "on-demand"));
+    start(version, nullptr, "on-demand");
   }
+}
+
+void FunctionPool::start(Version& version, EventPtr within, std::string initialization) {
+  ++version.bringing;
+  tasks_.spawn(bring_up(version, std::move(within), std::move(initialization)));
 }
 
 FunctionSandbox& FunctionPool::new_sandbox(Version& version, const RuntimeBase& base,
@@ -233,6 +245,7 @@ io::Task<void> FunctionPool::bring_up(Version& version, EventPtr within, std::st
   bool absorbed = !within && on_demand && version.waiting.empty();
   if (absorbed) {
     --version.starting;
+    --version.bringing;
     forget_if_empty(version);
     co_return;
   }
@@ -256,6 +269,8 @@ io::Task<void> FunctionPool::bring_up(Version& version, EventPtr within, std::st
   } else if (within) {
     within->fail(Error(Kind::Unavailable, "the service is shutting down"));
   }
+  --version.bringing;
+  forget_if_empty(version);
 }
 
 /// Whoever waits first is told; what the function is to blame for is an outcome.
@@ -348,7 +363,7 @@ void FunctionPool::sandbox_init_failed(FunctionSandbox& sandbox, InitFailure) {
   EventPtr event = std::move(version.waiting.front());
   version.waiting.pop_front();
   event->init_within = true;
-  tasks_.spawn(bring_up(version, std::move(event), "on-demand"));
+  start(version, std::move(event), "on-demand");
 }
 
 void FunctionPool::sandbox_ended(FunctionSandbox& sandbox) {
@@ -389,8 +404,10 @@ void FunctionPool::retire(Version& version) {
 }
 
 void FunctionPool::forget_if_empty(Version& version) {
-  bool empty = version.outdated && version.sandboxes.empty() && version.waiting.empty() &&
-               version.starting == 0 && !version.preparing;
+  // Tenants come and go.
+  bool over = version.outdated || !version.tenant.empty();
+  bool empty = over && version.sandboxes.empty() && version.waiting.empty() && version.starting == 0 &&
+               version.bringing == 0 && !version.preparing;
   if (!empty) return;
   Function& function = function_of(version.function->realm, version.function->name);
   function.versions.remove_if([&](const Version& each) { return &each == &version; });
@@ -414,7 +431,7 @@ void FunctionPool::function_changed(const Realm& realm, const std::string& name,
     bool gone = !current && found->second.versions.empty() && found->second.counts->in_flight == 0;
     if (gone) functions_.erase(found);
   }
-  if (!current) return;
+  if (!current || is_per_tenant(*current)) return;
   found = functions_.find(Key(realm, name));
   static const Function never_called;
   if (may_prepare(found == functions_.end() ? never_called : found->second))

@@ -49,8 +49,10 @@ class FunctionPool final : public SandboxOwner {
     std::map<std::string, uint32_t> of_version;  ///< where the version has a bound of its own
   };
 
+  /// A version's sandboxes; of a function that keeps tenants apart, those of one tenant.
   struct Version {
     FunctionVersionPtr function;
+    std::string tenant;
     std::vector<FunctionVersionPtr> equals;  ///< other objects of the same revision
     std::list<std::unique_ptr<FunctionSandbox>> sandboxes;
     std::vector<FunctionSandbox*> idle;   ///< the warmest last
@@ -59,6 +61,7 @@ class FunctionPool final : public SandboxOwner {
     bool outdated = false;
     std::deque<EventPtr> waiting;
     size_t starting = 0;  ///< sandboxes on their way, without those that are prepared ahead
+    size_t bringing = 0;  ///< tasks that bring some up, and hold this
     uint32_t provisioned = 0;
     std::string provision_failure;
     Alarms::Alarm patience;
@@ -72,7 +75,7 @@ class FunctionPool final : public SandboxOwner {
   };
 
   Function& function_of(const Realm& realm, const std::string& name);
-  Version& version_of(const FunctionVersionPtr& function);
+  Version& version_of(const FunctionVersionPtr& function, const std::string& tenant = {});
   Version& version_of(const FunctionSandbox& sandbox);
   Result<std::shared_ptr<void>> take_place(Function& function, const std::string& version);
   Result<std::shared_ptr<void>> take_place_of_function(Function& function);
@@ -91,6 +94,7 @@ class FunctionPool final : public SandboxOwner {
   io::Task<Result<RuntimeBase>> base_of(FunctionVersionPtr function);
   Result<WebServer> web_server(const FunctionVersion& function) const;
   /// A new sandbox for whoever waits; `within`: for this event, whose time it runs on.
+  void start(Version& version, EventPtr within, std::string initialization);
   io::Task<void> bring_up(Version& version, EventPtr within, std::string initialization);
   io::Task<void> bring_up_ahead(Version& version);
   io::Task<void> bury();

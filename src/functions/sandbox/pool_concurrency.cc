@@ -89,7 +89,7 @@ void FunctionPool::provide(Version& version) {
   }
   for (; there < version.provisioned; ++there) {
     ++version.starting;
-    tasks_.spawn(bring_up(version, nullptr, "provisioned-concurrency"));
+    start(version, nullptr, "provisioned-concurrency");
   }
 }
 

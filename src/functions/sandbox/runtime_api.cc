@@ -142,6 +142,9 @@ io::Task<Result<void>> FunctionSandbox::deliver(io::Exchange& exchange, EventPtr
   if (!invocation.cognito_identity.empty()) {
     exchange.set_header("Lambda-Runtime-Cognito-Identity", one_line(invocation.cognito_identity));
   }
+  if (!invocation.tenant.empty()) {
+    exchange.set_header("Lambda-Runtime-Aws-Tenant-Id", one_line(invocation.tenant));
+  }
   auto sent = co_await exchange.respond(200, kJson, invocation.payload);
   co_return sent;
 }

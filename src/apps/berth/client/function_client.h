@@ -23,6 +23,7 @@ class FunctionClient {
  public:
   explicit FunctionClient(Context& context) : context_(context) {}
 
+  Context& context() { return context_; }
   /// Status 400 and above is a Failure with AWS's type and words; http_status says which.
   Outcome<Reply> call(const FunctionRequest& request);
   /// The JSON of the answer; null for an empty body.

@@ -245,13 +245,39 @@ function initError(type, message, cause) {
 
 const isMissing = (error, file) => (error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND');
 
+// Node.js looks for CommonJS modules in NODE_PATH's folders, AWS's runtimes for ES modules of layers as well.
+function findModulesOfLayers() {
+  const { register } = require('node:module');
+  const parents = (process.env.NODE_PATH || '').split(':')
+    .filter((folder) => folder.endsWith('/node_modules') && fs.existsSync(folder))
+    .map((folder) => pathToFileURL(path.join(path.dirname(folder), 'index.mjs')).href);
+  if (!register || parents.length === 0) return;
+  const hook = `export async function resolve(specifier, context, next) {
+    try {
+      return await next(specifier, context);
+    } catch (error) {
+      if (error.code !== 'ERR_MODULE_NOT_FOUND' || /^[./]|:/.test(specifier)) throw error;
+      for (const parentURL of ${JSON.stringify(parents)}) {
+        try { return await next(specifier, { ...context, parentURL }); } catch { /* the next one */ }
+      }
+      throw error;
+    }
+  }`;
+  register(`data:text/javascript,${encodeURIComponent(hook)}`);
+}
+
+function importFile(file) {
+  findModulesOfLayers();
+  return import(pathToFileURL(file).href);
+}
+
 async function loadModule(root, moduleName) {
   const stem = path.resolve(root, moduleName);
   const found = ['.js', '.mjs', '.cjs', ''].map((ending) => stem + ending).find((file) => {
     try { return fs.statSync(file).isFile(); } catch { return false; }
   });
   try {
-    if (found && found.endsWith('.mjs')) return await import(pathToFileURL(found).href);
+    if (found && found.endsWith('.mjs')) return await importFile(found);
     const require = createRequire(path.join(root, 'index.js'));
     if (found) {
       try {
@@ -259,7 +285,7 @@ async function loadModule(root, moduleName) {
       } catch (error) {
         if (error.code === 'ERR_REQUIRE_ESM' ||
             (error instanceof SyntaxError && /import|export|await/.test(error.message) && isModulePackage(found))) {
-          return await import(pathToFileURL(found).href);
+          return await importFile(found);
         }
         throw error;
       }

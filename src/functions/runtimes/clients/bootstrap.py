@@ -379,13 +379,29 @@ def _run_event(connection, handler, fields, body):
     connection.call("POST", base + "/response", payload, (("Content-Type", content_type),))
 
 
+def _find_modules(task_root):
+    """The zip first, then layers, as AWS orders them: those for the runtime that the function names, which may be another
+    minor version than this one, too. AWS has them as site directories: what .pth files name is found as well."""
+    from posix import listdir
+
+    named = _environ.get("AWS_EXECUTION_ENV", "").rpartition("_")[2]
+    versions = dict.fromkeys([named, "python%d.%d" % sys.version_info[:2]])
+    folders = [task_root, *["/opt/python/lib/%s/site-packages" % each for each in versions if each], "/opt/python"]
+    sys.path[0:0] = folders
+    for folder in folders:
+        try:
+            if any(name.endswith(".pth") for name in listdir(folder)):
+                import site
+                site.addsitedir(folder)
+        except OSError:
+            pass
+
+
 def _main():
     sys.stdout.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
     sys.stderr.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
     task_root = _environ.get("LAMBDA_TASK_ROOT", "/var/task")
-    # The zip first, then layers, as AWS orders them.
-    version = "python%d.%d" % sys.version_info[:2]
-    sys.path[0:0] = [task_root, "/opt/python/lib/%s/site-packages" % version, "/opt/python"]
+    _find_modules(task_root)
     sys.meta_path.insert(0, _LoggingHook)
     connection = _Connection()
     try:

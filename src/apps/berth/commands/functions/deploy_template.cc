@@ -1,15 +1,11 @@
 // Deploying a SAM template: queues and buckets first, then functions, then what calls them.
-#include <algorithm>
-#include <array>
-#include <charconv>
 #include <functional>
 #include <set>
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/archive/zip_file.h"
 #include "apps/berth/commands/functions/bucket_notification.h"
-#include "apps/berth/commands/functions/deploying.h"
-#include "apps/berth/commands/functions/template.h"
+#include "apps/berth/commands/functions/template_function.h"
 #include "base/bytes.h"
 #include "base/json.h"
 
@@ -22,87 +18,6 @@ using client::percent_encode;
 
 constexpr size_t kMaxTemplate = 4u << 20;
 
-/// Properties of functions that are carried out.
-constexpr std::array<std::string_view, 21> used{"DurableConfig",
-                                                "FunctionName",
-                                                "CodeUri",
-                                                "InlineCode",
-                                                "ImageUri",
-                                                "PackageType",
-                                                "Handler",
-                                                "Runtime",
-                                                "MemorySize",
-                                                "Timeout",
-                                                "Environment",
-                                                "Layers",
-                                                "Events",
-                                                "Description",
-                                                "EphemeralStorage",
-                                                "DeadLetterQueue",
-                                                "Tags",
-                                                "FunctionUrlConfig",
-                                                "EventInvokeConfig",
-                                                "Architectures",
-                                                "ReservedConcurrentExecutions"};
-/// Properties that change nothing on one's own machine: whoever may use the engine may use all of it.
-constexpr std::array<std::string_view, 8> without_effect{
-    "Role",        "Policies", "PermissionsBoundary", "Tracing", "VpcConfig", "AssumeRolePolicyDocument",
-    "ImageConfig", "Metadata"};
-
-/// A place in the template for errors.
-class Place {
- public:
-  Place(const Template& document, const TemplateResource& resource)
-      : document_(document), resource_(resource) {}
-  Failure refuse(std::string_view property, std::string_view message) const {
-    auto line = resource_.property_lines.find(std::string(property));
-    return Failure::client(
-        document_.at(line == resource_.property_lines.end() ? resource_.line : line->second, message)
-            .message());
-  }
-  const TemplateResource& resource() const { return resource_; }
-  const Json& properties() const { return *resource_.properties; }
-
-  std::string text(const char* name, std::string fallback = {}) const {
-    auto value = properties().find(name);
-    return value != properties().end() && value->is_string() ? value->get<std::string>() : fallback;
-  }
-  Outcome<std::optional<int64_t>> number(const char* name) const {
-    auto value = properties().find(name);
-    if (value == properties().end()) return std::optional<int64_t>();
-    return parse(name, *value);
-  }
-  Outcome<std::optional<int64_t>> parse(const char* name, const Json& value) const {
-    int64_t number = 0;
-    const std::string text = value.is_string() ? value.get<std::string>() : std::string();
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (text.empty() || error != std::errc() || end != text.data() + text.size())
-      return refuse(name, fmt::format("{} must be a number", name));
-    return std::optional<int64_t>(number);
-  }
-
- private:
-  const Template& document_;
-  const TemplateResource& resource_;
-};
-
-bool is_true(const Json& object, const char* name, bool fallback) {
-  auto value = object.find(name);
-  if (value == object.end() || !value->is_string()) return fallback;
-  return *value == "true" || *value == "True" || *value == "yes";
-}
-std::string member_text(const Json& object, const char* name) {
-  auto value = object.is_object() ? object.find(name) : object.end();
-  return object.is_object() && value != object.end() && value->is_string() ? value->get<std::string>()
-                                                                           : std::string();
-}
-
-/// Null when there is none.
-Json member_of(const Json& object, const char* name) {
-  const Json* found = json_member(object, name);
-  return found == nullptr ? Json() : *found;
-}
-
 class Deployment {
  public:
   Deployment(Context& context, const Template& document, std::string folder)
@@ -112,7 +27,7 @@ class Deployment {
     for (const TemplateResource& resource : document_.resources) {
       Place place(document_, resource);
       if (resource.type == "AWS::Serverless::Function") {
-        CHECK(check(place));
+        CHECK(check_function_properties(place));
       } else if (resource.type == "AWS::SQS::Queue") {
         CHECK(make_queue(place));
       } else if (resource.type == "AWS::S3::Bucket") {
@@ -130,15 +45,6 @@ class Deployment {
   }
 
  private:
-  Outcome<void> check(const Place& place) {
-    for (const auto& [name, value] : place.properties().items()) {
-      auto in = [&name](const auto& list) { return std::find(list.begin(), list.end(), name) != list.end(); };
-      if (!in(used) && !in(without_effect))
-        return place.refuse(name, fmt::format("the property {} of functions is not supported", name));
-    }
-    return {};
-  }
-
   Outcome<void> make_queue(const Place& place) {
     Json attributes = Json::object();
     std::string name = place.text("QueueName", place.resource().logical_id);
@@ -177,7 +83,7 @@ class Deployment {
     auto notification = read_notification(properties);
     if (!notification)
       return place.refuse("Events", fmt::format("event {}: {}", name, notification.error().message()));
-    notification->id = fmt::format("{}-{}", function, name);
+    notification->id = fmt::format("{}-{}", name_of(function), name);
     notification->function_arn = arn_of(function);
     held->second.push_back(std::move(*notification));
     CHECK(client_.call({.method = "PUT",
@@ -188,70 +94,8 @@ class Deployment {
     return {};
   }
 
-  Outcome<FunctionSpec> spec(const Place& place) {
-    FunctionSpec spec;
-    spec.name = place.text("FunctionName", place.resource().logical_id);
-    spec.runtime = place.text("Runtime");
-    spec.handler = place.text("Handler");
-    spec.description = place.text("Description");
-    spec.image = place.text("ImageUri");
-    TRY(spec.memory_mebibytes, place.number("MemorySize"));
-    TRY(spec.timeout_seconds, place.number("Timeout"));
-    const Json& properties = place.properties();
-    if (auto storage = properties.find("EphemeralStorage");
-        storage != properties.end() && storage->is_object()) {
-      TRY(spec.ephemeral_mebibytes, place.parse("EphemeralStorage", member_of(*storage, "Size")));
-    }
-    if (auto durable = properties.find("DurableConfig");
-        durable != properties.end() && durable->is_object()) {
-      TRY(spec.durable_seconds, place.parse("DurableConfig", member_of(*durable, "ExecutionTimeout")));
-      TRY(spec.retention_days, place.parse("DurableConfig", member_of(*durable, "RetentionPeriodInDays")));
-    }
-    if (auto environment = properties.find("Environment"); environment != properties.end()) {
-      auto variables = environment->is_object() ? environment->find("Variables") : environment->end();
-      if (!environment->is_object() || variables == environment->end() || !variables->is_object())
-        return place.refuse("Environment", "Environment takes Variables");
-      for (const auto& [name, value] : variables->items()) {
-        if (!value.is_string())
-          return place.refuse("Environment", fmt::format("variable {} must be a text", name));
-        spec.environment[name] = value.get<std::string>();
-      }
-    }
-    for (auto [name, list] : {std::pair{"Layers", &spec.layers}, {"Architectures", &spec.architectures}}) {
-      auto items = properties.find(name);
-      if (items == properties.end() || !items->is_array()) continue;
-      for (const Json& item : *items) {
-        if (item.is_string()) list->push_back(item.get<std::string>());
-      }
-    }
-    if (auto letters = properties.find("DeadLetterQueue"); letters != properties.end())
-      spec.dead_letter_arn = member_text(*letters, "TargetArn");
-    CHECK(find_code(place, spec));
-    return spec;
-  }
-
-  Outcome<void> find_code(const Place& place, FunctionSpec& spec) {
-    if (!spec.image.empty()) return {};
-    if (place.properties().contains("InlineCode"))
-      return place.refuse("InlineCode",
-                          "InlineCode is not supported: put the code into a file and name its folder "
-                          "with CodeUri");
-    std::string uri = place.text("CodeUri");
-    if (uri.empty())
-      return place.refuse(
-          "CodeUri", fmt::format("function {} has no CodeUri and no ImageUri", place.resource().logical_id));
-    if (uri.starts_with("s3://"))
-      return place.refuse("CodeUri",
-                          "CodeUri: code in S3 is not supported here; name a folder or a zip archive");
-    spec.code = uri.starts_with("/") ? uri : fmt::format("{}/{}", folder_, uri);
-    while (spec.code.size() > 1 && spec.code.ends_with('/')) spec.code.pop_back();
-    auto guessed = guess_runtime(spec);
-    if (!guessed) return place.refuse("CodeUri", guessed.error().message);
-    return {};
-  }
-
   Outcome<void> make_function(const Place& place) {
-    TRY(FunctionSpec wanted, spec(place));
+    TRY(FunctionSpec wanted, function_of_template(place, folder_));
     auto what = deploy_function(client_, wanted);
     if (!what) return what.error();
     context_.out.print("{} function {}\n", *what == Deployed::Created ? "created" : "updated", wanted.name);
@@ -263,15 +107,59 @@ class Deployment {
                           .path = function_path(wanted.name, "concurrency", "2017-10-31"),
                           .body = to_json(body)}));
     }
-    if (properties.contains("EventInvokeConfig")) CHECK(configure_events(place, wanted.name));
+    std::string called = wanted.name;
+    if (std::string alias = place.text("AutoPublishAlias"); !alias.empty()) {
+      CHECK(publish_as(wanted.name, alias));
+      called += ":" + alias;
+    }
+    CHECK(provision(place, called));
+    if (properties.contains("EventInvokeConfig")) CHECK(configure_events(place, called));
     if (properties.contains("FunctionUrlConfig"))
-      CHECK(make_url(place, wanted.name, properties["FunctionUrlConfig"]));
+      CHECK(make_url(place, called, properties["FunctionUrlConfig"]));
     if (auto events = properties.find("Events"); events != properties.end() && events->is_object()) {
-      for (const auto& [name, event] : events->items()) CHECK(make_event(place, wanted.name, name, event));
+      for (const auto& [name, event] : events->items()) CHECK(make_event(place, called, name, event));
     }
     deployed_.push_back({place.resource().logical_id, std::move(wanted)});
     return {};
   }
+
+  /// A version of what is there now, and the alias for it: what calls the function calls that.
+  Outcome<void> publish_as(const std::string& function, const std::string& alias) {
+    TRY(Json version, client_.json({.method = "POST", .path = function_path(function, "versions")}));
+    std::string number = json_string(version, "Version").value_or("");
+    Json body{{"Name", alias}, {"FunctionVersion", number}};
+    auto made =
+        client_.json({.method = "POST", .path = function_path(function, "aliases"), .body = to_json(body)});
+    if (!made && made.error().http_status == 409) {
+      made = client_.json({.method = "PUT",
+                           .path = function_path(function, "aliases/" + percent_encode(alias)),
+                           .body = to_json(body)});
+    }
+    if (!made) return made.error();
+    context_.out.print("  alias {} of version {}\n", alias, number);
+    return {};
+  }
+
+  Outcome<void> provision(const Place& place, const std::string& called) {
+    auto config = place.properties().find("ProvisionedConcurrencyConfig");
+    if (config == place.properties().end()) return {};
+    size_t colon = called.find(':');
+    if (colon == called.npos)
+      return place.refuse(
+          "ProvisionedConcurrencyConfig",
+          "ProvisionedConcurrencyConfig needs AutoPublishAlias: sandboxes are kept for versions");
+    TRY(auto count,
+        place.parse("ProvisionedConcurrencyConfig", member_of(*config, "ProvisionedConcurrentExecutions")));
+    CHECK(client_.json(
+        {.method = "PUT",
+         .path = function_path(called.substr(0, colon), "provisioned-concurrency", "2019-09-30") +
+                 "?Qualifier=" + percent_encode(called.substr(colon + 1)),
+         .body = to_json(Json{{"ProvisionedConcurrentExecutions", *count}})}));
+    return {};
+  }
+
+  /// Without the alias.
+  static std::string name_of(const std::string& called) { return called.substr(0, called.find(':')); }
 
   Outcome<void> configure_events(const Place& place, const std::string& function) {
     const Json& config = place.properties()["EventInvokeConfig"];
@@ -300,6 +188,9 @@ class Deployment {
       return place.refuse("FunctionUrlConfig", "FunctionUrlConfig needs an AuthType: NONE or AWS_IAM");
     Json body{{"AuthType", auth}};
     if (std::string mode = member_text(config, "InvokeMode"); !mode.empty()) body["InvokeMode"] = mode;
+    if (config.contains("Cors")) {
+      TRY(body["Cors"], cors_of(place, config["Cors"]));
+    }
     std::string path = function_path(function, "url", "2021-10-31");
     auto made = client_.json({.method = "POST", .path = path, .body = to_json(body)});
     if (!made && made.error().http_status == 409)
@@ -307,6 +198,19 @@ class Deployment {
     if (!made) return made.error();
     context_.out.print("  url {}\n", json_string(*made, "FunctionUrl").value_or(""));
     return {};
+  }
+
+  /// Scalars of templates are texts.
+  Outcome<Json> cors_of(const Place& place, const Json& given) {
+    if (!given.is_object()) return place.refuse("FunctionUrlConfig", "Cors must have properties of its own");
+    Json cors = given;
+    if (cors.contains("AllowCredentials"))
+      cors["AllowCredentials"] = is_true(given, "AllowCredentials", false);
+    if (cors.contains("MaxAge")) {
+      TRY(auto seconds, place.parse("FunctionUrlConfig", given["MaxAge"]));
+      cors["MaxAge"] = *seconds;
+    }
+    return cors;
   }
 
   Outcome<void> make_event(const Place& place, const std::string& function, const std::string& name,
@@ -332,7 +236,7 @@ class Deployment {
   Outcome<void> make_rule(const Place& place, const std::string& function, const std::string& name,
                           const std::string& type, const Json& properties) {
     std::string rule = member_text(properties, "Name");
-    if (rule.empty()) rule = fmt::format("{}-{}", function, name);
+    if (rule.empty()) rule = fmt::format("{}-{}", name_of(function), name);
     std::string expression =
         member_text(properties, type == "ScheduleV2" ? "ScheduleExpression" : "Schedule");
     Json body{{"Name", rule},
@@ -361,7 +265,8 @@ class Deployment {
   /// Members that both kinds of mapping share.
   Outcome<Json> mapping_body(const Place& place, const std::string& function, const Json& properties) {
     Json body{{"FunctionName", function}, {"Enabled", is_true(properties, "Enabled", true)}};
-    for (const char* name : {"BatchSize", "MaximumBatchingWindowInSeconds", "MaximumRetryAttempts"}) {
+    for (const char* name : {"BatchSize", "MaximumBatchingWindowInSeconds", "MaximumRetryAttempts",
+                             "MaximumRecordAgeInSeconds"}) {
       if (!properties.contains(name)) continue;
       TRY(auto number, place.parse("Events", properties[name]));
       body[name] = *number;
@@ -369,6 +274,8 @@ class Deployment {
     for (const char* name : {"FunctionResponseTypes", "FilterCriteria", "DestinationConfig"}) {
       if (properties.contains(name)) body[name] = properties[name];
     }
+    if (properties.contains("BisectBatchOnFunctionError"))
+      body["BisectBatchOnFunctionError"] = is_true(properties, "BisectBatchOnFunctionError", false);
     if (properties.contains("ScalingConfig")) {
       TRY(auto most, place.parse("Events", member_of(properties["ScalingConfig"], "MaximumConcurrency")));
       body["ScalingConfig"] = {{"MaximumConcurrency", *most}};

@@ -20,7 +20,8 @@ using client::function_path;
 using client::FunctionClient;
 
 constexpr uint64_t kMaxCode = 1u << 30;
-constexpr int kPolls = 3000;
+/// An hour: the base of a runtime comes over the network.
+constexpr int kPolls = 36'000;
 
 bool is_folder(const std::string& path) {
   struct stat status {};
@@ -54,8 +55,6 @@ Json configuration_of(const FunctionSpec& spec) {
   if (spec.image.empty()) {
     json["Runtime"] = spec.runtime;
     json["Handler"] = spec.handler;
-  } else if (!spec.image_command.empty()) {
-    json["ImageConfig"] = {{"Command", spec.image_command}};
   }
   json["Role"] = "arn:aws:iam::000000000000:role/berth";
   if (!spec.description.empty()) json["Description"] = spec.description;
@@ -66,6 +65,9 @@ Json configuration_of(const FunctionSpec& spec) {
   if (spec.durable_seconds) json["DurableConfig"]["ExecutionTimeout"] = *spec.durable_seconds;
   if (spec.retention_days) json["DurableConfig"]["RetentionPeriodInDays"] = *spec.retention_days;
   if (!spec.dead_letter_arn.empty()) json["DeadLetterConfig"] = {{"TargetArn", spec.dead_letter_arn}};
+  for (const auto& [name, text] : spec.configurations) {
+    if (auto config = parse_json(text)) json[name] = std::move(*config);
+  }
   return json;
 }
 
@@ -73,6 +75,12 @@ Outcome<Json> code_of(const FunctionSpec& spec) {
   if (!spec.image.empty()) return Json{{"ImageUri", spec.image}};
   TRY(std::string zip, load_code(spec));
   return Json{{"ZipFile", to_base64(zip)}};
+}
+
+Outcome<void> put_code(FunctionClient& client, const FunctionSpec& spec) {
+  TRY(Json code, code_of(spec));
+  CHECK(client.json({.method = "PUT", .path = function_path(spec.name, "code"), .body = to_json(code)}));
+  return {};
 }
 
 Outcome<Deployed> create(FunctionClient& client, const FunctionSpec& spec) {
@@ -121,6 +129,7 @@ Outcome<std::string> load_code(const FunctionSpec& spec) {
 }
 
 Outcome<void> wait_until_active(FunctionClient& client, const std::string& name) {
+  bool told = false;
   for (int i = 0; i < kPolls; ++i) {
     TRY(Json function, client.json({.path = function_path(name, "configuration")}));
     std::string state = json_string(function, "State").value_or("");
@@ -130,14 +139,18 @@ Outcome<void> wait_until_active(FunctionClient& client, const std::string& name)
         return refuse("function {}: {}", name, json_string(function, why).value_or("failed"));
     }
     if (state != "Pending" && update != "InProgress") return {};
+    if (std::string why = json_string(function, "StateReason").value_or(""); !why.empty() && !told) {
+      client.context().err.print("{}\n", why);
+      client.context().err.flush();
+      told = true;
+    }
     pause_ms(i < 50 ? 10 : 100);
   }
   return refuse("function {} does not become active; see berthd's log", name);
 }
 
 Outcome<void> update_code(FunctionClient& client, const FunctionSpec& spec) {
-  TRY(Json code, code_of(spec));
-  CHECK(client.json({.method = "PUT", .path = function_path(spec.name, "code"), .body = to_json(code)}));
+  CHECK(put_code(client, spec));
   return wait_until_active(client, spec.name);
 }
 
@@ -147,23 +160,18 @@ Outcome<Deployed> deploy_function(FunctionClient& client, const FunctionSpec& sp
     if (!existing.error().not_found()) return existing.error();
     return create(client, spec);
   }
-  std::string before = json_string(*existing, "RevisionId").value_or("");
-  CHECK(wait_until_active(client, spec.name));
-  CHECK(update_code(client, spec));
+  CHECK(put_code(client, spec));
   CHECK(client.json({.method = "PUT",
                      .path = function_path(spec.name, "configuration"),
                      .body = to_json(configuration_of(spec))}));
+  if (!spec.tags.empty()) {
+    std::string arn = json_string(*existing, "FunctionArn").value_or("");
+    CHECK(client.json({.method = "POST",
+                       .path = "/2017-03-31/tags/" + client::percent_encode(arn),
+                       .body = to_json(Json{{"Tags", spec.tags}})}));
+  }
   CHECK(wait_until_active(client, spec.name));
   return Deployed::Updated;
-}
-
-void tell_of_missing_base(Context& context, const FunctionSpec& spec) {
-  if (spec.runtime.empty() || !spec.image.empty()) return;
-  std::string base = "berth/lambda-" + spec.runtime;
-  auto found = context.engine().call({.path = client::image_path(base, "/json")});
-  if (found || !found.error().not_found()) return;
-  context.err.print("The first call makes the base of {} ({}), once; that takes a minute or more.\n",
-                    spec.runtime, base);
 }
 
 std::string template_in(const std::string& path) {

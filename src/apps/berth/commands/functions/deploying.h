@@ -27,7 +27,8 @@ struct FunctionSpec {
   std::vector<std::string> architectures;
   std::map<std::string, std::string> tags;
   std::string dead_letter_arn;
-  std::vector<std::string> image_command;
+  /// Members of the configuration that the API takes as they are: name to JSON, "LoggingConfig" ...
+  std::map<std::string, std::string> configurations;
 };
 
 /// Fills in runtime and handler that are not given from what lies in the folder: bootstrap, index.js or .mjs,
@@ -40,11 +41,9 @@ Outcome<std::string> load_code(const FunctionSpec& spec);
 enum class Deployed { Created, Updated, Unchanged };
 /// Creates or updates, and waits until the function can be called.
 Outcome<Deployed> deploy_function(client::FunctionClient& client, const FunctionSpec& spec);
-/// Says so on standard error when the first call has to make the runtime's base, which takes a minute or
-/// more.
-void tell_of_missing_base(Context& context, const FunctionSpec& spec);
 /// Code alone, of a function that exists.
 Outcome<void> update_code(client::FunctionClient& client, const FunctionSpec& spec);
+/// Says on standard error what it waits for: the base of a runtime may take minutes.
 Outcome<void> wait_until_active(client::FunctionClient& client, const std::string& name);
 
 /// Flags of `function deploy` and `function watch`.

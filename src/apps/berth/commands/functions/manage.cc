@@ -1,6 +1,5 @@
 // function deploy, invoke, ls, rm, why; deploy.
 #include <array>
-#include <set>
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
@@ -35,10 +34,7 @@ Outcome<std::map<std::string, std::string>> parameters_of(const Invocation& invo
 
 Outcome<int> deploy_from_template(Context& context, const Invocation& invocation, const std::string& path) {
   TRY(auto parameters, parameters_of(invocation));
-  TRY(auto functions, deploy_template(context, path, parameters));
-  std::set<std::string> runtimes;
-  for (const DeployedFunction& function : functions)
-    if (runtimes.insert(function.spec.runtime).second) tell_of_missing_base(context, function.spec);
+  CHECK(deploy_template(context, path, parameters));
   return 0;
 }
 
@@ -73,7 +69,6 @@ Outcome<int> deploy(Context& context, const Invocation& invocation) {
   FunctionClient client(context);
   TRY(Deployed what, deploy_function(client, spec));
   context.out.print("{} {}\n", what == Deployed::Created ? "created" : "updated", spec.name);
-  tell_of_missing_base(context, spec);
   return 0;
 }
 
@@ -98,6 +93,7 @@ Outcome<int> invoke(Context& context, const Invocation& invocation) {
   if (invocation.on("async")) request.headers.emplace_back("X-Amz-Invocation-Type", "Event");
   if (invocation.given("execution"))
     request.headers.emplace_back("X-Amz-Durable-Execution-Name", invocation.text("execution"));
+  if (invocation.given("tenant")) request.headers.emplace_back("X-Amz-Tenant-Id", invocation.text("tenant"));
   if (invocation.on("debug")) request.headers.emplace_back("X-Berth-Debug", "true");
   if (invocation.on("log")) request.headers.emplace_back("X-Amz-Log-Type", "Tail");
   TRY(client::Reply reply, client.call(request));
@@ -268,6 +264,7 @@ constexpr std::array invoke_flags{
     Flag{'f', "file", Type::String, "Read the payload from this file (- for standard input)"},
     Flag{.name = "log", .help = "Print the end of the invocation's log to standard error"},
     Flag{.name = "qualifier", .type = Type::String, .help = "Version or alias"},
+    Flag{.name = "tenant", .type = Type::String, .help = "Tenant, for a function that keeps them apart"},
 };
 constexpr std::array list_flags{
     Flag{'q', "quiet", Type::Bool, "Only the names"},

@@ -107,7 +107,6 @@ Outcome<int> watch(Context& context, const Invocation& invocation) {
   context.out.print("{} {}; watching {}\n", first == Deployed::Created ? "created" : "updated", spec.name,
                     spec.code);
   context.out.flush();
-  tell_of_missing_base(context, spec);
   while (true) {
     CHECK(folder.wait());
     auto begin = std::chrono::steady_clock::now();
