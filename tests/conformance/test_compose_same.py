@@ -130,6 +130,11 @@ def normal(value, names, key=""):
         # Sets that come as lists.
         ordered = key in ("Aliases", "DNSNames", "Env", "Binds", "Mounts", "CapAdd", "CapDrop", "ExtraHosts", "SecurityOpt", "Ulimits", "VolumesFrom", "Links")
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if ordered else items
+    if key == "com.docker.compose.depends_on":  # in the order of a Go map
+        return sorted(value.split(","))
+    # Of the engine's pool, in the order in which networks are made, which is random in docker's compose.
+    if key in ("Subnet", "Gateway") and re.match(r"172\.(1[6-9]|2\d|3[01])\.", value):
+        return "<of the pool>"
     return rename(value, names) if isinstance(value, str) else value
 
 
@@ -208,6 +213,24 @@ class Same(EngineCase):
         self.assertEqual(len(told["docker"]), 5 + 2 + 2)
         found = list(differences(told["docker"], told["berth"]))
         self.assertEqual(found, [], "\n" + "\n".join(found))
+
+    def test_what_config_prints(self):
+        work = self.write_project()
+        shown = {}
+        for who in ("docker", "berth"):
+            shown[who] = {words: self.compose(who, work, "--profile", "debug", "config", *words).out
+                          for words in ((), ("--format", "json"), ("--volumes",), ("--networks",), ("--profiles",), ("--services",))}
+        load = lambda who: json.loads(shown[who][("--format", "json")])
+        found = list(differences(load("docker"), load("berth")))
+        self.assertEqual(found, [], "\n" + "\n".join(found))
+        for words in (("--volumes",), ("--networks",), ("--profiles",), ("--services",)):
+            self.assertEqual(sorted(shown["docker"][words].split()), sorted(shown["berth"][words].split()), words)
+        # Each reads what the other has printed.
+        for one, other in (("docker", "berth"), ("berth", "docker")):
+            with open(os.path.join(work, "printed.yaml"), "w") as file:
+                file.write(shown[one][()])
+            again = json.loads(self.compose(other, work, "-f", "printed.yaml", "--profile", "debug", "config", "--format", "json").out)
+            self.assertEqual(list(differences(load(one), again)), [])
 
     def test_each_takes_down_what_the_other_has_put_up(self):
         work = self.write_project()

@@ -192,8 +192,8 @@ secrets:
     def test_mistakes_are_named_with_their_place(self):
         build = f"services:\n  a:\n    build:\n      context: .\n"
         self.write("Dockerfile", f"FROM {IMAGE}\n")
-        for text, says in ((f"{build}      secrets: [none]\n", "undefined secret none"),
-                           (f"{build}      additional_contexts: {{ x: 'service:b' }}\n", "service b is not there"),
+        for text, says in ((f"{build}      secrets: [none]\n", "undefined build secret none"),
+                           (f"{build}      additional_contexts: {{ x: 'service:b' }}\n", 'takes unknown service "b" as context'),
                            (f"{build}      additional_contexts: {{ x: 'service:a' }}\n", "need each other")):
             result = self.compose(text, "build")
             self.assertNotEqual(result.code, 0, text)

@@ -256,7 +256,7 @@ services:
     environment: {Q: "${QUOTED}", D: "${NOTHING:-default}", DOLLAR: "$$x"}
 """)
         web = json.loads(self.good("config", "--format", "json").out)["services"]["web"]
-        self.assertEqual(web["environment"], {"ONE": "1", "TWO": "12", "Q": "a b", "D": "default", "DOLLAR": "$x"})
+        self.assertEqual(web["environment"], {"ONE": "1", "TWO": "12", "Q": "a b", "D": "default", "DOLLAR": "$$x"})
 
     def test_profiles(self):
         self.write(f"services: {{a: {{image: '{IMAGE}'}}, b: {{image: '{IMAGE}', profiles: [extra]}}}}\n")

@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import pty
+import subprocess
 
 from harness.engine import IMAGE
 from harness.git_server import GitDaemon, Repository, git_daemon
@@ -94,6 +96,64 @@ class Remote(ComposeCase):
         self.good("up", "-d", "-y", env=self.env)
         self.assertEqual(len(self.ids("db")), 1)
 
+    def test_several_files_of_one_artifact(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        kind = "application/vnd.docker.compose.file+yaml"
+        extended = hashlib.sha256(b"base").hexdigest() + ".yaml"
+        place = self.publish(registry, "apps/many", [
+            (kind, f'services: {{web: {{extends: {{file: {extended}, service: base}}, image: "{IMAGE}", {SLEEP}, labels: {{a: first}}}}}}\n'.encode(),
+             {"com.docker.compose.file": "compose.yaml"}),
+            (kind, b"services: {web: {labels: {a: second, b: second}}}\n", {"com.docker.compose.file": "compose.override.yaml"}),
+            (kind, b"services: {base: {image: x, environment: {FROM: base}}}\n",
+             {"com.docker.compose.file": extended, "com.docker.compose.extends": "true"})])
+        web = self.services("-f", place)["web"]
+        self.assertEqual((web["labels"], web["environment"]), ({"a": "second", "b": "second"}, {"FROM": "base"}))
+        refused = self.compose("-f", place, "up", "-d", env=self.env)
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn(place, refused.err)
+        self.good("-f", place, "up", "-d", "-y", env=self.env)
+        self.assertEqual(len(self.ids_of(place, "web")), 1)
+        self.good("-f", place, "down", "-t", "0", env=self.env)
+
+    def ids_of(self, place, service):
+        return self.good("-f", place, "ps", "-q", service, env=self.env).lines
+
+    def answer(self, text, *words):
+        """What is printed on a terminal where `text` is typed when the question comes; (output, code)."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(self.words(*words), cwd=self.project, env={**os.environ, **self.engine.env, **self.env},
+                                   stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        printed, typed = b"", False
+        try:
+            while True:
+                try:
+                    piece = os.read(ours, 4096)
+                except OSError:  # the terminal is closed
+                    break
+                if not piece:
+                    break
+                printed += piece
+                if not typed and b"Go on?" in printed:
+                    os.write(ours, text.encode())
+                    typed = True
+            return printed.decode(), process.wait(60)
+        finally:
+            os.close(ours)
+
+    def test_the_question_on_a_terminal(self):
+        url, _ = self.repository({"compose.yaml": f'services: {{db: {{image: "{IMAGE}", {SLEEP}, stop_grace_period: 0s}}}}\n'})
+        self.write(f'include: ["{url}"]\n')
+        printed, code = self.answer("n\n", "up", "-d")
+        self.assertIn(url, printed)
+        self.assertNotEqual(code, 0)
+        self.assertEqual(self.good("ps", "-a", "-q", env=self.env).text, "")
+        printed, code = self.answer("y\n", "up", "-d")
+        self.assertEqual(code, 0, printed)
+        self.assertEqual(len(self.good("ps", "-q", env=self.env).lines), 1)
+        self.good("down", env=self.env)
+
     def test_artifacts_that_are_none(self):
         registry = FakeRegistry()
         self.addCleanup(registry.close)
@@ -106,6 +166,20 @@ class Remote(ComposeCase):
             done = self.compose("config", env=self.env)
             self.assertNotEqual(done.code, 0)
             self.assertIn(words, done.err)
+
+
+class Platforms(ComposeCase):
+    def test_a_build_for_several_platforms(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        name = f"{registry.host}/apps/both:1"
+        self.addCleanup(self.engine, "rmi", "-f", name)
+        self.write("FROM scratch\nCOPY Dockerfile /made\n", "Dockerfile")
+        self.write(f"services: {{app: {{image: '{name}', build: {{context: ., platforms: [linux/amd64, linux/arm64]}}}}}}\n")
+        self.good("build", "--push")
+        index = json.loads(registry.manifests[("apps/both", "1")][1])
+        told = [entry["platform"]["architecture"] for entry in index["manifests"]]
+        self.assertEqual([one for one in told if one != "unknown"], ["amd64", "arm64"])
 
 
 PROVIDER = """#!/bin/sh

@@ -14,8 +14,6 @@ namespace berth::build {
 /// The comment of history entries; it names the format that tools know, not the program.
 inline constexpr std::string_view history_comment = "buildkit.dockerfile.v0";
 
-/// Go's time.Duration.String(): "1m30s", "500ms".
-std::string go_duration(int64_t nanoseconds);
 std::string healthcheck_text(const spec::Healthcheck& check);
 /// "RUN |1 A=b /bin/sh -c make # buildkit"; `arguments` are the declared build arguments with their values.
 std::string run_text(const std::vector<std::string>& args,

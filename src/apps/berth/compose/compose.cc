@@ -31,6 +31,7 @@ constexpr std::array global_flags{
          .help = "When to use colours (never, always, auto)",
          .fallback = "auto"},
     Flag{.name = "compatibility", .visibility = Visibility::Hidden},
+    Flag{.name = "dry-run", .visibility = Visibility::Hidden},
     Flag{.name = "env-file",
          .type = Type::List,
          .help = "File of variables for interpolation, instead of .env"},
@@ -58,8 +59,8 @@ constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
 
 std::vector<Subcommand> all_subcommands() {
   std::vector<Subcommand> all;
-  for (auto table : {life_subcommands(), verb_subcommands(), view_subcommands(), image_subcommands(),
-                     inside_subcommands()}) {
+  for (auto table : {life_subcommands(), verb_subcommands(), view_subcommands(), config_subcommands(),
+                     image_subcommands(), inside_subcommands()}) {
     all.insert(all.end(), table.begin(), table.end());
   }
   std::sort(all.begin(), all.end(), [](const Subcommand& a, const Subcommand& b) { return a.name < b.name; });
@@ -115,7 +116,21 @@ Outcome<int> perform_subcommand(Context& context, const Invocation& globals, con
   return sub.action(setup, invocation);
 }
 
+/// What docker's compose has and this one does not.
+std::string_view reason_against(std::string_view verb) {
+  if (verb == "bridge") return "it turns projects into files for Kubernetes by images that a registry has";
+  if (verb == "publish")
+    return "projects are published by docker's compose; here they are run (-f oci://...)";
+  if (verb == "alpha") return "docker's own trials";
+  if (verb == "viz" || verb == "generate") return "it is one of docker's own trials";
+  return {};
+}
+
 Outcome<int> compose(Context& context, const Invocation& globals) {
+  if (globals.on("dry-run"))
+    return refuse(
+        "--dry-run: berth compose always does what it says: \"config\" shows what would be run, and "
+        "\"up --rollback\" puts everything back if something fails");
   if (globals.arguments().empty() || globals.argument(0) == "help") {
     show_help(context);
     return 0;
@@ -124,6 +139,8 @@ Outcome<int> compose(Context& context, const Invocation& globals) {
   for (const Subcommand& sub : all_subcommands()) {
     if (sub.name == name) return perform_subcommand(context, globals, sub);
   }
+  if (auto reason = reason_against(name); !reason.empty())
+    return refuse("berth compose has no \"{}\": {}", name, reason);
   context.err.print(
       "berth: unknown command: berth compose {}\n\nRun 'berth compose --help' for more information\n", name);
   return 1;
@@ -159,7 +176,8 @@ LoadOptions Setup::load_options(const std::vector<std::string>& selected) const 
                       .directory = globals_.text("project-directory"),
                       .env_files = globals_.list("env-file"),
                       .profiles = globals_.list("profile"),
-                      .selected = selected};
+                      .selected = selected,
+                      .all_resources = globals_.on("all-resources")};
   options.artifacts = [this](const std::string& reference) { return artifact(reference); };
   for (char** variable = environ; *variable != nullptr; ++variable) {
     std::string_view text = *variable;
@@ -211,7 +229,7 @@ Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::
   std::string name = options.name;
   if (name.empty() && from_environment != options.environment.end()) name = from_environment->second;
   bool has_files = !options.files.empty() || options.environment.contains("COMPOSE_FILE");
-  if (project.error().kind() != Kind::NotFound || name.empty() || has_files) {
+  if (name.empty() || has_files) {
     return Failure::plain(project.error().message());
   }
   Project known{.name = name};

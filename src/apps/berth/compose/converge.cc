@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/berth/compose/hooks.h"
 #include "apps/berth/compose/provider.h"
 #include "base/json.h"
 #include "storage/byte_stream.h"
@@ -267,8 +268,9 @@ Outcome<void> Converger::start(const Observed& container, client::Client& engine
   if (container.state != "running") {
     session_.report.tell("Container", container.name, "Starting");
     CHECK(call(engine, "POST", path_of("containers", container.id, "start")));
-    session_.report.tell("Container", container.name, "Started");
     note({Done::What::Started, container.id, container.name});
+    CHECK(run_hooks(session_, engine, container, "post_start"));
+    session_.report.tell("Container", container.name, "Started");
   } else {
     bool restart = false;
     {

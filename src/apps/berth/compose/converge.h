@@ -87,7 +87,9 @@ class Converger {
 
 /// Waits until the container is healthy, or running where it has no health check. Unhealthy or ended: a
 /// failure.
-Outcome<void> wait_until_healthy(client::Client& engine, const std::string& id, const std::string& name);
+/// `deadline`: unix seconds at which waiting is a failure.
+Outcome<void> wait_until_healthy(client::Client& engine, const std::string& id, const std::string& name,
+                                 std::optional<int64_t> deadline = {});
 /// Stop and remove.
 Outcome<void> stop_container(Session& session, client::Client& engine, const Observed& container,
                              std::optional<int64_t> timeout);

@@ -1,6 +1,7 @@
 // Single steps backwards: stopping and removing; and what ends a convergence: everything kept, or put back as
 // it was.
 #include "apps/berth/compose/converge.h"
+#include "apps/berth/compose/hooks.h"
 
 namespace berth::cli::compose {
 namespace {
@@ -13,6 +14,12 @@ using client::Query;
 Outcome<void> stop_container(Session& session, client::Client& engine, const Observed& container,
                              std::optional<int64_t> timeout) {
   if (!container.running()) return {};
+  if (container.state == "running") {
+    auto prepared = run_hooks(session, engine, container, "pre_stop");
+    // It may have ended by itself meanwhile.
+    if (!prepared && !prepared.error().not_found() && prepared.error().http_status != 409)
+      return prepared.error();
+  }
   session.report.tell("Container", container.name, "Stopping");
   Query query;
   if (timeout) query.add("t", fmt::format("{}", *timeout));

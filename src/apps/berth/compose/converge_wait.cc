@@ -2,6 +2,7 @@
 #include "apps/berth/compose/converge.h"
 
 #include "apps/berth/compose/provider.h"
+#include "base/clock.h"
 #include "base/json.h"
 
 namespace berth::cli::compose {
@@ -32,17 +33,22 @@ Outcome<Health> health_of(client::Client& engine, const std::string& id, const s
 
 }  // namespace
 
-Outcome<void> wait_until_healthy(client::Client& engine, const std::string& id, const std::string& name) {
+Outcome<void> wait_until_healthy(client::Client& engine, const std::string& id, const std::string& name,
+                                 std::optional<int64_t> deadline) {
   // The stream is open before the first look, so that nothing falls in between.
   Query query;
   query.add("filters",
             to_json(Json{{"container", {id}}, {"event", {"health_status", "die", "start", "destroy"}}}));
+  if (deadline) query.add("until", fmt::format("{}", *deadline));
   TRY(auto events, engine.open_answer({.path = "/events", .query = query}));
   while (true) {
     TRY(Health health, health_of(engine, id, name));
     if (!health.bad.empty()) return Failure::plain(health.bad);
     if (health.good) return {};
     TRY(std::string_view piece, events.next());
+    if (piece.empty() && deadline)
+      return Failure::plain(
+          fmt::format("container {} did not get ready in the time of --wait-timeout", name));
     if (piece.empty())
       return Failure::plain(fmt::format("the engine went away while waiting for container {}", name));
   }
@@ -57,10 +63,12 @@ Outcome<void> Converger::wait_all() {
     graph[container.name];
     by_name[container.name] = container;
   }
+  std::optional<int64_t> deadline;
+  if (options_.wait_timeout) deadline = to_unix_nanoseconds(now()) / 1'000'000'000 + *options_.wait_timeout;
   return run_graph(graph, graph.size(), [&](const std::string& name) -> Outcome<void> {
     auto engine = session_.client();
     session_.report.tell("Container", name, "Waiting");
-    CHECK(wait_until_healthy(*engine, by_name[name].id, name));
+    CHECK(wait_until_healthy(*engine, by_name[name].id, name, deadline));
     session_.report.tell("Container", name, "Healthy");
     return {};
   });

@@ -4,10 +4,12 @@
 #include <filesystem>
 
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/compose/complete.h"
 #include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/interpolation.h"
 #include "apps/berth/compose/merge.h"
 #include "apps/berth/compose/normalise.h"
+#include "apps/berth/compose/schema.h"
 #include "base/format.h"
 #include "base/json.h"
 
@@ -22,6 +24,13 @@ Lookup lookup_in(const Environment& environment) {
     auto found = environment.find(name);
     return found == environment.end() ? std::nullopt : std::optional(found->second);
   };
+}
+
+Value merge_documents(std::vector<Value> documents) {
+  Value merged;
+  for (Value& document : documents)
+    merged = merged.is_null() ? std::move(document) : merge_files(std::move(merged), std::move(document));
+  return merged;
 }
 
 std::string folder_of(const std::string& file) {
@@ -47,35 +56,51 @@ Result<Environment> read_environment(const std::vector<std::string>& files, cons
 }
 
 Result<Value> FileLoader::load(const std::vector<std::string>& files, const std::string& directory) {
-  Value merged;
+  std::vector<Value> all;
   for (const std::string& file : files) {
     TRY(Value one, load_one(file, directory, environment_));
-    merged = merged.is_null() ? std::move(one) : merge_files(std::move(merged), std::move(one));
+    all.push_back(std::move(one));
   }
+  Value merged = merge_documents(std::move(all));
   drop_reset(merged);
+  CHECK(complete_file(merged, directory));
+  if (merged.members.empty()) return failure(Kind::InvalidArgument, "{}: empty compose file", files[0]);
   return merged;
 }
 
-Result<Value> FileLoader::read(const std::string& file, const std::string& directory,
-                               const Environment& environment) {
+Result<std::vector<Value>> FileLoader::read(const std::string& file, const std::string& directory,
+                                            const Environment& environment) {
   auto text = archive::read_text(file, max_file);
   if (!text) return text.error();
   std::string shown =
       file == "-" ? "stdin"
                   : std::filesystem::path(file).lexically_proximate(std::filesystem::current_path()).string();
   if (shown.starts_with("../../")) shown = file;
-  TRY(Value value, parse_yaml(*text, shown));
-  if (interpolate_) {
-    Lookup lookup = lookup_in(environment);
-    CHECK(interpolate_all(value, lookup, unset_));
+  TRY(auto documents, parse_yaml_documents(*text, shown));
+  for (Value& document : documents) {
+    if (!document.is_null() && !document.is_map())
+      return complaint(document, "", "top-level object must be a mapping");
+    if (options_.interpolate) {
+      Lookup lookup = lookup_in(environment);
+      CHECK(interpolate_all(document, lookup, unset_));
+    } else {
+      leave_variables(document);
+    }
+    CHECK(check_shape(document, file_shape));
+    CHECK(normalise_file(document, options_.resolve_paths ? directory : ""));
   }
-  CHECK(normalise_file(value, directory));
-  return value;
+  return documents;
 }
 
 Result<Value> FileLoader::load_one(const std::string& file, const std::string& directory,
                                    const Environment& environment) {
-  TRY(Value value, read(file, directory, environment));
+  TRY(auto documents, read(file, directory, environment));
+  for (Value& document : documents) CHECK(resolve_document(document, directory, environment));
+  return merge_documents(std::move(documents));
+}
+
+Result<void> FileLoader::resolve_document(Value& value, const std::string& directory,
+                                          const Environment& environment) {
   if (Value* services = value.find("services")) {
     std::vector<std::string> names;
     for (const auto& [name, service] : services->members) names.push_back(name);
@@ -84,8 +109,7 @@ Result<Value> FileLoader::load_one(const std::string& file, const std::string& d
       CHECK(resolve_extends(value, name, directory, environment, chain));
     }
   }
-  CHECK(resolve_includes(value, directory, environment));
-  return value;
+  return resolve_includes(value, directory, environment);
 }
 
 Result<void> FileLoader::resolve_extends(Value& file, const std::string& name, const std::string& directory,
@@ -120,7 +144,8 @@ Result<void> FileLoader::resolve_extends(Value& file, const std::string& name, c
   } else {
     TRY(const std::string other, locate(*extends, path, directory, base_file));
     std::string folder = folder_of(other);
-    TRY(Value other_file, read(other, folder, environment));
+    TRY(auto documents, read(other, folder, environment));
+    Value other_file = merge_documents(std::move(documents));
     Value* services = other_file.find("services");
     if (services == nullptr || !services->has(base_name)) {
       return complaint(*extends, path,
@@ -167,16 +192,20 @@ Result<Value> FileLoader::include(const Value& entry, const std::string& directo
   }
   std::string folder =
       project_directory.empty() ? folder_of(paths[0]) : resolve_path(directory, project_directory);
-  if (env_files.empty() && std::filesystem::exists(folder + "/.env")) env_files.push_back(".env");
-  for (std::string& file : env_files) file = resolve_path(folder, file);
+  if (env_files.empty() && std::filesystem::exists(folder + "/.env")) env_files.push_back(folder + "/.env");
+  std::erase(env_files, "/dev/null");
+  for (std::string& file : env_files) file = resolve_path(directory, file);
   TRY(Environment own, read_environment(env_files, environment));
-  Value merged;
+  std::vector<Value> all;
   including_.insert(including_.end(), paths.begin(), paths.end());
   for (const std::string& path : paths) {
     TRY(Value one, load_one(path, folder, own));
-    merged = merged.is_null() ? std::move(one) : merge_files(std::move(merged), std::move(one));
+    all.push_back(std::move(one));
   }
   including_.resize(including_.size() - paths.size());
+  Value merged = merge_documents(std::move(all));
+  drop_reset(merged);
+  CHECK(complete_file(merged, folder));
   return merged;
 }
 
@@ -188,7 +217,7 @@ Result<void> FileLoader::resolve_includes(Value& file, const std::string& direct
   Value list = *entries;
   for (const Value& entry : list.items) {
     TRY(Value included, include(entry, directory, environment));
-    for (std::string_view section : {"services", "networks", "volumes", "secrets", "configs"}) {
+    for (std::string_view section : {"services", "networks", "volumes", "secrets", "configs", "models"}) {
       Value* theirs = included.find(section);
       if (theirs == nullptr) continue;
       if (file.find(section) == nullptr) file.set(section, Value::map(theirs->at));

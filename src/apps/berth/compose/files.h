@@ -15,8 +15,8 @@ namespace berth::cli::compose {
 class FileLoader {
  public:
   /// `remote` brings files from elsewhere.
-  FileLoader(const Environment& environment, bool interpolate, RemoteFiles& remote)
-      : environment_(environment), interpolate_(interpolate), remote_(remote) {}
+  FileLoader(const Environment& environment, const LoadOptions& options, RemoteFiles& remote)
+      : environment_(environment), options_(options), remote_(remote) {}
 
   /// The files merged in their order; relative paths are relative to `directory`.
   Result<Value> load(const std::vector<std::string>& files, const std::string& directory);
@@ -26,7 +26,10 @@ class FileLoader {
  private:
   Result<Value> load_one(const std::string& file, const std::string& directory,
                          const Environment& environment);
-  Result<Value> read(const std::string& file, const std::string& directory, const Environment& environment);
+  /// The file's documents, checked and in their long forms.
+  Result<std::vector<Value>> read(const std::string& file, const std::string& directory,
+                                  const Environment& environment);
+  Result<void> resolve_document(Value& value, const std::string& directory, const Environment& environment);
   Result<void> resolve_extends(Value& file, const std::string& name, const std::string& directory,
                                const Environment& environment, std::vector<std::string>& chain);
   /// The path of a file that an entry names: beneath `directory`, or fetched.
@@ -36,7 +39,7 @@ class FileLoader {
   Result<void> resolve_includes(Value& file, const std::string& directory, const Environment& environment);
 
   const Environment& environment_;
-  bool interpolate_;
+  const LoadOptions& options_;
   RemoteFiles& remote_;
   std::set<std::string> unset_;
   std::vector<std::string> including_;

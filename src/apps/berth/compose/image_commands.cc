@@ -29,6 +29,8 @@ Outcome<std::vector<std::string>> chosen(Session& session, const Invocation& inv
 Outcome<int> build(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
+  if (invocation.on("print"))
+    return refuse("--print: the file that it prints is one for docker's bake, which does not build here");
   TRY(auto names, chosen(*session, invocation, "with-dependencies"));
   CHECK(build_images(*session, names,
                      {.no_cache = invocation.on("no-cache"),
@@ -36,7 +38,11 @@ Outcome<int> build(Setup& setup, const Invocation& invocation) {
                       .quiet = invocation.on("quiet"),
                       .push = invocation.on("push"),
                       .arguments = invocation.list("build-arg"),
-                      .memory = invocation.text("memory")}));
+                      .memory = invocation.text("memory"),
+                      .ssh = invocation.list("ssh"),
+                      .provenance = invocation.text("provenance"),
+                      .sbom = invocation.text("sbom"),
+                      .check = invocation.on("check")}));
   return 0;
 }
 
@@ -101,12 +107,21 @@ Outcome<int> images(Setup& setup, const Invocation& invocation) {
 constexpr std::array build_flags{
     Flag{.name = "build-arg", .type = Type::List, .help = "Value for an ARG (NAME=value)"},
     Flag{.name = "builder", .type = Type::String, .visibility = Visibility::Hidden},
+    Flag{.name = "check", .help = "Check the Dockerfiles instead of building"},
+    Flag{.name = "compress", .visibility = Visibility::Hidden},
+    Flag{.name = "force-rm", .visibility = Visibility::Hidden},
     Flag{'m', "memory", Type::Bytes, "Memory limit of the build"},
     Flag{.name = "no-cache", .help = "Do not use the cache"},
+    Flag{.name = "no-rm", .visibility = Visibility::Hidden},
+    Flag{.name = "parallel", .visibility = Visibility::Hidden},
+    Flag{.name = "print", .visibility = Visibility::Hidden},
     Flag{.name = "progress", .type = Type::String, .visibility = Visibility::Hidden},
+    Flag{.name = "provenance", .type = Type::String, .help = "Add a provenance attestation"},
     Flag{.name = "pull", .help = "Look for newer versions of the base images"},
     Flag{.name = "push", .help = "Push the images"},
     Flag{'q', "quiet", Type::Bool, "Print only the images' ids"},
+    Flag{.name = "sbom", .type = Type::String, .visibility = Visibility::Hidden},
+    Flag{.name = "ssh", .type = Type::List, .help = "Agent or keys for RUN --mount=type=ssh"},
     Flag{.name = "with-dependencies", .help = "Build dependencies, too"},
     yes_flag,
 };
@@ -114,6 +129,8 @@ constexpr std::array pull_flags{
     Flag{.name = "ignore-buildable", .help = "Leave images that can be built alone"},
     Flag{.name = "ignore-pull-failures", .help = "Go on after a failure"},
     Flag{.name = "include-deps", .help = "Pull for dependencies, too"},
+    Flag{.name = "no-parallel", .visibility = Visibility::Hidden},
+    Flag{.name = "parallel", .visibility = Visibility::Hidden},
     Flag{.name = "policy", .type = Type::String, .help = "missing or always"},
     Flag{'q', "quiet", Type::Bool, "Pull without progress"},
 };

@@ -52,6 +52,7 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
     if (!text.empty()) words.push_back(fmt::format("--{}={}", flag, text));
   }
   TRY(auto hosts, texts_of(build, "extra_hosts", path));
+  for (std::string& line : hosts) line = host_line(std::move(line));
   add_all(words, "add-host", hosts);
   TRY(auto caches, texts_of(build, "cache_from", path));
   add_all(words, "cache-from", caches);
@@ -72,6 +73,13 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
   if (pull || options.pull) words.push_back("--pull");
   if (options.quiet) words.push_back("--quiet");
   if (!options.memory.empty()) words.push_back("--memory=" + options.memory);
+  add_all(words, "ssh", options.ssh);
+  if (options.check) words.push_back("--check");
+  for (auto [key, given] : {std::pair{"provenance", &options.provenance}, {"sbom", &options.sbom}}) {
+    TRY(std::string text, text_of(build, key, path, *given));
+    if (!given->empty()) text = *given;
+    if (!text.empty()) words.push_back(fmt::format("--{}={}", key, text));
+  }
   if (const Value* value = build.find("privileged"))
     return complaint(*value, path + ".privileged", "is not supported by berth's builder");
   return words;
@@ -96,7 +104,7 @@ Outcome<void> build_one(Session& session, const Service& service, const BuildOpt
   words.push_back(folder);
   TRY(int code, perform(session.context, commands::build_command, "build", words));
   if (code != 0) return Failure::exit(code);
-  session.report.tell("Image", image_of(session.project, service), "Built");
+  if (!options.check) session.report.tell("Image", image_of(session.project, service), "Built");
   return {};
 }
 
@@ -194,14 +202,14 @@ Outcome<void> ensure_images(Session& session, const std::vector<std::string>& na
     bool buildable = service.config.find("build") != nullptr;
     TRY(std::string policy, policy_of(service, options.pull));
     if (buildable && (options.build || policy == "build") && !options.no_build) {
-      CHECK(build_in_order(session, service, {}, built));
+      CHECK(build_in_order(session, service, {.quiet = options.quiet_build}, built));
       continue;
     }
     if (!done.insert(image).second) continue;
     TRY(bool there, is_there(session, image));
     if (there && !(policy == "always" && !buildable)) continue;
     if (!there && buildable && !options.no_build) {
-      CHECK(build_in_order(session, service, {}, built));
+      CHECK(build_in_order(session, service, {.quiet = options.quiet_build}, built));
       continue;
     }
     if (policy == "never") return Failure::plain(fmt::format("No such image: {}", image));

@@ -15,7 +15,10 @@ struct BuildOptions {
   bool push = false;
   std::vector<std::string> arguments = {};  ///< --build-arg
   std::string memory = {};
-  bool every_platform = false;  ///< of build.platforms; else the one that is run here
+  std::vector<std::string> ssh = {};       ///< agents besides those of the file
+  std::string provenance = {}, sbom = {};  ///< over what the file says
+  bool check = false;                      ///< only the Dockerfiles
+  bool every_platform = false;             ///< of build.platforms; else the one that is run here
 };
 /// Builds the services of `names` that have a build section, one after the other.
 Outcome<void> build_images(Session& session, const std::vector<std::string>& names,
@@ -26,6 +29,7 @@ struct ImageOptions {
   bool no_build = false;  ///< never build
   std::string pull = {};  ///< --pull: "always", "missing", "never", "build"; empty: as the service says
   bool quiet_pull = false;
+  bool quiet_build = false;
 };
 /// Every image that `names` need is there afterwards.
 Outcome<void> ensure_images(Session& session, const std::vector<std::string>& names,

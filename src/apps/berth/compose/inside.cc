@@ -2,8 +2,10 @@
 #include <array>
 #include <random>
 
+#include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/compose/converge.h"
+#include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/images.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
@@ -62,6 +64,22 @@ std::string random_slug() {
   return fmt::format("{:08x}{:04x}", source(), source() & 0xffff);
 }
 
+Result<void> add_env_files(const std::vector<std::string>& files, std::map<std::string, std::string>& into) {
+  auto own = [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+  for (const std::string& file : files) {
+    TRY(std::string text, archive::read_text(file, size_t{4} << 20));
+    TRY(auto variables, parse_dotenv(text, file, own));
+    for (auto& variable : variables) {
+      auto value = variable.value ? variable.value : own(variable.name);
+      if (value) into[variable.name] = *value;
+    }
+  }
+  return {};
+}
+
 Outcome<OneOff> one_off(const Invocation& invocation) {
   OneOff one;
   const auto& arguments = invocation.arguments();
@@ -70,6 +88,7 @@ Outcome<OneOff> one_off(const Invocation& invocation) {
     std::string entrypoint = invocation.text("entrypoint");
     one.entrypoint = entrypoint.empty() ? std::vector<std::string>() : std::vector<std::string>{entrypoint};
   }
+  CHECK(add_env_files(invocation.list("env-from-file"), one.environment));
   for (const std::string& variable : invocation.list("env")) {
     size_t equals = variable.find('=');
     const char* own = equals == std::string::npos ? std::getenv(variable.c_str()) : nullptr;
@@ -134,7 +153,8 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   }
   ImageOptions images{.build = invocation.on("build"),
                       .pull = invocation.text("pull"),
-                      .quiet_pull = invocation.on("quiet-pull")};
+                      .quiet_pull = invocation.on("quiet-pull"),
+                      .quiet_build = invocation.on("quiet-build")};
   CHECK(ensure_images(*session, {name}, images));
   // Networks and volumes are made as for the service itself, with no container of it.
   ConvergeOptions options{
@@ -197,6 +217,17 @@ Outcome<int> export_root(Setup& setup, const Invocation& invocation) {
   return perform(setup.context, commands::export_command, "export", words);
 }
 
+Outcome<int> commit(Setup& setup, const Invocation& invocation) {
+  TRY(auto session, setup.project_or_name({invocation.argument(0)}));
+  TRY(Observed container,
+      session->container(invocation.argument(0), invocation.given("index") ? invocation.number("index") : 0));
+  std::vector<std::string> words;
+  pass_on(invocation, {"author", "change", "message", "pause"}, words);
+  words.push_back(container.id);
+  if (invocation.arguments().size() > 1) words.push_back(invocation.argument(1));
+  return perform(setup.context, commands::commit_command, "commit", words);
+}
+
 Outcome<int> watch(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
@@ -228,6 +259,7 @@ constexpr std::array run_flags{
     Flag{'d', "detach", Type::Bool, "Run in the background and print the container's id"},
     Flag{.name = "entrypoint", .type = Type::String, .help = "Run this instead of the image's entrypoint"},
     Flag{'e', "env", Type::List, "Set an environment variable"},
+    Flag{.name = "env-from-file", .type = Type::List, .help = "Read environment variables from a file"},
     Flag{'i', "interactive", Type::Bool, "Keep standard input open", "true"},
     Flag{'l', "label", Type::List, "Label of the container"},
     Flag{.name = "name", .type = Type::String, .help = "Name of the container"},
@@ -242,6 +274,7 @@ constexpr std::array run_flags{
     Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
     Flag{.name = "rm", .help = "Remove the container when it ends"},
     Flag{'P', "service-ports", Type::Bool, "Publish the service's ports"},
+    Flag{'t', "tty", Type::Bool, "", "true", nullptr, Visibility::Hidden},
     Flag{.name = "use-aliases", .help = "Take the service's names on its networks"},
     Flag{'u', "user", Type::String, "User to run as"},
     Flag{'v', "volume", Type::List, "Mount a volume"},
@@ -290,17 +323,26 @@ constexpr Command export_command{.usage = "[OPTIONS] SERVICE",
                                  .summary = "Export a container's files as an archive",
                                  .flags = export_flags,
                                  .arity = grammar::exactly(1)};
+constexpr std::array commit_flags{
+    Flag{'a', "author", Type::String, "Author of the image"},
+    Flag{'c', "change", Type::List, "Apply an instruction of a Dockerfile"},
+    index_flag,
+    Flag{'m', "message", Type::String, "What the image is for"},
+    Flag{'p', "pause", Type::Bool, "Pause the container meanwhile", "true"},
+};
+constexpr Command commit_command{.usage = "[OPTIONS] SERVICE [REPOSITORY[:TAG]]",
+                                 .summary = "Make an image of a service's container",
+                                 .flags = commit_flags,
+                                 .arity = grammar::between(1, 2)};
 constexpr Command watch_command{.usage = "[SERVICE...]",
                                 .summary = "Bring changes of source files into the containers",
                                 .flags = watch_flags,
                                 .arity = grammar::at_least(0)};
 
 constexpr std::array table{
-    Subcommand{"exec", &exec_command, exec},
-    Subcommand{"run", &run_command, run},
-    Subcommand{"cp", &copy_command, copy},
-    Subcommand{"attach", &attach_command, attach},
-    Subcommand{"export", &export_command, export_root},
+    Subcommand{"exec", &exec_command, exec},       Subcommand{"run", &run_command, run},
+    Subcommand{"cp", &copy_command, copy},         Subcommand{"attach", &attach_command, attach},
+    Subcommand{"commit", &commit_command, commit}, Subcommand{"export", &export_command, export_root},
     Subcommand{"watch", &watch_command, watch},
 };
 

@@ -14,10 +14,13 @@ bool in_name(char c) {
   return starts_name(c) || (c >= '0' && c <= '9');
 }
 
+using Variables = std::map<std::string, TemplateVariable>;
+
 class Interpolator {
  public:
-  Interpolator(std::string_view text, const Lookup& lookup, std::set<std::string>& unset)
-      : whole_(text), lookup_(lookup), unset_(unset) {}
+  Interpolator(std::string_view text, const Lookup& lookup, std::set<std::string>& unset,
+               Variables* seen = nullptr)
+      : whole_(text), lookup_(lookup), unset_(unset), seen_(seen) {}
 
   Result<std::string> run(std::string_view text, unsigned depth) {
     if (depth > 32) return malformed("nested too deeply");
@@ -40,7 +43,7 @@ class Interpolator {
         out += plain(std::string(text.substr(0, length)));
         text.remove_prefix(length);
       } else {
-        return malformed("escape a literal $ as $$");
+        out += '$';  // "$(command)", "$1": nothing that could be a variable
       }
       if (out.size() > max_output) return malformed("the result is too long");
     }
@@ -67,6 +70,7 @@ class Interpolator {
   }
 
   std::string plain(const std::string& name) {
+    if (seen_ != nullptr) (*seen_)[name];
     auto value = lookup_(name);
     if (!value) unset_.insert(name);
     return value.value_or("");
@@ -86,6 +90,7 @@ class Interpolator {
     }
     char operation = rest[0];
     std::string_view word = rest.substr(1);
+    if (seen_ != nullptr) return collect(name, operation, word, depth);
     auto value = lookup_(name);
     bool usable = value && !(or_empty && value->empty());
     if (operation == '+') return usable ? run(word, depth + 1) : Result<std::string>(std::string());
@@ -96,9 +101,20 @@ class Interpolator {
                    alternative.empty() ? "" : ": ", alternative);
   }
 
+  /// Notes the variable, and those of its default.
+  Result<std::string> collect(const std::string& name, char operation, std::string_view word,
+                              unsigned depth) {
+    TemplateVariable& variable = (*seen_)[name];
+    variable.required = variable.required || operation == '?';
+    if (operation == '-') variable.fallback = word;
+    if (operation == '+') variable.replacement = word;
+    return operation == '?' ? Result<std::string>(std::string()) : run(word, depth + 1);
+  }
+
   std::string_view whole_;
   const Lookup& lookup_;
   std::set<std::string>& unset_;
+  Variables* seen_;  ///< null: variables are replaced, not collected
 };
 
 }  // namespace
@@ -107,11 +123,30 @@ Result<std::string> interpolate(std::string_view text, const Lookup& lookup, std
   return Interpolator(text, lookup, unset).run(text, 0);
 }
 
+void collect_variables(const Value& value, std::map<std::string, TemplateVariable>& variables) {
+  if (value.is_scalar()) {
+    std::set<std::string> unset;
+    const Lookup nothing = [](const std::string&) { return std::optional<std::string>(); };
+    (void)Interpolator(value.text, nothing, unset, &variables).run(value.text, 0);
+  }
+  for (const Value& item : value.items) collect_variables(item, variables);
+  for (const auto& [key, member] : value.members) collect_variables(member, variables);
+}
+
+void leave_variables(Value& value) {
+  if (value.is_scalar() && value.text.find('$') != std::string::npos)
+    value.variables = Value::Variables::LeftIn;
+  for (Value& item : value.items) leave_variables(item);
+  for (auto& [key, member] : value.members) leave_variables(member);
+}
+
 Result<void> interpolate_all(Value& value, const Lookup& lookup, std::set<std::string>& unset,
                              const std::string& path) {
   if (value.is_scalar() && value.text.find('$') != std::string::npos) {
     auto text = interpolate(value.text, lookup, unset);
     if (!text) return complaint(value, path, text.error().message());
+    value.variables = Value::Variables::PutIn;
+    value.quoted = true;
     value.text = std::move(*text);
   }
   for (size_t i = 0; i < value.items.size(); ++i) {

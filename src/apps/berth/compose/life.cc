@@ -51,6 +51,7 @@ Outcome<ConvergeOptions> converge_options(const Invocation& invocation) {
   options.renew_anonymous_volumes = invocation.on("renew-anon-volumes");
   options.remove_orphans = invocation.on("remove-orphans");
   options.wait = invocation.on("wait");
+  if (invocation.given("wait-timeout")) options.wait_timeout = invocation.number("wait-timeout");
   options.rollback = invocation.on("rollback");
   options.start = !invocation.on("no-start");
   options.timeout = timeout_of(invocation);
@@ -72,7 +73,8 @@ Outcome<void> prepare_images(Session& session, const Invocation& invocation, con
                        {.build = invocation.on("build"),
                         .no_build = invocation.on("no-build"),
                         .pull = invocation.text("pull"),
-                        .quiet_pull = invocation.on("quiet-pull")});
+                        .quiet_pull = invocation.on("quiet-pull"),
+                        .quiet_build = invocation.on("quiet-build")});
 }
 
 std::set<std::string> attached_services(Session& session, const Invocation& invocation) {
@@ -273,6 +275,7 @@ constexpr std::array up_flags{
     Flag{.name = "no-recreate", .help = "Leave existing containers as they are"},
     Flag{.name = "no-start", .help = "Create containers, but do not start them"},
     Flag{.name = "pull", .type = Type::String, .help = "Pull images before running (always, missing, never)"},
+    Flag{.name = "quiet-build", .help = "Build without progress"},
     Flag{.name = "quiet-pull", .help = "Pull without progress"},
     Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
     Flag{'V', "renew-anon-volumes", Type::Bool,
@@ -282,10 +285,7 @@ constexpr std::array up_flags{
     timeout_flag,
     Flag{.name = "timestamps", .help = "Put the time before each line"},
     Flag{.name = "wait", .help = "Return when everything is running and healthy"},
-    Flag{.name = "wait-timeout",
-         .type = Type::Int,
-         .help = "Seconds to wait at most",
-         .visibility = Visibility::Hidden},
+    Flag{.name = "wait-timeout", .type = Type::Int, .help = "Seconds to wait at most"},
     Flag{'w', "watch", Type::Bool, "Watch source files and bring changes into the containers"},
     yes_flag,
 };
@@ -333,6 +333,10 @@ constexpr std::array table{
 };
 
 }  // namespace
+
+Outcome<int> take_down(Setup& setup) {
+  return down(setup, Invocation(down_command, "compose down"));
+}
 
 std::span<const Subcommand> life_subcommands() {
   return table;

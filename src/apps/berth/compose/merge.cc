@@ -26,6 +26,9 @@ std::string grant_key(const Value& item) {
   std::string target = member_text(item, "target");
   return target.empty() ? member_text(item, "source") : target;
 }
+std::string subnet_key(const Value& pool) {
+  return member_text(pool, "subnet");
+}
 std::string path_key(const Value& item) {
   return member_text(item, "path");
 }
@@ -38,18 +41,15 @@ using KeyOf = std::string (*)(const Value&);
 /// How elements of the list at `path` (within a service) are told apart.
 KeyOf key_of(const std::string& path) {
   if (path == "ports") return port_key;
-  if (path == "volumes") return target_key;
+  if (path == "volumes" || path == "devices") return target_key;
+  if (path == "ipam.config") return subnet_key;
   if (path == "secrets" || path == "configs") return grant_key;
   if (path == "env_file") return path_key;
   return whole_key;
 }
 
 bool replaces(const std::string& path) {
-  for (std::string_view whole :
-       {"command", "entrypoint", "healthcheck.test", "build.cache_from", "deploy.placement"}) {
-    if (path == whole) return true;
-  }
-  return false;
+  return path == "command" || path == "entrypoint" || path == "healthcheck.test";
 }
 
 Value merge_lists(Value base, Value over, const std::string& path) {
@@ -83,7 +83,7 @@ Value merge_maps(Value base, Value over, const std::string& path) {
 }
 
 Value merge(Value base, Value over, const std::string& path) {
-  if (over.tag != Value::Tag::None || replaces(path)) return over;
+  if (over.tag != Value::Tag::None || base.tag == Value::Tag::Reset || replaces(path)) return over;
   // "logging" with another driver is another thing: its options do not carry over.
   if (path == "logging" && base.find("driver") != nullptr && over.find("driver") != nullptr &&
       member_text(base, "driver") != member_text(over, "driver")) {

@@ -2,136 +2,15 @@
 #include "apps/berth/compose/normalise.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <filesystem>
-#include <span>
 
 #include "apps/berth/compose/normalise_parts.h"
+#include "apps/berth/options/devices.h"
 #include "base/format.h"
 
 namespace berth::cli::compose {
 namespace {
-
-using Keys = std::span<const std::string_view>;
-
-constexpr std::string_view top_keys[] = {"version", "name",    "services", "networks", "volumes",
-                                         "secrets", "configs", "include",  "models"};
-constexpr std::string_view service_keys[] = {"annotations",
-                                             "attach",
-                                             "blkio_config",
-                                             "build",
-                                             "cap_add",
-                                             "cap_drop",
-                                             "cgroup",
-                                             "cgroup_parent",
-                                             "command",
-                                             "configs",
-                                             "container_name",
-                                             "cpu_count",
-                                             "cpu_percent",
-                                             "cpu_period",
-                                             "cpu_quota",
-                                             "cpu_rt_period",
-                                             "cpu_rt_runtime",
-                                             "cpu_shares",
-                                             "cpus",
-                                             "cpuset",
-                                             "credential_spec",
-                                             "depends_on",
-                                             "deploy",
-                                             "develop",
-                                             "device_cgroup_rules",
-                                             "devices",
-                                             "dns",
-                                             "dns_opt",
-                                             "dns_search",
-                                             "domainname",
-                                             "entrypoint",
-                                             "env_file",
-                                             "environment",
-                                             "expose",
-                                             "extends",
-                                             "external_links",
-                                             "extra_hosts",
-                                             "gpus",
-                                             "group_add",
-                                             "healthcheck",
-                                             "hostname",
-                                             "image",
-                                             "init",
-                                             "ipc",
-                                             "isolation",
-                                             "label_file",
-                                             "labels",
-                                             "links",
-                                             "logging",
-                                             "mac_address",
-                                             "mem_limit",
-                                             "mem_reservation",
-                                             "mem_swappiness",
-                                             "memswap_limit",
-                                             "models",
-                                             "network_mode",
-                                             "networks",
-                                             "oom_kill_disable",
-                                             "oom_score_adj",
-                                             "pid",
-                                             "pids_limit",
-                                             "platform",
-                                             "ports",
-                                             "post_start",
-                                             "pre_start",
-                                             "pre_stop",
-                                             "privileged",
-                                             "profiles",
-                                             "provider",
-                                             "pull_policy",
-                                             "pull_refresh_after",
-                                             "read_only",
-                                             "restart",
-                                             "runtime",
-                                             "scale",
-                                             "secrets",
-                                             "security_opt",
-                                             "shm_size",
-                                             "stdin_open",
-                                             "stop_grace_period",
-                                             "stop_signal",
-                                             "storage_opt",
-                                             "sysctls",
-                                             "tmpfs",
-                                             "tty",
-                                             "ulimits",
-                                             "use_api_socket",
-                                             "user",
-                                             "userns_mode",
-                                             "uts",
-                                             "volumes",
-                                             "volumes_from",
-                                             "working_dir"};
-constexpr std::string_view network_keys[] = {"name",     "driver",      "driver_opts", "attachable",
-                                             "internal", "enable_ipv4", "enable_ipv6", "external",
-                                             "labels",   "ipam"};
-constexpr std::string_view volume_keys[] = {"name", "driver", "driver_opts", "external", "labels"};
-constexpr std::string_view secret_keys[] = {"name",   "file",   "environment", "content",        "external",
-                                            "labels", "driver", "driver_opts", "template_driver"};
-constexpr std::string_view healthcheck_keys[] = {"test",         "interval",       "timeout", "retries",
-                                                 "start_period", "start_interval", "disable"};
-constexpr std::string_view build_keys[] = {
-    "context",      "dockerfile",  "dockerfile_inline", "args",     "target",     "tags",
-    "labels",       "cache_from",  "cache_to",          "no_cache", "pull",       "platforms",
-    "network",      "extra_hosts", "shm_size",          "ssh",      "secrets",    "additional_contexts",
-    "entitlements", "privileged",  "isolation",         "ulimits",  "provenance", "sbom"};
-constexpr std::string_view depends_keys[] = {"condition", "restart", "required"};
-
-Result<void> check_keys(const Value& map, const std::string& path, Keys known) {
-  for (const auto& [key, member] : map.members) {
-    if (key.starts_with("x-") || std::find(known.begin(), known.end(), key) != known.end()) continue;
-    return complaint(member, path, fmt::format("additional properties '{}' not allowed", key));
-  }
-  return {};
-}
 
 Result<void> require_map(const Value& value, const std::string& path) {
   if (value.is_map()) return {};
@@ -155,14 +34,10 @@ Result<void> normalise_build(Value& service, const std::string& path, const std:
     *build = std::move(map);
   }
   CHECK(require_map(*build, here));
-  CHECK(check_keys(*build, here, build_keys));
-  TRY(std::string context, text_of(*build, "context", here, "."));
-  if (!is_url(context)) context = resolve_path(directory, context);
-  build->set("context", Value::string(context, build->at));
-  if (!build->has("dockerfile_inline") && !build->has("dockerfile")) {
-    build->set("dockerfile", Value::string("Dockerfile", build->at));
-  }
-  for (std::string_view key : {"args", "labels"}) CHECK(pairs_to_map(*build, key, here, MissingValue::Null));
+  if (Value* context = build->find("context"); context != nullptr && !is_url(context->text))
+    context->text = resolve_path(directory, context->text);
+  CHECK(pairs_to_map(*build, "args", here, MissingValue::Null));
+  CHECK(pairs_to_map(*build, "labels", here, MissingValue::Empty));
   CHECK(hosts_to_list(*build, "extra_hosts", here));
   CHECK(scalars_to_list(*build, {"tags", "cache_from", "cache_to", "platforms", "entitlements"}, here));
   CHECK(normalise_grants(*build, "secrets", here));
@@ -185,7 +60,10 @@ Result<void> normalise_depends_on(Value& service, const std::string& path) {
     Value map = Value::map(depends->at);
     for (const Value& item : depends->items) {
       TRY(std::string name, as_text(item, here));
-      map.set(name, Value::map(item.at));
+      Value dependency = Value::map(item.at);
+      dependency.set("condition", Value::string("service_started", item.at));
+      dependency.set("required", Value::scalar("true", item.at));
+      map.set(name, std::move(dependency));
     }
     map.tag = depends->tag;
     *depends = std::move(map);
@@ -194,16 +72,6 @@ Result<void> normalise_depends_on(Value& service, const std::string& path) {
   for (auto& [name, member] : depends->members) {
     if (member.is_null()) member = Value::map(member.at);
     CHECK(require_map(member, here + "." + name));
-    CHECK(check_keys(member, here + "." + name, depends_keys));
-    TRY(std::string condition, text_of(member, "condition", here, "service_started"));
-    if (condition != "service_started" && condition != "service_healthy" &&
-        condition != "service_completed_successfully") {
-      return complaint(
-          member, here + "." + name,
-          "condition must be one of service_started, service_healthy, service_completed_successfully");
-    }
-    member.set("condition", Value::string(condition, member.at));
-    if (!member.has("required")) member.set("required", Value::scalar("true", member.at));
   }
   return {};
 }
@@ -233,6 +101,7 @@ Result<void> normalise_command(Value& service, std::string_view key, const std::
   std::string here = fmt::format("{}.{}", path, key);
   if (command->is_scalar()) {
     auto words = split_command(command->text);
+    if (!words && command->variables == Value::Variables::LeftIn) return {};
     if (!words) return complaint(*command, here, words.error().message());
     Value list = Value::list(command->at);
     for (std::string& word : *words) list.items.push_back(Value::string(std::move(word), command->at));
@@ -249,7 +118,6 @@ Result<void> normalise_healthcheck(Value& service, const std::string& path) {
   if (check == nullptr) return {};
   std::string here = path + ".healthcheck";
   CHECK(require_map(*check, here));
-  CHECK(check_keys(*check, here, healthcheck_keys));
   Value* test = check->find("test");
   if (test == nullptr) return {};
   if (test->is_scalar()) {
@@ -295,6 +163,73 @@ Result<void> normalise_env_file(Value& service, const std::string& path, const s
   return {};
 }
 
+/// post_start, pre_stop: their commands and variables.
+Result<void> normalise_hooks(Value& service, const std::string& path) {
+  for (std::string_view key : {"post_start", "pre_stop"}) {
+    Value* hooks = service.find(key);
+    if (hooks == nullptr) continue;
+    for (size_t i = 0; i < hooks->items.size(); ++i) {
+      Value& hook = hooks->items[i];
+      const std::string here = fmt::format("{}.{}[{}]", path, key, i);
+      if (hook.find("command") == nullptr) return complaint(hook, here, "command is required");
+      CHECK(normalise_command(hook, "command", here));
+      CHECK(pairs_to_map(hook, "environment", here, MissingValue::Null));
+    }
+  }
+  return {};
+}
+
+/// Options of a provider may be given several times.
+void normalise_provider(Value& provider) {
+  Value* options = provider.find("options");
+  if (options == nullptr) return;
+  for (auto& [name, member] : options->members) {
+    if (member.is_scalar()) {
+      Value list = Value::list(member.at);
+      list.items.push_back(std::move(member));
+      member = std::move(list);
+    }
+    for (Value& item : member.items) item.quoted = true;
+  }
+}
+
+/// A list of models becomes a mapping.
+Result<void> normalise_models(Value& service, const std::string& path) {
+  Value* models = service.find("models");
+  if (models == nullptr || !models->is_list()) return {};
+  Value map = Value::map(models->at);
+  map.tag = models->tag;
+  for (const Value& item : models->items) {
+    TRY(std::string name, as_text(item, path + ".models"));
+    map.set(name, Value());
+  }
+  *models = std::move(map);
+  return {};
+}
+
+/// SOURCE[:TARGET[:PERMISSIONS]], or the name of a device of the Container Device Interface.
+Result<void> normalise_devices(Value& service) {
+  Value* devices = service.find("devices");
+  if (devices == nullptr) return {};
+  for (Value& item : devices->items) {
+    if (!item.is_scalar()) continue;
+    Value device = Value::map(item.at);
+    std::string source = item.text, target = source, permissions = "rwm";
+    if (!options::is_cdi_name(item.text)) {
+      const size_t first = item.text.find(':');
+      const size_t second = first == std::string::npos ? first : item.text.find(':', first + 1);
+      source = target = item.text.substr(0, first);
+      if (first != std::string::npos) target = item.text.substr(first + 1, second - first - 1);
+      if (second != std::string::npos) permissions = item.text.substr(second + 1);
+    }
+    device.set("source", Value::string(source, item.at));
+    device.set("target", Value::string(target, item.at));
+    device.set("permissions", Value::string(permissions, item.at));
+    item = std::move(device);
+  }
+  return {};
+}
+
 Result<void> normalise_label_file(Value& service, const std::string& directory) {
   Value* files = service.find("label_file");
   if (files == nullptr) return {};
@@ -326,6 +261,10 @@ Result<void> normalise_watch(Value& service, const std::string& path, const std:
     }
     rule.set("path", Value::string(resolve_path(directory, watched), rule.at));
     CHECK(scalars_to_list(rule, {"ignore", "include"}, here));
+    if (Value* exec = rule.find("exec")) {
+      CHECK(normalise_command(*exec, "command", here + ".exec"));
+      CHECK(pairs_to_map(*exec, "environment", here + ".exec", MissingValue::Null));
+    }
   }
   return {};
 }
@@ -338,14 +277,24 @@ Result<void> normalise_files(Value& file, std::string_view section, const std::s
     std::string path = fmt::format("{}.{}", section, name);
     if (member.is_null()) member = Value::map(member.at);
     CHECK(require_map(member, path));
-    CHECK(check_keys(member, path, secret_keys));
     if (Value* source = member.find("file")) source->text = resolve_path(directory, source->text);
     CHECK(pairs_to_map(member, "labels", path, MissingValue::Empty));
   }
   return {};
 }
 
-Result<void> normalise_resources(Value& file, std::string_view section, Keys keys) {
+/// A local volume that is a bind has a folder of the host's, which may be relative.
+void resolve_bound_folder(Value& volume, const std::string& directory) {
+  const Value* driver = volume.find("driver");
+  Value* options = volume.find("driver_opts");
+  if (options == nullptr || (driver != nullptr && driver->text != "local")) return;
+  const Value* kind = options->find("o");
+  Value* device = options->find("device");
+  if (kind != nullptr && kind->text == "bind" && device != nullptr)
+    device->text = resolve_path(directory, device->text);
+}
+
+Result<void> normalise_resources(Value& file, std::string_view section, const std::string& directory) {
   Value* resources = file.find(section);
   if (resources == nullptr) return {};
   CHECK(require_map(*resources, std::string(section)));
@@ -353,8 +302,8 @@ Result<void> normalise_resources(Value& file, std::string_view section, Keys key
     std::string path = fmt::format("{}.{}", section, name);
     if (member.is_null()) member = Value::map(member.at);
     CHECK(require_map(member, path));
-    CHECK(check_keys(member, path, keys));
     CHECK(pairs_to_map(member, "labels", path, MissingValue::Empty));
+    if (section == "volumes") resolve_bound_folder(member, directory);
   }
   return {};
 }
@@ -363,7 +312,6 @@ Result<void> normalise_resources(Value& file, std::string_view section, Keys key
 
 Result<void> normalise_service(Value& service, const std::string& path, const std::string& directory) {
   CHECK(require_map(service, path));
-  CHECK(check_keys(service, path, service_keys));
   CHECK(normalise_build(service, path, directory));
   CHECK(normalise_depends_on(service, path));
   CHECK(normalise_networks(service, path));
@@ -371,6 +319,9 @@ Result<void> normalise_service(Value& service, const std::string& path, const st
   CHECK(normalise_healthcheck(service, path));
   CHECK(normalise_env_file(service, path, directory));
   CHECK(normalise_label_file(service, directory));
+  CHECK(normalise_devices(service));
+  CHECK(normalise_hooks(service, path));
+  CHECK(normalise_models(service, path));
   CHECK(normalise_watch(service, path, directory));
   CHECK(pairs_to_map(service, "environment", path, MissingValue::Null));
   for (std::string_view key : {"labels", "annotations", "sysctls"}) {
@@ -384,6 +335,7 @@ Result<void> normalise_service(Value& service, const std::string& path, const st
       {"cap_add", "cap_drop", "dns", "dns_opt", "dns_search", "tmpfs", "security_opt", "group_add", "expose",
        "external_links", "links", "volumes_from", "device_cgroup_rules", "profiles"},
       path));
+  if (Value* provider = service.find("provider")) normalise_provider(*provider);
   CHECK(normalise_ports(service, path));
   CHECK(normalise_volumes(service, path, directory));
   CHECK(normalise_grants(service, "secrets", path));
@@ -394,33 +346,29 @@ Result<void> normalise_service(Value& service, const std::string& path, const st
 Result<void> normalise_file(Value& file, const std::string& directory) {
   if (file.is_null()) file = Value::map(file.at);
   CHECK(require_map(file, ""));
-  CHECK(check_keys(file, "", top_keys));
   if (Value* services = file.find("services")) {
     CHECK(require_map(*services, "services"));
     for (auto& [name, service] : services->members) {
-      bool valid = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
-        return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
-      });
-      if (!valid)
-        return complaint(service, "services", fmt::format("additional properties '{}' not allowed", name));
       if (service.is_null()) service = Value::map(service.at);
       CHECK(normalise_service(service, "services." + name, directory));
     }
   }
-  CHECK(normalise_resources(file, "networks", network_keys));
-  CHECK(normalise_resources(file, "volumes", volume_keys));
+  CHECK(normalise_resources(file, "networks", directory));
+  CHECK(normalise_resources(file, "volumes", directory));
   CHECK(normalise_files(file, "secrets", directory));
   CHECK(normalise_files(file, "configs", directory));
   return {};
 }
 
 std::string resolve_path(const std::string& directory, const std::string& path) {
+  if (directory.empty()) return path;
   std::string result = path;
   if (result == "~" || result.starts_with("~/")) {
     const char* home = std::getenv("HOME");
     if (home != nullptr) result = home + result.substr(1);
   }
-  if (!result.starts_with('/')) result = directory + "/" + result;
+  if (result.starts_with('/')) return result;
+  result = directory + "/" + result;
   result = std::filesystem::path(result).lexically_normal().string();
   if (result.size() > 1 && result.ends_with('/')) result.pop_back();
   return result;

@@ -16,7 +16,8 @@ Result<void> normalise_file(Value& file, const std::string& directory);
 /// One service of it; also what `extends` brings in from another file.
 Result<void> normalise_service(Value& service, const std::string& path, const std::string& directory);
 
-/// `path` made absolute by `directory`, "~" by $HOME, and cleaned of "." and "..".
+/// `path` made absolute by `directory`, "~" by $HOME, and cleaned of "." and ".."; as it is without a
+/// directory.
 std::string resolve_path(const std::string& directory, const std::string& path);
 /// A command line as a shell splits it, without expansion. Unbalanced quotes: InvalidArgument.
 Result<std::vector<std::string>> split_command(std::string_view text);

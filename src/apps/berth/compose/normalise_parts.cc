@@ -1,10 +1,13 @@
 #include "apps/berth/compose/normalise_parts.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <set>
 
 #include "apps/berth/compose/normalise.h"
 #include "apps/berth/options/ports.h"
 #include "base/format.h"
+#include "base/json.h"
 
 namespace berth::cli::compose {
 namespace {
@@ -25,13 +28,6 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 Result<void> add_long_port(const Value& item, const std::string& path, Value& out) {
-  for (const auto& [key, member] : item.members) {
-    constexpr std::string_view known[] = {"target", "published", "host_ip",     "protocol",
-                                          "mode",   "name",      "app_protocol"};
-    if (!key.starts_with("x-") && std::find(std::begin(known), std::end(known), key) == std::end(known)) {
-      return complaint(member, path, fmt::format("additional properties '{}' not allowed", key));
-    }
-  }
   Value port = item;
   TRY(auto target, int_of(item, "target", path));
   if (!target || *target < 1 || *target > 65535) return complaint(item, path, "target must be a port");
@@ -45,6 +41,10 @@ Result<void> add_long_port(const Value& item, const std::string& path, Value& ou
 
 Result<void> add_short_port(const Value& item, const std::string& path, Value& out) {
   auto ports = options::parse_ports({item.text}, {});
+  if (!ports && item.variables == Value::Variables::LeftIn) {
+    out.items.push_back(item);
+    return {};
+  }
   if (!ports) return complaint(item, path, ports.error().message());
   for (const auto& [name, bindings] : ports->bindings) {
     size_t slash = name.find('/');
@@ -63,6 +63,13 @@ Result<void> add_short_port(const Value& item, const std::string& path, Value& o
 
 bool names_a_path(std::string_view source) {
   return source.starts_with('/') || source.starts_with('.') || source.starts_with('~');
+}
+
+/// Without "." and "..", and without a slash at the end.
+std::string clean_target(const std::string& target) {
+  std::string clean = std::filesystem::path(target).lexically_normal().string();
+  if (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
+  return clean;
 }
 
 Result<void> apply_option(Value& volume, const std::string& option, const Value& item,
@@ -90,20 +97,22 @@ Result<void> apply_option(Value& volume, const std::string& option, const Value&
 
 Result<Value> short_volume(const Value& item, const std::string& path, const std::string& directory) {
   auto parts = split(item.text, ':');
+  if (parts.size() > 3 && item.variables == Value::Variables::LeftIn) return item;
   if (parts.size() > 3 || item.text.empty()) {
     return complaint(item, path, fmt::format("\"{}\" is not [SOURCE:]TARGET[:OPTIONS]", item.text));
   }
   Value volume = Value::map(item.at);
   if (parts.size() == 1) {
     volume.set("type", Value::string("volume", item.at));
-    volume.set("target", Value::string(parts[0], item.at));
+    volume.set("target", Value::string(clean_target(parts[0]), item.at));
     volume.set("volume", Value::map(item.at));
     return volume;
   }
   bool bind = names_a_path(parts[0]);
   volume.set("type", Value::string(bind ? "bind" : "volume", item.at));
   volume.set("source", Value::string(bind ? resolve_path(directory, parts[0]) : parts[0], item.at));
-  volume.set("target", Value::string(parts[1], item.at));
+  volume.set("target", Value::string(clean_target(parts[1]), item.at));
+  if (!bind) volume.set("volume", Value::map(item.at));
   if (bind) {
     Value options = Value::map(item.at);
     options.set("create_host_path", Value::scalar("true", item.at));
@@ -116,13 +125,6 @@ Result<Value> short_volume(const Value& item, const std::string& path, const std
 }
 
 Result<void> check_long_volume(Value& volume, const std::string& path, const std::string& directory) {
-  constexpr std::string_view known[] = {"type", "source", "target", "read_only", "consistency",
-                                        "bind", "volume", "tmpfs",  "image"};
-  for (const auto& [key, member] : volume.members) {
-    if (!key.starts_with("x-") && std::find(std::begin(known), std::end(known), key) == std::end(known)) {
-      return complaint(member, path, fmt::format("additional properties '{}' not allowed", key));
-    }
-  }
   TRY(std::string type, text_of(volume, "type", path));
   constexpr std::string_view types[] = {"bind", "volume", "tmpfs", "image", "npipe", "cluster"};
   if (std::find(std::begin(types), std::end(types), type) == std::end(types)) {
@@ -130,12 +132,23 @@ Result<void> check_long_volume(Value& volume, const std::string& path, const std
   }
   if (type == "npipe" || type == "cluster")
     return complaint(volume, path, fmt::format("type {} is not for Linux", type));
-  TRY(std::string target, text_of(volume, "target", path));
-  if (target.empty()) return complaint(volume, path, "target is required");
+  if (Value* target = volume.find("target")) {
+    target->text = clean_target(target->text);
+  } else {
+    return complaint(volume, path, "target is required");
+  }
   if (Value* source = volume.find("source"); source != nullptr && type == "bind") {
     source->text = resolve_path(directory, source->text);
   }
   return {};
+}
+
+/// One element for each of "address,address".
+void add_addresses(const std::string& host, const std::string& addresses, const Position& at, Value& list) {
+  for (std::string address : split(addresses, ',')) {
+    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    list.items.push_back(Value::string(host + "=" + address, at));
+  }
 }
 
 }  // namespace
@@ -197,18 +210,17 @@ Result<void> hosts_to_list(Value& map, std::string_view key, const std::string& 
   if (value->is_map()) {
     for (const auto& [host, member] : value->members) {
       TRY(auto addresses, as_texts(member, child(here, host)));
-      for (const std::string& address : addresses) {
-        list.items.push_back(Value::string(host + ":" + address, member.at));
-      }
+      for (const std::string& address : addresses)
+        list.items.push_back(Value::string(host + "=" + address, member.at));
     }
   } else {
     TRY(auto texts, as_texts(*value, here));
     for (std::string& text : texts) {
-      size_t equals = text.find('=');
-      if (equals != std::string::npos) text[equals] = ':';
-      if (text.find(':') == std::string::npos)
+      const size_t separator = text.find('=') != std::string::npos ? text.find('=') : text.find(':');
+      if (separator == std::string::npos)
         return complaint(*value, here, fmt::format("\"{}\" is not HOST=ADDRESS", text));
-      list.items.push_back(Value::string(text, value->at));
+      text[separator] = '=';
+      add_addresses(text.substr(0, separator), text.substr(separator + 1), value->at, list);
     }
   }
   *value = std::move(list);
@@ -233,6 +245,10 @@ Result<void> normalise_ports(Value& service, const std::string& path) {
       return complaint(item, at, "must be a port or a mapping");
     }
   }
+  // "3000" and "3000-3005" name the first one twice.
+  std::set<std::string> seen;
+  std::erase_if(list.items,
+                [&](const Value& port) { return !seen.insert(to_json(to_json_value(port))).second; });
   *ports = std::move(list);
   return {};
 }

@@ -6,11 +6,10 @@
 #include <functional>
 
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/compose/builder.h"
 #include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/files.h"
 #include "apps/berth/compose/normalise.h"
-#include "apps/berth/compose/project_check.h"
-#include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/remote_files.h"
 #include "apps/berth/options/mounts.h"
 #include "base/format.h"
@@ -79,222 +78,6 @@ Result<std::vector<std::string>> find_files(const LoadOptions& options, const En
   }
 }
 
-class Builder {
- public:
-  Builder(Project& project, const LoadOptions& options) : project_(project), options_(options) {}
-
-  Result<void> run(Value file) {
-    file_ = std::move(file);
-    CHECK(take_services());
-    CHECK(choose_profiles());
-    CHECK(take_resources());
-    CHECK(check_references(project_));
-    CHECK(check_cycles(project_));
-    return {};
-  }
-
- private:
-  Result<void> take_services() {
-    const Value* services = file_.find("services");
-    if (services == nullptr) return {};
-    for (const auto& [name, config] : services->members) {
-      Service service{.name = name, .config = config};
-      TRY(auto scale, int_of(config, "scale", service.path()));
-      if (const Value* deploy = config.find("deploy")) {
-        TRY(auto replicas, int_of(*deploy, "replicas", service.path() + ".deploy"));
-        if (replicas) service.replicas = *replicas;
-      }
-      if (scale) service.replicas = *scale;
-      if (service.replicas < 0 || service.replicas > 10'000) {
-        return complaint(config, service.path(), "has an impossible number of replicas");
-      }
-      if (config.find("container_name") != nullptr && service.replicas > 1) {
-        return complaint(config, service.path() + ".container_name",
-                         "cannot be combined with more than one replica: names are unique");
-      }
-      if (config.find("network_mode") != nullptr && config.find("networks") != nullptr) {
-        return complaint(config, service.path(), "declares mutually exclusive `network_mode` and `networks`");
-      }
-      if (config.find("image") == nullptr && config.find("build") == nullptr &&
-          config.find("provider") == nullptr) {
-        return complaint(config, fmt::format("service \"{}\"", name),
-                         "has neither an image nor a build context specified");
-      }
-      if (config.find("provider") != nullptr) CHECK(check_provider(service));
-      CHECK(take_dependencies(service));
-      CHECK(resolve_environment(service));
-      CHECK(resolve_label_files(service));
-      if (config.find("networks") == nullptr && config.find("network_mode") == nullptr &&
-          config.find("provider") == nullptr) {
-        Value networks = Value::map(config.at);
-        networks.set("default", Value());
-        service.config.set("networks", std::move(networks));
-      }
-      project_.services.emplace(name, std::move(service));
-    }
-    return {};
-  }
-
-  Result<void> take_dependencies(Service& service) {
-    if (const Value* depends = service.config.find("depends_on")) {
-      for (const auto& [name, member] : depends->members) {
-        Service::Dependency dependency;
-        TRY(dependency.condition, text_of(member, "condition", service.path(), "service_started"));
-        TRY(dependency.required, bool_of(member, "required", service.path(), true));
-        TRY(dependency.restart, bool_of(member, "restart", service.path(), false));
-        service.depends_on[name] = dependency;
-      }
-    }
-    enum class Restart { WithIt, No };
-    auto add = [&](const std::string& name, Restart restart) {
-      Service::Dependency dependency;
-      dependency.restart = restart == Restart::WithIt;
-      service.depends_on.try_emplace(name, dependency);
-    };
-    TRY(auto links, texts_of(service.config, "links", service.path()));
-    for (const std::string& link : links) add(link.substr(0, link.find(':')), Restart::WithIt);
-    TRY(auto from, texts_of(service.config, "volumes_from", service.path()));
-    for (const std::string& source : from) {
-      if (!source.starts_with("container:")) add(source.substr(0, source.find(':')), Restart::No);
-    }
-    for (std::string_view key : {"network_mode", "ipc", "pid"}) {
-      TRY(std::string mode, text_of(service.config, key, service.path()));
-      if (mode.starts_with("service:")) add(mode.substr(8), Restart::WithIt);
-    }
-    return {};
-  }
-
-  std::optional<std::string> outer(const std::string& name) const {
-    auto found = project_.environment.find(name);
-    return found == project_.environment.end() ? std::nullopt : std::optional(found->second);
-  }
-
-  /// env_file, then environment over it; what has no value takes the caller's or goes.
-  Result<void> resolve_environment(Service& service) {
-    Value resolved = Value::map(service.config.at);
-    if (const Value* files = service.config.find("env_file")) {
-      for (const Value& item : files->items) {
-        CHECK(read_env_file(item, service, resolved));
-      }
-    }
-    if (const Value* variables = service.config.find("environment")) {
-      for (const auto& [name, value] : variables->members) {
-        if (!value.is_null()) {
-          resolved.set(name, value);
-        } else if (auto mine = outer(name)) {
-          resolved.set(name, Value::string(*mine, value.at));
-        }
-      }
-    }
-    if (!resolved.members.empty())
-      service.config.set("environment", std::move(resolved));
-    else
-      service.config.members.erase("environment");
-    service.config.members.erase("env_file");
-    return {};
-  }
-
-  Result<void> read_env_file(const Value& item, const Service& service, Value& resolved) {
-    TRY(std::string path, text_of(item, "path", service.path()));
-    TRY(bool required, bool_of(item, "required", service.path(), true));
-    TRY(std::string format, text_of(item, "format", service.path()));
-    if (!filesystem::exists(path)) {
-      if (!required) return {};
-      return complaint(item, service.path() + ".env_file", fmt::format("env file {} not found", path));
-    }
-    TRY(std::string text, archive::read_text(path, 4u << 20));
-    auto known = [&](const std::string& name) -> std::optional<std::string> {
-      if (auto mine = outer(name)) return mine;
-      const Value* earlier = resolved.find(name);
-      return earlier == nullptr ? std::nullopt : std::optional(earlier->text);
-    };
-    TRY(auto variables,
-        parse_dotenv(text, path, known, format == "raw" ? EnvFormat::Raw : EnvFormat::Compose));
-    for (auto& variable : variables) {
-      auto value = variable.value ? variable.value : outer(variable.name);
-      if (value) resolved.set(variable.name, Value::string(*value, item.at));
-    }
-    return {};
-  }
-
-  Result<void> resolve_label_files(Service& service) {
-    TRY(auto files, texts_of(service.config, "label_file", service.path()));
-    if (files.empty()) return {};
-    Value labels = Value::map(service.config.at);
-    for (const std::string& file : files) {
-      TRY(std::string text, archive::read_text(file, 1u << 20));
-      TRY(auto pairs, parse_dotenv(text, file, [this](const std::string& name) { return outer(name); }));
-      for (auto& pair : pairs) labels.set(pair.name, Value::string(pair.value.value_or("")));
-    }
-    if (const Value* own = service.config.find("labels")) {
-      for (const auto& [name, value] : own->members) labels.set(name, value);
-    }
-    service.config.set("labels", std::move(labels));
-    service.config.members.erase("label_file");
-    return {};
-  }
-
-  Result<void> choose_profiles() {
-    std::set<std::string> chosen(options_.profiles.begin(), options_.profiles.end());
-    for (const std::string& name : split(variable(project_.environment, "COMPOSE_PROFILES"), ","))
-      chosen.insert(name);
-    std::set<std::string> selected(options_.selected.begin(), options_.selected.end());
-    std::vector<std::string> left_out;
-    for (const auto& [name, service] : project_.services) {
-      TRY(auto profiles, texts_of(service.config, "profiles", service.path()));
-      bool enabled =
-          profiles.empty() || chosen.contains("*") || selected.contains(name) ||
-          std::any_of(profiles.begin(), profiles.end(), [&](const auto& p) { return chosen.contains(p); });
-      if (!enabled) left_out.push_back(name);
-    }
-    for (const std::string& name : left_out) project_.disabled.insert(project_.services.extract(name));
-    return {};
-  }
-
-  Result<void> take_resources() {
-    CHECK(take_section("networks", project_.networks));
-    CHECK(take_section("volumes", project_.volumes));
-    CHECK(take_section("secrets", project_.secrets));
-    CHECK(take_section("configs", project_.configs));
-    bool uses_default = std::any_of(project_.services.begin(), project_.services.end(), [](const auto& item) {
-      const Value* networks = item.second.config.find("networks");
-      return networks != nullptr && networks->has("default");
-    });
-    if (uses_default && !project_.networks.contains("default")) {
-      project_.networks["default"] = {
-          .key = "default", .name = project_.name + "_default", .config = Value::map()};
-    }
-    return {};
-  }
-
-  Result<void> take_section(std::string_view section, std::map<std::string, Resource>& out) {
-    const Value* resources = file_.find(section);
-    if (resources == nullptr) return {};
-    for (const auto& [key, config] : resources->members) {
-      std::string path = fmt::format("{}.{}", section, key);
-      Resource resource{.key = key, .config = config.is_null() ? Value::map(config.at) : config};
-      if (const Value* external = config.find("external")) {
-        if (external->is_map()) {
-          resource.external = true;
-          TRY(resource.name, text_of(*external, "name", path));
-        } else {
-          TRY(resource.external, as_bool(*external, path + ".external"));
-        }
-      }
-      if (resource.name.empty()) {
-        TRY(resource.name, text_of(config, "name", path,
-                                   resource.external ? key : fmt::format("{}_{}", project_.name, key)));
-      }
-      out.emplace(key, std::move(resource));
-    }
-    return {};
-  }
-
-  Project& project_;
-  const LoadOptions& options_;
-  Value file_;
-};
-
 /// The `name:` of the last file that has one, interpolated; read before the rest because files may use
 /// ${COMPOSE_PROJECT_NAME}.
 Result<std::string> name_in_files(const std::vector<std::string>& files, const Environment& environment) {
@@ -302,17 +85,19 @@ Result<std::string> name_in_files(const std::vector<std::string>& files, const E
   for (const std::string& file : files) {
     if (file == "-") continue;
     TRY(std::string text, archive::read_text(file, 4u << 20));
-    TRY(Value value, parse_yaml(text, file));
-    const Value* given = value.find("name");
-    if (given == nullptr || !given->is_scalar()) continue;
-    std::set<std::string> unset;
-    TRY(name, interpolate(
-                  given->text,
-                  [&](const std::string& key) -> std::optional<std::string> {
-                    auto found = environment.find(key);
-                    return found == environment.end() ? std::nullopt : std::optional(found->second);
-                  },
-                  unset));
+    TRY(auto documents, parse_yaml_documents(text, file));
+    for (const Value& document : documents) {
+      const Value* given = document.find("name");
+      if (given == nullptr || !given->is_scalar()) continue;
+      std::set<std::string> unset;
+      TRY(name, interpolate(
+                    given->text,
+                    [&](const std::string& key) -> std::optional<std::string> {
+                      auto found = environment.find(key);
+                      return found == environment.end() ? std::nullopt : std::optional(found->second);
+                    },
+                    unset));
+    }
   }
   return name;
 }
@@ -336,26 +121,8 @@ Result<std::string> choose_name(const LoadOptions& options, const Project& proje
   return name;
 }
 
-}  // namespace
-
-std::string normalise_project_name(std::string_view text) {
-  std::string name;
-  for (char c : text) {
-    char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    bool letter = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
-    if (letter || (!name.empty() && (lower == '_' || lower == '-'))) name += lower;
-  }
-  return name;
-}
-
-Result<Project> load_project(const LoadOptions& given) {
-  Project project;
-  RemoteFiles remote(given.environment, given.artifacts);
-  LoadOptions options = given;
-  for (std::string& file : options.files) {
-    if (!RemoteFiles::is_remote(file)) continue;
-    TRY(file, remote.fetch(file));
-  }
+/// The files, the folder, the name and the variables of a project.
+Result<void> find_project(const LoadOptions& options, Project& project) {
   project.environment = options.environment;
   std::string start = options.directory.empty() ? std::string() : options::absolute_path(options.directory);
   // .env of the working directory may name the files.
@@ -380,8 +147,18 @@ Result<Project> load_project(const LoadOptions& given) {
   project.env_files = env_files;
   TRY(project.name, choose_name(options, project));
   project.environment["COMPOSE_PROJECT_NAME"] = project.name;
+  return {};
+}
 
-  FileLoader loader(project.environment, options.interpolate, remote);
+/// Where the files are, what the project is called and what its variables are; then the files, merged.
+Result<Value> read_project(LoadOptions& options, Project& project) {
+  RemoteFiles remote(options.environment, options.artifacts);
+  for (std::string& file : options.files) {
+    if (!RemoteFiles::is_remote(file)) continue;
+    TRY(file, remote.fetch(file));
+  }
+  CHECK(find_project(options, project));
+  FileLoader loader(project.environment, options, remote);
   TRY(Value file, loader.load(project.files, project.directory));
   project.remote = {remote.fetched().begin(), remote.fetched().end()};
   for (const std::string& name : loader.unset()) {
@@ -391,9 +168,58 @@ Result<Project> load_project(const LoadOptions& given) {
   if (file.find("version") != nullptr) {
     project.warnings.push_back(
         fmt::format("{}: the attribute `version` is obsolete, it will be ignored", project.files[0]));
+    file.members.erase("version");
   }
-  CHECK(Builder(project, options).run(std::move(file)));
+  return file;
+}
+
+}  // namespace
+
+std::string normalise_project_name(std::string_view text) {
+  std::string name;
+  for (char c : text) {
+    char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    bool letter = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
+    if (letter || (!name.empty() && (lower == '_' || lower == '-'))) name += lower;
+  }
+  return name;
+}
+
+Result<Project> load_project(const LoadOptions& given) {
+  Project project;
+  LoadOptions options = given;
+  TRY(Value file, read_project(options, project));
+  CHECK(build_project(project, options, std::move(file)));
   return project;
+}
+
+Result<Value> load_model(LoadOptions options) {
+  Project project;
+  TRY(Value file, read_project(options, project));
+  file.set("name", Value::string(project.name));
+  if (Value* services = file.find("services")) {
+    for (auto& [name, service] : services->members) {
+      const bool alone = service.find("network_mode") != nullptr || service.find("provider") != nullptr;
+      if (alone || service.find("networks") != nullptr) continue;
+      Value networks = Value::map();
+      networks.set("default", Value());
+      service.set("networks", std::move(networks));
+      Value& all =
+          file.find("networks") != nullptr ? *file.find("networks") : file.set("networks", Value::map());
+      if (!all.has("default")) all.set("default", Value::map());
+    }
+  }
+  for (std::string_view section : {"networks", "volumes", "secrets", "configs"}) {
+    Value* resources = file.find(section);
+    if (resources == nullptr) continue;
+    for (auto& [key, resource] : resources->members) {
+      if (resource.is_null()) resource = Value::map();
+      const bool external = bool_of(resource, "external", section).value_or(false);
+      if (resource.find("name") == nullptr)
+        resource.set("name", Value::string(external ? key : fmt::format("{}_{}", project.name, key)));
+    }
+  }
+  return file;
 }
 
 std::string Project::container_name(const Service& service, int64_t number) const {
@@ -424,30 +250,6 @@ std::set<std::string> Project::with_dependencies(const std::vector<std::string>&
   };
   for (const std::string& service : names) visit(service);
   return result;
-}
-
-Value Project::canonical() const {
-  Value file = Value::map();
-  file.set("name", Value::string(name));
-  Value all = Value::map();
-  for (const auto& [key, service] : services) all.set(key, service.config);
-  file.set("services", std::move(all));
-  auto section = [&](std::string_view title, const std::map<std::string, Resource>& resources) {
-    if (resources.empty()) return;
-    Value map = Value::map();
-    for (const auto& [key, resource] : resources) {
-      Value config = resource.config;
-      config.set("name", Value::string(resource.name));
-      if (resource.external) config.set("external", Value::scalar("true"));
-      map.set(key, std::move(config));
-    }
-    file.set(title, std::move(map));
-  };
-  section("networks", networks);
-  section("volumes", volumes);
-  section("secrets", secrets);
-  section("configs", configs);
-  return file;
 }
 
 }  // namespace berth::cli::compose

@@ -44,6 +44,8 @@ struct Project {
   std::map<std::string, Service> services;
   std::map<std::string, Service> disabled;  ///< by profiles
   std::map<std::string, Resource> networks, volumes, secrets, configs;
+  Value models = Value::map();
+  Value extensions = Value::map();  ///< x-... of the file itself
   std::vector<std::string> warnings;
   std::vector<std::string> remote;  ///< files from elsewhere that it is made of
 
@@ -53,8 +55,11 @@ struct Project {
   std::vector<std::string> in_order() const;
   /// `names` and all that they depend on.
   std::set<std::string> with_dependencies(const std::vector<std::string>& names) const;
+  enum class Format { Yaml, Json };
   /// The project as one file, as `config` shows it.
-  Value canonical() const;
+  Value canonical(Format format) const;
+  /// Forgets networks, volumes, secrets, configs and models that no service uses.
+  void drop_unused();
 };
 
 struct LoadOptions {
@@ -67,6 +72,10 @@ struct LoadOptions {
   std::vector<std::string> selected =
       {};  ///< services that the command names: their profiles count as chosen
   bool interpolate = true;
+  bool all_resources = false;  ///< also those that no service uses
+  bool resolve_paths = true;
+  bool check = true;             ///< whether what services refer to is there
+  bool normalise = true;         ///< defaults, and what follows from something else
   Environment environment = {};  ///< of the process
   /// An artifact's files by name, from a registry; none: they are refused.
   std::function<Result<std::map<std::string, std::string>>(const std::string& reference)> artifacts = {};
@@ -75,6 +84,9 @@ struct LoadOptions {
 /// NotFound "no configuration file provided: not found"; malformed input: InvalidArgument with file, line and
 /// path.
 Result<Project> load_project(const LoadOptions& options);
+
+/// The merged file alone, with names and default networks: for templates, whose variables are left in.
+Result<Value> load_model(LoadOptions options);
 
 /// The key's form of a project name: lower case, [a-z0-9_-], starting with a letter or digit; may end empty.
 std::string normalise_project_name(std::string_view text);

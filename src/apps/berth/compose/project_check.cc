@@ -19,17 +19,21 @@ Result<void> check_names(const Service& service, std::string_view key,
   return {};
 }
 
-Result<void> check_grants(const Service& service, std::string_view key,
-                          const std::map<std::string, Resource>& known, std::string_view what) {
-  const Value* grants = service.config.find(key);
+Result<void> check_grant_list(const std::string& service, const Value* grants,
+                              const std::map<std::string, Resource>& known, std::string_view what) {
   if (grants == nullptr) return {};
   for (const Value& grant : grants->items) {
     if (known.contains(grant.find("source")->text)) continue;
     return complaint(
-        grant, fmt::format("service \"{}\"", service.name),
+        grant, fmt::format("service \"{}\"", service),
         fmt::format("refers to undefined {} {}: invalid compose project", what, grant.find("source")->text));
   }
   return {};
+}
+
+Result<void> check_grants(const Service& service, std::string_view key,
+                          const std::map<std::string, Resource>& known, std::string_view what) {
+  return check_grant_list(service.name, service.config.find(key), known, what);
 }
 
 }  // namespace
@@ -59,6 +63,15 @@ Result<void> check_references(const Project& project) {
     }
     CHECK(check_grants(service, "secrets", project.secrets, "secret"));
     CHECK(check_grants(service, "configs", project.configs, "config"));
+    if (const Value* build = service.config.find("build"))
+      CHECK(check_grant_list(name, build->find("secrets"), project.secrets, "build secret"));
+    if (const Value* models = service.config.find("models")) {
+      for (const auto& [model, settings] : models->members) {
+        if (!project.models.has(model))
+          return complaint(*models, fmt::format("service \"{}\"", name),
+                           fmt::format("refers to undefined model {}: invalid compose project", model));
+      }
+    }
   }
   return {};
 }

@@ -51,15 +51,18 @@ Json labels_of(const Project& project, const Service& service, const CreateInput
 }
 
 Result<Json> environment_of(const Service& service, const CreateInput& input) {
-  std::map<std::string, std::string> variables;
+  std::map<std::string, std::optional<std::string>> variables;
   if (const Value* environment = service.config.find("environment")) {
-    for (const auto& [name, value] : environment->members) variables[name] = value.text;
+    for (const auto& [name, value] : environment->members)
+      variables[name] = value.is_null() ? std::nullopt : std::optional(value.text);
   }
   if (input.one_off) {
     for (const auto& [name, value] : input.one_off->environment) variables[name] = value;
   }
   Json list = Json::array();
-  for (const auto& [name, value] : variables) list.push_back(fmt::format("{}={}", name, value));
+  // A name alone takes the variable away that the image has.
+  for (const auto& [name, value] : variables)
+    list.push_back(value ? fmt::format("{}={}", name, *value) : name);
   return list;
 }
 
@@ -231,6 +234,12 @@ void apply_one_off(const OneOff& one, Json& body) {
 }
 
 }  // namespace
+
+std::string host_line(std::string line) {
+  const size_t equals = line.find('=');
+  if (equals != std::string::npos) line[equals] = ':';
+  return line;
+}
 
 std::string image_of(const Project& project, const Service& service) {
   const Value* image = service.config.find("image");

@@ -32,6 +32,8 @@ inline constexpr std::string_view label_replace = "com.docker.compose.replace";
 /// What is written into label_version: the version of docker compose whose labels these are.
 inline constexpr std::string_view compose_version = "2.40.3";
 
+/// "host=address" as the API writes it: "host:address".
+std::string host_line(std::string line);
 /// The image that a service runs: `image`, else "PROJECT-SERVICE".
 std::string image_of(const Project& project, const Service& service);
 /// Changes when something changes that a container is made from. Scale, profiles, build and order of start do

@@ -39,21 +39,15 @@ Result<void> add_devices(const Service& service, Json& host) {
   if (const Value* devices = service.config.find("devices")) {
     if (!devices->is_list()) return complaint(*devices, service.path() + ".devices", "must be a list");
     for (const Value& item : devices->items) {
-      if (item.is_map()) {
-        TRY(std::string source, text_of(item, "source", service.path() + ".devices"));
-        TRY(std::string target, text_of(item, "target", service.path() + ".devices", source));
-        TRY(std::string permissions, text_of(item, "permissions", service.path() + ".devices", "rwm"));
-        host["Devices"].push_back(
-            {{"PathOnHost", source}, {"PathInContainer", target}, {"CgroupPermissions", permissions}});
+      TRY(std::string source, text_of(item, "source", service.path() + ".devices"));
+      TRY(std::string target, text_of(item, "target", service.path() + ".devices", source));
+      TRY(std::string permissions, text_of(item, "permissions", service.path() + ".devices", "rwm"));
+      if (options::is_cdi_name(source)) {
+        host["DeviceRequests"].push_back({{"Driver", "cdi"}, {"DeviceIDs", {source}}});
         continue;
       }
-      if (options::is_cdi_name(item.text)) {
-        host["DeviceRequests"].push_back({{"Driver", "cdi"}, {"DeviceIDs", {item.text}}});
-        continue;
-      }
-      auto device = options::parse_device(item.text);
-      if (!device) return complaint(item, service.path() + ".devices", device.error().message());
-      host["Devices"].push_back(std::move(*device));
+      host["Devices"].push_back(
+          {{"PathOnHost", source}, {"PathInContainer", target}, {"CgroupPermissions", permissions}});
     }
   }
   auto add_requests = [&](const Value& list, const std::string& path) -> Result<void> {
@@ -250,7 +244,6 @@ Result<void> add_surroundings(const Service& service, Json& host) {
             .texts("dns", "Dns")
             .texts("dns_search", "DnsSearch")
             .texts("dns_opt", "DnsOptions")
-            .texts("extra_hosts", "ExtraHosts")
             .map("sysctls", "Sysctls")
             .map("storage_opt", "StorageOpt")
             .map("annotations", "Annotations")
@@ -258,6 +251,8 @@ Result<void> add_surroundings(const Service& service, Json& host) {
             .text("runtime", "Runtime")
             .text("isolation", "Isolation")
             .done());
+  TRY(Strings hosts, texts_of(service.config, "extra_hosts", service.path()));
+  for (std::string& line : hosts) host["ExtraHosts"].push_back(host_line(std::move(line)));
   if (const Value* logging = service.config.find("logging")) {
     Json config = Json::object();
     CHECK(Copier(*logging, service.path() + ".logging", config)

@@ -68,6 +68,12 @@ void Reporter::warn(std::string_view text) {
   out_.flush();
 }
 
+void Reporter::hook_line(std::string_view container, std::string_view line) {
+  std::lock_guard lock(mutex_);
+  out_.print("{} -> | {}\n", container, line);
+  out_.flush();
+}
+
 Outcome<client::Reply> call(client::Client& engine, std::string_view method, std::string path, Query query,
                             std::string body) {
   auto reply = engine.call(

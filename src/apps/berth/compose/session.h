@@ -36,6 +36,8 @@ class Reporter {
   Reporter(output::Stream& out, bool quiet) : out_(out), quiet_(quiet) {}
   void tell(std::string_view kind, std::string_view name, std::string_view what);
   void warn(std::string_view text);
+  /// "web-1 -> | line"
+  void hook_line(std::string_view container, std::string_view line);
 
  private:
   output::Stream& out_;

@@ -13,11 +13,27 @@
 namespace berth::cli::compose {
 namespace {
 
-bool is_integer(std::string_view text) {
-  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
-  return !text.empty() && text.size() <= 18 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
-         (text.size() == 1 || text[0] != '0');
+bool is_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// As YAML reads integers: decimal, 0x1f, 0o17, 0b1, and 017, which is octal.
+std::optional<int64_t> integer_of(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  int base = 10;
+  for (auto [prefix, of_prefix] :
+       {std::pair{"0x", 16}, {"0X", 16}, {"0o", 8}, {"0O", 8}, {"0b", 2}, {"0", 8}}) {
+    if (!text.starts_with(prefix) || text.size() == std::string_view(prefix).size()) continue;
+    base = of_prefix;
+    text.remove_prefix(std::string_view(prefix).size());
+    break;
+  }
+  int64_t number = 0;
+  if (text.empty() || text[0] == '-') return std::nullopt;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return negative ? -number : number;
 }
 
 std::optional<double> decimal(std::string_view text) {
@@ -97,6 +113,15 @@ Value& Value::set(std::string_view key, Value value) {
   return slot;
 }
 
+ScalarKind scalar_kind(const Value& scalar) {
+  const std::string& text = scalar.text;
+  if (scalar.quoted) return ScalarKind::Text;
+  if (is_null_word(text)) return ScalarKind::Null;
+  if (is_true(text) || is_false(text)) return ScalarKind::Boolean;
+  if (integer_of(text)) return ScalarKind::Integer;
+  return decimal(text) ? ScalarKind::Number : ScalarKind::Text;
+}
+
 Error complaint(const Value& value, std::string_view path, std::string_view message) {
   std::string where = value.at.str();
   return failure(Kind::InvalidArgument, "{}{}{}{}{}", where, where.empty() ? "" : ": ", path,
@@ -124,14 +149,19 @@ Result<bool> as_bool(const Value& value, std::string_view path) {
 }
 
 Result<int64_t> as_int(const Value& value, std::string_view path) {
-  int64_t number = 0;
   std::string_view text = value.text;
-  if (text.starts_with('+')) text.remove_prefix(1);
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (!value.is_scalar() || text.empty() || error != std::errc() || end != text.data() + text.size()) {
-    return complaint(value, path, "must be an integer");
-  }
-  return number;
+  while (text.size() > 1 && text[0] == '0' && is_digits(text) && value.quoted) text.remove_prefix(1);
+  auto number = value.is_scalar() ? integer_of(text) : std::nullopt;
+  if (!number) return complaint(value, path, "must be an integer");
+  return *number;
+}
+
+Result<uint32_t> as_mode(const Value& value, std::string_view path) {
+  std::string text = value.text;
+  if (value.is_scalar() && value.quoted && !text.starts_with("0")) text = "0" + text;
+  auto mode = value.is_scalar() ? integer_of(text) : std::nullopt;
+  if (!mode || *mode < 0 || *mode > 07777) return complaint(value, path, "must be a file's mode, like 0440");
+  return static_cast<uint32_t>(*mode);
 }
 
 Result<double> as_number(const Value& value, std::string_view path) {
@@ -150,7 +180,7 @@ Result<int64_t> as_bytes(const Value& value, std::string_view path) {
 
 Result<int64_t> as_duration(const Value& value, std::string_view path) {
   if (!value.is_scalar()) return complaint(value, path, "must be a duration");
-  auto duration = parse_duration(is_integer(value.text) ? value.text + "s" : value.text);
+  auto duration = parse_duration(is_digits(value.text) ? value.text + "s" : value.text);
   if (!duration)
     return complaint(value, path, fmt::format("\"{}\" is not a duration (like 1m30s)", value.text));
   return duration->count();
@@ -225,12 +255,18 @@ Json to_json_value(const Value& value) {
     case Value::Kind::Scalar:
       break;
   }
-  if (value.quoted) return value.text;
-  if (is_true(value.text)) return true;
-  if (is_false(value.text)) return false;
-  if (is_null_word(value.text)) return nullptr;
-  if (is_integer(value.text)) return std::strtoll(value.text.c_str(), nullptr, 10);
-  if (auto number = decimal(value.text)) return *number;
+  switch (scalar_kind(value)) {
+    case ScalarKind::Null:
+      return nullptr;
+    case ScalarKind::Boolean:
+      return is_true(value.text);
+    case ScalarKind::Integer:
+      return *integer_of(value.text);
+    case ScalarKind::Number:
+      return *decimal(value.text);
+    case ScalarKind::Text:
+      break;
+  }
   return value.text;
 }
 

@@ -25,13 +25,15 @@ struct Position {
 
 struct Value {
   enum class Kind { Null, Scalar, List, Map };
+  enum class Variables { None, PutIn, LeftIn };
   enum class Tag { None, Reset, Override };  ///< !reset and !override, for merging
   using List = std::vector<Value>;
   using Map = std::map<std::string, Value, std::less<>>;
 
   Kind kind = Kind::Null;
   Tag tag = Tag::None;
-  bool quoted = false;  ///< a scalar that is a string whatever it looks like
+  bool quoted = false;                    ///< a scalar that is a string whatever it looks like
+  Variables variables = Variables::None;  ///< of a scalar: replaced by their values, or as they were written
   std::string text = {};
   List items = {};
   Map members = {};
@@ -55,6 +57,10 @@ struct Value {
   Value& set(std::string_view key, Value value);
 };
 
+/// What a scalar is by YAML's core schema; quoted ones are texts.
+enum class ScalarKind { Null, Boolean, Integer, Number, Text };
+ScalarKind scalar_kind(const Value& scalar);
+
 /// InvalidArgument "FILE:LINE:COLUMN: PATH MESSAGE".
 Error complaint(const Value& value, std::string_view path, std::string_view message);
 
@@ -65,6 +71,8 @@ Result<int64_t> as_int(const Value& value, std::string_view path);
 Result<double> as_number(const Value& value, std::string_view path);
 /// "512m" or a number of bytes.
 Result<int64_t> as_bytes(const Value& value, std::string_view path);
+/// A file's mode: plain integers as YAML reads them, texts octal ("0440").
+Result<uint32_t> as_mode(const Value& value, std::string_view path);
 /// "1m30s": nanoseconds.
 Result<int64_t> as_duration(const Value& value, std::string_view path);
 /// A list of scalars, or one scalar as a list of one.
@@ -80,8 +88,11 @@ Result<std::vector<std::string>> texts_of(const Value& map, std::string_view key
 Result<std::map<std::string, std::string>> text_map_of(const Value& map, std::string_view key,
                                                        std::string_view path);
 
-/// One YAML document with anchors and merge keys resolved. Bounded: `limit` nodes after resolving. Malformed,
-/// duplicate keys: InvalidArgument with the place.
+/// The documents of a YAML file with anchors and merge keys resolved. Bounded: `limit` nodes after resolving.
+/// Malformed, duplicate keys: InvalidArgument with the place.
+Result<std::vector<Value>> parse_yaml_documents(std::string_view text, const std::string& file,
+                                                size_t limit = 100'000);
+/// The same where there is to be one document at most; null if there is none.
 Result<Value> parse_yaml(std::string_view text, const std::string& file, size_t limit = 100'000);
 
 /// As JSON: plain scalars that look like numbers, booleans or null become such. Keys are sorted.

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "apps/berth/compose/converge.h"
+#include "apps/berth/compose/hooks.h"
 #include "apps/berth/compose/subcommand.h"
 #include "base/json.h"
 
@@ -17,7 +18,6 @@ using grammar::Command;
 using grammar::Flag;
 using grammar::Invocation;
 using grammar::Type;
-using grammar::Visibility;
 
 Outcome<int> stop(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
@@ -58,21 +58,56 @@ Outcome<int> start(Setup& setup, const Invocation& invocation) {
                            }
                          }
                          if (container.running()) return {};
-                         return simple(*session, engine, container, "start", "Starting", "Started");
+                         CHECK(simple(*session, engine, container, "start", "Starting", "Started"));
+                         return run_hooks(*session, engine, container, "post_start");
                        }));
   return 0;
 }
 
+/// The services, and those that are to be restarted with them (`restart: true` among their dependencies).
+std::vector<std::string> with_dependents(const Project& project, std::vector<std::string> names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    for (const auto& [other, service] : project.services) {
+      auto dependency = service.depends_on.find(names[i]);
+      const bool known = std::find(names.begin(), names.end(), other) != names.end();
+      if (dependency != service.depends_on.end() && dependency->second.restart && !known)
+        names.push_back(other);
+    }
+  }
+  return names;
+}
+
 Outcome<int> restart(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  CHECK(session->along(
-      containers, Session::graph_of(containers), [&](client::Client& engine, const Observed& container) {
-        Query query;
-        if (auto timeout = timeout_of(invocation)) query.add("t", fmt::format("{}", *timeout));
-        return simple(*session, engine, container, "restart", "Restarting", "Started", std::move(query));
-      }));
+  auto services = invocation.arguments();
+  if (!services.empty()) CHECK(session->services(services));
+  if (!invocation.on("no-deps")) services = with_dependents(session->project, std::move(services));
+  TRY(auto containers, chosen_containers(*session, services));
+  CHECK(session->along(containers, Session::graph_of(containers),
+                       [&](client::Client& engine, const Observed& container) -> Outcome<void> {
+                         Query query;
+                         if (auto timeout = timeout_of(invocation))
+                           query.add("t", fmt::format("{}", *timeout));
+                         if (container.state == "running")
+                           CHECK(run_hooks(*session, engine, container, "pre_stop"));
+                         CHECK(simple(*session, engine, container, "restart", "Restarting", "Started",
+                                      std::move(query)));
+                         return run_hooks(*session, engine, container, "post_start");
+                       }));
   return 0;
+}
+
+/// Containers of services that the files do not have.
+Outcome<void> remove_orphans(Session& session) {
+  TRY(auto containers, session.containers());
+  std::erase_if(containers, [&](const Observed& container) {
+    return session.project.services.contains(container.service) ||
+           session.project.disabled.contains(container.service);
+  });
+  return session.along(containers, Session::graph_of(containers),
+                       [&](client::Client& engine, const Observed& container) {
+                         return remove_container(session, engine, container, false);
+                       });
 }
 
 Outcome<int> kill(Setup& setup, const Invocation& invocation) {
@@ -85,6 +120,7 @@ Outcome<int> kill(Setup& setup, const Invocation& invocation) {
         query.add("signal", invocation.text("signal"));
         return simple(*session, engine, container, "kill", "Killing", "Killed", std::move(query));
       }));
+  if (invocation.on("remove-orphans")) CHECK(remove_orphans(*session));
   return 0;
 }
 
@@ -146,20 +182,23 @@ Outcome<int> wait(Setup& setup, const Invocation& invocation) {
     session->context.out.print("container \"{}\" exited with status code {}\n", container.name, code);
     session->context.out.flush();
   }
+  if (invocation.on("down-project")) CHECK(take_down(setup));
   return static_cast<int>(code & 0xff);
 }
 
 constexpr std::array stop_flags{timeout_flag};
 constexpr std::array restart_flags{Flag{.name = "no-deps", .help = "Leave dependent services alone"},
                                    timeout_flag};
-constexpr std::array kill_flags{Flag{.name = "remove-orphans", .visibility = Visibility::Hidden},
-                                Flag{'s', "signal", Type::String, "Signal to send", "SIGKILL"}};
+constexpr std::array kill_flags{
+    Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
+    Flag{'s', "signal", Type::String, "Signal to send", "SIGKILL"}};
 constexpr std::array remove_flags{
     Flag{'f', "force", Type::Bool, "Do not ask"},
     Flag{'s', "stop", Type::Bool, "Stop the containers first"},
     Flag{'v', "volumes", Type::Bool, "Remove anonymous volumes, too"},
 };
-constexpr std::array wait_flags{Flag{.name = "down-project", .visibility = Visibility::Hidden}};
+constexpr std::array wait_flags{
+    Flag{.name = "down-project", .help = "Take the project down when the first container ends"}};
 
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);

@@ -1,8 +1,7 @@
-// ps, logs, config, ls, images, top, port, events, version, volumes, stats.
+// ps, logs, ls, top, port, events, version, volumes, stats.
 #include <algorithm>
 #include <array>
 
-#include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/compose/follow.h"
 #include "apps/berth/compose/images.h"
@@ -43,7 +42,7 @@ std::string ports_of(const Json& container) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-Json row_of(const Session& session, const Json& container) {
+Json row_of(const Session& session, const Json& container, bool whole) {
   const Json* labels = json_member(container, "Labels");
   auto names = json_strings(container, "Names").value_or(std::vector<std::string>());
   std::string name = names.empty() ? "" : names[0].substr(names[0].starts_with('/') ? 1 : 0);
@@ -64,11 +63,12 @@ Json row_of(const Session& session, const Json& container) {
                           {"PublishedPort", json_int(port, "PublicPort").value_or(0)},
                           {"Protocol", text(port, "Type")}});
   }
-  return {{"ID", output::short_id(text(container, "Id"))},
+  const std::string command = text(container, "Command");
+  return {{"ID", whole ? text(container, "Id") : output::short_id(text(container, "Id"))},
           {"Name", name},
           {"Names", name},
           {"Image", text(container, "Image")},
-          {"Command", output::quoted(output::ellipsis(text(container, "Command"), 20))},
+          {"Command", output::quoted(whole ? command : output::ellipsis(command, 20))},
           {"Project", session.project.name},
           {"Service", labels == nullptr ? "" : text(*labels, label_service)},
           {"Created", json_int(container, "Created").value_or(0)},
@@ -97,7 +97,11 @@ Outcome<std::vector<Json>> rows(Session& session, const Invocation& invocation) 
   for (const Json& container : list) {
     const Json* labels = json_member(container, "Labels");
     if (labels != nullptr && text(*labels, label_one_off) == "True" && !all) continue;
-    Json row = row_of(session, container);
+    Json row = row_of(session, container, invocation.on("no-trunc"));
+    const std::string service = row["Service"];
+    const bool orphan = !session.project.files.empty() && !session.project.services.contains(service) &&
+                        !session.project.disabled.contains(service);
+    if (orphan && !invocation.on("orphans")) continue;
     std::string state = row["State"];
     if (!statuses.empty() && std::find(statuses.begin(), statuses.end(), state) == statuses.end()) continue;
     if (!all && state != "running" && state != "paused" && state != "restarting") continue;
@@ -165,70 +169,6 @@ Outcome<int> logs(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
-Outcome<int> config(Setup& setup, const Invocation& invocation) {
-  LoadOptions options = setup.load_options(invocation.arguments());
-  options.interpolate = !invocation.on("no-interpolate");
-  auto project = load_project(options);
-  if (!project) return Failure::plain(project.error().message());
-  Session session(setup.context, std::move(*project));
-  for (const std::string& warning : session.project.warnings) session.report.warn(warning);
-  if (invocation.on("quiet")) return 0;
-  output::Stream& out = setup.context.out;
-  const auto& services = invocation.arguments();
-  CHECK(session.services(services));
-  if (!services.empty()) {
-    auto wanted = session.project.with_dependencies(services);
-    std::erase_if(session.project.services, [&](const auto& item) { return !wanted.contains(item.first); });
-  }
-  auto list = [&](const auto& names) {
-    for (const auto& [name, item] : names) out.line(name);
-    return 0;
-  };
-  if (invocation.on("services")) {
-    for (const std::string& name : session.project.in_order()) out.line(name);
-    return 0;
-  }
-  if (invocation.on("volumes")) return list(session.project.volumes);
-  if (invocation.on("networks")) return list(session.project.networks);
-  if (invocation.on("environment")) {
-    for (const auto& [name, value] : session.project.environment) out.print("{}={}\n", name, value);
-    return 0;
-  }
-  if (invocation.on("images")) {
-    for (const auto& [name, service] : session.project.services)
-      if (!is_provided(service)) out.line(image_of(session.project, service));
-    return 0;
-  }
-  if (invocation.on("profiles")) {
-    std::set<std::string> names;
-    for (const auto* group : {&session.project.services, &session.project.disabled}) {
-      for (const auto& [name, service] : *group) {
-        TRY(auto profiles, texts_of(service.config, "profiles", service.path()));
-        names.insert(profiles.begin(), profiles.end());
-      }
-    }
-    for (const std::string& name : names) out.line(name);
-    return 0;
-  }
-  if (invocation.given("hash")) {
-    std::string which = invocation.text("hash");
-    for (const auto& [name, service] : session.project.services) {
-      if (which == "*" || which == name) out.print("{} {}\n", name, config_hash(session.project, service));
-    }
-    return 0;
-  }
-  Value canonical = session.project.canonical();
-  std::string text = invocation.text("format") == "json" ? to_pretty_json(to_json_value(canonical), 2) + "\n"
-                                                         : to_yaml(canonical);
-  std::string file = invocation.text("output");
-  if (!file.empty()) {
-    CHECK(archive::write_text(file, text));
-    return 0;
-  }
-  out.write(text);
-  return 0;
-}
-
 Outcome<int> list_projects(Setup& setup, const Invocation& invocation) {
   Query query;
   query.add("all", "1").add("filters", to_json(Json{{"label", {label_project}}}));
@@ -246,6 +186,12 @@ Outcome<int> list_projects(Setup& setup, const Invocation& invocation) {
     Seen& seen = projects[text(*labels, label_project)];
     ++seen.states[state];
     seen.files = text(*labels, label_files);
+  }
+  for (const std::string& filter : invocation.list("filter")) {
+    if (!filter.starts_with("name=")) return refuse("unknown filter \"{}\": only name=... is known", filter);
+    std::erase_if(projects, [&](const auto& project) {
+      return project.first.find(filter.substr(5)) == std::string::npos;
+    });
   }
   Json all = Json::array();
   std::string table = "NAME\tSTATUS\tCONFIG FILES\n";
@@ -356,20 +302,24 @@ Outcome<int> version(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> volumes(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name({}));
-  return perform(setup.context, commands::list_volumes_command, "volume ls",
-                 {fmt::format("--filter=label={}={}", label_project, session->project.name),
-                  invocation.on("quiet") ? "--quiet" : "--quiet=false"});
+  std::vector<std::string> words{fmt::format("--filter=label={}={}", label_project, session->project.name),
+                                 invocation.on("quiet") ? "--quiet" : "--quiet=false"};
+  if (invocation.given("format")) words.push_back("--format=" + invocation.text("format"));
+  return perform(setup.context, commands::list_volumes_command, "volume ls", words);
 }
 
 Outcome<int> stats(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
   std::vector<std::string> words;
-  if (invocation.on("no-stream")) words.push_back("--no-stream");
+  for (std::string_view flag : {"no-stream", "no-trunc"})
+    if (invocation.on(flag)) words.push_back(fmt::format("--{}", flag));
+  if (invocation.given("format")) words.push_back("--format=" + invocation.text("format"));
+  const size_t flags = words.size();
   for (const Observed& container : containers) {
-    if (container.running()) words.push_back(container.name);
+    if (container.running() || invocation.on("all")) words.push_back(container.name);
   }
-  if (words.empty() || words.back() == "--no-stream") return 0;
+  if (words.size() == flags) return 0;
   return perform(setup.context, commands::stats_command, "stats", words);
 }
 
@@ -379,8 +329,10 @@ constexpr std::array ps_flags{
          .type = Type::List,
          .help = "Show only containers with this status (status=running)"},
     Flag{.name = "format", .type = Type::String, .help = "table or json"},
-    Flag{.name = "no-trunc", .visibility = Visibility::Hidden},
-    Flag{.name = "orphans", .visibility = Visibility::Hidden},
+    Flag{.name = "no-trunc", .help = "Show ids and commands in full"},
+    Flag{.name = "orphans",
+         .help = "Show containers of services that the file does not have",
+         .fallback = "true"},
     Flag{'q', "quiet", Type::Bool, "Print ids alone"},
     Flag{.name = "services", .help = "Print names of services"},
     Flag{.name = "status", .type = Type::List, .help = "Show only containers with this status"},
@@ -395,27 +347,9 @@ constexpr std::array logs_flags{
     Flag{'t', "timestamps", Type::Bool, "Put the time before each line"},
     Flag{.name = "until", .type = Type::String, .help = "Show lines before this time"},
 };
-constexpr std::array config_flags{
-    Flag{.name = "environment", .help = "Print the variables that interpolation sees"},
-    Flag{.name = "format", .type = Type::String, .help = "yaml or json", .fallback = "yaml"},
-    Flag{.name = "hash",
-         .type = Type::String,
-         .help = "Print the configuration hash of a service (\"*\": of all)"},
-    Flag{.name = "images", .help = "Print names of images"},
-    Flag{.name = "networks", .help = "Print names of networks"},
-    Flag{.name = "no-consistency", .visibility = Visibility::Hidden},
-    Flag{.name = "no-interpolate", .help = "Leave variables as they are"},
-    Flag{.name = "no-normalize", .visibility = Visibility::Hidden},
-    Flag{.name = "no-path-resolution", .visibility = Visibility::Hidden},
-    Flag{'o', "output", Type::String, "Write to a file"},
-    Flag{.name = "profiles", .help = "Print names of profiles"},
-    Flag{'q', "quiet", Type::Bool, "Only check the files"},
-    Flag{.name = "resolve-image-digests", .visibility = Visibility::Hidden},
-    Flag{.name = "services", .help = "Print names of services"},
-    Flag{.name = "volumes", .help = "Print names of volumes"},
-};
 constexpr std::array ls_flags{
     Flag{'a', "all", Type::Bool, "Show stopped projects, too"},
+    Flag{.name = "filter", .type = Type::List, .help = "Show only projects of this name (name=...)"},
     Flag{.name = "format", .type = Type::String, .help = "table or json", .fallback = "table"},
     Flag{'q', "quiet", Type::Bool, "Print names alone"},
 };
@@ -432,8 +366,16 @@ constexpr std::array version_flags{
     Flag{'f', "format", Type::String, "pretty or json"},
     Flag{.name = "short", .help = "The number alone"},
 };
-constexpr std::array volumes_flags{Flag{'q', "quiet", Type::Bool, "Print names alone"}};
-constexpr std::array stats_flags{Flag{.name = "no-stream", .help = "Print once"}};
+constexpr std::array volumes_flags{
+    Flag{.name = "format", .type = Type::String, .help = "table, json or a template"},
+    Flag{'q', "quiet", Type::Bool, "Print names alone"},
+};
+constexpr std::array stats_flags{
+    Flag{'a', "all", Type::Bool, "Show containers that do not run, too"},
+    Flag{.name = "format", .type = Type::String, .help = "table, json or a template"},
+    Flag{.name = "no-stream", .help = "Print once"},
+    Flag{.name = "no-trunc", .help = "Show ids in full"},
+};
 
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
@@ -441,10 +383,6 @@ constexpr Command ps_command{
     .usage = services, .summary = "List containers", .flags = ps_flags, .arity = any};
 constexpr Command logs_command{
     .usage = services, .summary = "Show what containers have written", .flags = logs_flags, .arity = any};
-constexpr Command config_command{.usage = services,
-                                 .summary = "Check, resolve and print the Compose file",
-                                 .flags = config_flags,
-                                 .arity = any};
 constexpr Command ls_command{.usage = "[OPTIONS]", .summary = "List projects that run", .flags = ls_flags};
 constexpr Command top_command{.usage = "[SERVICE...]", .summary = "Show processes", .arity = any};
 constexpr Command port_command{.usage = "[OPTIONS] SERVICE PRIVATE_PORT",
@@ -461,15 +399,10 @@ constexpr Command stats_command{
     .usage = services, .summary = "Show what containers use", .flags = stats_flags, .arity = any};
 
 constexpr std::array table{
-    Subcommand{"ps", &ps_command, list_containers},
-    Subcommand{"logs", &logs_command, logs},
-    Subcommand{"config", &config_command, config},
-    Subcommand{"ls", &ls_command, list_projects},
-    Subcommand{"top", &top_command, top},
-    Subcommand{"port", &port_command, port},
-    Subcommand{"events", &events_command, events},
-    Subcommand{"version", &version_command, version},
-    Subcommand{"volumes", &volumes_command, volumes},
+    Subcommand{"ps", &ps_command, list_containers},   Subcommand{"logs", &logs_command, logs},
+    Subcommand{"ls", &ls_command, list_projects},     Subcommand{"top", &top_command, top},
+    Subcommand{"port", &port_command, port},          Subcommand{"events", &events_command, events},
+    Subcommand{"version", &version_command, version}, Subcommand{"volumes", &volumes_command, volumes},
     Subcommand{"stats", &stats_command, stats},
 };
 

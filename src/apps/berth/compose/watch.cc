@@ -112,9 +112,6 @@ Outcome<std::vector<Rule>> rules_of(const Session& session, const std::vector<st
       TRY(rule.initial_sync, bool_of(item, "initial_sync", path));
       if (const Value* exec = item.find("exec")) {
         TRY(rule.command, texts_of(*exec, "command", path));
-        if (exec->find("command") != nullptr && exec->find("command")->is_scalar()) {
-          rule.command = {"/bin/sh", "-c", exec->find("command")->text};
-        }
       }
       rules.push_back(std::move(rule));
     }

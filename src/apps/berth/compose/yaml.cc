@@ -64,9 +64,13 @@ class Converter {
     for (const auto& pair : node) {
       if (!pair.first.IsScalar() && !pair.first.IsNull())
         return place(position(pair.first), "a key must be a string");
-      std::string key = pair.first.IsNull() ? "null" : pair.first.Scalar();
+      const bool quoted = pair.first.Tag() == "!";
+      if (pair.first.IsNull() ||
+          scalar_kind(Value::scalar(pair.first.Scalar(), {}, quoted)) != ScalarKind::Text)
+        return place(position(pair.first), "a key must be a string: quote it");
+      std::string key = pair.first.Scalar();
       TRY(Value member, convert(pair.second, depth + 1));
-      if (key == "<<" && pair.first.Tag() != "!") {
+      if (key == "<<" && !quoted) {
         CHECK(inherit(member, inherited));
         continue;
       }
@@ -99,20 +103,28 @@ class Converter {
 
 }  // namespace
 
-Result<Value> parse_yaml(std::string_view text, const std::string& file, size_t limit) {
+Result<std::vector<Value>> parse_yaml_documents(std::string_view text, const std::string& file,
+                                                size_t limit) {
   Converter converter(file, limit);
   try {
-    auto documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      return converter.place(documents[1].Mark(), "a Compose file holds one YAML document");
+    std::vector<Value> documents;
+    const auto nodes = YAML::LoadAll(std::string(text));
+    for (const YAML::Node& document : nodes) {
+      TRY(Value value, converter.convert(document));
+      documents.push_back(std::move(value));
     }
-    if (documents.empty()) return Value();
-    return converter.convert(documents[0]);
+    return documents;
   } catch (const YAML::Exception& exception) {
     return converter.place(exception.mark, exception.msg);
   } catch (const std::exception& exception) {
     return failure(Kind::InvalidArgument, "{}: {}", file, exception.what());
   }
+}
+
+Result<Value> parse_yaml(std::string_view text, const std::string& file, size_t limit) {
+  TRY(auto documents, parse_yaml_documents(text, file, limit));
+  if (documents.size() > 1) return complaint(documents[1], "", "there is more than one YAML document");
+  return documents.empty() ? Value() : std::move(documents[0]);
 }
 
 }  // namespace berth::cli::compose

@@ -1,0 +1,11 @@
+// The shape of a Compose file: every key of the Compose specification and what it may hold.
+#pragma once
+
+#include "apps/berth/compose/shape.h"
+
+namespace berth::cli::compose {
+
+/// A whole file, in its short forms and in its long ones.
+extern const Shape file_shape;
+
+}  // namespace berth::cli::compose
