@@ -186,6 +186,15 @@ class Refusals(ComposeCase):
             self.assertEqual(failed.code, 1, text)
             self.assertIn(complaint, failed.err)
 
+    def test_what_no_container_can_have(self):
+        for key, value, complaint in (("models", "[m]", "berth runs no models"), ("use_api_socket", "true", "mount the engine's socket"),
+                                      ("credential_spec", "{file: x}", "Windows")):
+            self.write(f"services: {{a: {{image: {IMAGE}, {key}: {value}}}}}\nmodels: {{m: {{model: x}}}}\n")
+            self.good("config", "-q")
+            failed = self.compose("up", "-d")
+            self.assertEqual(failed.code, 1)
+            self.assertRegex(failed.err, rf"compose.yaml:1:\d+: services.a.{key}.* is not supported: .*{complaint}")
+
     def test_variables_may_be_what_is_wanted(self):
         self.write('services: {a: {image: x, depends_on: {b: {condition: service_started, required: "${R}"}}, networks: {n: {priority: "${P}"}}}, b: {image: x}}\nnetworks: {n: }\n')
         shown = json.loads(self.good("config", "--format", "json", env={"R": "false", "P": "3"}).out)["services"]["a"]

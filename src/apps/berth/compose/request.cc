@@ -211,6 +211,18 @@ Result<Json> volumes_from(const Service& service, const CreateInput& input) {
   return list;
 }
 
+/// What `config` shows and no container of this engine can have.
+Result<void> refuse_what_cannot_be(const Service& service) {
+  auto refuse = [&](std::string_view key, std::string_view why) -> Result<void> {
+    const Value* value = service.config.find(key);
+    if (value == nullptr || value->is_null() || value->text == "false") return {};
+    return complaint(*value, service.path() + "." + std::string(key), std::string(why));
+  };
+  CHECK(refuse("models", "is not supported: berth runs no models"));
+  CHECK(refuse("credential_spec", "is not supported: it is for Windows containers"));
+  return refuse("use_api_socket", "is not supported: mount the engine's socket with \"volumes\"");
+}
+
 void apply_one_off(const OneOff& one, Json& body) {
   Json& host = body["HostConfig"];
   if (one.command) body["Cmd"] = *one.command;
@@ -297,6 +309,7 @@ std::vector<std::pair<std::string, const Value*>> networks_of(const Project& pro
 }
 
 Result<Json> create_body(const Project& project, const Service& service, const CreateInput& input) {
+  CHECK(refuse_what_cannot_be(service));
   Json body = Json::object();
   CHECK(add_program(service, body));
   body["Image"] = image_of(project, service);
