@@ -62,6 +62,12 @@ def raw_tar(entries, names):
 
 
 class StepImages(BuildCase):
+    def test_the_images_of_steps_are_counted(self):
+        self.build(f"FROM {IMAGE}\nENV ONE=1\nENV TWO=2\n", f"{self.name()}-steps:1")
+        everything = set(self.images(everything=True))
+        self.assertGreater(len(everything), len(self.images()))
+        self.assertEqual(self.engine.api.get("/info").json()["Images"], len(everything))
+
     def test_every_step_leaves_an_image(self):
         tag = f"{self.name()}:1"
         messages = self.build(f"FROM {IMAGE}\nENV one={self.name()}\nRUN echo two > /two\nLABEL three=3\n", tag)

@@ -52,6 +52,18 @@ class Connecting(NetworkCase):
         shared = self.start("sleep", "300", flags=("--network", "host"))
         self.fails(1, "network", "disconnect", "host", shared, says="cannot disconnect container from host network")
 
+    def test_a_network_by_its_short_id_is_the_main_one(self):
+        first, second = sorted((self.network(), self.network()))
+        short = self.engine.inspect(second)["Id"][:10]
+        name, mac = self.name(), "02:42:08:26:a9:55"
+        answer = self.engine.api.at("1.43").post(f"/containers/create?name={name}", {
+            "Image": IMAGE, "Cmd": ["sleep", "300"], "MacAddress": mac, "HostConfig": {"NetworkMode": short}})
+        self.assertEqual(answer.status, 201, str(answer))
+        self.ok("network", "connect", first, name)
+        self.ok("start", name)
+        self.assertEqual(self.endpoint(name, second)["MacAddress"], mac)
+        self.assertIn(mac, self.ok("exec", name, "cat", "/sys/class/net/eth0/address").text)
+
     def test_what_the_default_network_does_not_have(self):
         network = self.network()
         container = self.start("sleep", "300", flags=("--network", network))
