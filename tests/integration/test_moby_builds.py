@@ -62,6 +62,12 @@ def raw_tar(entries, names):
 
 
 class StepImages(BuildCase):
+    def test_no_limits_in_the_words_of_older_clients(self):
+        messages = self.build(f"FROM {IMAGE}\nENV ONE=1\n", f"{self.name()}-unlimited:1", ulimits="null", buildargs="null",
+                              labels="null", cachefrom="null")
+        self.assertEqual(self.build_status, 200, messages)
+        self.assertIn("Successfully built", self.text(messages))
+
     def test_the_images_of_steps_are_counted(self):
         self.build(f"FROM {IMAGE}\nENV ONE=1\nENV TWO=2\n", f"{self.name()}-steps:1")
         everything = set(self.images(everything=True))
