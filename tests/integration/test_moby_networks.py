@@ -116,6 +116,14 @@ class Connecting(NetworkCase):
             self.assertEqual(answer.status, 201, str(answer))
             self.assertEqual(self.engine.api.delete(f"/networks/again{number}").status, 204)
 
+    def test_an_interface_is_gone_when_its_disconnection_is_answered(self):
+        network = self.network()
+        container = self.start("sleep", "300", flags=("--network", network))
+        for _ in range(10):
+            answer = self.engine.api.post(f"/networks/{network}/disconnect", {"Container": container})
+            self.assertEqual(answer.status, 200, str(answer))
+            self.assertEqual(self.connect(network, container, {}).status, 200)
+
     def test_older_clients_always_get_ipv4(self):
         for version, expected in (("1.47", True), ("1.48", False)):
             name = self.name("n")
