@@ -19,8 +19,6 @@
 namespace berth::build {
 namespace {
 
-constexpr size_t max_dockerfile_bytes = 8u << 20;
-
 /// Those of the image's own stage, with the place of their layer in it.
 std::vector<spec::BuildCacheRecord> inline_records(const std::vector<SharedStep>& steps,
                                                    const std::vector<Digest>& diff_ids) {
@@ -81,7 +79,7 @@ struct BuildJob::Solved {
                {.max_parallel = std::max(2u, std::thread::hardware_concurrency()),
                 .descriptions = std::move(descriptions),
                 .elsewhere = job.request_.cache_source.get(),
-                .chains = job.cache_from_ ? std::optional(job.cache_from_->chains()) : std::nullopt}) {
+                .may_use = job.may_use()}) {
     session.log = &reporter;
   }
 
@@ -170,86 +168,6 @@ io::Task<Result<BuildResult>> BuildJob::build() {
   co_return result;
 }
 
-/// What the plan says, and what checks find: both before anything is run.
-Result<void> BuildJob::warn() {
-  for (size_t i = 0; i < plan_->warnings.size(); ++i) {
-    const auto& [lines, text] = plan_->warnings[i];
-    // Those of the parser come first.
-    progress_.report(BuildWarning{text, lines, nullptr, i < dockerfile_->warnings.size()});
-  }
-  spec::CheckInput input{.text = dockerfile_text_,
-                         .file = *dockerfile_,
-                         .build_args = request_.build_args,
-                         .platform = options_.platform,
-                         .target = request_.target,
-                         .stages = spec::CheckInput::Stages::Needed};
-  const auto given = request_.build_args.find("BUILDKIT_DOCKERFILE_CHECK");
-  const bool is_given = given != request_.build_args.end() && given->second;
-  TRY(input.config, spec::CheckConfig::parse(is_given ? *given->second : dockerfile_->check));
-  input.environment = [this](const std::string& image) -> std::optional<std::vector<std::string>> {
-    for (const auto& [name, facts] : images_) {
-      if (name.reference == image) return facts.config->config.env;
-    }
-    return std::nullopt;
-  };
-  const auto found = spec::check_dockerfile(input);
-  for (const auto& finding : found)
-    progress_.report(BuildWarning{spec::warning_text(finding), finding.lines, finding.rule});
-  return spec::checks_as_error(input.config, found);
-}
-
-io::Task<Result<void>> BuildJob::load() {
-  auto loading = load_context(services_.shared.loop, std::move(request_.context), scratch_,
-                              services_.shared.limits, progress_, cancel_);
-  CO_TRY(auto context, co_await std::move(loading));
-  auto read = [this, &context] { return read_dockerfile(context); };
-  CO_CHECK(co_await services_.shared.loop.on_worker(std::move(read)));
-  if (dockerfile_text_.empty()) {
-    co_return failure(Kind::InvalidArgument, "the Dockerfile ({}) cannot be empty", dockerfile_name_);
-  }
-  auto parse = [this] { return spec::parse_dockerfile(dockerfile_text_); };
-  auto parsed = co_await services_.shared.loop.on_worker(std::move(parse));
-  if (!parsed)
-    co_return located(Error(Kind::InvalidArgument, parsed.error().message), parsed.error().lines, "");
-  dockerfile_ = std::move(*parsed);
-  if (const auto warning = syntax_warning(dockerfile_->syntax)) {
-    progress_.report(BuildWarning{*warning, {1, 1}});
-  }
-  co_return Result<void>();
-}
-
-/// The Dockerfile is read before its ignore file is applied: it is found although it may be excluded from
-/// copies.
-Result<void> BuildJob::read_dockerfile(LoadedContext& context) {
-  context_ = context.tree;
-  if (request_.dockerfile_text) {
-    dockerfile_text_ = std::move(*request_.dockerfile_text);
-  } else if (context.dockerfile) {
-    dockerfile_text_ = std::move(*context.dockerfile);
-  } else if (!context_) {
-    return Error(Kind::InvalidArgument, "neither a build context nor a Dockerfile was given");
-  } else {
-    auto text = context_->read_text(dockerfile_name_, max_dockerfile_bytes);
-    if (!text && text.error().kind() == Kind::NotFound) {
-      return failure(Kind::InvalidArgument, "Cannot locate specified Dockerfile: {}", dockerfile_name_);
-    }
-    if (!text) return std::move(text).error().in("reading", dockerfile_name_);
-    dockerfile_text_ = std::move(*text);
-  }
-  if (!context_) return {};
-  for (const auto& candidate : spec::ignore_file_candidates(dockerfile_name_)) {
-    auto text = context_->read_text(candidate, max_dockerfile_bytes);
-    if (!text && text.error().kind() == Kind::NotFound) continue;
-    if (!text) return std::move(text).error().in("reading", candidate);
-    TRY(const auto patterns, spec::parse_ignore_file(*text));
-    auto set = spec::PatternSet::create(patterns);
-    if (!set) return std::move(set).error().in("error checking context", candidate);
-    context_->apply_ignore(*set);
-    break;
-  }
-  return {};
-}
-
 io::Task<Result<void>> BuildJob::make_plan() {
   // Images may have ONBUILD triggers that name further images; each round knows more.
   constexpr int most_rounds = 10;
@@ -305,7 +223,7 @@ io::Task<Result<void>> BuildJob::solve() {
     // shows.
     targets.push_back(*step.vertex);
   }
-  if (request_.step_images && request_.cache_from) find_cache_images();
+  find_reusable_images();
   BuildSession session{.loop = shared.loop,
                        .images = shared.images,
                        .cache = services_.cache,
@@ -322,7 +240,8 @@ io::Task<Result<void>> BuildJob::solve() {
                        .resources = request_.resources,
                        .secrets = request_.secrets,
                        .agents = request_.agents,
-                       .keeper = request_.step_keeper};
+                       .keeper = request_.step_keeper,
+                       .names_sources = request_.step_images};
   solved_ = std::make_unique<Solved>(*this, std::move(session), std::move(descriptions));
   CO_CHECK(use_step_images());
   solved_->reporter.begin();
@@ -372,15 +291,29 @@ std::vector<SharedStep> BuildJob::shared_steps() const {
 }
 
 /// docker takes nothing from an image that is not here, and says nothing.
-void BuildJob::find_cache_images() {
-  cache_from_ = CacheImages();
+void BuildJob::find_reusable_images() {
+  if (!request_.step_images || request_.cache == CacheUse::Ignore) return;
+  if (!request_.cache_from) {
+    reusable_.emplace(services_.shared.images);
+    return;
+  }
+  std::vector<storage::Image> given;
   for (const auto& reference : *request_.cache_from) {
     auto image = services_.shared.images.resolve(reference);
     if (!image) continue;
     lease_.add_image(image->id);
     if (image->chain_id) lease_.add_chain(*image->chain_id);
-    cache_from_->images.push_back(std::move(*image));
+    given.push_back(std::move(*image));
   }
+  reusable_.emplace(std::move(given));
+}
+
+/// With images of steps: only what an image is here of.
+std::function<bool(VertexId, const RootState&)> BuildJob::may_use() {
+  if (!request_.step_images) return {};
+  return [this](VertexId id, const RootState& remembered) {
+    return solved_ && solved_->images && solved_->images->has_image_of(id, remembered);
+  };
 }
 
 Result<void> BuildJob::use_step_images() {
@@ -389,12 +322,11 @@ Result<void> BuildJob::use_step_images() {
   Solved* solved = solved_.get();
   solved->images.emplace(
       *plan_, [solved](VertexId id) -> const RootState& { return solved->root(id); }, services_.shared.images,
-      services_.cache,
-      StepImages::Options{.use_cache = request_.cache == CacheUse::Normal,
+      StepImages::Options{.reusable = reusable_ ? &*reusable_ : nullptr,
                           .epoch = epoch,
-                          .cache_from = cache_from_,
                           .has_labels = !request_.labels.empty()});
   solved->reporter.use_images(&*solved->images);
+  solved->session.image_below = [solved](uint32_t step) { return solved->images->below(step); };
   return {};
 }
 

@@ -1,6 +1,7 @@
 // BuildJob: one build from its request to its image. Internal to build/.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "build/cache_mounts.h"
 #include "build/context_source.h"
 #include "build/frontend/plan.h"
+#include "build/reusable_images.h"
 #include "build/session.h"
 #include "build/step_images.h"
 #include "io/cancel.h"
@@ -45,7 +47,8 @@ class BuildJob {
   io::Task<Result<Timestamp>> creation_time(Digest likeness);
   io::Task<Result<Digest>> write_last(StepImages::Final last);
   static std::vector<Digest> layers_of(const std::vector<storage::Layer>& chain);
-  void find_cache_images();
+  void find_reusable_images();
+  std::function<bool(VertexId, const RootState&)> may_use();
   Result<void> use_step_images();
   io::Task<void> leave_steps();
   std::vector<SharedStep> shared_steps() const;
@@ -70,7 +73,7 @@ class BuildJob {
   struct Solved;
   std::unique_ptr<Solved> solved_;
   std::optional<StepRecord> image_record_;
-  std::optional<CacheImages> cache_from_;
+  std::optional<ReusableImages> reusable_;
   // Where the failure is, for BuildFailed.
   spec::LineRange failed_lines_;
   std::string failed_message_;

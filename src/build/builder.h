@@ -48,9 +48,10 @@ struct StreamContext {
 struct DirectoryContext {
   sys::UniqueFd directory;
 };
-/// http(s) URL of a tar or of a Dockerfile.
+/// http(s) URL of a tar or of a Dockerfile, or a git repository (spec::parse_git_place).
 struct RemoteContext {
   std::string url;
+  bool keep_git_directory = false;  ///< a repository's ".git" is part of the context
 };
 /// Nothing but BuildRequest::dockerfile_text.
 struct NoContext {};

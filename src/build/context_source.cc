@@ -5,9 +5,11 @@
 
 #include "base/format.h"
 #include "build/fetch.h"
+#include "build/git_checkout.h"
 #include "build/op_executor.h"
 #include "io/byte_pipe.h"
 #include "io/task_group.h"
+#include "spec/url_credentials.h"
 #include "storage/compression.h"
 #include "storage/tar_header.h"
 
@@ -119,26 +121,37 @@ io::Task<Result<LoadedContext>> load(io::EventLoop& loop, DirectoryContext conte
   co_return co_await on_worker(loop, std::move(job), std::move(cancel));
 }
 
-bool is_git_url(std::string_view url) {
-  const std::string_view path = url.substr(0, url.find_first_of("#?"));
-  return url.starts_with("git://") || url.starts_with("git@") || url.starts_with("github.com/") ||
-         url.starts_with("ssh://") || path.ends_with(".git");
+io::Task<Result<LoadedContext>> load(io::EventLoop& loop, GitRequest request, const BuildLimits& limits,
+                                     io::CancelToken cancel) {
+  auto job = [request = std::move(request), &limits](std::stop_token stop) mutable -> Result<LoadedContext> {
+    request.max_bytes = limits.max_context_bytes;
+    request.max_entries = limits.max_context_entries;
+    request.stop = stop;
+    TRY(auto checkout, check_out(request));
+    TRY(auto tree, IndexTree::from_directory(std::move(checkout.files), limits.max_context_entries, stop));
+    return LoadedContext{.tree = std::move(tree)};
+  };
+  co_return co_await on_worker(loop, std::move(job), std::move(cancel));
 }
 
 io::Task<Result<LoadedContext>> load(io::EventLoop& loop, RemoteContext context, const std::string& scratch,
                                      const BuildLimits& limits, ProgressSink& progress,
                                      io::CancelToken cancel) {
-  if (is_git_url(context.url)) {
-    co_return failure(
-        Kind::Unsupported,
-        "a git repository as build context is not supported: {}: clone it and give the directory",
-        context.url);
-  }
-  if (!context.url.starts_with("http://") && !context.url.starts_with("https://")) {
+  auto place = spec::parse_git_place(context.url);
+  const bool is_download = context.url.starts_with("http://") || context.url.starts_with("https://");
+  if (!place && !is_download) {
     co_return failure(Kind::InvalidArgument,
-                      "unknown remote build context {}: http and https URLs are understood", context.url);
+                      "unknown remote build context {}: http and https URLs and git repositories are "
+                      "understood",
+                      context.url);
   }
-  progress.report(StepTransfer{.what = "Downloading build context from " + context.url});
+  progress.report(ContextFetching{.from = spec::without_credentials(context.url)});
+  if (place) {
+    GitRequest request{.place = std::move(*place),
+                       .directory = scratch + "/context",
+                       .keep_git_directory = context.keep_git_directory};
+    co_return co_await load(loop, std::move(request), limits, std::move(cancel));
+  }
   auto job = [&context, &scratch, &limits](std::stop_token stop) -> Result<LoadedContext> {
     TRY(auto fd, sys::open_file(scratch.c_str(), O_TMPFILE | O_RDWR, 0600));
     storage::FdSink sink(fd.get());

@@ -1,5 +1,5 @@
-// Getting a build's context: from a stream, a directory or a URL to an IndexTree, or to the text of a
-// Dockerfile that came alone.
+// Getting a build's context: from a stream, a directory, a URL or a git repository to an IndexTree, or to the
+// text of a Dockerfile that came alone.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@ struct LoadedContext {
   std::optional<std::string> dockerfile = {};  ///< what was sent is a Dockerfile itself
 };
 
-/// Spools into `scratch`. A git URL: Unsupported.
+/// Spools, and checks repositories out, into `scratch`.
 io::Task<Result<LoadedContext>> load_context(io::EventLoop& loop, BuildContext context, std::string scratch,
                                              const BuildLimits& limits, ProgressSink& progress,
                                              io::CancelToken cancel);

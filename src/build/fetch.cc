@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/sha256.h"
 #include "io/curl_library.h"
+#include "spec/url_credentials.h"
 
 namespace berth::build {
 namespace {
@@ -32,8 +33,8 @@ size_t on_body(char* data, size_t, size_t count, void* context) {
   auto& transfer = *static_cast<Transfer*>(context);
   transfer.size += count;
   if (transfer.size > transfer.request.max_bytes) {
-    transfer.error = failure(Kind::Exhausted, "{} is larger than {} bytes", transfer.request.url,
-                             transfer.request.max_bytes);
+    transfer.error = failure(Kind::Exhausted, "{} is larger than {} bytes",
+                             spec::without_credentials(transfer.request.url), transfer.request.max_bytes);
     return 0;
   }
   const std::string_view bytes(data, count);
@@ -112,15 +113,27 @@ void set_up(const CurlLibrary& library, CURL* curl, Transfer& transfer, curl_sli
   set(CURLOPT_FAILONERROR, 1L);
 }
 
+/// "example.org" of "https://example.org:80/x".
+std::string_view host_of(std::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme != url.npos) url.remove_prefix(scheme + 3);
+  return url.substr(0, url.find_first_of(":/?#"));
+}
+
 Error transfer_error(const CurlLibrary& library, const Transfer& transfer, CURLcode code, long status,
                      const char* detail) {
   if (transfer.error) return *transfer.error;
   if (transfer.request.stop.stop_requested()) return Error(Kind::Cancelled, "build cancelled");
+  const std::string url = spec::without_credentials(transfer.request.url);
   if (code == CURLE_HTTP_RETURNED_ERROR) {
     const Kind kind = status == 404 || status == 410 ? Kind::NotFound : Kind::Unavailable;
-    return failure(kind, "failed to GET {} with status {}", transfer.request.url, status);
+    return failure(kind, "failed to GET {} with status {}", url, status);
   }
-  return failure(Kind::Unavailable, "failed to GET {}: {}", transfer.request.url,
+  // docker's words for it, which its tests and scripts look for.
+  if (code == CURLE_COULDNT_RESOLVE_HOST)
+    return failure(Kind::Unavailable, "failed to GET {}: dial tcp: lookup {}: no such host", url,
+                   host_of(url));
+  return failure(Kind::Unavailable, "failed to GET {}: {}", url,
                  detail[0] != '\0' ? detail : library.easy_strerror(code));
 }
 

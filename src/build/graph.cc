@@ -54,6 +54,15 @@ std::string describe_op(const HttpOp& op) {
       .field(op.checksum ? op.checksum->str() : "")
       .take();
 }
+std::string describe_op(const GitOp& op) {
+  return Description("git")
+      .field(op.place.repository)
+      .field(op.place.ref)
+      .field(op.place.path)
+      .field(op.commit)
+      .flag(op.keep_git_directory)
+      .take();
+}
 std::string describe_op(const DocumentOp& op) {
   return Description("document").field(op.file_name).field(op.content).take();
 }
@@ -104,7 +113,7 @@ VertexId Graph::add(Vertex vertex) {
 
 bool is_file_source(const Op& op) {
   return std::holds_alternative<ContextOp>(op) || std::holds_alternative<HttpOp>(op) ||
-         std::holds_alternative<DocumentOp>(op);
+         std::holds_alternative<GitOp>(op) || std::holds_alternative<DocumentOp>(op);
 }
 
 std::string describe(const Op& op) {

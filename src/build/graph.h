@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "spec/container.h"
 #include "spec/dockerfile_mount.h"
+#include "spec/git_place.h"
 #include "spec/image.h"
 
 namespace berth::build {
@@ -38,6 +39,13 @@ struct HttpOp {
   std::string url;
   std::string file_name;
   std::optional<Digest> checksum = {};
+};
+
+/// The files of a git repository: a tree.
+struct GitOp {
+  spec::GitPlace place;
+  std::string commit = {};  ///< that it must be; empty: any
+  bool keep_git_directory = false;
 };
 
 /// A heredoc's file: a tree with one file.
@@ -106,7 +114,8 @@ struct RunOp {
   std::optional<DocumentOp> script = {};
 };
 
-using Op = std::variant<ScratchOp, ImageOp, ContextOp, HttpOp, DocumentOp, CopyOp, MakeDirectoryOp, RunOp>;
+using Op =
+    std::variant<ScratchOp, ImageOp, ContextOp, HttpOp, GitOp, DocumentOp, CopyOp, MakeDirectoryOp, RunOp>;
 
 enum class Caching { Normal, Ignore };
 

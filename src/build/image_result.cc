@@ -13,14 +13,16 @@ spec::ImageConfig image_config(const ImageContents& contents,
   spec::ImageConfig config = contents.config;
   config.created = created;
   config.diff_ids = contents.layers;
-  for (const auto& [created_by, vertex, step] : contents.history) {
-    spec::HistoryEntry entry{.created = time_of(step),
-                             .created_by = created_by,
+  for (const PlannedHistory& planned : contents.history) {
+    const bool by_buildkit = planned.wording == Wording::BuildKit;
+    spec::HistoryEntry entry{.created = time_of(planned.step),
+                             .created_by = planned.created_by,
                              .author = config.author,
-                             .comment = std::string(history_comment),
+                             .comment = by_buildkit ? std::string(history_comment) : std::string(),
                              .empty_layer = true};
-    if (vertex) {
-      const RootState& state = result(*vertex);
+    if (planned.vertex) {
+      const RootState& state = result(*planned.vertex);
+      if (planned.behind_sources) entry.created_by += state.sources + *planned.behind_sources;
       entry.empty_layer = !state.made_layer;
       if (state.made_layer) entry.created = state.created;
     }

@@ -77,29 +77,49 @@ Result<void> OpExecutor::look_up_digests(std::vector<Read>& reads) {
   return {};
 }
 
-io::Task<Result<std::vector<Digest>>> OpExecutor::read_digests(const VertexInputs& inputs,
-                                                               io::CancelToken cancel) {
+/// On a worker: what is not known of a selection.
+Result<void> OpExecutor::digest(Read& read, const Vertex& vertex, const std::stop_token& stop) const {
+  std::shared_ptr<const FileTree> tree = read.tree;
+  if (!tree) {
+    TRY(auto root, session_.images.snapshotter().view_chain(*read.chain_id));
+    tree = std::make_shared<DirectoryTree>(std::move(root));
+  }
+  if (!read.digest) {
+    auto digest = read.whole ? subtree_digest(*tree, read.source.path, stop)
+                             : selection_digest(*tree, read.source, read.excludes, stop);
+    if (!digest) return explain(std::move(digest).error(), vertex, read.source);
+    read.digest = *digest;
+  }
+  if (session_.names_sources && !read.whole) {
+    TRY(read.roots, select_roots(*tree, read.source));
+  }
+  return {};
+}
+
+/// As docker's classic builder has it: one file, one directory, or several of them, and a digest.
+std::string OpExecutor::sources_text(const std::vector<Read>& reads) {
+  std::vector<SelectedRoot> roots;
+  Sha256 hash;
+  for (const auto& read : reads) {
+    roots.insert(roots.end(), read.roots.begin(), read.roots.end());
+    hash.update(read.digest->hex());
+  }
+  if (roots.size() != 1) return "multi:" + hash.finish().hex();
+  return (roots[0].is_directory ? "dir:" : "file:") + reads[0].digest->hex();
+}
+
+io::Task<Result<VertexReads>> OpExecutor::read_digests(const VertexInputs& inputs, io::CancelToken cancel) {
   auto reads = reads_of(inputs);
   CO_CHECK(look_up_digests(reads));
+  const bool is_copy = std::holds_alternative<CopyOp>(inputs.vertex.op);
+  const bool names_sources = session_.names_sources && is_copy;
   std::vector<size_t> open;
   for (size_t i = 0; i < reads.size(); ++i) {
-    if (!reads[i].digest) open.push_back(i);
+    if (!reads[i].digest || names_sources) open.push_back(i);
   }
   if (!open.empty()) {
-    auto& snapshotter = session_.images.snapshotter();
-    auto work = [&reads, &open, &snapshotter, &inputs](std::stop_token stop) -> Result<void> {
-      for (const size_t i : open) {
-        Read& read = reads[i];
-        std::shared_ptr<const FileTree> tree = read.tree;
-        if (!tree) {
-          TRY(auto root, snapshotter.view_chain(*read.chain_id));
-          tree = std::make_shared<DirectoryTree>(std::move(root));
-        }
-        auto digest = read.whole ? subtree_digest(*tree, read.source.path, stop)
-                                 : selection_digest(*tree, read.source, read.excludes, stop);
-        if (!digest) return explain(std::move(digest).error(), inputs.vertex, read.source);
-        read.digest = *digest;
-      }
+    auto work = [this, &reads, &open, &inputs](std::stop_token stop) -> Result<void> {
+      for (const size_t i : open) CHECK(digest(reads[i], inputs.vertex, stop));
       return {};
     };
     CO_CHECK(co_await on_worker(session_.loop, std::move(work), cancel));
@@ -109,9 +129,10 @@ io::Task<Result<std::vector<Digest>>> OpExecutor::read_digests(const VertexInput
             session_.cache.store_content(*reads[i].chain_id, reads[i].selection_key(), *reads[i].digest));
     }
   }
-  std::vector<Digest> digests;
-  for (const auto& read : reads) digests.push_back(*read.digest);
-  co_return digests;
+  VertexReads result;
+  for (const auto& read : reads) result.digests.push_back(*read.digest);
+  if (names_sources) result.sources = sources_text(reads);
+  co_return result;
 }
 
 Result<std::shared_ptr<const FileTree>> OpExecutor::tree_of(const VertexResult& result) const {

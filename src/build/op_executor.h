@@ -19,8 +19,7 @@ class OpExecutor : public VertexExecutor {
   explicit OpExecutor(BuildSession& session) : session_(session) {}
 
   io::Task<Result<VertexResult>> open_source(const Vertex& vertex, io::CancelToken cancel) override;
-  io::Task<Result<std::vector<Digest>>> read_digests(const VertexInputs& inputs,
-                                                     io::CancelToken cancel) override;
+  io::Task<Result<VertexReads>> read_digests(const VertexInputs& inputs, io::CancelToken cancel) override;
   io::Task<Result<RootState>> execute(const VertexInputs& inputs, io::CancelToken cancel) override;
 
  private:
@@ -32,12 +31,16 @@ class OpExecutor : public VertexExecutor {
     std::vector<std::string> excludes = {};
     bool whole = false;  ///< everything at source.path, as bind mounts see it
     std::optional<Digest> digest = {};
+    std::vector<SelectedRoot> roots = {};  ///< where histories name them
     Digest selection_key() const;
   };
   std::vector<Read> reads_of(const VertexInputs& inputs) const;
   Result<void> look_up_digests(std::vector<Read>& reads);
+  Result<void> digest(Read& read, const Vertex& vertex, const std::stop_token& stop) const;
+  static std::string sources_text(const std::vector<Read>& reads);
 
   // Sources (ops_source.cc)
+  io::Task<Result<VertexResult>> open_repository(GitOp op, io::CancelToken cancel);
   io::Task<Result<VertexResult>> open_download(HttpOp op, uint32_t step, io::CancelToken cancel);
 
   // Files (op_executor.cc)
@@ -51,6 +54,7 @@ class OpExecutor : public VertexExecutor {
                                        io::CancelToken cancel);
   void keep_step(const VertexInputs& inputs, RunWork& work, const StepOutcome& outcome,
                  const std::optional<Digest>& chain_id, std::string upper);
+  void tell_begun(uint32_t step, const StepRequest& request);
   io::Task<Result<RootState>> run_step(const VertexInputs& inputs, io::CancelToken cancel);
   io::Task<Result<void>> prepare_mounts(const VertexInputs& inputs, RunWork& work, io::CancelToken cancel);
   io::Task<Result<StepMount>> bind_mount(const VertexInputs& inputs, const RunMountOp& mount, RunWork& work,

@@ -202,6 +202,11 @@ io::Task<Result<void>> OpExecutor::prepare_mounts(const VertexInputs& inputs, Ru
   co_return Result<void>();
 }
 
+void OpExecutor::tell_begun(uint32_t step, const StepRequest& request) {
+  if (!session_.keeper) return;
+  session_.keeper->began(request, session_.image_below ? session_.image_below(step) : std::nullopt);
+}
+
 io::Task<Result<RootState>> OpExecutor::run_step(const VertexInputs& inputs, io::CancelToken cancel) {
   RunWork work{.op = std::get<RunOp>(inputs.vertex.op)};
   auto& snapshotter = session_.images.snapshotter();
@@ -243,8 +248,11 @@ io::Task<Result<RootState>> OpExecutor::run_step(const VertexInputs& inputs, io:
   work.upper = request.root.upper;
   work.container_id = request.id;
   work.started = now();
+  tell_begun(inputs.vertex.step, request);
   auto running = session_.runner.run(std::move(request), output, cancel);
   auto outcome = co_await std::move(running);
+  if (session_.keeper)
+    session_.keeper->ended(work.container_id, outcome ? std::optional(*outcome) : std::nullopt);
   work.caches.clear();
   if (!outcome) {
     (void)snapshotter.discard(work.id);

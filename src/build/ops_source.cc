@@ -6,7 +6,9 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "build/fetch.h"
+#include "build/git_checkout.h"
 #include "build/op_executor.h"
+#include "spec/url_credentials.h"
 
 namespace berth::build {
 namespace {
@@ -94,10 +96,32 @@ io::Task<Result<VertexResult>> OpExecutor::open_download(HttpOp op, uint32_t ste
   co_return download_tree(session_, op, fetched->record);
 }
 
+io::Task<Result<VertexResult>> OpExecutor::open_repository(GitOp op, io::CancelToken cancel) {
+  GitRequest request{.place = op.place,
+                     .directory = fmt::format("{}/git-{}", session_.scratch, next_directory_++),
+                     .max_bytes = session_.limits.max_download_bytes,
+                     .max_entries = session_.limits.max_context_entries,
+                     .keep_git_directory = op.keep_git_directory};
+  auto job = [&request, &op](std::stop_token stop) -> Result<VertexResult> {
+    request.stop = stop;
+    auto checkout = check_out(request);
+    if (!checkout) return std::move(checkout).error().in("ADD failed");
+    if (!op.commit.empty() && checkout->commit != op.commit)
+      return failure(Kind::Corrupt, "ADD failed: {}#{} is commit {}, not {}",
+                     spec::without_credentials(op.place.repository), op.place.ref, checkout->commit,
+                     op.commit);
+    TRY(auto tree, IndexTree::from_directory(std::move(checkout->files), request.max_entries, stop));
+    return VertexResult(std::shared_ptr<const FileTree>(std::move(tree)));
+  };
+  co_return co_await on_worker(session_.loop, std::move(job), std::move(cancel));
+}
+
 io::Task<Result<VertexResult>> OpExecutor::open_source(const Vertex& vertex, io::CancelToken cancel) {
   if (const auto* http = std::get_if<HttpOp>(&vertex.op)) {
     co_return co_await open_download(*http, vertex.step, std::move(cancel));
   }
+  if (const auto* git = std::get_if<GitOp>(&vertex.op))
+    co_return co_await open_repository(*git, std::move(cancel));
   if (const auto* image = std::get_if<ImageOp>(&vertex.op)) {
     if (image->chain_id && !session_.images.snapshotter().has_layer(*image->chain_id)) {
       co_return failure(Kind::Corrupt, "image {} has lost a layer: remove it and get it again",

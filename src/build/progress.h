@@ -46,12 +46,18 @@ struct StepLog {
   std::string bytes = {};
 };
 
-/// Bytes on their way: the context, an ADD of a URL, a base image. total 0: unknown.
+/// Bytes on their way: an ADD of a URL, a base image. total 0: unknown.
 struct StepTransfer {
   uint32_t step = 0;  ///< 0: before the first step
   std::string what = {};
   uint64_t current = 0;
   uint64_t total = 0;
+};
+
+/// The context is fetched from elsewhere. docker's classic builder is silent until it is there, so that what
+/// cannot be had is the answer's status.
+struct ContextFetching {
+  std::string from = {};  ///< without credentials
 };
 
 /// docker's " ---> <id>": names the state after the step (the image's id after the last one).
@@ -95,8 +101,9 @@ struct BuildFailed {
   std::string excerpt = {};  ///< the lines around it, the failed ones marked ">>>"
 };
 
-using ProgressEvent = std::variant<StepStarted, StepCached, StepRunning, StepLog, StepTransfer, StepCompleted,
-                                   BuildWarning, ImageResolved, ImageBuilt, ImageTagged, BuildFailed>;
+using ProgressEvent =
+    std::variant<StepStarted, StepCached, StepRunning, StepLog, StepTransfer, ContextFetching, StepCompleted,
+                 BuildWarning, ImageResolved, ImageBuilt, ImageTagged, BuildFailed>;
 
 class ProgressSink {
  public:

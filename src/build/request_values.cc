@@ -53,11 +53,22 @@ Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request) 
   return Time(from_unix_nanoseconds(std::stoll(text) * 1'000'000'000));
 }
 
-bool wants_inline_cache(const BuildRequest& request) {
-  if (request.inline_cache) return true;
-  const auto found = request.build_args.find("BUILDKIT_INLINE_CACHE");
+namespace {
+
+bool is_set(const BuildRequest& request, const char* argument) {
+  const auto found = request.build_args.find(argument);
   return found != request.build_args.end() && found->second &&
          (*found->second == "1" || *found->second == "true");
+}
+
+}  // namespace
+
+bool wants_inline_cache(const BuildRequest& request) {
+  return request.inline_cache || is_set(request, "BUILDKIT_INLINE_CACHE");
+}
+
+bool keeps_git_directory(const BuildRequest& request) {
+  return is_set(request, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
 }
 
 }  // namespace berth::build

@@ -31,5 +31,7 @@ Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request);
 
 /// BuildRequest::inline_cache, or BuildKit's build argument for it.
 bool wants_inline_cache(const BuildRequest& request);
+/// BuildKit's build argument for contexts that are repositories: their ".git" stays.
+bool keeps_git_directory(const BuildRequest& request);
 
 }  // namespace berth::build

@@ -55,7 +55,10 @@ struct BuildSession {
   std::map<std::string, std::string> agents = {};  ///< id -> socket of an SSH agent
   int exit_code = 1;                               ///< of the RUN that failed
   std::shared_ptr<StepKeeper> keeper = {};         ///< none: nothing is kept
+  bool names_sources = false;                      ///< VertexReads::sources are wanted
   std::vector<StepLeft> left = {};
+  /// The image below a step; none: not known.
+  std::function<std::optional<Digest>(uint32_t step)> image_below = {};
 };
 
 }  // namespace berth::build

@@ -109,32 +109,86 @@ io::Task<Result<std::optional<StepRecord>>> Solver::find_record(Digest key) {
   co_return found;
 }
 
+namespace {
+
+RootState state_of(const StepRecord& record, RootState state) {
+  state.chain_id = record.chain_id;
+  state.made_layer = record.made_layer;
+  state.created = record.created;
+  state.size = record.size;
+  return state;
+}
+
+/// Tells those that wait for the same key, however the execution ends.
+class Announcement {
+ public:
+  explicit Announcement(std::shared_ptr<io::Event> done) : done_(std::move(done)) {}
+  Announcement(const Announcement&) = delete;
+  ~Announcement() { done_->set(); }
+
+ private:
+  std::shared_ptr<io::Event> done_;
+};
+
+}  // namespace
+
+/// Waits for a vertex of the same key that is under way; whether this build has been through one.
+io::Task<bool> Solver::wait_for_same(Digest key) {
+  for (auto same = under_way_.find(key); same != under_way_.end(); same = under_way_.find(key)) {
+    const std::shared_ptr<io::Event> done = same->second;
+    if (done->is_set()) co_return true;
+    co_await done->wait();
+  }
+  co_return false;
+}
+
+/// What is remembered of a vertex, `wanted` with the rest of it. What this build has made itself counts
+/// without further ado.
+io::Task<Result<std::optional<RootState>>> Solver::find_known(VertexId id, RootState wanted, bool is_own) {
+  using Found = std::optional<RootState>;
+  io::Task<Result<std::optional<StepRecord>>> finding = find_record(*wanted.key);
+  CO_TRY(const auto record, co_await std::move(finding));
+  if (!record) co_return Found();
+  RootState known = state_of(*record, std::move(wanted));
+  if (!is_own && options_.may_use && !options_.may_use(id, known)) co_return Found();
+  known.was_cached = true;
+  co_return Found(std::move(known));
+}
+
 io::Task<Result<VertexResult>> Solver::evaluate_layer(VertexId id, const VertexInputs& inputs) {
   auto permit = co_await parallel_.acquire();
   if (stop_.cancelled()) co_return Error(Kind::Cancelled, "build cancelled");
-  CO_TRY(const auto reads, co_await executor_.read_digests(inputs, stop_.token()));
-  const Digest key = cache_key(inputs.vertex, inputs.base, reads);
-  if (inputs.vertex.caching == Caching::Normal) {
-    io::Task<Result<std::optional<StepRecord>>> finding = find_record(key);
-    CO_TRY(auto found, co_await std::move(finding));
-    const bool excluded =
-        found && options_.chains && (!found->chain_id || !options_.chains->contains(*found->chain_id));
-    if (excluded) found.reset();
-    if (found) {
+  CO_TRY(auto reads, co_await executor_.read_digests(inputs, stop_.token()));
+  RootState state{.key = cache_key(inputs.vertex, inputs.base, reads.digests),
+                  .sources = std::move(reads.sources)};
+  const bool may_be_known = inputs.vertex.caching == Caching::Normal;
+  bool is_own = false;
+  if (may_be_known) {
+    io::Task<bool> waiting = wait_for_same(*state.key);
+    is_own = co_await std::move(waiting);
+    if (stop_.cancelled()) co_return Error(Kind::Cancelled, "build cancelled");
+  }
+  const Announcement announcement(under_way_[*state.key] = std::make_shared<io::Event>());
+  if (may_be_known) {
+    io::Task<Result<std::optional<RootState>>> finding = find_known(id, state, is_own);
+    CO_TRY(auto known, co_await std::move(finding));
+    if (known) {
       observer_.started(id);
       observer_.cached(id);
-      co_return VertexResult(RootState{.chain_id = found->chain_id,
-                                       .made_layer = found->made_layer,
-                                       .was_cached = true,
-                                       .created = found->created,
-                                       .size = found->size,
-                                       .key = key});
+      co_return VertexResult(std::move(*known));
     }
   }
+  io::Task<Result<VertexResult>> executing = execute_layer(id, inputs, std::move(state));
+  co_return co_await std::move(executing);
+}
+
+io::Task<Result<VertexResult>> Solver::execute_layer(VertexId id, const VertexInputs& inputs,
+                                                     RootState known) {
   observer_.started(id);
   CO_TRY(auto state, co_await executor_.execute(inputs, stop_.token()));
-  state.key = key;
-  StepRecord record{.key = key,
+  state.key = std::move(known.key);
+  state.sources = std::move(known.sources);
+  StepRecord record{.key = *state.key,
                     .chain_id = state.chain_id,
                     .made_layer = state.made_layer,
                     .created = state.created,

@@ -4,9 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -32,6 +33,7 @@ struct RootState {
   Timestamp created = {};
   uint64_t size = 0;               ///< content bytes of that layer
   std::optional<Digest> key = {};  ///< of vertices that the cache knows
+  std::string sources = {};        ///< VertexReads::sources
 };
 using VertexResult = std::variant<RootState, std::shared_ptr<const FileTree>>;
 
@@ -42,14 +44,21 @@ struct VertexInputs {
   std::vector<VertexResult> inputs = {};
 };
 
+/// What a vertex reads besides its base.
+struct VertexReads {
+  /// Of exactly those contents of the inputs that it reads, in a fixed order.
+  std::vector<Digest> digests = {};
+  /// Of a COPY, where wanted: what it takes, as docker's classic builder names it in histories
+  /// ("file:<hex>").
+  std::string sources = {};
+};
+
 class VertexExecutor {
  public:
   virtual ~VertexExecutor() = default;
   /// A vertex without base: an image, an empty root, the context, a download, a document.
   virtual io::Task<Result<VertexResult>> open_source(const Vertex& vertex, io::CancelToken cancel) = 0;
-  /// Digests of exactly those contents of the inputs that the vertex reads, in a fixed order.
-  virtual io::Task<Result<std::vector<Digest>>> read_digests(const VertexInputs& inputs,
-                                                             io::CancelToken cancel) = 0;
+  virtual io::Task<Result<VertexReads>> read_digests(const VertexInputs& inputs, io::CancelToken cancel) = 0;
   /// Does what the vertex says, on top of the base. Failure leaves nothing.
   virtual io::Task<Result<RootState>> execute(const VertexInputs& inputs, io::CancelToken cancel) = 0;
 };
@@ -70,8 +79,8 @@ class Solver {
     size_t max_parallel = 4;                     ///< executing vertices
     std::vector<std::string> descriptions = {};  ///< per vertex, for cache records
     CacheSource* elsewhere = nullptr;            ///< asked for what the cache does not know
-    /// Of what is known, only what gave one of these roots is used.
-    std::optional<std::set<Digest>> chains = {};
+    /// Whether what is remembered of a vertex may be used; none: always.
+    std::function<bool(VertexId, const RootState&)> may_use = {};
   };
   Solver(const Graph& graph, VertexExecutor& executor, Cache& cache, SolverObserver& observer,
          Options options);
@@ -93,6 +102,9 @@ class Solver {
   io::Task<void> run(VertexId id);
   io::Task<Result<VertexResult>> evaluate(VertexId id);
   io::Task<Result<VertexResult>> evaluate_layer(VertexId id, const VertexInputs& inputs);
+  io::Task<Result<VertexResult>> execute_layer(VertexId id, const VertexInputs& inputs, RootState known);
+  io::Task<bool> wait_for_same(Digest key);
+  io::Task<Result<std::optional<RootState>>> find_known(VertexId id, RootState wanted, bool is_own);
   io::Task<Result<std::optional<StepRecord>>> find_record(Digest key);
 
   const Graph& graph_;
@@ -102,6 +114,8 @@ class Solver {
   Options options_;
   std::vector<Slot> slots_;
   io::Semaphore parallel_;
+  /// Keys of vertices that this build executes, and has executed: what is the same waits, and takes that.
+  std::map<Digest, std::shared_ptr<io::Event>> under_way_;
   io::CancelSource stop_;
   std::optional<Error> error_;
 };

@@ -30,17 +30,17 @@ class FakeExecutor : public VertexExecutor {
     const auto* image = std::get_if<ImageOp>(&vertex.op);
     co_return VertexResult(RootState{.chain_id = image ? image->chain_id : std::nullopt});
   }
-  io::Task<Result<std::vector<Digest>>> read_digests(const VertexInputs& inputs, io::CancelToken) override {
-    std::vector<Digest> digests;
+  io::Task<Result<VertexReads>> read_digests(const VertexInputs& inputs, io::CancelToken) override {
+    VertexReads reads;
     for (const auto& input : inputs.inputs) {
       if (const auto* tree = std::get_if<std::shared_ptr<const FileTree>>(&input)) {
         CO_TRY(auto digest, (*tree)->content_digest("/f"));
-        digests.push_back(std::move(digest));
+        reads.digests.push_back(std::move(digest));
       } else {
-        digests.push_back(std::get<RootState>(input).chain_id.value_or(sha256("")));
+        reads.digests.push_back(std::get<RootState>(input).chain_id.value_or(sha256("")));
       }
     }
-    co_return digests;
+    co_return reads;
   }
   io::Task<Result<RootState>> execute(const VertexInputs& inputs, io::CancelToken cancel) override {
     const auto* run = std::get_if<RunOp>(&inputs.vertex.op);
@@ -122,8 +122,9 @@ class Solving : public testing::Test {
   Result<void> solve(VertexId target, io::CancelToken cancel = {}) {
     recorder_ = {};
     executor_.executed.clear();
-    solver_ = std::make_unique<Solver>(graph_, executor_, *cache_, recorder_,
-                                       Solver::Options{.max_parallel = 2, .elsewhere = elsewhere_});
+    solver_ = std::make_unique<Solver>(
+        graph_, executor_, *cache_, recorder_,
+        Solver::Options{.max_parallel = 2, .elsewhere = elsewhere_, .may_use = may_use_});
     auto solved = loop_.run_until_complete(solver_->solve({target}, std::move(cancel)));
     EXPECT_TRUE(cache_->flush());
     return solved;
@@ -139,6 +140,7 @@ class Solving : public testing::Test {
   FakeExecutor executor_;
   Recorder recorder_;
   CacheSource* elsewhere_ = nullptr;
+  std::function<bool(VertexId, const RootState&)> may_use_ = {};
   std::unique_ptr<Solver> solver_;
 };
 
@@ -156,6 +158,32 @@ TEST_F(Solving, ExecutesOnceAndThenFindsEverything) {
   EXPECT_EQ(second.chain_id, first.chain_id);
   EXPECT_EQ(to_unix_nanoseconds(second.created), to_unix_nanoseconds(first.created));
   EXPECT_TRUE(second.was_cached);
+}
+
+TEST_F(Solving, UsesOnlyWhatItMay) {
+  const auto first = run(image(), "one");
+  const auto second = run(first, "two");
+  ASSERT_TRUE(solve(second));
+  may_use_ = [&](VertexId id, const RootState& remembered) {
+    EXPECT_TRUE(remembered.chain_id);
+    return id == first;
+  };
+  ASSERT_TRUE(solve(second));
+  EXPECT_EQ(executor_.executed, Names{"two"});
+}
+
+TEST_F(Solving, WhatIsTheSameIsExecutedOnce) {
+  const auto base = image();
+  const auto one = run(base, "same");
+  const auto two = run(base, "same");
+  const auto both = run(one, "both", {two});
+  // Neither what was known before nor what may be used decides over what this build has made.
+  may_use_ = [](VertexId, const RootState&) { return false; };
+  ASSERT_TRUE(solve(both));
+  EXPECT_EQ(executor_.executed, (Names{"same", "both"}));
+  EXPECT_EQ(recorder_.hits.size(), 1u);
+  EXPECT_EQ(std::get<RootState>(solver_->result(one)).chain_id,
+            std::get<RootState>(solver_->result(two)).chain_id);
 }
 
 TEST_F(Solving, SurvivesTheDaemon) {

@@ -1,39 +1,25 @@
 // Times, ids and parents of step images.
 #include "build/step_images.h"
 
-#include <algorithm>
-
 #include "base/sha256.h"
 
 namespace berth::build {
 
-std::set<Digest> CacheImages::chains() const {
-  std::set<Digest> all;
-  for (const auto& image : images) {
-    for (auto& chain : spec::chain_ids(image.config->diff_ids)) all.insert(std::move(chain));
-  }
-  return all;
-}
+namespace {
 
-std::optional<Timestamp> CacheImages::find(const spec::ImageConfig& config) const {
-  const auto same_text = [](const spec::HistoryEntry& a, const spec::HistoryEntry& b) {
-    return a.created_by == b.created_by && a.empty_layer == b.empty_layer;
-  };
-  for (const auto& image : images) {
-    const auto& theirs = image.config->history;
-    const auto& layers = image.config->diff_ids;
-    if (config.history.empty() || config.history.size() > theirs.size()) continue;
-    if (config.diff_ids.size() > layers.size()) continue;
-    if (!std::equal(config.history.begin(), config.history.end(), theirs.begin(), same_text)) continue;
-    if (!std::equal(config.diff_ids.begin(), config.diff_ids.end(), layers.begin())) continue;
-    if (const auto& created = theirs[config.history.size() - 1].created) return created;
-  }
+std::optional<Timestamp> no_time(uint32_t) {
   return std::nullopt;
 }
 
-StepImages::StepImages(const BuildPlan& plan, ResultOf result, storage::ImageStore& images, Cache& cache,
-                       Options options)
-    : plan_(plan), result_(std::move(result)), images_(images), cache_(cache), options_(std::move(options)) {}
+/// As the store completes it, which the id depends on.
+void complete_platform(spec::ImageConfig& config) {
+  if (config.platform.os.empty()) config.platform = spec::Platform::host();
+}
+
+}  // namespace
+
+StepImages::StepImages(const BuildPlan& plan, ResultOf result, storage::ImageStore& images, Options options)
+    : plan_(plan), result_(std::move(result)), images_(images), options_(std::move(options)) {}
 
 bool StepImages::is_from(const PlannedStep& step) {
   return step.image->existing || step.image->same_as != 0;
@@ -64,34 +50,44 @@ Result<void> StepImages::read_layers(const std::optional<Digest>& chain_id) {
   return {};
 }
 
-/// A layer is as old as its step. What changes the configuration alone is as old as when it was first made.
-Result<std::pair<Timestamp, bool>> StepImages::time_of(const PlannedStep& step, const RootState& root,
-                                                       const ImageContents& contents) {
-  using Time = std::pair<Timestamp, bool>;
-  if (step.vertex && root.made_layer) return Time(root.created, root.was_cached);
-  if (options_.epoch) return Time(*options_.epoch, false);
-  const Digest likeness = image_likeness(contents, result_);
-  if (options_.use_cache && options_.cache_from) {
-    const auto no_time = [](uint32_t) { return std::optional<Timestamp>(); };
-    const auto found = options_.cache_from->find(image_config(contents, result_, std::nullopt, no_time));
-    if (found) return Time(*found, true);
-  } else if (options_.use_cache) {
-    TRY(const auto found, cache_.find(likeness));
-    if (found) return Time(found->created, true);
-  }
-  const StepRecord record{.key = likeness,
-                          .chain_id = root.chain_id,
-                          .created = now(),
-                          .description = step.instruction.substr(0, 120)};
-  CHECK(cache_.store(record));
-  return Time(record.created, false);
+/// The last step's is the build's own.
+const spec::ImageConfig& StepImages::config_of(const PlannedStep& step) const {
+  return step.number == plan_.steps.size() ? plan_.config : step.image->config;
 }
 
-Result<StepImages::Made> StepImages::make(const PlannedStep& step, const spec::ImageConfig& config) {
+bool StepImages::has_image_of(VertexId vertex, const RootState& remembered) {
+  const uint32_t number = plan_.graph.at(vertex).step;
+  if (number == 0 || number > plan_.steps.size()) return true;
+  const PlannedStep& step = plan_.steps[number - 1];
+  // A part of a step is as good as the step.
+  if (!step.image || step.vertex != vertex) return true;
+  if (options_.reusable == nullptr || !read_layers(remembered.chain_id)) return false;
+  const ImageContents contents{config_of(step), step.image->history, layers_};
+  const auto result = [&](VertexId id) -> const RootState& {
+    return id == vertex ? remembered : result_(id);
+  };
+  spec::ImageConfig config = image_config(contents, result, std::nullopt, no_time);
+  complete_platform(config);
+  return options_.reusable->find(config).has_value();
+}
+
+/// A layer is as old as its step. What changes the configuration alone is as old as when it was first made.
+std::pair<Timestamp, bool> StepImages::time_of(const PlannedStep& step, const RootState& root,
+                                               const ImageContents& contents) {
+  if (step.vertex && root.made_layer) return {root.created, root.was_cached};
+  if (options_.epoch) return {*options_.epoch, false};
+  if (options_.reusable == nullptr) return {now(), false};
+  spec::ImageConfig config = image_config(contents, result_, std::nullopt, no_time);
+  complete_platform(config);
+  const auto found = options_.reusable->find(config);
+  return {found.value_or(now()), found.has_value()};
+}
+
+Result<StepImages::Made> StepImages::make(const PlannedStep& step) {
   const RootState& root = result_(step.image->rootfs);
   CHECK(read_layers(root.chain_id));
-  const ImageContents contents{config, step.image->history, layers_};
-  TRY(const auto time, time_of(step, root, contents));
+  const ImageContents contents{config_of(step), step.image->history, layers_};
+  const auto time = time_of(step, root, contents);
   times_[step.number] = time.first;
   const auto time_of_step = [this](uint32_t number) -> std::optional<Timestamp> {
     const auto found = times_.find(number);
@@ -100,8 +96,8 @@ Result<StepImages::Made> StepImages::make(const PlannedStep& step, const spec::I
   storage::NewImage image{.config = image_config(contents, result_, time.first, time_of_step),
                           .chain_id = root.chain_id,
                           .parent = below(step.number)};
-  // As the store completes it, which the id depends on.
-  if (image.config.platform.os.empty()) image.config.platform = spec::Platform::host();
+  complete_platform(image.config);
+  if (options_.reusable != nullptr) options_.reusable->add(image.config);
   Digest id = sha256(spec::serialise(image.config));
   return Made{std::move(id), std::move(image), time.second};
 }
@@ -115,7 +111,7 @@ std::optional<StepImages::Outcome> StepImages::complete(size_t index) {
     ids_.insert_or_assign(step.number, *id);
     return Outcome{id->hex()};
   }
-  auto made = make(step, step.image->config);
+  auto made = make(step);
   if (!made) {
     error_ = std::move(made).error();
     return std::nullopt;
@@ -135,7 +131,7 @@ Result<std::optional<StepImages::Final>> StepImages::finish() {
     const auto id = existing_id(last);
     return id && !options_.has_labels ? Outcome(Final{.id = *id}) : Outcome();
   }
-  TRY(auto made, make(last, plan_.config));
+  TRY(auto made, make(last));
   return Outcome(Final{std::move(made.id), std::move(made.image), made.was_cached});
 }
 

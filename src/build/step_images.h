@@ -6,39 +6,26 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/result.h"
-#include "build/cache.h"
 #include "build/frontend/plan.h"
 #include "build/image_result.h"
+#include "build/reusable_images.h"
 #include "build/solver.h"
 #include "storage/image_store.h"
 
 namespace berth::build {
 
-/// Images whose steps alone may be taken from memory: docker's cachefrom.
-struct CacheImages {
-  std::vector<storage::Image> images = {};
-
-  /// Chain ids of all their layers.
-  std::set<Digest> chains() const;
-  /// The time of the step that has made one of them, or that one of them has on its way: the same layers and
-  /// history so far.
-  std::optional<Timestamp> find(const spec::ImageConfig& config) const;
-};
-
 class StepImages {
  public:
   struct Options {
-    bool use_cache = true;
+    ReusableImages* reusable = nullptr;   ///< none: every step is done
     std::optional<Timestamp> epoch = {};  ///< instead of the time of the day
-    std::optional<CacheImages> cache_from = {};
-    bool has_labels = false;  ///< the request adds some to the build's image
+    bool has_labels = false;              ///< the request adds some to the build's image
   };
   struct Outcome {
     std::string id;           ///< 64 hex digits
@@ -47,8 +34,10 @@ class StepImages {
   using ResultOf = std::function<const RootState&(VertexId)>;
 
   /// All but the options must outlive it.
-  StepImages(const BuildPlan& plan, ResultOf result, storage::ImageStore& images, Cache& cache,
-             Options options);
+  StepImages(const BuildPlan& plan, ResultOf result, storage::ImageStore& images, Options options);
+
+  /// Whether what is remembered of a vertex may be used: the image that it would give is here.
+  bool has_image_of(VertexId vertex, const RootState& remembered);
 
   /// The image of plan.steps[index], which has ended, as have those before it. None where the plan has none.
   std::optional<Outcome> complete(size_t index);
@@ -76,15 +65,15 @@ class StepImages {
   };
   static bool is_from(const PlannedStep& step);
   std::optional<Digest> existing_id(const PlannedStep& step) const;
-  Result<Made> make(const PlannedStep& step, const spec::ImageConfig& config);
-  Result<std::pair<Timestamp, bool>> time_of(const PlannedStep& step, const RootState& root,
-                                             const ImageContents& contents);
+  Result<Made> make(const PlannedStep& step);
+  const spec::ImageConfig& config_of(const PlannedStep& step) const;
+  std::pair<Timestamp, bool> time_of(const PlannedStep& step, const RootState& root,
+                                     const ImageContents& contents);
   Result<void> read_layers(const std::optional<Digest>& chain_id);
 
   const BuildPlan& plan_;
   ResultOf result_;
   storage::ImageStore& images_;
-  Cache& cache_;
   Options options_;
   std::map<uint32_t, Digest> ids_;
   std::map<uint32_t, Timestamp> times_;

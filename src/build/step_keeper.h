@@ -1,5 +1,6 @@
-// StepKeeper: who takes over the sandboxes of RUNs that are to stay behind, as docker's classic builder
-// leaves containers of failed builds. This folder knows of no containers; the caller makes them.
+// StepKeeper: who hears of the sandboxes of RUNs, and takes over those that are to stay behind, as docker's
+// classic builder has containers for steps and leaves those of failed builds. This folder knows of no
+// containers; the caller makes them.
 #pragma once
 
 #include <optional>
@@ -28,6 +29,10 @@ struct KeptStep {
 class StepKeeper {
  public:
   virtual ~StepKeeper() = default;
+  /// A RUN begins; `image`: that it runs on, where that is known.
+  virtual void began(const StepRequest& request, const std::optional<Digest>& image) = 0;
+  /// It has ended. No outcome: it did not come to its end, and is gone.
+  virtual void ended(const std::string& id, const std::optional<StepOutcome>& outcome) = 0;
   /// Whether a step that ended so is kept.
   virtual bool wants(const StepOutcome& outcome) const = 0;
   /// Once the images of the build's steps are there. A step that cannot be kept does not fail the build.

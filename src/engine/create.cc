@@ -306,7 +306,8 @@ io::Task<Result<CreatedContainer>> create_container(Core& core, CreateContainer 
   undo.keep();
   auto container = std::make_shared<Container>(std::move(record));
   core.containers.insert(container);
-  core.publish(container->record, "create");
+  // Of one that was adopted all has been told before.
+  if (adopted == nullptr) core.publish(container->record, "create");
   co_return answer;
 }
 

@@ -16,14 +16,16 @@ namespace {
 struct Applier {
   spec::ExecutionConfig& config;
   std::string keyword;
+  bool& cmd_is_set;  ///< by a change before
 
   Result<void> operator()(const spec::CmdInstruction& cmd) {
     config.cmd = command(cmd.command);
+    cmd_is_set = true;
     return {};
   }
   Result<void> operator()(const spec::EntrypointInstruction& entrypoint) {
     config.entrypoint = command(entrypoint.command);
-    config.cmd.clear();
+    if (!cmd_is_set) config.cmd.clear();
     return {};
   }
   Result<void> operator()(const spec::EnvInstruction& env) {
@@ -31,8 +33,11 @@ struct Applier {
       TRY(std::string name, expand(variable.key));
       TRY(std::string value, expand(variable.value));
       auto same = [&](const std::string& entry) { return entry.starts_with(name + "="); };
-      std::erase_if(config.env, same);
-      config.env.push_back(name + "=" + value);
+      const auto found = std::find_if(config.env.begin(), config.env.end(), same);
+      if (found != config.env.end())
+        *found = name + "=" + value;
+      else
+        config.env.push_back(name + "=" + value);
     }
     return {};
   }
@@ -120,8 +125,9 @@ Result<void> apply_changes(const std::vector<std::string>& changes, spec::Execut
   if (!dockerfile) return Error(Kind::InvalidArgument, dockerfile.error().message);
   if (dockerfile->stages.size() != 1)
     return Error(Kind::InvalidArgument, "FROM is not a valid change command");
+  bool cmd_is_set = false;
   for (const spec::Instruction& instruction : dockerfile->stages[0].instructions) {
-    Applier applier{config, instruction.keyword};
+    Applier applier{config, instruction.keyword, cmd_is_set};
     CHECK(std::visit(applier, instruction.body));
   }
   return {};

@@ -155,8 +155,8 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
 
 Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys::NetworkNamespace& netns) {
   TRY(const NetworkRecord* network, find(request.network));
-  for (const auto* other : endpoints(network->id)) {
-    if (other->container_id != request.container_id) continue;
+  for (const auto& [id, other] : state_->endpoints) {
+    if (other.container_id != request.container_id || other.network_id != network->id) continue;
     return failure(Kind::Forbidden, "endpoint with name {} already exists in network {}",
                    request.container_name, network->name);
   }

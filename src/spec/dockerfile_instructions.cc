@@ -273,6 +273,13 @@ std::string onbuild_trigger(const LexedLine& lexed) {
   return trigger;
 }
 
+const std::vector<std::string>& keywords() {
+  static const std::vector<std::string> list = {
+      "ADD",   "ARG",        "CMD",     "COPY", "ENTRYPOINT", "ENV",        "EXPOSE", "FROM",   "HEALTHCHECK",
+      "LABEL", "MAINTAINER", "ONBUILD", "RUN",  "SHELL",      "STOPSIGNAL", "USER",   "VOLUME", "WORKDIR"};
+  return list;
+}
+
 Result<InstructionBody> parse_onbuild(const LexedLine& lexed, char escape) {
   const CommandParts inner = split_command(lexed.parts.arguments, escape);
   if (inner.keyword.empty()) return at_least_one("ONBUILD");
@@ -282,9 +289,11 @@ Result<InstructionBody> parse_onbuild(const LexedLine& lexed, char escape) {
   if (keyword == "MAINTAINER" || keyword == "FROM") {
     return failure(Kind::InvalidArgument, "{} isn't allowed as an ONBUILD trigger", keyword);
   }
-  // A trigger that cannot be parsed would only fail in the builds of others.
+  // A trigger that cannot be parsed would only fail in the builds of others. What is no instruction at all
+  // docker takes, in changes of commits too.
+  const bool is_known = std::find(keywords().begin(), keywords().end(), keyword) != keywords().end();
   const LexedLine trigger{lexed.parts.arguments, inner, lexed.heredocs};
-  CHECK(parse_body(trigger, escape));
+  if (is_known) CHECK(parse_body(trigger, escape));
   return InstructionBody(OnbuildInstruction{onbuild_trigger(lexed)});
 }
 
@@ -293,13 +302,6 @@ Result<InstructionBody> parse_command(const LexedLine& lexed, std::string_view k
   TRY(auto command, command_line(lexed));
   if (keyword == "CMD") return InstructionBody(CmdInstruction{std::move(command)});
   return InstructionBody(EntrypointInstruction{std::move(command)});
-}
-
-const std::vector<std::string>& keywords() {
-  static const std::vector<std::string> list = {
-      "ADD",   "ARG",        "CMD",     "COPY", "ENTRYPOINT", "ENV",        "EXPOSE", "FROM",   "HEALTHCHECK",
-      "LABEL", "MAINTAINER", "ONBUILD", "RUN",  "SHELL",      "STOPSIGNAL", "USER",   "VOLUME", "WORKDIR"};
-  return list;
 }
 
 Error unknown_instruction(const std::string& written) {

@@ -228,6 +228,7 @@ TEST(Dockerfile, ReadsTheRest) {
   EXPECT_EQ(only<MaintainerInstruction>("MAINTAINER a <b@c>").name, "a <b@c>");
   EXPECT_EQ(only<OnbuildInstruction>("ONBUILD  RUN --mount=type=tmpfs,target=/t echo hi").trigger,
             "RUN --mount=type=tmpfs,target=/t echo hi");
+  EXPECT_EQ(only<OnbuildInstruction>("ONBUILD /usr/bin/make x").trigger, "/usr/bin/make x");
   EXPECT_EQ(only<OnbuildInstruction>("ONBUILD COPY <<EOF /x\nbody\nEOF\n").trigger,
             "COPY <<EOF /x\nbody\nEOF");
   const auto check = only<HealthcheckInstruction>(

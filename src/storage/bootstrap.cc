@@ -31,16 +31,6 @@ void tell(const BootstrapOptions& options, std::string_view line) {
   if (options.progress) options.progress(line);
 }
 
-/// The environment of host programs: a plain one, plus the proxies that the user has set.
-std::vector<std::string> host_environment() {
-  std::vector<std::string> environment = {std::string(search_path), "LC_ALL=C.UTF-8", "HOME=/root"};
-  for (const char* name :
-       {"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}) {
-    if (const char* value = ::getenv(name)) environment.push_back(std::string(name) + "=" + value);
-  }
-  return environment;
-}
-
 // busybox
 
 Result<std::vector<std::string>> busybox_applets() {
@@ -228,7 +218,8 @@ class ProgramSource : public ByteSource {
 /// `arguments` stand between mmdebstrap's own and the suite.
 Result<sys::HostProgram> start_mmdebstrap(const std::string& suite, const std::vector<std::string>& arguments,
                                           const BootstrapOptions& options) {
-  std::vector<std::string> environment = host_environment();
+  std::vector<std::string> environment = sys::host_environment();
+  environment.push_back("HOME=/root");
   environment.push_back("TMPDIR=" + options.scratch_dir);
   environment.push_back("BERTH_TREE=" + options.scratch_dir + "/tree");
   std::vector<std::string> command = {"mmdebstrap", "--mode=root", "--format=tar"};

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 
 namespace berth::sys {
 namespace {
@@ -48,6 +49,16 @@ void prepare(SpawnSettings& settings, int output, int error) {
 }
 
 }  // namespace
+
+std::vector<std::string> host_environment() {
+  std::vector<std::string> environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                          "LC_ALL=C.UTF-8"};
+  for (const char* name :
+       {"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}) {
+    if (const char* value = ::getenv(name)) environment.push_back(std::string(name) + "=" + value);
+  }
+  return environment;
+}
 
 Result<HostProgram> HostProgram::start(const std::vector<std::string>& arguments,
                                        const std::vector<std::string>& environment) {

@@ -12,6 +12,9 @@
 
 namespace berth::sys {
 
+/// What host programs see of the environment: a plain one, plus the proxies that this process has. No HOME.
+std::vector<std::string> host_environment();
+
 class HostProgram {
  public:
   /// Looks `arguments[0]` up in the PATH that `environment` names. NotFound when there is no such program.

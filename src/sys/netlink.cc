@@ -447,9 +447,11 @@ bool has_ipv6() {
   return ::access("/proc/sys/net/ipv6", F_OK) == 0;
 }
 
-Result<void> write_sysctl(std::string_view path, std::string_view value) {
+Result<void> write_sysctl(std::string_view path, std::string_view value, int procfs) {
   std::string file = fmt::format("/proc/sys/{}", path);
-  TRY(UniqueFd fd, open_file(file.c_str(), O_WRONLY));
+  const char* opened = procfs < 0 ? file.c_str() : file.c_str() + sizeof("/proc/") - 1;
+  UniqueFd fd(::openat(procfs, opened, O_WRONLY | O_CLOEXEC));
+  if (!fd) return Error::from_errno("open", file, errno);
   if (::write(fd.get(), value.data(), value.size()) < 0) return Error::from_errno("write", file, errno);
   return {};
 }

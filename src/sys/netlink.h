@@ -181,8 +181,9 @@ class RouteSocket {
 
 /// Whether the kernel of the calling thread's namespace knows IPv6.
 bool has_ipv6();
-/// Writes /proc/sys/<path> of the calling thread's namespaces; `path` like "net/ipv4/ip_forward".
-Result<void> write_sysctl(std::string_view path, std::string_view value);
+/// Writes /proc/sys/<path> of the calling thread's namespaces; `path` like "net/ipv4/ip_forward". `procfs`: a
+/// directory in place of /proc.
+Result<void> write_sysctl(std::string_view path, std::string_view value, int procfs = -1);
 /// Without trailing newline.
 Result<std::string> read_sysctl(std::string_view path);
 

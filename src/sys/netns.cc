@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "base/format.h"
+#include "sys/kernel_call.h"
 #include "sys/sub_ids.h"
 
 namespace berth::sys {
@@ -28,7 +29,31 @@ struct Prepared {
   uint32_t next_link_index = 0;
 };
 
-Result<Prepared> prepare_inside(const std::vector<NamespaceSysctl>& sysctls) {
+/// A procfs of one's own for what is written below /proc/sys. The kernel keeps the directories that were
+/// looked up there, those of all namespaces under one name side by side, and goes through them all when a new
+/// namespace looks for the first time: a millisecond where there are a thousand. They go with their procfs.
+class SysctlFiles {
+ public:
+  /// For one namespace; -1 (which is /proc) where nothing may be mounted.
+  int next() {
+    if (used_++ % kNamespaces == 0) mount_ = make();
+    return mount_.get();
+  }
+
+ private:
+  static constexpr unsigned kNamespaces = 16;
+
+  static UniqueFd make() {
+    UniqueFd context(static_cast<int>(std::max(call::open_filesystem("proc"), -1L)));
+    if (!context || call::configure(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) < 0) return {};
+    return UniqueFd(static_cast<int>(std::max(call::make_mount(context.get(), 0), -1L)));
+  }
+
+  UniqueFd mount_;
+  unsigned used_ = 0;
+};
+
+Result<Prepared> prepare_inside(const std::vector<NamespaceSysctl>& sysctls, int procfs) {
   Prepared prepared;
   TRY(prepared.fd, open_file(kOwnNamespace, O_RDONLY));
   TRY(prepared.routes, RouteSocket::open());
@@ -36,7 +61,7 @@ Result<Prepared> prepare_inside(const std::vector<NamespaceSysctl>& sysctls) {
   batch.change_link({.index = 1, .up = true});
   CHECK(prepared.routes.run(batch));
   for (const auto& sysctl : sysctls) {
-    auto written = write_sysctl(sysctl.path, sysctl.value);
+    auto written = write_sysctl(sysctl.path, sysctl.value, procfs);
     if (!written && !sysctl.optional) return std::move(written).error();
   }
   // Some kernels put tunnel devices into every namespace, behind lo.
@@ -46,9 +71,9 @@ Result<Prepared> prepare_inside(const std::vector<NamespaceSysctl>& sysctls) {
   return prepared;
 }
 
-Result<Prepared> unshare_and_prepare(const std::vector<NamespaceSysctl>& sysctls) {
+Result<Prepared> unshare_and_prepare(const std::vector<NamespaceSysctl>& sysctls, int procfs = -1) {
   if (::unshare(CLONE_NEWNET) != 0) return Error::from_errno("create network namespace", {}, errno);
-  return prepare_inside(sysctls);
+  return prepare_inside(sysctls, procfs);
 }
 
 }  // namespace
@@ -141,6 +166,7 @@ void NetnsPool::fill(std::stop_token stop) {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
   UniqueFd home;
+  SysctlFiles files;
   if (auto own = open_file(kOwnNamespace, O_RDONLY)) home = *std::move(own);
   while (home) {
     {
@@ -151,7 +177,7 @@ void NetnsPool::fill(std::stop_token stop) {
       wanted_.wait_for(lock, stop, kStartsFirst, [&] { return stock_.size() * 2 < options_.size; });
       if (stop.stop_requested()) return;
     }
-    auto prepared = unshare_and_prepare(options_.sysctls);
+    auto prepared = unshare_and_prepare(options_.sysctls, files.next());
     // Back home at once: this thread must not be what keeps a container's namespace alive.
     if (::setns(home.get(), CLONE_NEWNET) != 0) return;
     std::lock_guard lock(mutex_);

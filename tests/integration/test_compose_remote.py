@@ -2,49 +2,11 @@
 import hashlib
 import json
 import os
-import shutil
-import socket
-import subprocess
 
-from harness.engine import IMAGE, eventually
+from harness.engine import IMAGE
+from harness.git_server import GitDaemon, Repository, git_daemon
 from harness.registry import FakeRegistry
 from test_compose import SLEEP, ComposeCase
-
-
-def git_daemon():
-    """The path of git's own server; None where git is not installed."""
-    if not shutil.which("git"):
-        return None
-    path = os.path.join(subprocess.check_output(["git", "--exec-path"], text=True).strip(), "git-daemon")
-    return path if os.access(path, os.X_OK) else None
-
-
-class GitDaemon:
-    """Repositories below a folder, over git:// on loopback."""
-
-    def __init__(self, folder):
-        for _ in range(10):  # somebody else may take the port meanwhile
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                self.port = free.getsockname()[1]
-            self.process = subprocess.Popen(
-                [git_daemon(), "--reuseaddr", "--export-all", "--listen=127.0.0.1", f"--port={self.port}", f"--base-path={folder}", folder],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            eventually(lambda: self.process.poll() is not None or self.answers(), "git-daemon listens", within=60.0)
-            if self.process.poll() is None:
-                return
-        raise AssertionError("git-daemon does not start")
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-            return True
-        except OSError:
-            return False
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(30)
 
 
 class Remote(ComposeCase):
@@ -58,28 +20,11 @@ class Remote(ComposeCase):
         if not git_daemon():
             self.skipTest("git is not installed")
         top = self.folder()
-        work = os.path.join(top, "app.git")
-        os.makedirs(work)
-
-        def git(*words):
-            env = {**os.environ, "HOME": top, "GIT_CONFIG_NOSYSTEM": "1"}
-            return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words], cwd=work, env=env, check=True,
-                                  capture_output=True, text=True).stdout.strip()
-        git("init", "-q", "-b", "main")
-        for name, text in files.items():
-            path = os.path.join(work, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            if isinstance(text, tuple):
-                os.symlink(text[1], path)
-                continue
-            with open(path, "w") as file:
-                file.write(text)
-        git("add", "-A")
-        git("commit", "-q", "-m", "files")
-        git("branch", "topic/main")  # whose end is another branch's name
+        made = Repository(os.path.join(top, "app.git"), files)
+        made.git("branch", "topic/main")  # whose end is another branch's name
         daemon = GitDaemon(top)
         self.addCleanup(daemon.close)
-        return f"git://127.0.0.1:{daemon.port}/app.git", git("rev-parse", "HEAD")
+        return f"{daemon.url}/app.git", made.git("rev-parse", "HEAD")
 
     def services(self, *words):
         return json.loads(self.good(*words, "config", "--format", "json", env=self.env).out)["services"]

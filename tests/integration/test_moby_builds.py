@@ -3,6 +3,7 @@ containers that builds leave behind, and what the builder judges otherwise than 
 import hashlib
 import io
 import json
+import re
 import tarfile
 import urllib.parse
 
@@ -158,6 +159,120 @@ class StepImages(BuildCase):
         self.assertEqual(self.image(tag)["Config"]["Labels"], {"a": "b"})
 
 
+class ImagesAsCache(BuildCase):
+    def test_a_step_is_known_as_long_as_its_image(self):
+        tag, dockerfile = f"{self.name()}:1", f"FROM {IMAGE}\nENV a={self.name()}\nCOPY f /f\nRUN echo seen\n"
+        files = [("f", tag.encode())]
+        self.build(dockerfile, tag, files=files)
+        self.assertEqual(self.text(self.build(dockerfile, tag, files=files)).count("Using cache"), 3)
+        self.ok("rmi", tag)
+        again = self.text(self.build(dockerfile, tag, files=files))
+        self.assertEqual(again.count("Using cache"), 0)
+        self.assertIn("\nseen\n", again)
+        self.ok("rmi", tag)
+        other = self.text(self.build(dockerfile, tag, files=files, classic="0"))
+        self.assertEqual(other.count("Using cache"), 2, "what others build by is the build cache: COPY and RUN")
+
+    def test_labels_of_the_request_do_not_hide_the_last_step(self):
+        tag, dockerfile = f"{self.name()}:1", f"FROM {IMAGE}\nRUN echo {self.name()} > /x\n"
+        parameters = {"labels": json.dumps({"a": "b"})}
+        first = self.build(dockerfile, tag, **parameters)
+        self.assertEqual(self.text(self.build(dockerfile, tag, **parameters)).count("Using cache"), 1)
+        self.assertEqual(self.image(tag)["Config"]["Labels"], {"a": "b"})
+        self.assertIn(self.image(tag)["Id"][7:19], self.steps(first))
+
+    def test_steps_that_are_equal_are_done_once(self):
+        tag = f"{self.name()}:1"
+        stage = f"FROM {IMAGE}\nADD f /\n"
+        files = [("f", tag.encode())]
+        messages = self.build(stage + stage, tag, files=files)
+        self.assertEqual(self.text(messages).count("Using cache"), 1)
+        told = [message["aux"]["ID"] for message in messages if "aux" in message]
+        self.assertEqual(set(told), {self.image(tag)["Id"]}, "both stages are the same image")
+        same = self.build(stage + stage, f"{self.name()}:2", files=files, cachefrom=json.dumps([tag]))
+        self.assertEqual(self.text(same).count("Using cache"), 2)
+
+    def test_a_stage_that_is_known_is_the_parent_of_what_stands_on_it(self):
+        dockerfile = f"FROM scratch AS base\nENV something={self.name()}\nONBUILD ENV foo=bar\n"
+        self.build(dockerfile)
+        messages = self.build(dockerfile + "FROM base")
+        told = [message["aux"]["ID"] for message in messages if "aux" in message]
+        self.assertEqual(len(told), 2, messages)
+        self.addCleanup(self.engine, "rmi", "-f", told[1])
+        self.assertEqual(self.image(told[1])["Parent"], told[0])
+
+
+class History(BuildCase):
+    def words(self, dockerfile, files=(), **parameters):
+        tag = f"{self.name()}:1"
+        self.build(dockerfile, tag, files=files, **parameters)
+        history = self.engine.api.get(f"/images/{tag}/history").json()
+        below = len(self.engine.api.get(f"/images/{IMAGE}/history").json())
+        return [item["CreatedBy"] for item in reversed(history[:len(history) - below])]
+
+    def test_the_words_of_the_classic_builder(self):
+        words = self.words(f"FROM {IMAGE}\nARG a=default\nARG b\nENV c=d\nRUN echo hi\nEXPOSE 80 81/udp\nWORKDIR /w\n"
+                           "HEALTHCHECK --interval=30s --retries=3 CMD true\nCOPY f g /x/\nADD --chown=1:2 f /y\n"
+                           "SHELL [\"/bin/ash\", \"-c\"]\nCMD run\nVOLUME /v\n",
+                           files=[("f", b"1"), ("g", b"2")], buildargs=json.dumps({"a": "given", "b": "other"}))
+        digests = [re.search("(file|multi):[0-9a-f]{64}", word) for word in words]
+        words = [re.sub("(file|multi):[0-9a-f]{64}", r"\1:HEX", word) for word in words]
+        nothing = "/bin/sh -c #(nop) "
+        self.assertEqual(words, [f"{nothing} ARG a=default", f"{nothing} ARG b", f"{nothing} ENV c=d", "|2 a=given b=other /bin/sh -c echo hi",
+                                 f"{nothing} EXPOSE 80 81/udp", f"{nothing}WORKDIR /w",
+                                 f"{nothing} HEALTHCHECK &{{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x03'}}",
+                                 f"{nothing}COPY multi:HEX in /x/ ", f"{nothing}ADD --chown=1:2 file:HEX in /y ",
+                                 "/bin/ash -c #(nop)  SHELL [/bin/ash -c]", "/bin/ash -c #(nop)  CMD [\"/bin/ash\" \"-c\" \"run\"]",
+                                 "/bin/ash -c #(nop)  VOLUME [/v]"])
+        self.assertEqual(len([found for found in digests if found]), 2)
+
+    def test_others_have_buildkits_words(self):
+        words = self.words(f"FROM {IMAGE}\nARG a\nCOPY f /f\n", files=[("f", b"1")], classic="0", buildargs='{"a": "given"}')
+        self.assertEqual(words, ["ARG a=given", "COPY f /f # buildkit"])
+
+    def test_the_same_content_from_elsewhere_is_the_same_image(self):
+        one, two = f"{self.name()}:1", f"{self.name()}:2"
+        self.build(f"FROM {IMAGE}\nCOPY file1.txt /tmp/\n", one, files=[("file1.txt", one.encode())])
+        messages = self.build(f"FROM {IMAGE}\nCOPY file*.txt /tmp/\n", two, files=[("file1.txt", one.encode())])
+        self.assertEqual(self.text(messages).count("Using cache"), 1)
+        self.assertEqual(self.image(one)["Id"], self.image(two)["Id"])
+        self.build(f"FROM {IMAGE} AS first\nCOPY file1.txt /tmp/\nFROM {IMAGE}\nCOPY --from=first /tmp /tmp\n", two,
+                   files=[("file1.txt", two.encode())])
+        newest = self.engine.api.get(f"/images/{two}/history").json()[0]["CreatedBy"]
+        self.assertRegex(newest, "COPY dir:[0-9a-f]{64} in /tmp $")
+
+
+class Events(BuildCase):
+    def events_of(self, container, until):
+        """The actions of a container that is named by the beginning of its id."""
+        query = f"/events?since=0&until={urllib.parse.quote(until)}&filters={urllib.parse.quote(json.dumps({'type': ['container']}))}"
+        found = [event for event in self.engine.api.get(query).json_lines() if event["Actor"]["ID"].startswith(container)]
+        return [(event["Action"], event["Actor"]["Attributes"].get("exitCode")) for event in found], found
+
+    def now(self):
+        return self.engine.api.get("/info").json()["SystemTime"]
+
+    def test_of_steps_containers(self):
+        tag = f"{self.name()}:1"
+        [good] = self.ran_in(self.build(f"FROM {IMAGE}\nRUN echo {tag}\n", tag))
+        actions, events = self.events_of(good, self.now())
+        self.assertEqual(actions, [("create", None), ("start", None), ("die", "0"), ("destroy", None)])
+        attributes = events[0]["Actor"]["Attributes"]
+        self.assertEqual(attributes["image"], self.image(IMAGE)["Id"])
+        self.assertTrue(attributes["name"])
+        [bad] = self.ran_in(self.build(f"FROM {IMAGE}\nRUN exit 3\n"))
+        self.addCleanup(self.forget, bad)
+        actions, events = self.events_of(bad, self.now())
+        self.assertEqual(actions, [("create", None), ("start", None), ("die", "3")], "it is left behind")
+        name = self.engine.api.get(f"/containers/{bad}/json").json()["Name"]
+        self.assertEqual("/" + events[0]["Actor"]["Attributes"]["name"], name)
+
+    def test_none_for_other_builders(self):
+        messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()}\n", f"{self.name()}:1", classic="0")
+        for container in self.ran_in(messages):
+            self.assertEqual(self.events_of(container, self.now())[0], [])
+
+
 class LeftContainers(BuildCase):
     def left(self, messages):
         """Of each RUN, the container that is there."""
@@ -197,8 +312,10 @@ class LeftContainers(BuildCase):
             self.assertEqual(len(self.left(messages)), count, f"{parameters} of {dockerfile}")
 
     def test_one_that_succeeded_has_what_it_made(self):
-        messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()} > /here\n", rm="0", nocache="1", memory=str(64 << 20))
+        messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()} > /here\n", rm="0", nocache="1", memory=str(64 << 20),
+                              labels=json.dumps({"by": self.id()}))
         [container] = self.left(messages)
+        self.assertEqual(container["Config"]["Labels"], {"by": self.id()})
         self.assertEqual(container["HostConfig"]["Memory"], 64 << 20)
         answer = self.engine.api.get(f"/containers/{container['Id']}/archive?path=/here")
         self.assertEqual(answer.status, 200, answer)
@@ -355,3 +472,5 @@ class Archives(BuildCase):
         query = f"/events?since={urllib.parse.quote(since)}&until={urllib.parse.quote(until)}&filters={filters}"
         events = self.engine.api.get(query).json_lines()
         self.assertEqual([event["Action"] for event in events], ["create", "tag", "tag", "untag"])
+        older = self.engine.api.get("/v1.45" + query).json_lines()
+        self.assertEqual([event["Action"] for event in older], ["tag", "tag", "untag"], "creations are told from 1.46 on")

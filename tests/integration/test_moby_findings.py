@@ -54,6 +54,16 @@ class ImageMounts(ImagesCase):
 
 
 class Images(ImagesCase):
+    def test_changes_are_made_in_their_order(self):
+        tag, name = f"{self.name()}:1", self.name()
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        self.ok("create", "--name", name, "-e", "A=1", IMAGE, "true")
+        changes = ("ENV B=2", "ENV A=3", 'CMD ["x"]', 'ENTRYPOINT ["y"]', "ONBUILD /usr/bin/make all")
+        self.ok("commit", *(word for change in changes for word in ("--change", change)), name, tag)
+        config = self.engine.api.get(f"/images/{tag}/json").json()["Config"]
+        self.assertEqual([entry for entry in config["Env"] if entry[:2] in ("A=", "B=")], ["A=3", "B=2"])
+        self.assertEqual((config["Cmd"], config["Entrypoint"], config["OnBuild"]), (["x"], ["y"], ["/usr/bin/make all"]))
+
     def test_changes_see_the_images_variables(self):
         first, second = f"{self.name()}:1", f"{self.name()}:2"
         name = self.name()

@@ -92,6 +92,12 @@ Json image_config_json(const spec::ExecutionConfig& config, ApiVersion version) 
   return always;
 }
 
+/// The image's own, else that of its last step: an import's, or the format of the history.
+std::string comment_of(const spec::ImageConfig& config) {
+  if (!config.comment.empty() || config.history.empty()) return config.comment;
+  return config.history.back().comment;
+}
+
 }  // namespace
 
 Json image_inspect_json(const storage::Image& image, ApiVersion version) {
@@ -102,7 +108,7 @@ Json image_inspect_json(const storage::Image& image, ApiVersion version) {
                  {"RepoTags", string_list(image.repo_tags)},
                  {"RepoDigests", string_list(image.repo_digests)},
                  {"Parent", image.parent ? image.parent->str() : ""},
-                 {"Comment", config.comment},
+                 {"Comment", comment_of(config)},
                  {"DockerVersion", config.docker_version},
                  {"Author", config.author},
                  {"Config", image_config_json(config.config, version)},

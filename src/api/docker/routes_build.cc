@@ -30,7 +30,8 @@ Result<void> set_classic_parameters(Context& context, build::BuildRequest& reque
   TRY(request.cache_from, parse_cache_from(context));
   const StepRemoval removal{.after_success = context.text("rm").empty() || context.flag("rm"),
                             .always = context.flag("forcerm")};
-  request.step_keeper = keep_step_containers(context.engine(), removal, request.network_mode);
+  StepContainerSettings settings{.network_mode = request.network_mode, .labels = request.labels};
+  request.step_keeper = keep_step_containers(context.engine(), removal, std::move(settings));
   return {};
 }
 

@@ -93,6 +93,13 @@ Json event_json(const build::StepTransfer& event) {
           {"current", event.current},
           {"total", event.total}};
 }
+Json event_json(const build::ContextFetching& event) {
+  return {{"event", "transfer"},
+          {"step", 0},
+          {"what", "Fetching the build context from " + event.from},
+          {"current", 0},
+          {"total", 0}};
+}
 Json event_json(const build::StepCompleted& event) {
   return {{"event", "done"}, {"step", event.step}, {"id", event.id}, {"ns", event.duration.count()}};
 }

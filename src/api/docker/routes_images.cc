@@ -1,4 +1,8 @@
 // /images and /commit, and berth's own /berth/bootstrap.
+#include <fcntl.h>
+
+#include <chrono>
+
 #include "api/docker/byte_bridge.h"
 #include "api/docker/json_lines.h"
 #include "api/docker/object_json.h"
@@ -6,7 +10,12 @@
 #include "api/docker/routes_registry.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "build/fetch.h"
+#include "engine/progress_relay.h"
+#include "io/cancel.h"
 #include "spec/reference.h"
+#include "spec/url_credentials.h"
+#include "sys/file.h"
 
 namespace berth::api {
 namespace {
@@ -206,6 +215,57 @@ Outcome import_into(Context& context, JsonLines& lines, storage::ByteSource& sou
   co_return Result<void>();
 }
 
+using SpooledDownload = std::unique_ptr<storage::FileSource>;
+
+/// What is at a URL, in a file without a name.
+io::Task<Result<SpooledDownload>> download(Context& context, std::string url,
+                                           storage::ProgressCallback progress) {
+  const std::string directory = context.engine().options().data_root + "/tmp";
+  const auto relay = engine::ProgressRelay::to(context.loop(), std::move(progress));
+  build::FetchRequest request{.url = std::move(url)};
+  auto last_told = std::make_shared<std::optional<std::chrono::steady_clock::time_point>>();
+  request.progress = [tell = relay.callback(), last_told](uint64_t current, uint64_t total) {
+    const auto time = std::chrono::steady_clock::now();
+    if (*last_told && time - **last_told < std::chrono::milliseconds(100)) return;
+    *last_told = time;
+    tell({.id = "", .status = "Importing", .current = current, .total = total});
+  };
+  auto work = [request = std::move(request),
+               directory](std::stop_token stop) mutable -> Result<SpooledDownload> {
+    request.stop = std::move(stop);
+    CHECK(sys::make_dirs(directory));
+    TRY(auto fd, sys::open_file(directory.c_str(), O_TMPFILE | O_RDWR, 0600));
+    storage::FdSink sink(fd.get());
+    CHECK(build::fetch(request, sink));
+    return storage::FileSource::whole(std::move(fd));
+  };
+  co_return co_await context.loop().on_worker(std::move(work));
+}
+
+/// As with an archive in the body, but that bytes are told of as they come.
+Outcome import_from(Context& context, JsonLines& lines, std::string url, engine::Images::Import options) {
+  const std::string shown = spec::without_credentials(url);
+  JsonLines* to = &lines;
+  auto begun = std::make_shared<bool>(false);
+  storage::ProgressCallback progress = [to, shown, begun](const storage::Progress& step) {
+    if (!std::exchange(*begun, true)) to->push({{"status", "Downloading from " + shown}});
+    to->push(progress_line(step), JsonLines::Weight::Progress);
+  };
+  auto downloading = download(context, std::move(url), std::move(progress));
+  auto waited = io::unless_cancelled(std::move(downloading), context.exchange().client_gone());
+  CO_TRY(auto archive, co_await std::move(waited));
+  Outcome importing = import_into(context, lines, *archive, std::move(options));
+  co_return co_await std::move(importing);
+}
+
+/// docker takes what has no scheme for http.
+Result<std::string> source_url(std::string name) {
+  if (name.find("://") == std::string::npos) name = "http://" + name;
+  if (name.starts_with("http://") || name.starts_with("https://")) return name;
+  return failure(Kind::InvalidArgument, "cannot import from {}: http and https URLs are understood",
+                 spec::without_credentials(name).substr(0, 300));
+}
+
 /// POST /images/create: import (fromSrc) or pull (fromImage).
 Outcome create(Context& context) {
   std::string image = context.text("fromImage");
@@ -216,11 +276,6 @@ Outcome create(Context& context) {
   }
   if (source_name.empty())
     co_return Error(Kind::InvalidArgument, "bad parameter: one of fromImage and fromSrc is needed");
-  if (source_name != "-") {
-    co_return failure(Kind::Unsupported,
-                      "import from \"{}\" is not supported: download it and use \"berth import FILE\"",
-                      source_name.substr(0, 300));
-  }
   engine::Images::Import options;
   options.repository = context.text("repo");
   options.tag = context.text("tag");
@@ -230,8 +285,13 @@ Outcome create(Context& context) {
   CO_TRY(options.platform, platform_parameter(context));
   if (options.platform && options.platform->os != "linux")
     co_return failure(Kind::InvalidArgument, "operating system is not supported: {}", options.platform->os);
-  BodySource source(context.loop(), context.exchange());
   JsonLines lines(context.exchange());
+  if (source_name != "-") {
+    CO_TRY(std::string url, source_url(std::move(source_name)));
+    if (options.message.empty()) options.message = "Imported from " + spec::without_credentials(url);
+    co_return co_await lines.run(import_from(context, lines, std::move(url), std::move(options)));
+  }
+  BodySource source(context.loop(), context.exchange());
   co_return co_await lines.run(import_into(context, lines, source, std::move(options)));
 }
 

@@ -61,6 +61,8 @@ Outcome events(Context& context) {
   while (true) {
     CO_TRY(auto event, co_await io::unless_cancelled(next_event(subscription), gone));
     if (!event) break;
+    // Which clients know from 1.46 on.
+    if (event->type == "image" && event->action == "create" && !context.since(1, 46)) continue;
     std::string line = to_json(event_json(*event, context.version())) + "\n";
     CO_CHECK(co_await context.exchange().write(line));
   }

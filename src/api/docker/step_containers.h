@@ -1,7 +1,9 @@
 // What the classic builder leaves behind: containers of RUNs, to be looked at, started again or committed.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "build/step_keeper.h"
 #include "engine/engine.h"
@@ -14,8 +16,14 @@ struct StepRemoval {
   bool always = false;
 };
 
+/// What the containers have of the request.
+struct StepContainerSettings {
+  std::string network_mode = {};
+  std::map<std::string, std::string> labels = {};  ///< so that they are found by them, as docker's are
+};
+
 /// Makes containers of the engine; it must outlive the build.
 std::shared_ptr<build::StepKeeper> keep_step_containers(engine::Engine& engine, StepRemoval removal,
-                                                        std::string network_mode);
+                                                        StepContainerSettings settings);
 
 }  // namespace berth::api

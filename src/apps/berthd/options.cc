@@ -420,7 +420,7 @@ std::string help_text() {
     std::string left = flag.letter != 0 ? fmt::format("  -{}, --{}", flag.letter, flag.name)
                                         : fmt::format("      --{}", flag.name);
     if (!flag.value.empty()) left.append(" ").append(flag.value);
-    text += fmt::format("{:<34}{}\n", left, flag.help);
+    text += fmt::format("{:<38}{}\n", left, flag.help);
   }
   return text;
 }

@@ -43,11 +43,17 @@ struct ImageFacts {
 };
 using KnownImages = std::map<ImageName, ImageFacts>;
 
+/// Who words the history.
+enum class Wording { BuildKit, Classic };
+
 /// One entry of the new image's history. A vertex that makes no layer leaves an empty one.
 struct PlannedHistory {
   std::string created_by;
   std::optional<VertexId> vertex = {};
   uint32_t step = 0;  ///< that adds it
+  Wording wording = Wording::BuildKit;
+  /// Of a copy in the classic builder's words: what follows `created_by` and VertexReads::sources.
+  std::optional<std::string> behind_sources = {};
 };
 
 /// The image that there is after a step.

@@ -227,6 +227,31 @@ TEST(Plan, DecidesCopies) {
   EXPECT_EQ(copy.sources[1].mode, 0600u);
   EXPECT_EQ(last<HttpOp>(plan).file_name, "y");
   EXPECT_EQ(last<DocumentOp>(plan).content, "$N\n");
+  plan = planned("FROM busybox\nADD --keep-git-dir https://h/x.git#v1:sub /d\n");
+  EXPECT_EQ(last<GitOp>(plan).place, (spec::GitPlace{"https://h/x.git", "v1", "sub"}));
+  EXPECT_TRUE(last<GitOp>(plan).keep_git_directory);
+  EXPECT_EQ(last<CopyOp>(plan).sources[0].path, "/");
+}
+
+TEST(Plan, WordsHistoryAsTheClassicBuilder) {
+  PlanOptions with = options();
+  with.step_images = true;
+  with.build_args = {{"A", "given"}};
+  const auto plan = planned(
+      "FROM busybox\nARG A=default\nENV B=c\nRUN x\nCOPY f /g\nHEALTHCHECK --retries=10 CMD [\"x\"]\nSHELL "
+      "[\"s\"]\n"
+      "WORKDIR /w\n",
+      with);
+  List words;
+  for (const auto& entry : plan.history) {
+    EXPECT_EQ(entry.wording, Wording::Classic);
+    words.push_back(entry.created_by + (entry.behind_sources ? "SOURCES" + *entry.behind_sources : ""));
+  }
+  EXPECT_EQ(words,
+            (List{"/bin/sh -c #(nop)  ARG A=default", "/bin/sh -c #(nop)  ENV B=c", "|1 A=given /bin/sh -c x",
+                  "/bin/sh -c #(nop) COPY SOURCES in /g ",
+                  "/bin/sh -c #(nop)  HEALTHCHECK &{[\"CMD\" \"x\"] \"0s\" \"0s\" \"0s\" \"0s\" '\\n'}",
+                  "s #(nop)  SHELL [s]", "s #(nop) WORKDIR /w"}));
 }
 
 TEST(Plan, DecidesRuns) {
@@ -273,9 +298,10 @@ TEST(Plan, WordsItsErrors) {
   EXPECT_EQ(problem("FROM busybox\nCOPY --chmod=999 a b").substr(0, 32), "invalid chmod parameter: '999'. ");
   EXPECT_EQ(problem("FROM busybox\nCOPY http://x/y /z"), "source can't be a URL for COPY");
   EXPECT_EQ(problem("FROM busybox\nCOPY git@h:x.git /z"), "source can't be a git ref for COPY");
-  EXPECT_NE(
-      problem("FROM busybox\nADD https://h/x.git#main /z").find("ADD of a git repository is not supported"),
-      std::string::npos);
+  EXPECT_EQ(problem("FROM busybox\nADD https://h/x.git#--upload-pack=x /z"),
+            "https://h/x.git#--upload-pack=x is no place in a repository");
+  EXPECT_EQ(problem("FROM busybox\nADD --checksum=sha256:x git@h:x.git /z"),
+            "the checksum of a repository is a commit, not sha256:x");
   EXPECT_EQ(problem("FROM busybox\nADD --checksum=sha256:x a /z"),
             "checksum requires HTTP(S) or Git sources");
   EXPECT_EQ(problem("FROM busybox\nADD http://h/ /z/"), "cannot determine filename from url: http://h/");

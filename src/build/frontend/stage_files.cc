@@ -1,5 +1,6 @@
 // COPY and ADD: what is copied from where, decided before anything is looked at.
 #include "base/format.h"
+#include "build/frontend/history_text.h"
 #include "build/frontend/stage_state.h"
 #include "build/mode_change.h"
 #include "spec/dockerignore.h"
@@ -12,13 +13,6 @@ using spec::CopyInstruction;
 
 bool is_url(std::string_view source) {
   return source.starts_with("http://") || source.starts_with("https://");
-}
-
-/// A repository by any of the forms that docker clones.
-bool is_git(std::string_view source) {
-  if (source.starts_with("git@") || source.starts_with("git://") || source.starts_with("ssh://")) return true;
-  const std::string_view path = source.substr(0, source.find_first_of("#?"));
-  return is_url(source) && path.ends_with(".git");
 }
 
 bool has_wildcards(std::string_view path) {
@@ -55,7 +49,8 @@ Result<void> check_checksum(const CopyInstruction& copy, const std::vector<std::
   if (copy.checksum.empty()) return {};
   if (sources.size() != 1)
     return Error(Kind::InvalidArgument, "checksum can't be specified for multiple sources");
-  if (!is_url(sources[0])) return Error(Kind::InvalidArgument, "checksum requires HTTP(S) or Git sources");
+  const bool is_fetched = is_url(sources[0]) || spec::parse_git_place(sources[0]);
+  if (!is_fetched) return Error(Kind::InvalidArgument, "checksum requires HTTP(S) or Git sources");
   return {};
 }
 
@@ -103,6 +98,26 @@ Result<void> StageBuilder::add_url_source(const spec::CopyInstruction& copy, con
   source.unpack = copy.unpack.value_or(false) ? Unpack::Yes : Unpack::No;
   source.input = gathered.input(
       context_.graph.add({.op = std::move(http), .step = step_, .caching = context_.options.caching}));
+  gathered.op.sources.push_back(std::move(source));
+  return {};
+}
+
+/// The repository's files go to the destination, which is a directory.
+Result<void> StageBuilder::add_git_source(const spec::CopyInstruction& copy, spec::GitPlace place,
+                                          CopyInputs& gathered) {
+  if (copy.kind == CopyInstruction::Kind::Copy)
+    return Error(Kind::InvalidArgument, "source can't be a git ref for COPY");
+  CHECK(spec::check_git_place(place));
+  const bool is_commit = spec::is_git_commit(gathered.checksum);
+  if (!gathered.checksum.empty() && !is_commit)
+    return failure(Kind::InvalidArgument, "the checksum of a repository is a commit, not {}",
+                   gathered.checksum);
+  GitOp git{.place = std::move(place),
+            .commit = gathered.checksum,
+            .keep_git_directory = copy.keep_git_dir.value_or(false)};
+  CopyOp::Source source{.path = "/"};
+  source.input = gathered.input(
+      context_.graph.add({.op = std::move(git), .step = step_, .caching = context_.options.caching}));
   gathered.op.sources.push_back(std::move(source));
   return {};
 }
@@ -177,15 +192,9 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::CopyInstruction&
   if (!gathered.op.chmod.empty()) text += " --chmod=" + gathered.op.chmod;
   for (const auto& source : sources) {
     text += " " + source;
-    if (is_git(source)) {
-      if (copy.kind == CopyInstruction::Kind::Copy)
-        return Error(Kind::InvalidArgument, "source can't be a git ref for COPY");
-      return failure(
-          Kind::Unsupported,
-          "ADD of a git repository is not supported: {}: add an archive of it by URL, or clone it in a RUN",
-          source);
-    }
-    if (is_url(source)) {
+    if (auto place = spec::parse_git_place(source)) {
+      CHECK(add_git_source(copy, std::move(*place), gathered));
+    } else if (is_url(source)) {
       CHECK(add_url_source(copy, source, gathered));
     } else {
       CHECK(add_local_source(copy, source, gathered));
@@ -196,8 +205,23 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::CopyInstruction&
     CHECK(add_document(document, gathered));
   }
   const VertexId vertex = add_layer(std::move(gathered.op), std::move(gathered.inputs));
-  remember(text + " " + destination + " # buildkit", vertex);
+  remember_copy(copy, std::move(text), chown, destination, vertex);
   return vertex;
+}
+
+/// The classic builder tells what was taken by its content, so that the same from elsewhere is the same
+/// image.
+void StageBuilder::remember_copy(const spec::CopyInstruction& copy, std::string text,
+                                 const std::string& chown, const std::string& destination, VertexId vertex) {
+  if (!is_classic()) return remember(text + " " + destination + " # buildkit", vertex);
+  const std::string owner = chown.empty() ? "" : "--chown=" + chown + " ";
+  const std::string instruction = std::string(keyword_of(copy)) + " " + owner;
+  state_.history.push_back(
+      {.created_by = classic_text(state_.config.config.shell, instruction, NopSpace::One),
+       .vertex = vertex,
+       .step = step_,
+       .wording = Wording::Classic,
+       .behind_sources = " in " + destination + " "});
 }
 
 }  // namespace berth::build

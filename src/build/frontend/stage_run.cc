@@ -140,11 +140,14 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::RunInstruction& 
   CHECK(add_run_mounts(run, op, inputs));
 
   std::vector<std::pair<std::string, std::string>> declared;
-  for (const auto& [name, value] : state_.arguments)
+  for (const auto& [name, value] : state_.arguments) {
+    if (is_classic() && (!value || state_.environment(name))) continue;
     declared.emplace_back(name, state_.lookup(name).value_or(""));
-  const std::string text = run_text(op.args, declared);
+  }
+  std::string text = is_classic() ? classic_run_text(op.args, declared) : run_text(op.args, declared);
   const VertexId vertex = add_layer(std::move(op), std::move(inputs));
-  remember(text, vertex);
+  const Wording wording = is_classic() ? Wording::Classic : Wording::BuildKit;
+  state_.history.push_back({std::move(text), vertex, step_, wording});
   return vertex;
 }
 

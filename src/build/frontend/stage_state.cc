@@ -131,8 +131,14 @@ std::vector<std::string> StageBuilder::with_shell(const spec::CommandLine& comma
   return args;
 }
 
-void StageBuilder::remember(std::string created_by, std::optional<VertexId> vertex) {
-  state_.history.push_back({std::move(created_by), vertex, step_});
+void StageBuilder::remember(std::string instruction, std::optional<VertexId> vertex) {
+  const Wording wording = is_classic() ? Wording::Classic : Wording::BuildKit;
+  if (is_classic()) {
+    const bool makes_directory = instruction.starts_with("WORKDIR ");
+    instruction = classic_text(state_.config.config.shell, instruction,
+                               makes_directory ? NopSpace::One : NopSpace::Two);
+  }
+  state_.history.push_back({std::move(instruction), vertex, step_, wording});
 }
 
 VertexId StageBuilder::add_layer(Op op, std::vector<VertexId> inputs) {
@@ -168,7 +174,13 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::ArgInstruction& 
       value = context_.global(name);
     }
     if (given != context_.options.build_args.end()) context_.consumed_arguments.insert(name);
-    text += " " + name + (value ? "=" + *value : "");
+    // What a build was given may be nobody else's business: the classic builder tells the default alone.
+    std::optional<std::string> told = value;
+    if (is_classic() && !fallback) told.reset();
+    if (is_classic() && fallback) {
+      TRY(told, expand(*fallback));
+    }
+    text += " " + name + (told ? "=" + *told : "");
     state_.declare(name, std::move(value));
   }
   remember(std::move(text));
@@ -233,16 +245,18 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::UserInstruction&
 
 Result<std::optional<VertexId>> StageBuilder::apply(const spec::ExposeInstruction& expose) {
   std::vector<std::string> all;
+  std::string words;
   const spec::VariableLookup lookup = [this](std::string_view name) { return state_.lookup(name); };
   for (const auto& port : expose.ports) {
     TRY(auto expansion, spec::expand_words(port, lookup, {.escape = context_.escape}));
     for (const auto& word : expansion.words) {
+      words += (words.empty() ? "" : " ") + word;
       TRY(auto ports, parse_exposed_ports(word));
       all.insert(all.end(), ports.begin(), ports.end());
     }
   }
   state_.config.config.exposed_ports.insert(all.begin(), all.end());
-  remember("EXPOSE " + spec::go_list(all));
+  remember("EXPOSE " + (is_classic() ? words : spec::go_list(all)));
   return std::nullopt;
 }
 
@@ -299,7 +313,7 @@ Result<std::optional<VertexId>> StageBuilder::apply(const spec::StopSignalInstru
 
 Result<std::optional<VertexId>> StageBuilder::apply(const spec::HealthcheckInstruction& health) {
   state_.config.config.healthcheck = health.check;
-  remember(healthcheck_text(health.check));
+  remember(is_classic() ? classic_healthcheck_text(health.check) : healthcheck_text(health.check));
   return std::nullopt;
 }
 

@@ -84,7 +84,10 @@ class StageBuilder {
 
   Result<std::string> expand(std::string_view word) const;
   std::vector<std::string> with_shell(const spec::CommandLine& command) const;
-  void remember(std::string created_by, std::optional<VertexId> vertex = {});
+  bool is_classic() const { return context_.options.step_images; }
+  void remember(std::string instruction, std::optional<VertexId> vertex = {});
+  void remember_copy(const spec::CopyInstruction& copy, std::string text, const std::string& chown,
+                     const std::string& destination, VertexId vertex);
   VertexId add_layer(Op op, std::vector<VertexId> inputs = {});
   std::string absolute(std::string_view path) const;
 
@@ -92,6 +95,7 @@ class StageBuilder {
   struct CopyInputs;
   Result<void> add_local_source(const spec::CopyInstruction& copy, std::string path, CopyInputs& inputs);
   Result<void> add_url_source(const spec::CopyInstruction& copy, const std::string& url, CopyInputs& inputs);
+  Result<void> add_git_source(const spec::CopyInstruction& copy, spec::GitPlace place, CopyInputs& inputs);
   Result<void> add_document(const spec::Heredoc& document, CopyInputs& inputs);
 
   // RUN (stage_run.cc)

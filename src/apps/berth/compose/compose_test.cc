@@ -167,16 +167,7 @@ TEST(ComposeWatch, IgnorePatterns) {
   EXPECT_FALSE(is_ignored({}, "file.txt"));
 }
 
-TEST(ComposeRemote, PlacesInRepositories) {
-  using Place = std::optional<GitPlace>;
-  EXPECT_EQ(parse_git_place("https://h/x.git"), Place({"https://h/x.git", "HEAD"}));
-  EXPECT_EQ(parse_git_place("https://h/x.git#v1:deep/er"), Place({"https://h/x.git", "v1", "deep/er"}));
-  EXPECT_EQ(parse_git_place("https://h/x.git#:/sub"), Place({"https://h/x.git", "HEAD", "sub"}));
-  EXPECT_EQ(parse_git_place("github.com/o/r#main"), Place({"https://github.com/o/r.git", "main"}));
-  EXPECT_EQ(parse_git_place("git@h:x.git"), Place({"git@h:x.git", "HEAD"}));
-  for (const char* other :
-       {"https://h/compose.yaml", "./x.git", "oci://h/x", "ext::sh -c x", "file:///x.git"})
-    EXPECT_EQ(parse_git_place(other), std::nullopt) << other;
+TEST(ComposeRemote, PlacesElsewhere) {
   EXPECT_TRUE(RemoteFiles::is_remote("oci://h/x"));
   EXPECT_TRUE(RemoteFiles::is_remote("https://h/compose.yaml"));
   EXPECT_FALSE(RemoteFiles::is_remote("../other/compose.yaml"));

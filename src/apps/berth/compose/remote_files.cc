@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "apps/berth/archive/file_text.h"
@@ -20,19 +19,6 @@ constexpr std::string_view artifact_prefix = "oci://";
 constexpr const char* default_names[] = {"compose.yaml", "compose.yml", "docker-compose.yaml",
                                          "docker-compose.yml"};
 constexpr size_t max_git_output = size_t{4} << 20;
-
-bool is_commit(std::string_view text) {
-  return text.size() == 40 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
-
-/// A repository by what its URL begins with; http(s) URLs are many things, of which ".git" is one.
-bool is_repository(std::string_view url) {
-  for (std::string_view scheme : {"git://", "ssh://", "git@"})
-    if (url.starts_with(scheme)) return true;
-  return (url.starts_with("https://") || url.starts_with("http://")) && url.ends_with(".git");
-}
 
 /// The path within the folder; links that lead out of it are refused.
 Result<std::string> within(const std::string& folder, const std::string& path) {
@@ -77,30 +63,15 @@ struct Temporary {
 
 }  // namespace
 
-std::optional<GitPlace> parse_git_place(std::string_view text) {
-  const size_t hash = text.find('#');
-  std::string url(text.substr(0, hash));
-  if (url.starts_with("github.com/")) url = "https://" + url + (url.ends_with(".git") ? "" : ".git");
-  if (!is_repository(url)) return std::nullopt;
-  GitPlace place{.repository = std::move(url), .ref = "HEAD"};
-  if (hash == text.npos) return place;
-  std::string_view fragment = text.substr(hash + 1);
-  const size_t colon = fragment.find(':');
-  if (const std::string_view ref = fragment.substr(0, colon); !ref.empty()) place.ref = ref;
-  if (colon != fragment.npos) place.path = fragment.substr(colon + 1);
-  while (place.path.starts_with('/')) place.path.erase(0, 1);
-  return place;
-}
-
 bool RemoteFiles::is_remote(std::string_view text) {
-  return text.find("://") != text.npos || parse_git_place(text).has_value();
+  return text.find("://") != text.npos || spec::parse_git_place(text).has_value();
 }
 
 Result<std::string> RemoteFiles::fetch(const std::string& text) {
   const auto known = known_.find(text);
   if (known != known_.end()) return known->second;
   std::string path;
-  if (const auto place = parse_git_place(text)) {
+  if (const auto place = spec::parse_git_place(text)) {
     auto fetched = fetch_git(*place);
     if (!fetched) return std::move(fetched).error().in("fetching", text);
     path = std::move(*fetched);
@@ -162,8 +133,8 @@ Result<std::string> RemoteFiles::run_git(const std::vector<std::string>& words) 
 }
 
 /// Lines are "COMMIT<tab>NAME"; a name's end matches other names too.
-Result<std::string> RemoteFiles::commit_of(const std::string& git, const GitPlace& place) {
-  if (is_commit(place.ref)) return place.ref;
+Result<std::string> RemoteFiles::commit_of(const std::string& git, const spec::GitPlace& place) {
+  if (spec::is_git_commit(place.ref)) return place.ref;
   TRY(const std::string output, run_git({git, "ls-remote", "--", place.repository, place.ref}));
   std::map<std::string, std::string> commits;
   for (std::string_view rest = output; !rest.empty();) {
@@ -176,13 +147,13 @@ Result<std::string> RemoteFiles::commit_of(const std::string& git, const GitPlac
   for (const std::string& name :
        {place.ref, "refs/" + place.ref, "refs/tags/" + place.ref, "refs/heads/" + place.ref}) {
     const auto found = commits.find(name);
-    if (found != commits.end() && is_commit(found->second)) return found->second;
+    if (found != commits.end() && spec::is_git_commit(found->second)) return found->second;
   }
   return failure(Kind::NotFound, "{} has no branch or tag {}", place.repository, place.ref);
 }
 
-Result<void> RemoteFiles::check_out(const std::string& git, const GitPlace& place, const std::string& commit,
-                                    const std::string& folder) {
+Result<void> RemoteFiles::check_out(const std::string& git, const spec::GitPlace& place,
+                                    const std::string& commit, const std::string& folder) {
   const Temporary temporary{folder + ".new-" + random_id().substr(0, 12)};
   TRY([[maybe_unused]] const auto made, run_git({git, "init", "--quiet", temporary.path}));
   auto fetch = [&](const std::string& what) {
@@ -191,7 +162,7 @@ Result<void> RemoteFiles::check_out(const std::string& git, const GitPlace& plac
   };
   // Servers need not give a commit by its name.
   if (auto fetched = fetch(commit); !fetched) {
-    if (is_commit(place.ref)) return std::move(fetched).error();
+    if (spec::is_git_commit(place.ref)) return std::move(fetched).error();
     TRY([[maybe_unused]] const auto by_name, fetch(place.ref));
   }
   TRY([[maybe_unused]] const auto checked_out,
@@ -200,9 +171,8 @@ Result<void> RemoteFiles::check_out(const std::string& git, const GitPlace& plac
   return settle(temporary.path, folder);
 }
 
-Result<std::string> RemoteFiles::fetch_git(const GitPlace& place) {
-  if (place.ref.starts_with('-') || place.repository.find("://-") != std::string::npos)
-    return failure(Kind::InvalidArgument, "{}#{} is no place in a repository", place.repository, place.ref);
+Result<std::string> RemoteFiles::fetch_git(const spec::GitPlace& place) {
+  CHECK(spec::check_git_place(place));
   const std::string git = find_program("git", environment_);
   if (git.empty()) return Error(Kind::NotFound, "git is not in PATH: install it");
   TRY(const std::string commit, commit_of(git, place));

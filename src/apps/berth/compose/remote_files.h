@@ -11,17 +11,9 @@
 
 #include "apps/berth/compose/project.h"
 #include "base/result.h"
+#include "spec/git_place.h"
 
 namespace berth::cli::compose {
-
-struct GitPlace {
-  std::string repository;  ///< what git is given
-  std::string ref;         ///< "HEAD" when none is named
-  std::string path = {};   ///< within it; empty: the top
-  bool operator==(const GitPlace&) const = default;
-};
-/// None: the text is no repository's URL. Pure.
-std::optional<GitPlace> parse_git_place(std::string_view text);
 
 /// An artifact's files by name, from a registry.
 using FetchArtifact = std::function<Result<std::map<std::string, std::string>>(const std::string& reference)>;
@@ -40,9 +32,9 @@ class RemoteFiles {
   const std::set<std::string>& fetched() const { return fetched_; }
 
  private:
-  Result<std::string> fetch_git(const GitPlace& place);
-  Result<std::string> commit_of(const std::string& git, const GitPlace& place);
-  Result<void> check_out(const std::string& git, const GitPlace& place, const std::string& commit,
+  Result<std::string> fetch_git(const spec::GitPlace& place);
+  Result<std::string> commit_of(const std::string& git, const spec::GitPlace& place);
+  Result<void> check_out(const std::string& git, const spec::GitPlace& place, const std::string& commit,
                          const std::string& folder);
   Result<std::string> run_git(const std::vector<std::string>& words);
   Result<std::string> fetch_artifact(const std::string& reference);
