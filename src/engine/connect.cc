@@ -160,6 +160,7 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
                       name);
   }
   std::string id = endpoint->second.endpoint_id;
+  network::LinkRemoval removed;
   if (has_process(*container) && !id.empty()) {
     spec::PortMap ports = record.ports;
     bool published = false;
@@ -173,7 +174,7 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
     network::LinkRemoval removal = detach_networks(core_, record, {id});
     if (!published) record.ports = std::move(ports);  // those of another endpoint stay
     std::erase(container->run->endpoints, id);
-    core_.in_background(run_removal(core_, std::move(removal)));
+    removed = std::move(removal);
   }
   record.endpoints.erase(name);
   if (has_process(*container)) {
@@ -186,6 +187,9 @@ io::Task<Result<void>> Networks::disconnect(std::string network, std::string ref
     core_.save_state(record);
   }
   core_.save_definition(record);
+  // The next connection may want the name of the interface.
+  io::Task<void> gone = run_removal(core_, std::move(removed));
+  co_await std::move(gone);
   co_return Result<void>();
 }
 

@@ -3,11 +3,11 @@
 #include <charconv>
 #include <map>
 #include <memory>
-#include <regex>
 #include <set>
 
 #include "base/format.h"
 #include "engine/core.h"
+#include "engine/expression.h"
 #include "engine/label_filters.h"
 
 namespace berth::engine {
@@ -29,20 +29,16 @@ Result<void> check_values(const Filters& filters, std::string_view key,
   return {};
 }
 
-/// docker's names are regular expressions over the name with and without its '/'. Bounded, since std::regex
-/// recurses; what is no expression is taken literally.
+/// docker's names are regular expressions over the name with and without its '/'; what is no expression is
+/// taken literally.
 bool name_matches(const Values& patterns, const std::string& name) {
   if (patterns.empty()) return true;
   for (const std::string& pattern : patterns) {
     if (name.find(pattern) != std::string::npos || pattern == "/" + name) return true;
-    bool plain = pattern.size() > 256 || pattern.find_first_of("^$.*+?()[]{}|\\") == std::string::npos;
+    bool plain = pattern.find_first_of("^$.*+?()[]{}|\\") == std::string::npos;
     if (plain) continue;
-    try {
-      std::regex expression(pattern, std::regex::ECMAScript | std::regex::nosubs);
-      if (std::regex_search(name, expression) || std::regex_search("/" + name, expression)) return true;
-    } catch (const std::regex_error&) {
-      continue;
-    }
+    auto expression = Expression::compile(pattern);
+    if (expression && (expression->matches(name) || expression->matches("/" + name))) return true;
   }
   return false;
 }

@@ -26,26 +26,34 @@ void publish_network(Core& core, const network::NetworkRecord& network, std::str
                        {"type", std::string(network::to_string(network.driver))}});
 }
 
+/// The network of the network mode, which may also be an id or the beginning of one.
+std::string main_network(const Core& core, const ContainerRecord& record) {
+  const std::string& mode = record.host_config.network_mode;
+  if (record.endpoints.contains(mode)) return mode;
+  auto network = core.network->find(mode);
+  return network ? (*network)->name : mode;
+}
+
 /// The networks in the order of their interfaces: the one of the network mode first.
-std::vector<std::string> ordered_networks(const ContainerRecord& record) {
+std::vector<std::string> ordered_networks(const Core& core, const ContainerRecord& record) {
   std::vector<std::string> names;
-  if (record.endpoints.contains(record.host_config.network_mode))
-    names.push_back(record.host_config.network_mode);
+  const std::string main = main_network(core, record);
+  if (record.endpoints.contains(main)) names.push_back(main);
   for (const auto& [name, settings] : record.endpoints) {
-    if (name != record.host_config.network_mode) names.push_back(name);
+    if (name != main) names.push_back(name);
   }
   return names;
 }
 
 /// Those that are asked for, and the first "ethN" that are free.
-std::map<std::string, std::string> interface_names(const ContainerRecord& record) {
+std::map<std::string, std::string> interface_names(const Core& core, const ContainerRecord& record) {
   std::map<std::string, std::string> names;
   std::set<std::string> taken;
   for (const auto& [network, settings] : record.endpoints) {
     if (std::string asked = asked_interface(settings); !asked.empty()) taken.insert(names[network] = asked);
   }
   int number = 0;
-  for (const std::string& network : ordered_networks(record)) {
+  for (const std::string& network : ordered_networks(core, record)) {
     std::string& name = names[network];
     while (name.empty()) {
       std::string candidate = fmt::format("eth{}", number++);
@@ -73,7 +81,7 @@ Result<network::AttachRequest> attach_request(const Core& core, const ContainerR
     TRY(request.ipv4, parse_optional<sys::IpAddress>(settings.ipam->ipv4_address, sys::IpAddress::parse));
     TRY(request.ipv6, parse_optional<sys::IpAddress>(settings.ipam->ipv6_address, sys::IpAddress::parse));
   }
-  const std::string& wanted_mac = settings.mac_address.empty() && name == record.host_config.network_mode
+  const std::string& wanted_mac = settings.mac_address.empty() && name == main_network(core, record)
                                       ? record.config.mac_address
                                       : settings.mac_address;
   TRY(request.mac, parse_optional<sys::MacAddress>(wanted_mac, sys::MacAddress::parse));
@@ -209,9 +217,9 @@ Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& re
   std::vector<std::string> attached;
   std::vector<network::PublishedPort> published;
   std::string gateway = gateway_network(core, record);
-  auto interfaces = interface_names(record);
+  auto interfaces = interface_names(core, record);
   auto attach_all = [&]() -> Result<void> {
-    for (const std::string& name : ordered_networks(record)) {
+    for (const std::string& name : ordered_networks(core, record)) {
       TRY(auto request, attach_request(core, record, name));
       if (auto had = former.find(name); had != former.end() && !request.ipv4 && !request.ipv6) {
         TRY(request.ipv4, parse_optional<sys::IpAddress>(had->second.ipv4, sys::IpAddress::parse));

@@ -75,7 +75,7 @@ void pin_container(const Core& core, std::string& mode) {
     mode = "container:" + (*found)->record.id;
 }
 
-/// What the record's networks will be: those given, and always the one of the network mode.
+/// What the record's networks will be: those given, or, where there are none, the one of the network mode.
 Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateRequest& request) {
   const std::string& mode = request.host_config.network_mode;
   spec::EndpointMap endpoints;
@@ -94,12 +94,12 @@ Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateReque
   }
   std::string own = mode;
   if (auto network = core.network->find(mode)) own = (*network)->name;
-  endpoints.try_emplace(own);
+  bool alone = own == "host" || own == "none";
+  if (alone || endpoints.empty()) endpoints.try_emplace(own);
   for (const auto& [name, settings] : endpoints) {
     auto network = core.network->find(name);
     CHECK(check_endpoint(network ? *network : nullptr, name, settings));
   }
-  bool alone = own == "host" || own == "none";
   if (alone && endpoints.size() > 1) {
     return Error(Kind::InvalidArgument,
                  own == "none"

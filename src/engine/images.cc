@@ -95,6 +95,42 @@ bool passes(const ListFilters& parsed, const Filters& filters, const storage::Im
   return keep_matching(filter_values(filters, "reference"), image);
 }
 
+bool is_asked_for(const ContainerRecord& record, const storage::Image& image, const std::string& tag) {
+  if (record.image_id != image.id) return false;
+  auto asked = spec::Reference::parse(record.config.image);
+  return asked && asked->with_default_tag().familiar_string() == tag;
+}
+
+bool is_pruned(const storage::PruneOptions& options, const storage::Image& image) {
+  if (options.created_before && image.config->created.value_or(Timestamp{}) >= *options.created_before)
+    return false;
+  return options.filter(image);
+}
+
+/// The tags of images in use that go when all images are pruned. Kept are those that containers asked for,
+/// or, where that was none of them, the last: what is in use is to have a name.
+std::vector<std::string> spare_tags(Core& core, const storage::PruneOptions& options,
+                                    const storage::InUse& use) {
+  std::vector<std::string> spare;
+  const auto containers = core.containers.all();
+  auto images = core.image_store->list(false);
+  if (!options.all || !images) return spare;
+  for (const storage::Image& image : *images) {
+    bool is_used = std::any_of(use.images.begin(), use.images.end(),
+                               [&](const storage::ImageUse& one) { return one.image == image.id; });
+    if (!is_used || image.repo_tags.size() < 2 || !is_pruned(options, image)) continue;
+    std::vector<std::string> tags = image.repo_tags;
+    std::erase_if(tags, [&](const std::string& tag) {
+      return std::any_of(containers.begin(), containers.end(), [&](const ContainerHandle& container) {
+        return is_asked_for(container->record, image, tag);
+      });
+    });
+    if (tags.size() == image.repo_tags.size()) tags.pop_back();
+    spare.insert(spare.end(), tags.begin(), tags.end());
+  }
+  return spare;
+}
+
 }  // namespace
 
 storage::InUse in_use(Core& core) {
@@ -183,7 +219,15 @@ io::Task<Result<storage::PruneReport>> Images::prune(Filters filters) {
   io::Mutex::Guard guard = co_await core_.image_removal.lock();
   storage::ImageStore* store = core_.image_store.get();
   storage::InUse use = in_use(core_);
-  auto work = [store, options, use] { return store->prune(options, use); };
+  auto work = [store, options, use,
+               spare = spare_tags(core_, options, use)]() -> Result<storage::PruneReport> {
+    TRY(storage::PruneReport report, store->prune(options, use));
+    for (const std::string& tag : spare) {
+      TRY(auto names, store->remove(tag, {}, use));
+      report.removed.insert(report.removed.end(), names.begin(), names.end());
+    }
+    return report;
+  };
   CO_TRY(storage::PruneReport report, co_await core_.loop.on_worker(work));
   for (const storage::RemovedName& name : report.removed) {
     publish(core_, name.kind == storage::RemovedName::Kind::Untagged ? "untag" : "delete", name.name,

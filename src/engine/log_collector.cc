@@ -55,6 +55,7 @@ struct LogCollector::State {
     add("Authorization: Splunk " + remote.splunk.token);
     add("Content-Type: application/json");
     add("Expect:");
+    if (!remote.splunk.host.empty()) add("Host: " + remote.splunk.host);
     if (remote.compression == RemoteLog::Compression::Gzip) add("Content-Encoding: gzip");
     if (remote.splunk.acknowledged) {
       add(fmt::format("X-Splunk-Request-Channel: {}-{}-4{}-8{}-{}", channel.substr(0, 8),
@@ -64,7 +65,20 @@ struct LogCollector::State {
     return list;
   }
 
-  void set_up(const std::string& body, curl_slist* list, std::string& answer, char* detail) const {
+  /// What a request needs until it is over.
+  struct Lists {
+    std::unique_ptr<curl_slist, Freed> headers;
+    std::unique_ptr<curl_slist, Freed> route;
+  };
+
+  Lists lists() const {
+    Lists result{headers(), std::unique_ptr<curl_slist, Freed>(nullptr, Freed{library})};
+    if (!remote.splunk.route.empty())
+      result.route.reset(library->slist_append(nullptr, remote.splunk.route.c_str()));
+    return result;
+  }
+
+  void set_up(const std::string& body, const Lists& lists, std::string& answer, char* detail) const {
     const auto set = [&](CURLoption option, auto value) { library->easy_setopt(curl.get(), option, value); };
     library->easy_reset(curl.get());
     set(CURLOPT_URL, remote.splunk.url.c_str());
@@ -73,7 +87,7 @@ struct LogCollector::State {
     set(CURLOPT_CONNECTTIMEOUT, 10L);
     set(CURLOPT_TIMEOUT, 60L);
     set(CURLOPT_USERAGENT, "berth/" BERTH_VERSION);
-    set(CURLOPT_HTTPHEADER, list);
+    set(CURLOPT_HTTPHEADER, lists.headers.get());
     set(CURLOPT_POST, 1L);
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     set(CURLOPT_POSTFIELDS, body.data());
@@ -84,7 +98,12 @@ struct LogCollector::State {
       set(CURLOPT_SSL_VERIFYPEER, 0L);
       set(CURLOPT_SSL_VERIFYHOST, 0L);
     }
-    if (!remote.splunk.authority_file.empty()) set(CURLOPT_CAINFO, remote.splunk.authority_file.c_str());
+    if (!remote.splunk.authority_file.empty()) {
+      // This one alone: the folder of the host's authorities would be asked besides.
+      set(CURLOPT_CAINFO, remote.splunk.authority_file.c_str());
+      set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+    }
+    if (lists.route) set(CURLOPT_CONNECT_TO, lists.route.get());
   }
 };
 
@@ -99,12 +118,12 @@ Result<void> LogCollector::post(const std::string& events) {
   if (state_->remote.compression == RemoteLog::Compression::Gzip) {
     TRY(body, storage::deflate_whole(events, storage::DeflateFormat::Gzip, state_->remote.compression_level));
   }
-  auto list = state_->headers();
+  const State::Lists lists = state_->lists();
   std::string answer;
   char detail[CURL_ERROR_SIZE] = {};
-  state_->set_up(body, list.get(), answer, detail);
+  state_->set_up(body, lists, answer, detail);
   const CURLcode code = state_->library->easy_perform(state_->curl.get());
-  const std::string& url = state_->remote.splunk.url;
+  const std::string& url = state_->remote.target.address;
   if (code != CURLE_OK) {
     return failure(Kind::Unavailable, "POST {}: {}", url,
                    detail[0] != '\0' ? detail : state_->library->easy_strerror(code));

@@ -216,21 +216,11 @@ std::string fill_tag(std::string tag, const LogOrigin& origin) {
   return tag;
 }
 
-std::vector<std::string> split_list(std::string_view text) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    size_t comma = text.find(',');
-    if (comma != 0) parts.emplace_back(text.substr(0, comma));
-    if (comma == std::string_view::npos) break;
-    text.remove_prefix(comma + 1);
-  }
-  return parts;
-}
-
 }  // namespace
 
 Result<std::optional<RemoteLog>> parse_log_driver(const spec::LogConfig& config) {
   CHECK(check_options(config));
+  CHECK(check_log_attributes(config));
   RemoteLog remote;
   remote.tag = option(config, "tag");
   if (std::string left = fill_tag(remote.tag, {}); left.find("{{") != std::string::npos) {
@@ -257,21 +247,6 @@ Result<std::optional<RemoteLog>> parse_log_driver(const spec::LogConfig& config)
   return std::optional<RemoteLog>(std::move(remote));
 }
 
-std::map<std::string, std::string> log_attributes(const ContainerRecord& record) {
-  const spec::LogConfig& config = record.host_config.log_config;
-  std::map<std::string, std::string> attributes;
-  for (const std::string& name : split_list(option(config, "labels"))) {
-    auto label = record.config.labels.find(name);
-    if (label != record.config.labels.end()) attributes[name] = label->second;
-  }
-  for (const std::string& name : split_list(option(config, "env"))) {
-    for (const std::string& entry : record.config.env) {
-      if (entry.starts_with(name + "=")) attributes[name] = entry.substr(name.size() + 1);
-    }
-  }
-  return attributes;
-}
-
 LogOrigin log_origin(const ContainerRecord& record, const RemoteLog& remote, std::string host_name) {
   LogOrigin origin{.container_id = record.id,
                    .container_name = record.name,
@@ -283,7 +258,8 @@ LogOrigin log_origin(const ContainerRecord& record, const RemoteLog& remote, std
                    .tag = remote.tag,
                    .attributes = log_attributes(record)};
   for (const std::string& argument : record.args) origin.command.append(" ").append(argument);
-  origin.tag = fill_tag(remote.tag.empty() ? "{{.ID}}" : remote.tag, origin);
+  const bool untagged = remote.tag.empty() && remote.untagged;
+  origin.tag = untagged ? std::string() : fill_tag(remote.tag.empty() ? "{{.ID}}" : remote.tag, origin);
   return origin;
 }
 

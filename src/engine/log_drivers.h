@@ -34,6 +34,10 @@ struct SplunkCollector {
   std::string source_type = {};
   std::string index = {};
   std::string authority_file = {};  ///< PEM; empty: the host's
+  /// Where the collector is, as CURLOPT_CONNECT_TO has it, when `url` has its certificate's name instead; and
+  /// what requests call it.
+  std::string route = {};
+  std::string host = {};
   bool verifies = true;
   bool acknowledged = false;  ///< the token wants a channel
   Format format = Format::Inline;
@@ -48,7 +52,8 @@ struct RemoteLog {
   LogTarget target;
   unsigned facility = 3;  ///< syslog(3): daemon
   SyslogFormat format = SyslogFormat::Local;
-  std::string tag = {};  ///< template, "{{.Name}}/{{.ID}}"; empty: the driver's default
+  std::string tag = {};   ///< template, "{{.Name}}/{{.ID}}"; empty: the driver's default
+  bool untagged = false;  ///< an empty one is none
   bool subsecond = false;
   Compression compression = Compression::None;  ///< of GELF's datagrams and of Splunk's requests
   int compression_level = 1;                    ///< -1 to 9
@@ -69,7 +74,7 @@ struct LogOrigin {
   std::string command;
   Timestamp created{};
   std::string tag;                                     ///< the template filled in
-  std::map<std::string, std::string> attributes = {};  ///< of --log-opt labels= and env=
+  std::map<std::string, std::string> attributes = {};  ///< log_attributes
 };
 LogOrigin log_origin(const ContainerRecord& record, const RemoteLog& remote, std::string host_name);
 
@@ -82,7 +87,10 @@ struct LogLine {
 /// The datagrams, or the bytes of a stream, that carry a line. None: it cannot be sent.
 std::vector<std::string> log_messages(const RemoteLog& remote, const LogOrigin& origin, const LogLine& line);
 
-/// The labels and variables of a container that --log-opt labels= and env= name.
+/// The labels and variables of a container that --log-opt labels=, labels-regex=, env= and env-regex= name.
 std::map<std::string, std::string> log_attributes(const ContainerRecord& record);
+
+/// InvalidArgument: an expression of --log-opt labels-regex= or env-regex= is none.
+Result<void> check_log_attributes(const spec::LogConfig& config);
 
 }  // namespace berth::engine

@@ -69,6 +69,11 @@ TEST(LogDrivers, RefuseWhatTheyDoNotKnow) {
         .config = {{"splunk-url", "https://x"}, {"splunk-token", "t"}, {"splunk-format", "xml"}}},
         spec::LogConfig{.type = "splunk",
         .config = {{"splunk-url", "https://x"}, {"splunk-token", "t"}, {"splunk-gzip-level", "11"}}},
+        spec::LogConfig{.type = "splunk",
+        .config = {{"splunk-url", "https://x"}, {"splunk-token", "t"}, {"splunk-caname", "a/b"}}},
+        spec::LogConfig{.type = "json-file", .config = {{"labels-regex", "["}}},
+        spec::LogConfig{.type = "journald", .config = {{"env-regex", "(?=x)"}}},
+        spec::LogConfig{.type = "local", .config = {{"env-regex", "x"}}},
         spec::LogConfig{.type = "json-file", .config = {{"mode", "x"}}}}) {
     EXPECT_EQ(parse_log_driver(config).error().kind(), Kind::InvalidArgument) << config.type;
   }
@@ -95,6 +100,15 @@ TEST(LogDrivers, WriteJournaldFields) {
   two.text = "a\nb";
   text = log_messages(remote({.type = "journald"}), origin(), two).at(0);
   EXPECT_TRUE(text.starts_with(std::string("MESSAGE\n\3\0\0\0\0\0\0\0a\nb\n", 20))) << text;
+}
+
+TEST(LogDrivers, LeaveTheUnderscoreOfGelfFieldsThatHaveOne) {
+  auto gelf = remote({.type = "gelf", .config = {{"gelf-address", "tcp://x"}}});
+  std::string text = log_messages(gelf, origin(), line).at(0);
+  text.pop_back();
+  Json message = parse_json(text).value();
+  EXPECT_EQ(message["_part"], "x");
+  EXPECT_EQ(message["_odd"], "y");
 }
 
 TEST(LogDrivers, CutLongGelfMessages) {
@@ -158,6 +172,41 @@ TEST(LogDrivers, WriteSplunkEvents) {
       "https://there:8088/services/collector/event/1.0");
 }
 
+TEST(LogDrivers, AskForTheCertificateOfAnotherName) {
+  auto splunk = [](const char* url, const char* name) {
+    return remote(
+               {.type = "splunk",
+                .config = {{"splunk-url", url}, {"splunk-token", "t"}, {"splunk-caname", name}, {"tag", ""}}})
+        .splunk;
+  };
+  SplunkCollector named = splunk("https://10.0.0.1:8088/", "logs.example.com");
+  EXPECT_EQ(named.url, "https://logs.example.com:8088/services/collector/event/1.0");
+  EXPECT_EQ(named.route, "::10.0.0.1:8088");
+  EXPECT_EQ(named.host, "10.0.0.1:8088");
+  named = splunk("https://[::1]", "fe00::2");
+  EXPECT_EQ(named.url, "https://[fe00::2]/services/collector/event/1.0");
+  EXPECT_EQ(named.route, "::[::1]:");
+  EXPECT_EQ(splunk("http://10.0.0.1:8088", "logs.example.com").route, "") << "without TLS there is none";
+}
+
+TEST(LogDrivers, SendWhatLabelsAndVariablesAreNamedOrMatch) {
+  ContainerRecord record{.id = std::string(64, 'b'),
+                         .name = "web",
+                         .image_id = Digest::parse("sha256:" + std::string(64, 'c')).value()};
+  record.config.labels = {{"app.part", "x"}, {"app.side", "y"}, {"other", "z"}};
+  record.config.env = {"WEB_PORT=1", "WEB_HOST=a=b", "PATH=/bin", "BARE"};
+  auto attributes = [&](std::map<std::string, std::string> options) {
+    record.host_config.log_config = {.type = "json-file", .config = std::move(options)};
+    return log_attributes(record);
+  };
+  using Pairs = std::map<std::string, std::string>;
+  EXPECT_EQ(attributes({}), Pairs());
+  EXPECT_EQ(attributes({{"labels", "other,none,,app.part"}, {"env", "PATH,BARE"}}),
+            (Pairs{{"app.part", "x"}, {"other", "z"}, {"PATH", "/bin"}}));
+  EXPECT_EQ(attributes({{"labels-regex", "^app\\."}, {"env-regex", "(?i)^web_"}}),
+            (Pairs{{"WEB_HOST", "a=b"}, {"WEB_PORT", "1"}, {"app.part", "x"}, {"app.side", "y"}}));
+}
+
 TEST(LogDrivers, FillTags) {
   ContainerRecord record{.id = std::string(64, 'b'),
                          .name = "web",
@@ -166,6 +215,9 @@ TEST(LogDrivers, FillTags) {
   auto tagged = remote({.type = "journald", .config = {{"tag", "{{.ImageName}}/{{.Name}}/{{.ID}}"}}});
   EXPECT_EQ(log_origin(record, tagged, "h").tag, "app/web/bbbbbbbbbbbb");
   EXPECT_EQ(log_origin(record, remote({.type = "journald"}), "h").tag, "bbbbbbbbbbbb");
+  spec::LogConfig untagged{.type = "splunk",
+                           .config = {{"splunk-url", "http://x"}, {"splunk-token", "t"}, {"tag", ""}}};
+  EXPECT_EQ(log_origin(record, remote(untagged), "h").tag, "");
 }
 
 }  // namespace

@@ -160,7 +160,8 @@ std::string gelf_text(const LogOrigin& origin, const LogLine& line) {
                   {"_image_id", origin.image_id},
                   {"_image_name", origin.image_name},
                   {"_tag", origin.tag}};
-  for (const auto& [name, value] : origin.attributes) message["_" + name] = value;
+  for (const auto& [name, value] : origin.attributes)
+    message[name.starts_with('_') ? name : "_" + name] = value;
   return to_json(message);
 }
 

@@ -51,6 +51,27 @@ Result<std::string> collector_url(std::string_view text) {
   return std::string(base) + "/services/collector/event/1.0";
 }
 
+/// The certificate that is asked for and verified is that of `name`, wherever the URL leads: the URL gets the
+/// name, and the connection the URL's host.
+Result<void> expect_certificate_of(std::string name, SplunkCollector& collector) {
+  constexpr std::string_view scheme = "https://";
+  bool plain = name.size() <= 253;
+  for (char c : name)
+    plain = plain && c > ' ' && c < 0x7f && std::string_view("/?#@%\\\"[]").find(c) == name.npos;
+  if (!plain)
+    return Error(Kind::InvalidArgument, "splunk: splunk-caname must be the name of a host, or its address");
+  if (name.empty() || !collector.url.starts_with(scheme)) return {};
+  const size_t path = collector.url.find('/', scheme.size());
+  collector.host = collector.url.substr(scheme.size(), path - scheme.size());
+  const size_t bracket = collector.host.rfind(']');
+  const size_t colon = collector.host.find(':', bracket == std::string::npos ? 0 : bracket);
+  const std::string port = colon == std::string::npos ? std::string() : collector.host.substr(colon);
+  collector.route = "::" + collector.host.substr(0, colon) + (port.empty() ? ":" : port);
+  if (name.find(':') != std::string::npos) name = "[" + name + "]";
+  collector.url = std::string(scheme) + name + port + collector.url.substr(path);
+  return {};
+}
+
 Result<void> parse_format(const spec::LogConfig& config, SplunkCollector& collector) {
   const std::string format = option(config, "splunk-format");
   if (format.empty() || format == "inline") {
@@ -123,15 +144,12 @@ Result<void> parse_splunk(const spec::LogConfig& config, RemoteLog& remote) {
       return Error(Kind::InvalidArgument, "splunk: splunk-token holds a character that no header can");
   }
   remote.target.address = url;
+  remote.untagged = config.config.contains("tag");
   collector.source = option(config, "splunk-source");
   collector.source_type = option(config, "splunk-sourcetype");
   collector.index = option(config, "splunk-index");
   collector.authority_file = option(config, "splunk-capath");
-  if (!option(config, "splunk-caname").empty()) {
-    return Error(Kind::InvalidArgument,
-                 "splunk: splunk-caname is not supported: give the collector in splunk-url the name that its "
-                 "certificate has");
-  }
+  CHECK(expect_certificate_of(option(config, "splunk-caname"), collector));
   TRY(bool unverified, parse_flag(config, "splunk-insecureskipverify", false));
   collector.verifies = !unverified;
   TRY(collector.acknowledged, parse_flag(config, "splunk-index-acknowledgment", false));

@@ -31,10 +31,16 @@ std::string query_escape(std::string_view text) {
   return escaped;
 }
 
-/// What --details puts before each line: the labels and variables that --log-opt labels= and env= name.
+/// What --details puts before each line: what --log-opt labels=, env= and their like name, and json-file's
+/// tag.
 std::string details_of(const ContainerRecord& record) {
   std::string text;
-  for (const auto& [name, value] : log_attributes(record)) {
+  auto attributes = log_attributes(record);
+  const spec::LogConfig& log = record.host_config.log_config;
+  auto tag = log.config.find("tag");
+  if (log.type == "json-file" && tag != log.config.end() && !tag->second.empty())
+    attributes["tag"] = log_origin(record, {.tag = tag->second}, {}).tag;
+  for (const auto& [name, value] : attributes) {
     text += (text.empty() ? "" : ",") + query_escape(name) + "=" + query_escape(value);
   }
   return text + " ";

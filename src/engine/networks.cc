@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/label_filters.h"
+#include "network/network_plan.h"
 
 namespace berth::engine {
 namespace {
@@ -40,14 +41,21 @@ io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
   if (!removed) log::warn("{}", removed.error().message());
 }
 
-Result<void> erase(Core& core, const std::string& id) {
-  TRY(const network::NetworkRecord* found, core.network->find(id));
+io::Task<Result<void>> erase(Core& core, std::string id) {
+  CO_TRY(const network::NetworkRecord* found, core.network->find(id));
   network::NetworkRecord network = *found;
-  TRY(network::LinkRemoval removal, core.network->remove(id));
-  core.in_background(run_removal(core, std::move(removal)));
-  CHECK(core.records->remove_network(network.id));
+  CO_TRY(network::LinkRemoval removal, core.network->remove(id));
+  auto forgotten = core.records->remove_network(network.id);
+  io::Task<void> gone = run_removal(core, std::move(removal));
+  // A bridge whose name was asked for is gone with the answer: the next network may ask for the same.
+  if (network.options.contains(std::string(network::kOptionBridgeName))) {
+    co_await std::move(gone);
+  } else {
+    core.in_background(std::move(gone));
+  }
+  CO_CHECK(std::move(forgotten));
   publish(core, network, "destroy");
-  return {};
+  co_return Result<void>();
 }
 
 }  // namespace
@@ -99,7 +107,8 @@ io::Task<Result<network::NetworkRecord>> Networks::create(network::NetworkReques
 
 io::Task<Result<void>> Networks::remove(std::string reference) {
   CO_TRY(const network::NetworkRecord* network, core_.network->find(reference));
-  co_return erase(core_, network->id);
+  io::Task<Result<void>> erased = erase(core_, network->id);
+  co_return co_await std::move(erased);
 }
 
 io::Task<Result<std::vector<std::string>>> Networks::prune(Filters filters) {
@@ -113,7 +122,9 @@ io::Task<Result<std::vector<std::string>>> Networks::prune(Filters filters) {
   }
   std::vector<std::string> names;
   for (const network::NetworkRecord& network : unused) {
-    if (auto erased = erase(core_, network.id)) {
+    io::Task<Result<void>> erasure = erase(core_, network.id);
+    auto erased = co_await std::move(erasure);
+    if (erased) {
       names.push_back(network.name);
     } else {
       log::warn("network {}: {}", network.name, erased.error().message());

@@ -212,15 +212,15 @@ Result<void> plan_security(const ContainerRecord& record, const launch::HostFact
     spec.masked_paths = host_config.masked_paths.value_or(spec::StringList{});
   if (options.unconfined_system_paths || host_config.readonly_paths)
     spec.readonly_paths = host_config.readonly_paths.value_or(spec::StringList{});
-  if (host_config.privileged) {
+  const std::string profile = options.seccomp.value_or("");
+  // Privileges take the profile of every container away, not one that was asked for (moby#47499).
+  if (profile == "unconfined" || (profile.empty() && host_config.privileged)) {
     spec.seccomp.reset();
-  } else if (!options.seccomp || *options.seccomp == "builtin" || options.seccomp->empty()) {
+  } else if (profile.empty() || profile == "builtin") {
     spec.seccomp =
         hardened ? launch::hardened_seccomp(capabilities, host) : launch::default_seccomp(capabilities, host);
-  } else if (*options.seccomp == "unconfined") {
-    spec.seccomp.reset();
   } else {
-    TRY(spec.seccomp, launch::parse_seccomp_profile(*options.seccomp, capabilities, host));
+    TRY(spec.seccomp, launch::parse_seccomp_profile(profile, capabilities, host));
   }
   if (options.writable_cgroups) {
     for (spec::Mount& mount : spec.mounts) {

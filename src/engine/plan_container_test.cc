@@ -145,6 +145,12 @@ TEST_F(PlanContainer, SecurityOptions) {
   EXPECT_TRUE(planned.spec.process.no_new_privileges);
   EXPECT_TRUE(planned.spec.masked_paths.empty());
   EXPECT_TRUE(planned.spec.readonly_paths.empty());
+  record.host_config.privileged = true;
+  record.host_config.security_opt = {};
+  EXPECT_FALSE(plan().spec.seccomp);
+  record.host_config.security_opt = {R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW"})"};
+  EXPECT_TRUE(plan().spec.seccomp) << "asked for by name";
+  record.host_config.privileged = false;
   record.host_config.security_opt = {"apparmor=profile"};
   EXPECT_EQ(plan().warnings.size(), 1u);
   record.host_config.security_opt = {"seccomp={broken"};

@@ -116,7 +116,8 @@ io::Task<SystemInfo> System::info() {
   info.id = core_.id;
   count_containers(core_, info);
   describe_host(info);
-  if (auto images = core_.image_store->list(false)) info.images = static_cast<int>(images->size());
+  // As docker counts: those that a classic build has left between its steps too.
+  if (auto images = core_.image_store->list(true)) info.images = static_cast<int>(images->size());
   info.driver_status = {{"Backing Filesystem", "extfs"}, {"Supports d_type", "true"}, {"Userxattr", "false"}};
   info.data_root = core_.options.data_root;
   info.cgroups = core_.cgroups->features();

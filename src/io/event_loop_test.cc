@@ -288,6 +288,13 @@ TEST(BytePipe, AReaderThatLeavesEndsTheWriter) {
   worker.join();
 }
 
+/// The delay is the fault: a client on a busy machine.
+Task<void> read_late(EventLoop& loop, int socket, bool& has_read) {
+  co_await loop.sleep_for(std::chrono::milliseconds(100));
+  char bytes[8];
+  has_read = ::read(socket, bytes, sizeof bytes) == 4;
+}
+
 TEST(PeerReading, WaitsUntilTheOtherSideHasRead) {
   EventLoop loop;
   int ends[2];
@@ -304,6 +311,19 @@ TEST(PeerReading, WaitsUntilTheOtherSideHasRead) {
   // Who never reads is not waited for without end.
   ASSERT_EQ(::write(ours.get(), "head", 4), 4);
   loop.run_until_complete(until_read(loop, ours.get()));
+}
+
+TEST(PeerReading, WaitsForWhoGetsNoProcessorForAWhile) {
+  EventLoop loop;
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  sys::UniqueFd ours(ends[0]);
+  sys::UniqueFd theirs(ends[1]);
+  ASSERT_EQ(::write(ours.get(), "head", 4), 4);
+  bool has_read = false;
+  loop.spawn(read_late(loop, theirs.get(), has_read));
+  loop.run_until_complete(until_read(loop, ours.get()));
+  EXPECT_TRUE(has_read);
 }
 
 Task<int> sum_queue(Queue<int>& queue) {

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace berth::io {
@@ -14,7 +15,9 @@ using namespace std::chrono_literals;
 
 /// Nothing announces that a socket's queue is empty: it is looked at, ever less often.
 constexpr std::chrono::nanoseconds kFirstPause = 30us;
-constexpr std::chrono::nanoseconds kLongestWait = 20ms;
+constexpr std::chrono::nanoseconds kLongestPause = 2ms;
+/// Long enough for a client that gets no processor for a while.
+constexpr std::chrono::nanoseconds kLongestWait = 1s;
 
 bool is_local(int socket) {
   int domain = 0;
@@ -32,9 +35,11 @@ bool has_unread(int socket) {
 Task<void> until_read(EventLoop& loop, int socket) {
   if (!is_local(socket)) co_return;
   auto waited = 0ns;
-  for (auto pause = kFirstPause; waited < kLongestWait && has_unread(socket); pause += pause / 2) {
+  auto pause = kFirstPause;
+  while (waited < kLongestWait && has_unread(socket)) {
     co_await loop.sleep_for(pause);
     waited += pause;
+    pause = std::min(pause + pause / 2, kLongestPause);
   }
 }
 

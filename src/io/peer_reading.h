@@ -6,7 +6,7 @@
 
 namespace berth::io {
 
-/// Returns once the peer of a connected AF_UNIX socket has read everything, or after some 20 ms. Sockets of
+/// Returns once the peer of a connected AF_UNIX socket has read everything, or after a second. Sockets of
 /// other families do not tell, and are not waited for.
 ///
 /// docker-py reads the head of a hijacked answer through a buffer that it then drops: what arrives together

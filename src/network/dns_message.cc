@@ -139,6 +139,15 @@ bool is_dns_reply_to(std::string_view reply, std::string_view query) {
   return true;
 }
 
+bool is_dns_refusal(std::string_view reply) {
+  constexpr uint16_t kCodeMask = 0xf;
+  constexpr uint16_t kServerFailure = 2;
+  constexpr uint16_t kRefused = 5;
+  if (reply.size() < kDnsHeaderSize) return false;
+  const uint16_t code = load16(reply, 2) & kCodeMask;
+  return code == kServerFailure || code == kRefused;
+}
+
 std::optional<IpAddress> parse_reverse_name(std::string_view name) {
   constexpr std::string_view kV4 = ".in-addr.arpa";
   constexpr std::string_view kV6 = ".ip6.arpa";

@@ -46,6 +46,9 @@ std::string make_dns_failure(std::string_view query, DnsCode code);
 /// question.
 bool is_dns_reply_to(std::string_view reply, std::string_view query);
 
+/// Whether a server says in `reply` that it cannot or will not answer, which another may (SERVFAIL, REFUSED).
+bool is_dns_refusal(std::string_view reply);
+
 /// The address behind "2.0.17.172.in-addr.arpa" or the ip6.arpa form.
 std::optional<IpAddress> parse_reverse_name(std::string_view name);
 

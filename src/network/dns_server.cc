@@ -371,6 +371,8 @@ void DnsServer::State::serve_forward(uint64_t id) {
   auto reply = read_reply(forward, failed);
   if (failed) return next_attempt(id);
   if (!reply || !is_dns_reply_to(*reply, forward.query)) return;  // what is no answer is not waited for less
+  bool others = forward.attempt < containers.at(forward.container).upstream.size();
+  if (others && is_dns_refusal(*reply)) return next_attempt(id);
   uint64_t client = forward.client;
   deliver(forward, *std::move(reply));
   forwards.erase(id);

@@ -395,6 +395,11 @@ class Events(EngineCase):
 
 
 class Housekeeping(EngineCase):
+    def test_disk_use_that_is_not_asked_for_is_null(self):
+        answer = self.engine.api.get("/system/df?type=volume").json()
+        self.assertIsInstance(answer["Volumes"], list)
+        self.assertEqual([answer[part] for part in ("Images", "Containers", "BuildCache")], [None] * 3)
+
     def test_system_df(self):
         self.start("sleep", "60")
         lines = self.ok("system", "df").lines
@@ -419,6 +424,7 @@ class Housekeeping(EngineCase):
     def test_info_and_version(self):
         info = json.loads(self.ok("info", "--format", "{{json .}}").out)
         self.assertGreaterEqual(info["Images"], 1)
+        self.assertFalse(info["Debug"])
         self.assertEqual(info["OSType"], "linux")
         self.assertIn("CgroupVersion", info)
         self.assertIn("Server:", self.ok("info").out)

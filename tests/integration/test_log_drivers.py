@@ -6,10 +6,12 @@ import json
 import os
 import re
 import socket
+import ssl
 import threading
 import unittest
 import zlib
 
+from harness.authority import Authority
 from harness.engine import IMAGE, Engine, EngineCase, eventually
 
 
@@ -60,9 +62,10 @@ class Receiver:
 
 
 class Collector:
-    """Splunk's event collector: what it was sent, and the statuses that it answers first."""
+    """Splunk's event collector: what it was sent, and the statuses that it answers first. With TLS where it has a
+    certificate and its key (files)."""
 
-    def __init__(self, answers=()):
+    def __init__(self, answers=(), certificate=None):
         self.requests, self.events = [], []
         answers = list(answers)
         outer = self
@@ -89,6 +92,12 @@ class Collector:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.names = []  # that clients asked the certificate of
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            context.sni_callback = lambda _, name, __: self.names.append(name)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
@@ -202,6 +211,53 @@ class Drivers(EngineCase):
         self.assertEqual(collector.events[2]["event"]["line"], {"a": 1})
         self.assertEqual(collector.requests[-1]["headers"]["Content-Encoding"], "gzip")
         self.assertRegex(collector.requests[-1]["headers"]["X-Splunk-Request-Channel"], r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+    def splunk_over_tls(self, collector, *options):
+        self.run_with("echo one", "--log-driver", "splunk", "--log-opt", f"splunk-url=https://127.0.0.1:{collector.port}",
+                      "--log-opt", "splunk-token=t", *(part for option in options for part in ("--log-opt", option)))
+
+    def tls_collector(self, alternatives):
+        """The authority that signed its certificate, and the collector."""
+        authority = Authority(self.folder())
+        authority.issue("collector", alternatives)
+        collector = Collector(certificate=(authority.path("collector.pem"), authority.path("collector.key")))
+        self.addCleanup(collector.close)
+        return authority.path("authority.pem"), collector
+
+    def test_splunk_over_tls_trusts_the_authority_that_it_is_given(self):
+        authority, collector = self.tls_collector("IP:127.0.0.1")
+        self.splunk_over_tls(collector, f"splunk-capath={authority}")
+        eventually(lambda: len(collector.events) == 1, "the line has come")
+        self.assertEqual(collector.requests[0]["headers"]["Host"], f"127.0.0.1:{collector.port}")
+        _, stranger = self.tls_collector("IP:127.0.0.1")
+        self.splunk_over_tls(stranger, f"splunk-capath={authority}")
+        eventually(lambda: "certificate" in self.engine.log(), "the engine says that it does not trust the other one")
+        self.assertEqual(stranger.requests, [])
+        self.splunk_over_tls(stranger, f"splunk-capath={authority}", "splunk-insecureskipverify=true")
+        eventually(lambda: len(stranger.events) == 1, "what is not to be verified gets the line")
+
+    def test_splunk_asks_for_the_certificate_of_another_name(self):
+        authority, collector = self.tls_collector("DNS:logs.example.com")
+        self.splunk_over_tls(collector, f"splunk-capath={authority}", "splunk-caname=logs.example.com")
+        eventually(lambda: len(collector.events) == 1, "the line has come")
+        self.assertEqual(collector.names, ["logs.example.com"])
+        self.assertEqual(collector.requests[0]["headers"]["Host"], f"127.0.0.1:{collector.port}")
+        self.splunk_over_tls(collector, f"splunk-capath={authority}", "splunk-caname=other.example.com")
+        eventually(lambda: "other.example.com" in self.engine.log(), "the engine says whose certificate it is not")
+        self.assertEqual(len(collector.events), 1)
+
+    def test_labels_and_variables_by_expression(self):
+        named = ("--label", "app.part=x", "--label", "other=y", "-e", "WEB_PORT=1", "-e", "NOT=2", "--log-opt",
+                 r"labels-regex=^app\.", "--log-opt", "env-regex=(?i)^web_")
+        name = self.run_with("echo one", *named, "--log-opt", "tag={{.Name}}/x")
+        self.assertEqual(self.ok("logs", "--details", name).text, f"WEB_PORT=1,app.part=x,tag={name}%2Fx one")
+        receiver = self.udp()
+        self.run_with("echo hello", "--log-driver", "gelf", "--log-opt", f"gelf-address=udp://127.0.0.1:{receiver.port}", *named)
+        eventually(lambda: receiver.messages, "the message has come")
+        message = json.loads(gzip.decompress(receiver.messages[0]))
+        self.assertEqual((message["_app.part"], message["_WEB_PORT"]), ("x", "1"))
+        self.assertFalse({"_other", "_NOT"} & set(message))
+        self.fails(125, "run", "--rm", "--log-opt", "env-regex=[", IMAGE, "true", says="error parsing regexp: missing ]")
 
     def test_splunk_is_away_and_refuses(self):
         collector = Collector(answers=[503, 403, 400])

@@ -63,6 +63,18 @@ def raw_tar(entries, names):
 
 
 class StepImages(BuildCase):
+    def test_no_limits_in_the_words_of_older_clients(self):
+        messages = self.build(f"FROM {IMAGE}\nENV ONE=1\n", f"{self.name()}-unlimited:1", ulimits="null", buildargs="null",
+                              labels="null", cachefrom="null")
+        self.assertEqual(self.build_status, 200, messages)
+        self.assertIn("Successfully built", self.text(messages))
+
+    def test_the_images_of_steps_are_counted(self):
+        self.build(f"FROM {IMAGE}\nENV ONE=1\nENV TWO=2\n", f"{self.name()}-steps:1")
+        everything = set(self.images(everything=True))
+        self.assertGreater(len(everything), len(self.images()))
+        self.assertEqual(self.engine.api.get("/info").json()["Images"], len(everything))
+
     def test_every_step_leaves_an_image(self):
         tag = f"{self.name()}:1"
         messages = self.build(f"FROM {IMAGE}\nENV one={self.name()}\nRUN echo two > /two\nLABEL three=3\n", tag)

@@ -109,6 +109,23 @@ class Images(ImagesCase):
             entries = json.load(tar.extractfile("manifest.json"))
         self.assertEqual(sorted(tag for entry in entries for tag in entry["RepoTags"]), [f"{name}:one", f"{name}:two"])
 
+    def test_pruning_leaves_a_name_to_what_is_in_use(self):
+        image = self.engine.inspect(IMAGE)["Id"]
+        tags = [f"{self.name()}-spare:{letter}" for letter in "abc"]
+        for tag in tags:
+            self.ok("tag", IMAGE, tag)
+            self.addCleanup(self.engine, "rmi", tag)
+        self.ok("create", "--name", self.name(), tags[1], "true")
+        self.ok("create", "--name", self.name(), IMAGE, "true")
+        self.ok("image", "prune", "-a", "-f")
+        left = self.engine.inspect(image)["RepoTags"]
+        self.assertIn(IMAGE, left)
+        if self.against_docker:
+            return
+        self.assertIn(tags[1], left)
+        self.assertNotIn(tags[0], left)
+        self.assertNotIn(tags[2], left)
+
     def test_platforms_of_imports(self):
         def create(platform):
             return self.engine.api.request("POST", f"/images/create?fromSrc=-&repo=imported&tag={len(platform)}"

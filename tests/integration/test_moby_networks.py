@@ -2,6 +2,7 @@
 import os
 import socket
 import subprocess
+import threading
 
 from harness.engine import IMAGE, EngineCase, eventually
 
@@ -40,7 +41,63 @@ class NetworkCase(EngineCase):
                    f"{container} reaches {address}", 60)
 
 
+class NameServer:
+    """Answers every question at `address`, port 53: with a code of refusal, or with an IPv4 address."""
+
+    def __init__(self, address, code=0, answer=None):
+        self.code, self.answer, self.asked = code, answer, 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                query, peer = self.socket.recvfrom(512)
+            except OSError:
+                return
+            self.asked += 1
+            end = query.index(b"\0", 12) + 5
+            has_record = self.answer and query[end - 4:end - 2] == b"\0\1"
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(self.answer) if has_record else b""
+            header = query[:2] + bytes([0x81, 0x80 | self.code, 0, 1, 0, 1 if has_record else 0, 0, 0, 0, 0])
+            self.socket.sendto(header + query[12:end] + record, peer)
+
+    def close(self):
+        self.socket.close()
+
+
+class NameServers(NetworkCase):
+    def test_one_that_refuses_is_not_the_last_word(self):
+        self.only_berth("the servers listen where berth's engine asks from")
+        refusing, failing = NameServer("127.1.53.1", code=5), NameServer("127.1.53.2", code=2)
+        answering = NameServer("127.1.53.3", answer="192.0.2.77")
+        for server in (refusing, failing, answering):
+            self.addCleanup(server.close)
+        servers = ("127.1.53.1", "127.1.53.2", "127.1.53.3")
+        container = self.start("sleep", "300", flags=("--network", self.network(), *(
+            part for server in servers for part in ("--dns", server))))
+        result = self.engine("exec", container, "nslookup", "somewhere.example")
+        self.assertIn("192.0.2.77", result.out, str(result))
+        self.assertTrue(refusing.asked and failing.asked)
+        alone = self.start("sleep", "300", flags=("--network", self.network(), "--dns", "127.1.53.1"))
+        self.assertIn("REFUSED", self.engine("exec", alone, "nslookup", "somewhere.example").out)
+
+
 class Connecting(NetworkCase):
+    def test_endpoints_that_are_given_are_all_there_are(self):
+        given, mode = self.network(), self.network()
+        for host in ({}, {"NetworkMode": "default"}, {"NetworkMode": mode}):
+            name = self.name()
+            answer = self.engine.api.post(f"/containers/create?name={name}", {
+                "Image": IMAGE, "Cmd": ["sleep", "300"], "HostConfig": host,
+                "NetworkingConfig": {"EndpointsConfig": {given: {}}}})
+            self.assertEqual(answer.status, 201, str(answer))
+            self.ok("start", name)
+            self.assertEqual(list(self.engine.inspect(name)["NetworkSettings"]["Networks"]), [given], host)
+            routes = self.ok("exec", name, "ip", "route").text
+            self.assertIn("default via", routes)
+
     def test_a_container_without_networks_stays_alone(self):
         self.only_berth("newer than docker 20.10 in words or deeds")
         network, alone = self.network(), self.start("sleep", "300", flags=("--network", "none"))
@@ -51,6 +108,42 @@ class Connecting(NetworkCase):
         self.fails(1, "network", "connect", "host", joined, says="cannot connect container to host network")
         shared = self.start("sleep", "300", flags=("--network", "host"))
         self.fails(1, "network", "disconnect", "host", shared, says="cannot disconnect container from host network")
+
+    def test_a_bridge_is_gone_when_its_removal_is_answered(self):
+        options = {"com.docker.network.bridge.name": f"brg{os.getpid() % 100000}"}
+        for number in range(10):
+            answer = self.engine.api.post("/networks/create", {"Name": f"again{number}", "Driver": "bridge", "Options": options})
+            self.assertEqual(answer.status, 201, str(answer))
+            self.assertEqual(self.engine.api.delete(f"/networks/again{number}").status, 204)
+
+    def test_an_interface_is_gone_when_its_disconnection_is_answered(self):
+        network = self.network()
+        container = self.start("sleep", "300", flags=("--network", network))
+        for _ in range(10):
+            answer = self.engine.api.post(f"/networks/{network}/disconnect", {"Container": container})
+            self.assertEqual(answer.status, 200, str(answer))
+            self.assertEqual(self.connect(network, container, {}).status, 200)
+
+    def test_older_clients_always_get_ipv4(self):
+        for version, expected in (("1.47", True), ("1.48", False)):
+            name = self.name("n")
+            self.made.remove(name)
+            answer = self.engine.api.at(version).post("/networks/create", {"Name": name, "EnableIPv4": False, "EnableIPv6": True})
+            self.assertEqual(answer.status, 201, str(answer))
+            self.addCleanup(self.engine, "network", "rm", name)
+            self.assertEqual(self.engine.api.get(f"/networks/{name}").json()["EnableIPv4"], expected)
+
+    def test_a_network_by_its_short_id_is_the_main_one(self):
+        first, second = sorted((self.network(), self.network()))
+        short = self.engine.inspect(second)["Id"][:10]
+        name, mac = self.name(), "02:42:08:26:a9:55"
+        answer = self.engine.api.at("1.43").post(f"/containers/create?name={name}", {
+            "Image": IMAGE, "Cmd": ["sleep", "300"], "MacAddress": mac, "HostConfig": {"NetworkMode": short}})
+        self.assertEqual(answer.status, 201, str(answer))
+        self.ok("network", "connect", first, name)
+        self.ok("start", name)
+        self.assertEqual(self.endpoint(name, second)["MacAddress"], mac)
+        self.assertIn(mac, self.ok("exec", name, "cat", "/sys/class/net/eth0/address").text)
 
     def test_what_the_default_network_does_not_have(self):
         network = self.network()

@@ -35,6 +35,7 @@ Result<std::vector<spec::Ulimit>> ulimits_parameter(Context& context) {
   std::string text = context.text("ulimits");
   if (text.empty()) return ulimits;
   TRY(Json list, parse_json(text));
+  if (list.is_null()) return ulimits;  // docker's commands before 23 say so of none
   if (!list.is_array()) return Error(Kind::InvalidArgument, "error reading ulimits: expected a JSON list");
   for (const Json& entry : list) {
     spec::Ulimit ulimit;

@@ -85,7 +85,7 @@ Outcome disk_usage(Context& context) {
     }
   }
   CO_TRY(auto report, co_await context.engine().system().disk_usage(parts));
-  std::vector<build::CacheRecordInfo> records;
+  std::optional<std::vector<build::CacheRecordInfo>> records;
   if (cache) {
     CO_TRY(records, context.builder().disk_usage());
   }

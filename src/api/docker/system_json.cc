@@ -4,6 +4,7 @@
 #include "api/docker/object_json.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "base/log.h"
 
 namespace berth::api {
 namespace {
@@ -160,7 +161,7 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"PidsLimit", cgroups.pids},
       {"OomKillDisable", cgroups.oom_kill_disable},
       {"IPv4Forwarding", info.ipv4_forwarding},
-      {"Debug", false},
+      {"Debug", log::enabled(log::Level::Debug)},
       {"NFd", info.open_files},
       {"NGoroutines", 0},
       {"SystemTime", to_rfc3339(info.now)},
@@ -218,7 +219,8 @@ Json cache_record_json(const build::CacheRecordInfo& record) {
           {"UsageCount", record.use_count}};
 }
 
-Json disk_usage_json(const engine::DiskUsageReport& report, const std::vector<build::CacheRecordInfo>& cache,
+Json disk_usage_json(const engine::DiskUsageReport& report,
+                     const std::optional<std::vector<build::CacheRecordInfo>>& cache,
                      engine::System::DiskUsageParts parts, ApiVersion version) {
   Json object = {{"LayersSize", report.layers_bytes},
                  {"Images", nullptr},
@@ -251,9 +253,11 @@ Json disk_usage_json(const engine::DiskUsageReport& report, const std::vector<bu
     }
     object["Volumes"] = std::move(list);
   }
-  Json records = Json::array();
-  for (const build::CacheRecordInfo& record : cache) records.push_back(cache_record_json(record));
-  object["BuildCache"] = std::move(records);
+  if (cache) {
+    Json records = Json::array();
+    for (const build::CacheRecordInfo& record : *cache) records.push_back(cache_record_json(record));
+    object["BuildCache"] = std::move(records);
+  }
   if (version < ApiVersion{1, 42}) object["BuilderSize"] = 0;
   // berth's own: LayersSize is what files hold, as docker counts; this is what du says of layers and blobs.
   if (parts.images) object["ImagesOnDisk"] = report.images_disk_bytes;

@@ -19,7 +19,8 @@ std::string to_string(ApiVersion version);
 
 Json version_json(const engine::SystemInfo& info);
 Json info_json(const engine::SystemInfo& info, ApiVersion version);
-Json disk_usage_json(const engine::DiskUsageReport& report, const std::vector<build::CacheRecordInfo>& cache,
+Json disk_usage_json(const engine::DiskUsageReport& report,
+                     const std::optional<std::vector<build::CacheRecordInfo>>& cache,
                      engine::System::DiskUsageParts parts, ApiVersion version);
 Json cache_record_json(const build::CacheRecordInfo& record);
 /// One sample with the one before it; without, precpu_stats is empty.
