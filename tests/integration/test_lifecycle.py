@@ -399,6 +399,7 @@ class Housekeeping(EngineCase):
         answer = self.engine.api.get("/system/df?type=volume").json()
         self.assertIsInstance(answer["Volumes"], list)
         self.assertEqual([answer[part] for part in ("Images", "Containers", "BuildCache")], [None] * 3)
+        self.assertEqual(answer["LayersSize"], 0)
 
     def test_system_df(self):
         self.start("sleep", "60")

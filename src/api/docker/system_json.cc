@@ -222,7 +222,7 @@ Json cache_record_json(const build::CacheRecordInfo& record) {
 Json disk_usage_json(const engine::DiskUsageReport& report,
                      const std::optional<std::vector<build::CacheRecordInfo>>& cache,
                      engine::System::DiskUsageParts parts, ApiVersion version) {
-  Json object = {{"LayersSize", report.layers_bytes},
+  Json object = {{"LayersSize", parts.images ? report.layers_bytes : 0},
                  {"Images", nullptr},
                  {"Containers", nullptr},
                  {"Volumes", nullptr},
