@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/rollback.h"
 #include "engine/adopted_container.h"
+#include "engine/container_defaults.h"
 #include "engine/container_limits.h"
 #include "engine/container_network.h"
 #include "engine/endpoint_settings.h"
@@ -147,6 +148,7 @@ void apply_default_log(const spec::LogConfig& fallback, spec::LogConfig& log) {
 void set_defaults(const Core& core, spec::CreateRequest& request) {
   spec::HostConfig& host = request.host_config;
   apply_default_log(core.options.default_log, host.log_config);
+  apply_defaults(core.options.container_defaults, host);
   fill_defaults(host);
   pin_container(core, host.network_mode);
   pin_container(core, host.ipc_mode);

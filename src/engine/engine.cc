@@ -64,6 +64,7 @@ Result<void> open_host(Core& core) {
   TRY(auto cgroups, sys::CgroupHost::detect());
   core.cgroups.emplace(std::move(cgroups));
   core.host_name = read_host_name();
+  CHECK(check_defaults(core.options.container_defaults));
   for (const std::string& text : core.options.default_ulimits) {
     TRY(auto limit, parse_ulimit(text));
     core.default_ulimits.push_back(std::move(limit));
@@ -172,6 +173,8 @@ Result<void> Engine::reload(EngineSettings settings) {
     ulimits.push_back(std::move(limit));
   }
   CHECK(validate_log_config(settings.default_log));
+  CHECK(check_defaults(settings.container_defaults));
+  core.options.container_defaults = std::move(settings.container_defaults);
   core.default_ulimits = std::move(ulimits);
   core.options.shutdown_timeout = settings.shutdown_timeout;
   core.options.default_log = std::move(settings.default_log);

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "engine/container_defaults.h"
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/images.h"
@@ -43,7 +44,8 @@ struct EngineOptions {
   network::NetworkOptions network = {};           ///< `instance` is filled in from exec_root when empty
   size_t ready_namespaces = 4;                    ///< stock of network namespaces
   std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
-  spec::LogConfig default_log = {};               ///< of containers that name no log driver
+  ContainerDefaults container_defaults = {};
+  spec::LogConfig default_log = {};  ///< of containers that name no log driver
   registry::Settings registry = {};
   int shutdown_timeout = 15;             ///< seconds that close() waits for work in the background
   std::vector<std::string> labels = {};  ///< of the engine, "key=value", shown by info
@@ -56,6 +58,7 @@ struct EngineOptions {
 struct EngineSettings {
   int shutdown_timeout = 15;
   std::vector<std::string> default_ulimits = {};
+  ContainerDefaults container_defaults = {};
   spec::LogConfig default_log = {};
   std::vector<std::string> labels = {};
   uint64_t log_total_bytes = 0;

@@ -56,6 +56,33 @@ class Configuration(PrivateEngine):
         eventually(lambda: "don't match any configuration option: nope" in engine.log(), "the engine says what is wrong")
         self.assertEqual(engine.api.get("/info").json()["Labels"], ["b=2"])
 
+    def test_what_containers_get_that_say_nothing(self):
+        engine = Engine("defaults")
+        self.addCleanup(engine.close)
+        path = os.path.join(engine.folder, "daemon.json")
+        # As dockerd's file has it, with what needs nothing here.
+        settings = {"dns": ["10.9.8.7"], "dns-search": ["corp.example"], "dns-opts": ["ndots:3"], "default-shm-size": "32M", "init": True,
+                    "default-ipc-mode": "shareable", "no-new-privileges": True, "storage-driver": "overlay2", "features": {"buildkit": True},
+                    "exec-opts": ["native.cgroupdriver=systemd"], "experimental": False, "iptables": True, "userland-proxy": False}
+        self.write(path, settings)
+        engine.flags += ["--config-file", path]
+        engine.start()
+        engine.load_base_image()
+        seen = engine.ok("run", "--rm", IMAGE, "sh", "-c",
+                         "cat /etc/resolv.conf; df -k /dev/shm | tail -n 1; grep NoNewPrivs /proc/self/status; cat /proc/1/comm").out
+        for line in (r"nameserver 10\.9\.8\.7", r"search corp\.example", r"options .*ndots:3", r"shm +32768 ", r"NoNewPrivs:\s1", r"berth-init"):
+            self.assertRegex(seen, line)
+        own = engine.ok("run", "--rm", "--dns", "10.1.1.1", "--shm-size", "1m", "--init=false", IMAGE, "sh", "-c",
+                        "cat /etc/resolv.conf; df -k /dev/shm | tail -n 1; cat /proc/1/comm; true").out
+        self.assertRegex(own, r"(?s)nameserver 10\.1\.1\.1\n.*shm +1024 .*\nsh\n")
+        self.write(path, {"default-shm-size": "8M", "default-cgroupns-mode": "host"})
+        engine.process.send_signal(signal.SIGHUP)
+        eventually(lambda: any(
+            event["Action"] == "reload" for event in engine.api.get(f"/events?since=1&until={time.time():.9f}").json_lines()), "it is read again")
+        engine.ok("create", "--name", "later", IMAGE)
+        host = engine.inspect("later")["HostConfig"]
+        self.assertEqual((host["ShmSize"], host["CgroupnsMode"], host["IpcMode"], host["Dns"] or []), (8 << 20, "host", "private", []))
+
     def test_validate(self):
         engine = Engine("validate")
         self.addCleanup(engine.close)
@@ -64,6 +91,8 @@ class Configuration(PrivateEngine):
         result = run([*engine.program, "--validate", "--config-file", path])
         self.assertEqual((result.code, result.out), (0, "configuration OK\n"))
         for settings, says in (({"debugg": 1}, "debugg"), ({"bip": "x"}, "bip"), ({"log-driver": "nope"}, "nope"),
+                               ({"storage-driver": "btrfs"}, "overlay"), ({"dns": ["one.example"]}, "one.example"),
+                               ({"default-ipc-mode": "host"}, "private or shareable"), ({"seccomp-profile": "/nowhere.json"}, "/nowhere.json"),
                                ({"default-address-pools": [{"base": "10.0.0.1/8", "size": 24}]}, "must be a subnet")):
             self.write(path, settings)
             result = run([*engine.program, "--validate", "--config-file", path])

@@ -32,6 +32,7 @@
 #include "io/task_group.h"
 #include "io/tls.h"
 #include "registry/client/signature_policy.h"
+#include "sys/file.h"
 #include "sys/ip_address.h"
 #include "sys/user_directories.h"
 
@@ -118,6 +119,34 @@ Result<network::NetworkOptions> network_options(const Options& options) {
   return result;
 }
 
+/// The text of a seccomp profile; empty: berth's own.
+Result<std::string> seccomp_of(const std::string& profile) {
+  constexpr size_t longest = size_t{4} << 20;
+  if (profile.empty() || profile == "builtin" || profile == "default") return std::string();
+  if (profile == "unconfined") return profile;
+  return sys::read_file(profile, longest);
+}
+
+Result<engine::ContainerDefaults> container_defaults(const Options& options) {
+  engine::ContainerDefaults defaults{.dns = options.dns,
+                                     .dns_search = options.dns_search,
+                                     .dns_options = options.dns_options,
+                                     .cgroupns_mode = options.default_cgroupns_mode,
+                                     .ipc_mode = options.default_ipc_mode,
+                                     .init = options.init,
+                                     .no_new_privileges = options.no_new_privileges};
+  if (!options.default_shm_size.empty()) {
+    auto size = engine::parse_size(options.default_shm_size);
+    if (!size) return std::move(size).error().in("--default-shm-size");
+    defaults.shm_size = static_cast<int64_t>(*size);
+  }
+  auto seccomp = seccomp_of(options.seccomp_profile);
+  if (!seccomp) return std::move(seccomp).error().in("--seccomp-profile");
+  defaults.seccomp = *std::move(seccomp);
+  CHECK(engine::check_defaults(defaults));
+  return defaults;
+}
+
 Result<engine::EngineOptions> engine_options(const Options& options) {
   engine::EngineOptions result;
   result.data_root = options.data_root;
@@ -130,6 +159,7 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   result.authorization_plugins = options.authorization_plugins;
   TRY(result.log_total_bytes, total_log_bytes(options));
   TRY(result.storage_quota, storage_quota(options));
+  TRY(result.container_defaults, container_defaults(options));
   TRY(result.default_log, default_log(options));
   TRY(result.network, network_options(options));
   TRY(result.registry, registry_settings(options));
@@ -222,13 +252,14 @@ class Listening {
 };
 
 /// Reads the configuration again and takes over what can change while berthd runs: log level, shutdown
-/// timeout, default ulimits, log driver and options, labels, the bound on logs. The audit log's file is
-/// opened anew.
+/// timeout, what containers get that say nothing, log driver and options, labels, the bound on logs. The
+/// audit log's file is opened anew.
 Result<void> reload(std::span<const char* const> arguments, engine::Engine& engine, api::DockerApi& api) {
   TRY(Options options, load_options(arguments));
   engine::EngineSettings settings{.shutdown_timeout = options.shutdown_timeout,
                                   .default_ulimits = options.default_ulimits,
                                   .labels = options.labels};
+  TRY(settings.container_defaults, container_defaults(options));
   TRY(settings.default_log, default_log(options));
   TRY(settings.log_total_bytes, total_log_bytes(options));
   TRY(settings.storage_quota, storage_quota(options));

@@ -107,6 +107,12 @@ Result<void> refuse_remap(Options&, std::string_view value) {
       "and \"--security hardened\" give each a range of its own, and files keep their owners",
       value);
 }
+/// Layers are stacked by overlayfs, whatever the driver is called.
+Result<void> only_overlay(Options&, std::string_view value) {
+  if (value.empty() || value.starts_with("overlay") || value == "fuse-overlayfs") return {};
+  return failure(Kind::Unsupported, "storage driver \"{}\": berth stacks layers with overlayfs (overlay2)",
+                 value);
+}
 /// How many layers at a time.
 template <unsigned Options::*Member>
 Result<void> set_count(Options& options, std::string_view value) {
@@ -142,12 +148,27 @@ constexpr Flag flags[] = {
      }},
     {"default-address-pool", 0, "pool", "Subnets of networks that ask for none: base=10.10.0.0/16,size=24",
      append<&Options::address_pools>},
+    {"default-cgroupns-mode", 0, "string",
+     "cgroup namespace of containers without a mode: private or host (default \"private\")",
+     set_text<&Options::default_cgroupns_mode>},
+    {"default-ipc-mode", 0, "string",
+     "IPC of containers without a mode: private or shareable (default \"private\")",
+     set_text<&Options::default_ipc_mode>},
+    {"default-shm-size", 0, "bytes", "Size of /dev/shm of containers without their own (default 64M)",
+     set_text<&Options::default_shm_size>},
     {"default-ulimit", 0, "ulimit", "Limit of containers without their own, as name=soft:hard",
      append<&Options::default_ulimits>},
+    {"dns", 0, "list", "Name server of containers without their own", append<&Options::dns>},
+    {"dns-opt", 0, "list", "Option of the resolver of containers without their own",
+     append<&Options::dns_options>},
+    {"dns-search", 0, "list", "Search domain of containers without their own", append<&Options::dns_search>},
+    {"exec-opt", 0, "", "", ignore},
     {"exec-root", 0, "string",
      "Where sockets and other runtime state are kept (default \"/run/berth\", for ordinary users "
      "\"$XDG_RUNTIME_DIR/berth\")",
      set_text<&Options::exec_root>},
+    {"experimental", 0, "", "", ignore},
+    {"feature", 0, "", "", ignore},
     {"functions-addr", 0, "string",
      "Where the functions' API (AWS Lambda's and its neighbours') listens, or \"none\" (default "
      "\"127.0.0.1:4566\")",
@@ -184,12 +205,16 @@ constexpr Flag flags[] = {
      set_text<&Options::https_proxy>},
     {"icc", 0, "", "Containers of the default bridge reach each other (default true)",
      set_switch<&Options::inter_container>},
+    {"init", 0, "", "Run an init in containers that do not say", set_switch<&Options::init>},
     {"insecure-registry", 0, "list",
      "Registry (HOST[:PORT] or network) that may be spoken to by HTTP or with any certificate",
      append<&Options::insecure_registries>},
     {"ip", 0, "ip", "Host address that published ports without an address are bound to",
      set_text<&Options::default_address>},
     {"ipv6", 0, "", "IPv6 on the default bridge (default true)", set_switch<&Options::ipv6>},
+    {"ip-forward", 0, "", "", only_true},
+    {"ip-masq", 0, "", "", only_true},
+    {"ip6tables", 0, "", "", only_true},
     {"iptables", 0, "", "", only_true},
     {"keeper", 0, "string", "Path of the berth-keeper program (default beside berthd)",
      set_text<&Options::keeper>},
@@ -216,6 +241,8 @@ constexpr Flag flags[] = {
        TRY(options.mtu, number<uint32_t>(value));
        return {};
      }},
+    {"no-new-privileges", 0, "", "Processes of containers that do not say gain no privileges",
+     set_switch<&Options::no_new_privileges>},
     {"no-proxy", 0, "string", "Hosts that are reached without a proxy (default: of the environment)",
      set_text<&Options::no_proxy>},
     {"pidfile", 'p', "string", "A further file for the daemon's process id", set_text<&Options::pid_file>},
@@ -249,6 +276,9 @@ constexpr Flag flags[] = {
        CHECK(rootless::uplink_programs(options.rootless_network));
        return {};
      }},
+    {"seccomp-profile", 0, "string",
+     "Filter of containers without their own: a file, builtin or unconfined (default \"builtin\")",
+     set_text<&Options::seccomp_profile>},
     {"shutdown-timeout", 0, "int", "Seconds to wait for unfinished work when stopping (default 15)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.shutdown_timeout, number<int>(value));
@@ -256,6 +286,7 @@ constexpr Flag flags[] = {
      }},
     {"signature-policy", 0, "file", "Which images need whose signatures (JSON); default: none",
      set_text<&Options::signature_policy>},
+    {"storage-driver", 's', "string", "", only_overlay},
     {"storage-quota", 0, "size",
      "Bound on images' disk use, such as 20GB: unused ones go, the least recently used first (default none)",
      set_text<&Options::storage_quota>},

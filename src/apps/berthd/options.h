@@ -40,6 +40,12 @@ struct Options {
   bool inter_container = true;
   uint32_t mtu = 0;
   std::vector<std::string> default_ulimits = {};
+  std::vector<std::string> dns = {}, dns_search = {}, dns_options = {};
+  std::string default_cgroupns_mode = {}, default_ipc_mode = {};
+  std::string default_shm_size = {};  ///< "64M"
+  std::string seccomp_profile = {};   ///< path, "builtin" or "unconfined"
+  bool init = false;
+  bool no_new_privileges = false;
   std::string log_driver = {};
   std::map<std::string, std::string> log_options = {};
   std::vector<std::string> insecure_registries = {};

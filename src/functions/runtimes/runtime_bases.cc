@@ -110,8 +110,8 @@ io::Task<Result<void>> RuntimeBases::bring(std::string runtime) {
         "runtime client with {}, for example public.ecr.aws/lambda's",
         runtime, name);
   }
-  // One at a time: the next may be of the same family.
-  io::Mutex::Guard guard = co_await one_at_a_time_.lock();
+  // One of a family at a time: the next has what this one makes.
+  io::Mutex::Guard guard = co_await families_[std::string(family_of(runtime))].lock();
   if (auto alike = made_alike(runtime)) {
     io::Task<Result<void>> tagging = engine_.images().tag(*alike, name, "latest");
     co_return co_await std::move(tagging);

@@ -74,7 +74,7 @@ class RuntimeBases {
   engine::Engine& engine_;
   std::map<std::string, std::shared_ptr<Making>, std::less<>> making_;
   std::map<std::string, std::string, std::less<>> failed_;  ///< why the last attempt came to nothing
-  io::Mutex one_at_a_time_;
+  std::map<std::string, io::Mutex, std::less<>> families_;  ///< of each, one is made at a time
   io::TaskGroup tasks_;
 };
 
