@@ -25,9 +25,14 @@ Result<UniqueFd> make_memfd(const char* name, unsigned mode_flag) {
   return UniqueFd(fd);
 }
 
+/// Whoever of the kernel's own looks at a page just then (reclaim, DAMON, compaction) makes it busy: the
+/// kernel waits for a seventh of a second by itself, which is not always enough.
 Result<void> seal(const UniqueFd& file) {
-  if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
-    return Error::from_errno("seal memory file", {}, errno);
+  constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  constexpr int attempts = 20;
+  for (int attempt = 1; ::fcntl(file.get(), F_ADD_SEALS, seals) != 0; ++attempt) {
+    if (errno != EBUSY || attempt == attempts) return Error::from_errno("seal memory file", {}, errno);
+  }
   return {};
 }
 
