@@ -77,17 +77,11 @@ Result<registry::Settings> registry_settings(const Options& options) {
   return settings;
 }
 
-Result<uint64_t> total_log_bytes(const Options& options) {
-  if (options.log_total_size.empty()) return uint64_t{0};
-  auto bytes = engine::parse_size(options.log_total_size);
-  if (!bytes) return std::move(bytes).error().in("--log-total-size");
-  return static_cast<uint64_t>(*bytes);
-}
-
-Result<uint64_t> storage_quota(const Options& options) {
-  if (options.storage_quota.empty()) return uint64_t{0};
-  auto bytes = engine::parse_size(options.storage_quota);
-  if (!bytes) return std::move(bytes).error().in("--storage-quota");
+/// "20GB" in bytes; empty: 0.
+Result<uint64_t> size_of(const std::string& text, const char* flag) {
+  if (text.empty()) return uint64_t{0};
+  auto bytes = engine::parse_size(text);
+  if (!bytes) return std::move(bytes).error().in(flag);
   return static_cast<uint64_t>(*bytes);
 }
 
@@ -135,11 +129,8 @@ Result<engine::ContainerDefaults> container_defaults(const Options& options) {
                                      .ipc_mode = options.default_ipc_mode,
                                      .init = options.init,
                                      .no_new_privileges = options.no_new_privileges};
-  if (!options.default_shm_size.empty()) {
-    auto size = engine::parse_size(options.default_shm_size);
-    if (!size) return std::move(size).error().in("--default-shm-size");
-    defaults.shm_size = static_cast<int64_t>(*size);
-  }
+  TRY(uint64_t shm_size, size_of(options.default_shm_size, "--default-shm-size"));
+  defaults.shm_size = static_cast<int64_t>(shm_size);
   auto seccomp = seccomp_of(options.seccomp_profile);
   if (!seccomp) return std::move(seccomp).error().in("--seccomp-profile");
   defaults.seccomp = *std::move(seccomp);
@@ -157,8 +148,8 @@ Result<engine::EngineOptions> engine_options(const Options& options) {
   result.keeper_program = options.keeper;
   result.labels = options.labels;
   result.authorization_plugins = options.authorization_plugins;
-  TRY(result.log_total_bytes, total_log_bytes(options));
-  TRY(result.storage_quota, storage_quota(options));
+  TRY(result.log_total_bytes, size_of(options.log_total_size, "--log-total-size"));
+  TRY(result.storage_quota, size_of(options.storage_quota, "--storage-quota"));
   TRY(result.container_defaults, container_defaults(options));
   TRY(result.default_log, default_log(options));
   TRY(result.network, network_options(options));
@@ -261,8 +252,8 @@ Result<void> reload(std::span<const char* const> arguments, engine::Engine& engi
                                   .labels = options.labels};
   TRY(settings.container_defaults, container_defaults(options));
   TRY(settings.default_log, default_log(options));
-  TRY(settings.log_total_bytes, total_log_bytes(options));
-  TRY(settings.storage_quota, storage_quota(options));
+  TRY(settings.log_total_bytes, size_of(options.log_total_size, "--log-total-size"));
+  TRY(settings.storage_quota, size_of(options.storage_quota, "--storage-quota"));
   CHECK(engine.reload(std::move(settings)));
   log::set_level(options.log_level);
   if (api.audit_log() != nullptr) CHECK(api.audit_log()->reopen());

@@ -51,7 +51,7 @@ class RuntimeBases {
   static bool is_known(std::string_view runtime);
   /// The base if its image is here.
   Result<RuntimeBase> find(std::string_view runtime) const;
-  /// The base, made or pulled when it is not here; callers at the same time share the work, which goes on
+  /// The base, made when it is not here; callers at the same time share the work, which goes on
   /// when they stop waiting. Takes some ten seconds. Unavailable says what stood in the way.
   io::Task<Result<RuntimeBase>> ensure(std::string runtime);
   BaseStatus status(std::string_view runtime) const;
