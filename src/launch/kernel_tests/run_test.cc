@@ -64,7 +64,7 @@ TEST_F(RunTest, ProgramNotExecutable) {
   wanted.spec.process.args = {"/etc"};
   outcome = run(wanted);
   ASSERT_TRUE(outcome.failure);
-  EXPECT_EQ(outcome.failure->message, "exec: \"/etc\": is a directory");
+  EXPECT_EQ(outcome.failure->message, "exec: \"/etc\": is a directory: permission denied");
   EXPECT_EQ(outcome.failure->exit_code, 126);
   write_file(root() + "/bin/broken", "\x7f\x45LF nonsense");
   ::chmod((root() + "/bin/broken").c_str(), 0755);
