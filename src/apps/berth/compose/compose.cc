@@ -59,8 +59,8 @@ constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
 
 std::vector<Subcommand> all_subcommands() {
   std::vector<Subcommand> all;
-  for (auto table : {life_subcommands(), verb_subcommands(), view_subcommands(), config_subcommands(),
-                     image_subcommands(), inside_subcommands()}) {
+  for (auto table : {life_subcommands(), verb_subcommands(), list_subcommands(), view_subcommands(),
+                     config_subcommands(), image_subcommands(), inside_subcommands()}) {
     all.insert(all.end(), table.begin(), table.end());
   }
   std::sort(all.begin(), all.end(), [](const Subcommand& a, const Subcommand& b) { return a.name < b.name; });

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/interpolation.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
@@ -116,7 +117,7 @@ Outcome<std::vector<std::string>> hashes_of(const Project& project, const std::s
   }
   for (const auto& [name, service] : project.services) {
     if (which == "*" || wanted.contains(name))
-      lines.push_back(fmt::format("{} {}", name, config_hash(project, service)));
+      lines.push_back(fmt::format("{} {}", name, declared_hash(service)));
   }
   return lines;
 }

@@ -83,6 +83,12 @@ void Follower::say(std::string_view line) {
   session_.context.out.flush();
 }
 
+void Follower::hook_line(std::string_view container_name, std::string_view line) {
+  const std::string name = fmt::format("{} ->", container_name);
+  reserve(name);
+  print(name, 0, line, false);
+}
+
 void Follower::print(const std::string& name, size_t colour, std::string_view line, bool error) {
   std::lock_guard lock(mutex_);
   output::Stream& out = error && !options_.prefix ? session_.context.err : session_.context.out;

@@ -31,6 +31,8 @@ class Follower {
   void reserve(const std::string& container_name);
   /// Begins to print a container's log; nothing if it is printed already. From any thread.
   void add(const Observed& container, const std::string& since = {});
+  /// A line of a hook that runs in the container of that name.
+  void hook_line(std::string_view container_name, std::string_view line);
   /// One line of this program's own among the others.
   void say(std::string_view line);
   /// Returns when all streams have ended.

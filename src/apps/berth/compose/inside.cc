@@ -4,6 +4,7 @@
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/images.h"
@@ -115,7 +116,7 @@ Outcome<OneOff> one_off(const Invocation& invocation) {
 
 Outcome<std::string> create_one_off(Session& session, const Service& service, const Invocation& invocation) {
   std::string slug = random_slug();
-  CreateInput input{.hash = config_hash(session.project, service)};
+  CreateInput input;
   TRY(input.one_off, one_off(invocation));
   input.one_off->labels.push_back("com.docker.compose.slug=" + slug);
   TRY(Json image, call_json(session.context.engine(), "GET",
@@ -128,6 +129,7 @@ Outcome<std::string> create_one_off(Session& session, const Service& service, co
     }
     return std::nullopt;
   };
+  input.hash = config_hash(service, input.container_of);
   TRY(Json body, create_body(session.project, service, input));
   std::string name = invocation.text("name");
   if (name.empty()) name = fmt::format("{}-{}-run-{}", session.project.name, service.name, slug);
@@ -231,12 +233,14 @@ Outcome<int> commit(Setup& setup, const Invocation& invocation) {
 Outcome<int> watch(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
+  TRY(auto watching, Watching::prepare(*session, invocation.arguments()));
   if (!invocation.on("no-up")) {
     TRY(auto names, session->services(invocation.arguments()));
     CHECK(ensure_images(*session, names, {.build = true}));
     CHECK(Converger(*session, {.services = invocation.arguments()}).run());
   }
-  return watch_project(*session, invocation.arguments());
+  CHECK(watching->run());
+  return 0;
 }
 
 constexpr Flag index_flag{.name = "index", .type = Type::Int, .help = "Number of the container"};

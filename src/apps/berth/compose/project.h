@@ -16,7 +16,9 @@ using Environment = std::map<std::string, std::string, std::less<>>;
 
 struct Service {
   std::string name;
-  Value config;  ///< normalised; environment resolved
+  Value config;  ///< normalised; environment and label files resolved
+  /// `environment`, `env_file` and `label_file` as the files have them: what hashes are taken of.
+  Value declared = Value::map();
   struct Dependency {
     std::string condition = "service_started";
     bool required = true;
@@ -84,6 +86,9 @@ struct LoadOptions {
 /// NotFound "no configuration file provided: not found"; malformed input: InvalidArgument with file, line and
 /// path.
 Result<Project> load_project(const LoadOptions& options);
+
+/// A service's configuration as canonical() has it in JSON.
+Value canonical_service(Value config);
 
 /// The merged file alone, with names and default networks: for templates, whose variables are left in.
 Result<Value> load_model(LoadOptions options);

@@ -7,16 +7,11 @@
 #include "apps/berth/options/ports.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "base/sha256.h"
 
 namespace berth::cli::compose {
 namespace {
 
 using Strings = std::vector<std::string>;
-
-std::string hash_of(const Value& value) {
-  return sha256(to_json(to_json_value(value))).hex();
-}
 
 Json labels_of(const Project& project, const Service& service, const CreateInput& input) {
   Json labels = Json::object();
@@ -35,6 +30,7 @@ Json labels_of(const Project& project, const Service& service, const CreateInput
   set(label_number, fmt::format("{}", input.number));
   set(label_one_off, input.one_off ? "True" : "False");
   set(label_hash, input.hash);
+  if (!input.grants.empty()) set(label_grants, input.grants);
   set(label_image, input.image_id);
   set(label_version, std::string(compose_version));
   set(label_directory, project.directory);
@@ -256,38 +252,6 @@ std::string host_line(std::string line) {
 std::string image_of(const Project& project, const Service& service) {
   const Value* image = service.config.find("image");
   return image != nullptr ? image->text : fmt::format("{}-{}", project.name, service.name);
-}
-
-std::string config_hash(const Project& project, const Service& service) {
-  Value config = service.config;
-  for (std::string_view key :
-       {"build", "scale", "depends_on", "profiles", "pull_policy", "develop", "attach"}) {
-    config.members.erase(std::string(key));
-  }
-  if (Value* deploy = config.find("deploy")) deploy->members.erase("replicas");
-  // What the service is given by the project counts as its own.
-  for (auto [key, resources] : {std::pair{"configs", &project.configs}, {"secrets", &project.secrets}}) {
-    Value* grants = config.find(key);
-    if (grants == nullptr) continue;
-    for (Value& grant : grants->items) {
-      auto found = resources->find(grant.find("source")->text);
-      if (found == resources->end()) continue;
-      grant.set("x-definition", found->second.config);
-      const Value* variable = found->second.config.find("environment");
-      if (variable == nullptr) continue;
-      auto value = project.environment.find(variable->text);
-      if (value != project.environment.end()) {
-        grant.set("x-content", Value::string(sha256(value->second).hex()));
-      }
-    }
-  }
-  return hash_of(config);
-}
-
-std::string resource_hash(const Resource& resource) {
-  Value config = resource.config;
-  config.set("name", Value::string(resource.name));
-  return hash_of(config);
 }
 
 std::vector<std::pair<std::string, const Value*>> networks_of(const Project& project,

@@ -30,6 +30,26 @@ std::map<std::string, std::string> parse_depends(const std::string& text) {
   return result;
 }
 
+Result<void> observe_surroundings(const Json& json, Observed& container) {
+  const Json* settings = json_member(json, "NetworkSettings");
+  const Json* networks = settings == nullptr ? nullptr : json_member(*settings, "Networks");
+  if (networks != nullptr && networks->is_object()) {
+    for (const auto& [name, endpoint] : networks->items()) {
+      container.networks.insert(name);
+      TRY(std::string id, json_string(endpoint, "NetworkID"));
+      container.networks.insert(id);
+    }
+  }
+  const Json* mounts = json_member(json, "Mounts");
+  if (mounts == nullptr || !mounts->is_array()) return {};
+  for (const Json& mount : *mounts) {
+    TRY(std::string type, json_string(mount, "Type"));
+    TRY(std::string name, json_string(mount, "Name"));
+    if (type == "volume") container.volumes.insert(name);
+  }
+  return {};
+}
+
 Result<Observed> observed_from(const Json& json) {
   Observed container;
   TRY(container.id, json_string(json, "Id"));
@@ -42,10 +62,12 @@ Result<Observed> observed_from(const Json& json) {
   TRY(container.status, json_string(json, "Status"));
   TRY(container.image, json_string(json, "Image"));
   TRY(container.image_id, json_string(json, "ImageID"));
+  CHECK(observe_surroundings(json, container));
   const Json* labels = json_member(json, "Labels");
   if (labels == nullptr || !labels->is_object()) return container;
   container.service = label(*labels, label_service);
   container.hash = label(*labels, label_hash);
+  container.grants = label(*labels, label_grants);
   container.one_off = label(*labels, label_one_off) == "True";
   container.depends_on = parse_depends(label(*labels, label_depends_on));
   std::string number = label(*labels, label_number);
@@ -69,6 +91,7 @@ void Reporter::warn(std::string_view text) {
 }
 
 void Reporter::hook_line(std::string_view container, std::string_view line) {
+  if (hook_sink_) return hook_sink_(container, line);
   std::lock_guard lock(mutex_);
   out_.print("{} -> | {}\n", container, line);
   out_.flush();

@@ -1,4 +1,5 @@
 // start, stop, restart, kill, pause, unpause, rm, wait: on containers that are there.
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -114,6 +115,7 @@ Outcome<int> kill(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
   std::erase_if(containers, [](const Observed& container) { return !container.running(); });
+  if (containers.empty()) session->context.err.line("no container to kill");
   CHECK(session->along(
       containers, Session::graph_of(containers), [&](client::Client& engine, const Observed& container) {
         Query query;
@@ -169,19 +171,52 @@ Outcome<int> remove(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
+/// Which of the answers is complete, as soon as one is.
+Outcome<size_t> first_complete(std::vector<client::Pending>& answers) {
+  while (true) {
+    std::vector<pollfd> descriptors;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i].complete()) return i;
+      descriptors.push_back({answers[i].fd(), POLLIN, 0});
+    }
+    if (::poll(descriptors.data(), descriptors.size(), -1) < 0 && errno != EINTR)
+      return Error::from_errno("poll", "the engine", errno);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (descriptors[i].revents != 0) CHECK(answers[i].advance());
+    }
+  }
+}
+
+/// Waits for all, or for the first alone, and tells of each as it ends; the code of the one that ended last.
+Outcome<int64_t> wait_for(Session& session, std::vector<Observed> containers, bool first_alone) {
+  std::vector<client::Pending> answers;
+  for (const Observed& container : containers) {
+    TRY(auto answer, session.context.engine().begin(
+                         {.method = "POST", .path = path_of("containers", container.id, "wait")}));
+    answers.push_back(std::move(answer));
+  }
+  int64_t code = 0;
+  while (!answers.empty()) {
+    TRY(const size_t ended, first_complete(answers));
+    CHECK(answers[ended].wait());
+    TRY(const Json status, parse_json(answers[ended].body()));
+    TRY(code, json_int(status, "StatusCode"));
+    session.context.out.print("container \"{}\" exited with status code {}\n", containers[ended].name, code);
+    session.context.out.flush();
+    if (first_alone) break;
+    answers.erase(answers.begin() + static_cast<ptrdiff_t>(ended));
+    containers.erase(containers.begin() + static_cast<ptrdiff_t>(ended));
+  }
+  return code;
+}
+
 Outcome<int> wait(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
   if (containers.empty())
     return Failure::plain(fmt::format("no containers for project \"{}\"", session->project.name));
-  int64_t code = 0;
-  for (const Observed& container : containers) {
-    TRY(Json ended,
-        call_json(session->context.engine(), "POST", path_of("containers", container.id, "wait")));
-    TRY(code, json_int(ended, "StatusCode"));
-    session->context.out.print("container \"{}\" exited with status code {}\n", container.name, code);
-    session->context.out.flush();
-  }
+  CHECK(session->context.engine().negotiate());
+  TRY(const int64_t code, wait_for(*session, std::move(containers), invocation.on("down-project")));
   if (invocation.on("down-project")) CHECK(take_down(setup));
   return static_cast<int>(code & 0xff);
 }
