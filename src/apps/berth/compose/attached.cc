@@ -144,6 +144,7 @@ Outcome<int> Attached::run(const std::set<std::string>& services) {
   running_ = true;
   TRY(auto containers, session_.containers());
   bool any_failed = false;
+  std::string first_end;  // whose container's code counts
   for (const Observed& container : containers) {
     if (!services.contains(container.service)) continue;
     if (container.running()) {
@@ -158,7 +159,12 @@ Outcome<int> Attached::run(const std::set<std::string>& services) {
       follower_.say(fmt::format("{} exited with code {}", shown_name(session_.project, container), code));
       if (container.service == options_.exit_code_from) exit_code_ = static_cast<int>(code);
       if (options_.abort_on_exit || (options_.abort_on_failure && code != 0)) {
-        if (options_.exit_code_from.empty()) exit_code_ = static_cast<int>(code);
+        std::string end = state == nullptr ? "" : json_string(*state, "FinishedAt").value_or("");
+        if (end.ends_with('Z')) end.pop_back();  // so that fractions of other lengths compare
+        if (options_.exit_code_from.empty() && (!aborting_ || end < first_end)) {
+          exit_code_ = static_cast<int>(code);
+          first_end = end;
+        }
         aborting_ = true;
       }
     }

@@ -49,6 +49,7 @@ constexpr std::array global_flags{
          .type = Type::String,
          .help = "Folder that relative paths are relative to (default: that of the first file)"},
     Flag{'p', "project-name", Type::String, "Name of the project"},
+    Flag{.name = "verbose", .visibility = Visibility::Hidden},
 };
 
 constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
@@ -177,6 +178,7 @@ LoadOptions Setup::load_options(const std::vector<std::string>& selected) const 
                       .env_files = globals_.list("env-file"),
                       .profiles = globals_.list("profile"),
                       .selected = selected,
+                      .compatibility = globals_.on("compatibility"),
                       .all_resources = globals_.on("all-resources")};
   options.artifacts = [this](const std::string& reference) { return artifact(reference); };
   for (char** variable = environ; *variable != nullptr; ++variable) {

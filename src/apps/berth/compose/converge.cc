@@ -242,7 +242,7 @@ Outcome<std::string> Converger::create(const Service& service, int64_t number, c
   for (const std::string& warning : json_strings(made, "Warnings").value_or(std::vector<std::string>())) {
     session_.report.warn(warning);
   }
-  if (auto injected = inject(service, id, engine); !injected) {
+  if (auto injected = put_files(session_.project, service, id, engine); !injected) {
     (void)call(engine, "DELETE", path_of("containers", id), std::move(Query().flag("force", true)));
     return injected.error();
   }
@@ -253,8 +253,9 @@ Outcome<std::string> Converger::create(const Service& service, int64_t number, c
   return id;
 }
 
-Outcome<void> Converger::inject(const Service& service, const std::string& id, client::Client& engine) {
-  TRY(auto files, injected_files(session_.project, service));
+Outcome<void> put_files(const Project& project, const Service& service, const std::string& id,
+                        client::Client& engine) {
+  TRY(auto files, injected_files(project, service));
   for (const InjectedFile& file : files) {
     TRY(std::string archive, archive_of(file));
     client::Request request{.method = "PUT",

@@ -74,7 +74,6 @@ class Converger {
   Recreate policy_for(const std::string& service) const;
   Outcome<std::map<std::string, std::string>> anonymous_volumes(const Service& service, const Observed& old,
                                                                 client::Client& engine);
-  Outcome<void> inject(const Service& service, const std::string& id, client::Client& engine);
   Outcome<void> handle_orphans();
   Outcome<void> wait_all();
   void note(Done done);
@@ -98,6 +97,9 @@ class Converger {
 /// `deadline`: unix seconds at which waiting is a failure.
 Outcome<void> wait_until_healthy(client::Client& engine, const std::string& id, const std::string& name,
                                  std::optional<int64_t> deadline = {});
+/// Secrets and configs that are no files of the host are written into the new container.
+Outcome<void> put_files(const Project& project, const Service& service, const std::string& id,
+                        client::Client& engine);
 /// Stop and remove.
 Outcome<void> stop_container(Session& session, client::Client& engine, const Observed& container,
                              std::optional<int64_t> timeout);

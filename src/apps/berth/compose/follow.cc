@@ -38,7 +38,7 @@ class Lines {
 }  // namespace
 
 std::string shown_name(const Project& project, const Observed& container) {
-  std::string prefix = project.name + "-";
+  std::string prefix = project.name + project.separator;
   return container.name.starts_with(prefix) ? container.name.substr(prefix.size()) : container.name;
 }
 

@@ -125,7 +125,7 @@ std::vector<std::string> reserve_names(Session& session, const std::set<std::str
   std::vector<std::string> names;
   for (const std::string& name : services) {
     auto found = session.project.services.find(name);
-    if (found == session.project.services.end()) continue;
+    if (found == session.project.services.end() || is_provided(found->second)) continue;
     const Service& service = found->second;
     auto scaled = options.scale.find(name);
     const int64_t replicas = scaled == options.scale.end() ? service.replicas : scaled->second;

@@ -39,6 +39,7 @@ struct Resource {
 
 struct Project {
   std::string name;
+  std::string separator = "-";     ///< between the parts of names
   std::string directory;           ///< working directory, absolute
   std::vector<std::string> files;  ///< absolute, in order; "-" is standard input
   std::vector<std::string> env_files;
@@ -72,7 +73,8 @@ struct LoadOptions {
   std::vector<std::string> env_files = {};  ///< --env-file; empty: .env
   std::vector<std::string> profiles = {};
   std::vector<std::string> selected =
-      {};  ///< services that the command names: their profiles count as chosen
+      {};                      ///< services that the command names: their profiles count as chosen
+  bool compatibility = false;  ///< names with "_", as docker-compose 1 had them; also $COMPOSE_COMPATIBILITY
   bool interpolate = true;
   bool all_resources = false;  ///< also those that no service uses
   bool resolve_paths = true;

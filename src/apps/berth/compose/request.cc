@@ -94,8 +94,10 @@ Result<std::string> shared_mode(const Service& service, std::string_view key, co
   if (!mode.starts_with("service:")) return mode;
   auto container = input.container_of ? input.container_of(mode.substr(8)) : std::nullopt;
   if (!container) {
-    return complaint(*service.config.find(key), fmt::format("{}.{}", service.path(), key),
-                     fmt::format("service \"{}\" has no container", mode.substr(8)));
+    const std::string_view kind = key == "network_mode" ? "network" : key == "ipc" ? "IPC" : "PID";
+    return complaint(
+        *service.config.find(key), fmt::format("{}.{}", service.path(), key),
+        fmt::format("cannot share {} namespace with service {}: container missing", kind, mode.substr(8)));
   }
   return "container:" + *container;
 }
@@ -124,8 +126,9 @@ Result<Json> links_of(const Project& project, const Service& service, const Crea
     if (!input.container_of || !input.container_of(other)) continue;
     // By these three names docker's compose links.
     std::string container = project.container_name(known->second, 1);
-    for (const std::string& name : {alias, fmt::format("{}-{}", other, input.number),
-                                    fmt::format("{}-{}-{}", project.name, other, input.number)})
+    for (const std::string& name :
+         {alias, fmt::format("{}{}{}", other, project.separator, input.number),
+          fmt::format("{}{}{}{}{}", project.name, project.separator, other, project.separator, input.number)})
       links.push_back(fmt::format("{}:{}", container, name));
   }
   TRY(Strings external, texts_of(service.config, "external_links", service.path()));
@@ -161,6 +164,8 @@ Result<Json> endpoint_of(const Project& project, const Service& service, const V
     TRY(auto priority, int_of(*settings, "gw_priority", path));
     if (priority) endpoint["GwPriority"] = *priority;
     TRY(auto driver, text_map_of(*settings, "driver_opts", path));
+    TRY(std::string interface, text_of(*settings, "interface_name", path));
+    if (!interface.empty()) driver["com.docker.network.endpoint.ifname"] = interface;
     if (!driver.empty()) endpoint["DriverOpts"] = driver;
   }
   endpoint["Aliases"] = std::move(aliases);
@@ -202,7 +207,11 @@ Result<Json> volumes_from(const Service& service, const CreateInput& input) {
     std::string name = source.substr(0, source.find(':'));
     std::string mode = source.find(':') == std::string::npos ? "" : source.substr(source.find(':'));
     auto container = input.container_of ? input.container_of(name) : std::nullopt;
-    if (container) list.push_back(*container + mode);
+    if (!container) {
+      return complaint(*service.config.find("volumes_from"), service.path() + ".volumes_from",
+                       fmt::format("cannot share volume with service {}: container missing", name));
+    }
+    list.push_back(*container + mode);
   }
   return list;
 }
@@ -251,7 +260,7 @@ std::string host_line(std::string line) {
 
 std::string image_of(const Project& project, const Service& service) {
   const Value* image = service.config.find("image");
-  return image != nullptr ? image->text : fmt::format("{}-{}", project.name, service.name);
+  return image != nullptr ? image->text : project.name + project.separator + service.name;
 }
 
 std::vector<std::pair<std::string, const Value*>> networks_of(const Project& project,

@@ -434,9 +434,10 @@ constexpr Field model_fields[] = {
 constexpr Shape model{.kinds = Kinds::Map, .fields = model_fields};
 constexpr Shape models{.kinds = Kinds::Map, .keys = Keys::Names, .member = &model};
 
-constexpr Field file_fields[] = {{"version", &text},          {"name", &text},       {"include", &includes},
-                                 {"services", &services},     {"models", &models},   {"networks", &networks},
-                                 {"volumes", &named_volumes}, {"secrets", &secrets}, {"configs", &configs}};
+constexpr Field file_fields[] = {
+    {"version", &text},      {"name", &text},         {"include", &includes},
+    {"services", &services}, {"networks", &networks}, {"volumes", &named_volumes},
+    {"secrets", &secrets},   {"configs", &configs},   {"models", &models}};
 
 }  // namespace
 

@@ -145,6 +145,12 @@ Outcome<std::vector<Observed>> Session::containers_of(const std::string& service
 Outcome<Observed> Session::container(const std::string& service, int64_t number) {
   CHECK(services({service}));
   TRY(auto all, containers_of(service));
+  if (number == 0) {
+    // One that `run` has made will do where the service itself has none.
+    TRY(auto others, containers(Scope::OneOffs));
+    for (Observed& other : others)
+      if (other.service == service && other.running()) all.push_back(std::move(other));
+  }
   for (const Observed& container : all) {
     if (number == 0 ? container.running() : container.number == number) return container;
   }

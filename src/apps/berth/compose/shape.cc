@@ -183,6 +183,26 @@ Result<void> check_shape(const Value& value, const Shape& shape, const std::stri
   return {};
 }
 
+std::vector<std::string> ordered_keys(const Value& map, const Shape* shape) {
+  std::vector<std::string> keys;
+  auto is_field = [&](std::string_view key) {
+    return shape != nullptr && std::any_of(shape->fields.begin(), shape->fields.end(),
+                                           [&](const Field& field) { return field.key == key; });
+  };
+  if (shape != nullptr) {
+    for (const Field& field : shape->fields)
+      if (map.has(field.key)) keys.emplace_back(field.key);
+  }
+  for (const auto& [key, member] : map.members)
+    if (!is_field(key)) keys.push_back(key);
+  return keys;
+}
+
+const Shape* shape_below(const Shape& shape, std::string_view key) {
+  bool known = false;
+  return member_shape(shape, key, known);
+}
+
 void drop_extensions(Value& value, const Shape& shape) {
   auto drop_in = [](Value& inner, const Shape& inner_shape) {
     if (inner_shape.keys == Shape::Keys::Known)

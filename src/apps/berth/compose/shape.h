@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "apps/berth/compose/value.h"
 #include "base/result.h"
@@ -40,6 +41,10 @@ struct Field {
 
 /// InvalidArgument "FILE:LINE:COLUMN: PATH must be ..." for the first node that does not fit.
 Result<void> check_shape(const Value& value, const Shape& shape, const std::string& path = {});
+/// Names of the members: those of the shape's fields in their order, then the others. No shape: by name.
+std::vector<std::string> ordered_keys(const Value& map, const Shape* shape);
+/// Of a member; null: anything may stand there.
+const Shape* shape_below(const Shape& shape, std::string_view key);
 /// Removes x-... below the members of `value`; its own stay.
 void drop_extensions(Value& value, const Shape& shape);
 /// Scalars of `value`, which fits, in their forms.

@@ -78,6 +78,22 @@ std::vector<std::string> with_dependents(const Project& project, std::vector<std
   return names;
 }
 
+/// Of those that are restarted with it and that it wants healthy.
+Outcome<void> await_health_of_dependencies(Session& session, client::Client& engine,
+                                           const Observed& container,
+                                           const std::vector<Observed>& containers) {
+  for (const auto& [other, condition] : container.depends_on) {
+    if (condition != "service_healthy") continue;
+    for (const Observed& needed : containers) {
+      if (needed.service != other) continue;
+      session.report.tell("Container", needed.name, "Waiting");
+      CHECK(wait_until_healthy(engine, needed.id, needed.name));
+      session.report.tell("Container", needed.name, "Healthy");
+    }
+  }
+  return {};
+}
+
 Outcome<int> restart(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   auto services = invocation.arguments();
@@ -89,6 +105,7 @@ Outcome<int> restart(Setup& setup, const Invocation& invocation) {
                          Query query;
                          if (auto timeout = timeout_of(invocation))
                            query.add("t", fmt::format("{}", *timeout));
+                         CHECK(await_health_of_dependencies(*session, engine, container, containers));
                          if (container.state == "running")
                            CHECK(run_hooks(*session, engine, container, "pre_stop"));
                          CHECK(simple(*session, engine, container, "restart", "Restarting", "Started",
