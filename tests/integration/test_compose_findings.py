@@ -134,6 +134,10 @@ services:
         self.good("up", "-d")
         told = self.good("restart", "-t", "0", "db").err
         self.assertLess(told.index(f"{self.app}-db-1  Healthy"), told.index(f"{self.app}-web-1  Restarting"))
+        # The containers know it as well.
+        os.remove(os.path.join(self.project, "compose.yaml"))
+        told = self.good("restart", "-t", "0", "db").err
+        self.assertLess(told.index(f"{self.app}-db-1  Healthy"), told.index(f"{self.app}-web-1  Restarting"))
 
 
 if __name__ == "__main__":

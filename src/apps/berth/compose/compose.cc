@@ -242,6 +242,9 @@ Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::
     service.name = container.service;
     service.config = Value::map();
     service.config.set("image", Value::string(container.image));
+    for (const auto& [other, condition] : container.depends_on)
+      service.depends_on[other] = {.condition = condition,
+                                   .restart = container.restarts_with.contains(other)};
   }
   return session;
 }

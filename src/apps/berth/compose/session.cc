@@ -17,13 +17,15 @@ std::string label(const Json& labels, std::string_view key) {
 }
 
 /// "db:service_healthy:false,cache:service_started:true"
-std::map<std::string, std::string> parse_depends(const std::string& text) {
+std::map<std::string, std::string> parse_depends(const std::string& text,
+                                                 std::set<std::string>& restarts_with) {
   std::map<std::string, std::string> result;
   for (size_t start = 0; start < text.size();) {
     size_t end = std::min(text.find(',', start), text.size());
     std::string item = text.substr(start, end - start);
     size_t colon = item.find(':');
     std::string rest = colon == std::string::npos ? "" : item.substr(colon + 1);
+    if (item.ends_with(":true")) restarts_with.insert(item.substr(0, colon));
     if (!item.empty()) result[item.substr(0, colon)] = rest.substr(0, rest.find(':'));
     start = end + 1;
   }
@@ -69,7 +71,7 @@ Result<Observed> observed_from(const Json& json) {
   container.hash = label(*labels, label_hash);
   container.grants = label(*labels, label_grants);
   container.one_off = label(*labels, label_one_off) == "True";
-  container.depends_on = parse_depends(label(*labels, label_depends_on));
+  container.depends_on = parse_depends(label(*labels, label_depends_on), container.restarts_with);
   std::string number = label(*labels, label_number);
   std::from_chars(number.data(), number.data() + number.size(), container.number);
   return container;

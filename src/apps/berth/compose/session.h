@@ -26,7 +26,8 @@ struct Observed {
   std::string status;  ///< "Up 3 seconds (healthy)"
   int64_t number = 1;
   bool one_off = false;
-  std::set<std::string> networks;  ///< by name and by id
+  std::set<std::string> restarts_with;  ///< services whose restart is its own, from the label
+  std::set<std::string> networks;       ///< by name and by id
   std::set<std::string> volumes;
   std::map<std::string, std::string> depends_on;  ///< service to condition, from the label
   bool running() const { return state == "running" || state == "restarting" || state == "paused"; }
