@@ -104,6 +104,26 @@ secrets: {{token: {{environment: TOKEN}}}}
 
 
 class Together(ComposeCase):
+    def test_what_a_short_container_writes_is_shown_once(self):
+        self.write(f"""
+services:
+  short: {{image: "{IMAGE}", command: [echo, once]}}
+  late: {{image: "{IMAGE}", command: "true", depends_on: {{short: {{condition: service_completed_successfully}}}}}}
+""")
+        self.assertEqual(self.good("up").out.count("| once"), 1)
+
+    def test_start_and_stop_of_some(self):
+        self.write(f"services: {{web: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s, depends_on: [db]}}, db: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s}}}}\n")
+        self.write(f"services: {{other: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s}}}}\n", "other.yaml")
+        self.good("up", "-d")
+        self.good("-f", "other.yaml", "up", "-d")
+        self.good("-f", "other.yaml", "stop")
+        self.assertEqual(self.good("ps", "--services").lines, ["db", "web"])
+        self.good("stop")
+        self.assertIn("web-1  Stopped", self.good("stop", "web").err)
+        self.good("start", "web")  # and what it depends on
+        self.assertEqual(self.good("ps", "--services").lines, ["db", "web"])
+
     def test_what_is_shared_must_be_there(self):
         for member, words in (("network_mode: 'service:db'", "cannot share network namespace with service db"),
                               ("volumes_from: [db]", "cannot share volume with service db")):

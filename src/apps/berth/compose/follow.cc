@@ -56,6 +56,7 @@ void Follower::reserve(const std::string& container_name) {
 
 void Follower::add(const Observed& container, const std::string& since) {
   std::lock_guard lock(mutex_);
+  if (!begun_.insert(container.id).second && since.empty()) return;
   if (!active_.insert(container.id).second) return;
   std::string name = shown_name(session_.project, container);
   width_ = std::max(width_, name.size());

@@ -173,6 +173,7 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   ConvergeOptions options{
       .services = {name}, .dependencies = !invocation.on("no-deps"), .recreate = Recreate::Never};
   options.remove_orphans = invocation.on("remove-orphans");
+  options.ignore_orphans = true;  // what earlier ones have left is no news here
   if (!invocation.on("no-deps")) {
     auto needed = session->project.with_dependencies(dependencies);
     CHECK(ensure_images(*session, {needed.begin(), needed.end()}, images));

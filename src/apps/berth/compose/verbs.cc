@@ -20,12 +20,26 @@ using grammar::Flag;
 using grammar::Invocation;
 using grammar::Type;
 
+/// Containers of the services that the arguments name; without arguments, of those that the files have.
+Outcome<std::vector<Observed>> containers_to_act_on(Session& session,
+                                                    const std::vector<std::string>& services) {
+  TRY(auto containers, chosen_containers(session, services));
+  const Project& project = session.project;
+  std::erase_if(containers, [&](const Observed& container) {
+    return !project.files.empty() && !project.services.contains(container.service) &&
+           !project.disabled.contains(container.service);
+  });
+  return containers;
+}
+
 Outcome<int> stop(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   auto timeout = timeout_of(invocation);
   CHECK(session->along(containers, reversed(Session::graph_of(containers)),
-                       [&](client::Client& engine, const Observed& container) {
+                       [&](client::Client& engine, const Observed& container) -> Outcome<void> {
+                         if (!container.running())
+                           session->report.tell("Container", container.name, "Stopped");
                          return stop_container(*session, engine, container, timeout);
                        }));
   return 0;
@@ -40,9 +54,27 @@ Outcome<void> simple(Session& session, client::Client& engine, const Observed& c
   return {};
 }
 
+/// Containers of these services, and of what they depend on.
+void keep_with_dependencies(std::vector<Observed>& containers, const std::vector<std::string>& services) {
+  std::vector<std::string> wanted = services;
+  auto is_wanted = [&](const std::string& name) {
+    return std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+  };
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    for (const Observed& container : containers) {
+      if (container.service != wanted[i]) continue;
+      for (const auto& [other, condition] : container.depends_on)
+        if (!is_wanted(other)) wanted.push_back(other);
+    }
+  }
+  std::erase_if(containers, [&](const Observed& container) { return !is_wanted(container.service); });
+}
+
 Outcome<int> start(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  CHECK(session->services(invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, {}));
+  if (!invocation.arguments().empty()) keep_with_dependencies(containers, invocation.arguments());
   for (const std::string& service : invocation.arguments()) {
     bool has = std::any_of(containers.begin(), containers.end(),
                            [&](const auto& c) { return c.service == service; });
@@ -99,7 +131,7 @@ Outcome<int> restart(Setup& setup, const Invocation& invocation) {
   auto services = invocation.arguments();
   if (!services.empty()) CHECK(session->services(services));
   if (!invocation.on("no-deps")) services = with_dependents(session->project, std::move(services));
-  TRY(auto containers, chosen_containers(*session, services));
+  TRY(auto containers, containers_to_act_on(*session, services));
   CHECK(session->along(containers, Session::graph_of(containers),
                        [&](client::Client& engine, const Observed& container) -> Outcome<void> {
                          Query query;
@@ -130,7 +162,7 @@ Outcome<void> remove_orphans(Session& session) {
 
 Outcome<int> kill(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   std::erase_if(containers, [](const Observed& container) { return !container.running(); });
   if (containers.empty()) session->context.err.line("no container to kill");
   CHECK(session->along(
@@ -146,7 +178,7 @@ Outcome<int> kill(Setup& setup, const Invocation& invocation) {
 Outcome<int> pause_or_not(Setup& setup, const Invocation& invocation, std::string_view action,
                           std::string_view done) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   std::erase_if(containers, [&](const Observed& container) {
     return (action == "pause") != (container.state == "running");
   });
@@ -165,7 +197,7 @@ Outcome<int> unpause(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> remove(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   bool stop = invocation.on("stop");
   if (!stop) std::erase_if(containers, [](const Observed& container) { return container.running(); });
   if (containers.empty()) {
