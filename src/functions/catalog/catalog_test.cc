@@ -53,6 +53,8 @@ TEST(Names, RefusedInAwsWords) {
   }
   EXPECT_TRUE(parse_function_reference(std::string(65, 'a'), realm));
   EXPECT_FALSE(parse_new_function_name(std::string(65, 'a'), realm));
+  EXPECT_TRUE(parse_function_reference("a.b", realm));
+  EXPECT_FALSE(parse_new_function_name("a.b", realm));
   EXPECT_FALSE(parse_function_reference(std::string(171, 'a'), realm));
   EXPECT_TRUE(is_alias_name("v1") && !is_alias_name("1") && !is_alias_name(""));
 }

@@ -31,6 +31,10 @@ bool is_word(char c) {
 bool is_words(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_word);
 }
+bool is_dotted_words(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c == '.' || is_word(c); });
+}
 bool is_account(std::string_view text) {
   return text.size() == 12 && std::all_of(text.begin(), text.end(), is_digit);
 }
@@ -65,7 +69,7 @@ std::optional<FunctionReference> match_reference(std::string_view text, const Re
   if (left() > 1 && is_region(parts[at])) found.realm.region = parts[at++];
   if (left() > 1 && is_account(parts[at])) found.realm.account = parts[at++];
   if (left() > 1 && parts[at] == "function") ++at;
-  if (left() < 1 || left() > 2 || !is_words(parts[at])) return std::nullopt;
+  if (left() < 1 || left() > 2 || !is_dotted_words(parts[at])) return std::nullopt;
   found.name = parts[at++];
   if (left() == 1) {
     if (parts[at] != latest_version && !is_words(parts[at])) return std::nullopt;
@@ -105,6 +109,10 @@ Result<FunctionReference> parse_function_reference(std::string_view text, const 
 Result<FunctionReference> parse_new_function_name(std::string_view text, const Realm& realm) {
   constexpr std::string_view member = "functionName";
   TRY(auto found, match_bounded(text, realm, member, {name_pattern, longest_new_reference}));
+  if (!is_words(found.name)) {
+    return validation_error(text, member,
+                            fmt::format("Member must satisfy regular expression pattern: {}", name_pattern));
+  }
   if (found.name.size() > longest_name)
     return validation_error(text, member, "Member must have length less than or equal to 64");
   return found;
