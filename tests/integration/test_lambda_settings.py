@@ -13,7 +13,8 @@ class Settings(LambdaCase):
                                                  "CompatibleRuntimes": ["python3.11"], "Description": "d"})
         self.assertEqual((made.status, made.json()["Version"]), (201, 1), str(made))
         arn = made.json()["LayerVersionArn"]
-        self.assertEqual(self.api.request("POST", target, {"Content": {"ZipFile": b64(zip_of({"a": "b"}))}}).json()["Version"], 2)
+        second = self.api.request("POST", target, {"Content": {"ZipFile": b64(zip_of({"a": "b"}))}, "CompatibleRuntimes": []}).json()
+        self.assertEqual((second["Version"], second["CompatibleRuntimes"]), (2, []))
         self.assertEqual([each["Version"] for each in self.get(target)["LayerVersions"]], [2, 1])
         self.assertEqual(len(self.get(f"{target}?CompatibleRuntime=python3.11")["LayerVersions"]), 1)
         self.assertEqual(self.get(f"/2018-10-31/layers?find=LayerVersion&Arn={arn}")["LayerVersionArn"], arn)

@@ -134,6 +134,17 @@ class JsonProtocol(SqsCase):
             refused = self.sqs(operation, 400, **members)
             self.assertEqual((self.answer.headers["x-amzn-query-error"], refused["message"]), (f"{code};Sender", text))
 
+    def test_an_earlier_receipt_changes_the_visibility(self):
+        for suffix, attributes, status in (("", {}, 200), (".fifo", {"FifoQueue": "true"}, 400)):
+            url = self.queue(suffix, **attributes)
+            group = {"MessageGroupId": "g", "MessageDeduplicationId": "d"} if suffix else {}
+            self.sqs("SendMessage", QueueUrl=url, MessageBody="x", **group)
+            first, = self.sqs("ReceiveMessage", QueueUrl=url, VisibilityTimeout=0)["Messages"]
+            self.assertEqual(len(self.sqs("ReceiveMessage", QueueUrl=url, VisibilityTimeout=600)["Messages"]), 1)
+            self.sqs("ChangeMessageVisibility", status, QueueUrl=url, ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=0)
+            found = self.sqs("ReceiveMessage", QueueUrl=url).get("Messages", [])
+            self.assertEqual(len(found), 1 if status == 200 else 0)
+
     def test_truth_in_any_case_of_letters(self):
         url = self.queue(".fifo", FifoQueue="true", ContentBasedDeduplication="True")
         for _ in range(2):

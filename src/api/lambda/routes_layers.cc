@@ -70,7 +70,7 @@ io::Task<AwsResult<Reply>> publish_layer_version(Call& call) {
   layer.directory = package.directory;
   CO_TRY(const LayerVersion* kept, call.catalog().add_layer(std::move(layer)));
   Json shown = whole_json(call, *kept);
-  shown["CompatibleRuntimes"] = kept->runtimes;
+  if (member(request, "CompatibleRuntimes") != nullptr) shown["CompatibleRuntimes"] = kept->runtimes;
   co_return aws::json_reply(201, shown);
 }
 
