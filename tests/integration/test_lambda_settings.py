@@ -59,6 +59,24 @@ class Settings(LambdaCase):
         self.assertEqual(turned_away.json()["message"], "Rate Exceeded.")
         self.assertEqual(self.api.request("DELETE", target).status, 204)
 
+    def test_the_url_of_an_alias_that_is_deleted(self):
+        name, _ = self.function(Publish=True)
+        alias = f"/2015-03-31/functions/{name}/aliases/live"
+        made = {"Name": "live", "FunctionVersion": "1"}
+        self.assertEqual(self.api.request("POST", alias.rsplit("/", 1)[0], made).status, 201)
+        target = f"/2021-10-31/functions/{name}/url?Qualifier=live"
+        url = self.api.request("POST", target, {"AuthType": "NONE"})
+        self.assertEqual(url.status, 201, str(url))
+        where = "/_berth/url/{}/".format(url.json()["FunctionUrl"].split("//")[1].split(".")[0])
+        self.assertEqual(self.api.request("DELETE", alias).status, 204)
+        self.assertEqual(self.get(target)["FunctionUrl"], url.json()["FunctionUrl"])
+        for path, text in ((where, "Forbidden"), ("/_berth/url/0123456789abcdefghijklmnopqrstuv/", None)):
+            denied = self.api.request("GET", path)
+            self.assertEqual((denied.status, denied.headers["x-amzn-ErrorType"], denied.json()["Message"]),
+                             (403, "AccessDeniedException", text))
+        self.assertEqual(self.api.request("DELETE", target).status, 204)
+        self.assertEqual(self.get(f"/2021-10-31/functions/{name}/urls")["FunctionUrlConfigs"], [])
+
     def test_event_invoke_configuration(self):
         name, _ = self.function()
         target = f"/2019-09-25/functions/{name}/event-invoke-config"

@@ -221,13 +221,11 @@ AwsResult<Reply> update_alias(Call& call) {
   return aws::json_reply(200, alias_json(*entry, alias));
 }
 
+/// Its function URL stays, and leads nowhere until there is such an alias again.
 AwsResult<Reply> delete_alias(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   const std::string& name = call.capture(1);
   if (entry->settings().aliases.count(name) == 0) return aws::empty_reply(204);
-  if (entry->settings().urls.count(name) != 0) {
-    return aws::resource_conflict(fmt::format("The alias {} has a function URL: delete that first", name));
-  }
   CHECK(call.catalog().update_settings(entry->realm(), entry->name(), [&](FunctionSettings& settings) {
     settings.aliases.erase(name);
     settings.policies.erase(name);
