@@ -326,6 +326,7 @@ Result<void> BuildJob::use_step_images() {
                           .epoch = epoch,
                           .has_labels = !request_.labels.empty()});
   solved->reporter.use_images(&*solved->images);
+  solved->reporter.use_keeper(request_.step_keeper.get());
   solved->session.image_below = [solved](uint32_t step) { return solved->images->below(step); };
   return {};
 }

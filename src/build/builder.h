@@ -52,6 +52,7 @@ struct DirectoryContext {
 struct RemoteContext {
   std::string url;
   bool keep_git_directory = false;  ///< a repository's ".git" is part of the context
+  std::string agent = {};           ///< socket of the SSH agent that opens a repository (git_program.h)
 };
 /// Nothing but BuildRequest::dockerfile_text.
 struct NoContext {};

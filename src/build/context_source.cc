@@ -149,7 +149,8 @@ io::Task<Result<LoadedContext>> load(io::EventLoop& loop, RemoteContext context,
   if (place) {
     GitRequest request{.place = std::move(*place),
                        .directory = scratch + "/context",
-                       .keep_git_directory = context.keep_git_directory};
+                       .keep_git_directory = context.keep_git_directory,
+                       .agent = context.agent};
     co_return co_await load(loop, std::move(request), limits, std::move(cancel));
   }
   auto job = [&context, &scratch, &limits](std::stop_token stop) -> Result<LoadedContext> {

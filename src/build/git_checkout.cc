@@ -76,7 +76,10 @@ class Checkout {
  public:
   explicit Checkout(const GitRequest& request)
       : request_(request),
-        git_({.directory = request.directory, .max_bytes = request.max_bytes, .stop = request.stop}),
+        git_({.directory = request.directory,
+              .max_bytes = request.max_bytes,
+              .agent = request.agent,
+              .stop = request.stop}),
         top_(request.directory + "/files") {}
 
   Result<GitCheckout> run() {

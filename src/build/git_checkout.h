@@ -19,6 +19,7 @@ struct GitRequest {
   uint64_t max_bytes = 0;
   size_t max_entries = 0;
   bool keep_git_directory = false;  ///< ".git" among the files, when the place is the repository's top
+  std::string agent = {};           ///< socket of the SSH agent to log in with (git_program.h)
   std::stop_token stop = {};
 };
 

@@ -16,16 +16,35 @@ constexpr size_t most_text = size_t{1} << 20;
 constexpr size_t most_complaint = 4096;  ///< of what git says of a failure
 constexpr int look_after = 250;          ///< milliseconds, at what was fetched and whether to stop
 
-std::vector<std::string> environment() {
+/// A socket's path within ssh's command line, which git gives to a shell.
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+/// With an agent the hosts of this build are written down in its directory: the second look at one of them
+/// must see the first one's key. Those that the engine's user knows keep theirs.
+std::string ssh_command(const GitProgram::Limits& limits) {
+  std::string command = "ssh -o BatchMode=yes -o ControlMaster=no -o ClearAllForwardings=yes";
+  if (limits.agent.empty()) return command;
+  const std::string hosts = "UserKnownHostsFile=\"" + limits.directory + "/known_hosts\" ~/.ssh/known_hosts";
+  return command +
+         " -F /dev/null -o IdentityFile=none -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR -o " +
+         quoted(hosts);
+}
+
+std::vector<std::string> environment(const GitProgram::Limits& limits) {
   std::vector<std::string> variables = sys::host_environment();
   for (const char* variable :
        {"HOME=/dev/null", "XDG_CONFIG_HOME=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
         "GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
         // Neither files of this host nor ext:: and the like, which run programs; redirections included.
-        "GIT_ALLOW_PROTOCOL=git:http:https:ssh", "GIT_PROTOCOL_FROM_USER=0",
-        "GIT_SSH_COMMAND=ssh -o BatchMode=yes -o ControlMaster=no -o ClearAllForwardings=yes",
-        "GIT_LFS_SKIP_SMUDGE=1", "GIT_NO_REPLACE_OBJECTS=1"})
+        "GIT_ALLOW_PROTOCOL=git:http:https:ssh", "GIT_PROTOCOL_FROM_USER=0", "GIT_LFS_SKIP_SMUDGE=1",
+        "GIT_NO_REPLACE_OBJECTS=1"})
     variables.emplace_back(variable);
+  variables.push_back("GIT_SSH_COMMAND=" + ssh_command(limits));
+  if (!limits.agent.empty()) variables.push_back("SSH_AUTH_SOCK=" + limits.agent);
   return variables;
 }
 
@@ -43,6 +62,10 @@ std::vector<std::string> command_of(const std::vector<std::string>& arguments) {
   return command;
 }
 
+/// What git says when ssh has said why.
+constexpr std::string_view no_reason = "fatal: Could not read from remote repository.";
+constexpr std::string_view unknown_host = "Host key verification failed.";
+
 /// The last line that names a failure, else the last one; printable.
 std::string complaint_in(std::string_view text) {
   std::string found;
@@ -53,12 +76,21 @@ std::string complaint_in(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
     const bool names_failure = line.starts_with("fatal: ") || line.starts_with("error: ");
     if (line.empty() || (is_failure && !names_failure)) continue;
+    if (line == no_reason && !found.empty()) {
+      is_failure = true;
+      continue;
+    }
     is_failure = is_failure || names_failure;
     found = line;
   }
   for (char& c : found) {
     if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
   }
+  if (found == unknown_host)
+    found +=
+        " The engine's user does not know this host: add it to that user's ~/.ssh/known_hosts, or give the "
+        "build "
+        "an agent (--ssh default)";
   return found;
 }
 
@@ -101,7 +133,7 @@ Result<std::string> GitProgram::read(const sys::HostProgram& program, const Outp
 
 Result<void> GitProgram::run(const std::vector<std::string>& arguments, const Output& output) const {
   CHECK(check());
-  auto program = sys::HostProgram::start(command_of(arguments), environment());
+  auto program = sys::HostProgram::start(command_of(arguments), environment(limits_));
   if (!program && program.error().kind() == Kind::NotFound)
     return Error(Kind::Unsupported,
                  "there is no git on the engine's host: install it, or clone the repository and give its "

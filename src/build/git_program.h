@@ -20,6 +20,10 @@ class GitProgram {
   struct Limits {
     std::string directory;   ///< everything that git writes lies in it
     uint64_t max_bytes = 0;  ///< on disk
+    /// Socket of the SSH agent whose keys log in, and none else; hosts that nobody knows are then taken as
+    /// they are, as BuildKit has it. Empty: the keys of the engine's user, and the hosts which that user
+    /// knows.
+    std::string agent = {};
     std::stop_token stop = {};
   };
   explicit GitProgram(Limits limits) : limits_(std::move(limits)) {}

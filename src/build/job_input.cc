@@ -11,8 +11,10 @@ constexpr size_t max_dockerfile_bytes = 8u << 20;
 }  // namespace
 
 io::Task<Result<void>> BuildJob::load() {
-  if (auto* remote = std::get_if<RemoteContext>(&request_.context))
+  if (auto* remote = std::get_if<RemoteContext>(&request_.context)) {
     remote->keep_git_directory = keeps_git_directory(request_);
+    remote->agent = git_agent(request_.agents);
+  }
   auto loading = load_context(services_.shared.loop, std::move(request_.context), scratch_,
                               services_.shared.limits, progress_, cancel_);
   CO_TRY(auto context, co_await std::move(loading));

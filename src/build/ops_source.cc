@@ -8,6 +8,7 @@
 #include "build/fetch.h"
 #include "build/git_checkout.h"
 #include "build/op_executor.h"
+#include "build/request_values.h"
 #include "spec/url_credentials.h"
 
 namespace berth::build {
@@ -101,7 +102,8 @@ io::Task<Result<VertexResult>> OpExecutor::open_repository(GitOp op, io::CancelT
                      .directory = fmt::format("{}/git-{}", session_.scratch, next_directory_++),
                      .max_bytes = session_.limits.max_download_bytes,
                      .max_entries = session_.limits.max_context_entries,
-                     .keep_git_directory = op.keep_git_directory};
+                     .keep_git_directory = op.keep_git_directory,
+                     .agent = git_agent(session_.agents)};
   auto job = [&request, &op](std::stop_token stop) -> Result<VertexResult> {
     request.stop = stop;
     auto checkout = check_out(request);

@@ -71,4 +71,9 @@ bool keeps_git_directory(const BuildRequest& request) {
   return is_set(request, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
 }
 
+std::string git_agent(const std::map<std::string, std::string>& agents) {
+  const auto found = agents.find("default");
+  return found == agents.end() ? std::string() : found->second;
+}
+
 }  // namespace berth::build

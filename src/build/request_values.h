@@ -1,6 +1,7 @@
 // The values of a BuildRequest that need reading: network, tags, times. Pure. Internal to build/.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,5 +34,7 @@ Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request);
 bool wants_inline_cache(const BuildRequest& request);
 /// BuildKit's build argument for contexts that are repositories: their ".git" stays.
 bool keeps_git_directory(const BuildRequest& request);
+/// Which of a build's SSH agents opens repositories: BuildKit's "default". Empty: there is none.
+std::string git_agent(const std::map<std::string, std::string>& agents);
 
 }  // namespace berth::build

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "build/step_runner.h"
 #include "io/task.h"
+#include "spec/image.h"
 
 namespace berth::build {
 
@@ -33,6 +34,9 @@ class StepKeeper {
   virtual void began(const StepRequest& request, const std::optional<Digest>& image) = 0;
   /// It has ended. No outcome: it did not come to its end, and is gone.
   virtual void ended(const std::string& id, const std::optional<StepOutcome>& outcome) = 0;
+  /// A step that changes the configuration alone is done, and was not remembered: docker makes a container
+  /// with that configuration, which never runs, for the step's image. `image`: as with began().
+  virtual void passed(const spec::ImageConfig& config, const std::optional<Digest>& image) = 0;
   /// Whether a step that ended so is kept.
   virtual bool wants(const StepOutcome& outcome) const = 0;
   /// Once the images of the build's steps are there. A step that cannot be kept does not fail the build.

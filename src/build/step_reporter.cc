@@ -54,6 +54,7 @@ std::string StepReporter::id_of(size_t index) {
   if (images_ != nullptr) {
     if (const auto image = images_->complete(index)) {
       if (image->was_cached) sink_.report(StepCached{step.number});
+      if (!image->was_cached && step.image) tell_passed(step, step.image->config);
       return last_id_ = image->id;
     }
   }
@@ -62,6 +63,12 @@ std::string StepReporter::id_of(size_t index) {
     if (const auto* image = std::get_if<ImageOp>(&vertex.op)) return last_id_ = image->image.hex();
   }
   return last_id_ = sha256(last_id_ + "\n" + step.stage + "\n" + step.instruction).hex();
+}
+
+void StepReporter::tell_passed(const PlannedStep& step, const spec::ImageConfig& config) {
+  const bool is_from = step.image && (step.image->existing || step.image->same_as != 0);
+  if (keeper_ == nullptr || images_ == nullptr || step.vertex || is_from) return;
+  keeper_->passed(config, images_->below(step.number));
 }
 
 void StepReporter::complete(size_t index, std::string id) {
@@ -75,6 +82,7 @@ void StepReporter::end(const Digest& image, bool is_known) {
   if (plan_.steps.empty()) return;
   const PlannedStep& last = plan_.steps.back();
   if (is_known && !last.vertex) sink_.report(StepCached{last.number});
+  if (!is_known) tell_passed(last, plan_.config);
   complete(plan_.steps.size() - 1, image.hex());
 }
 

@@ -12,6 +12,7 @@
 #include "build/session.h"
 #include "build/solver.h"
 #include "build/step_images.h"
+#include "build/step_keeper.h"
 
 namespace berth::build {
 
@@ -26,6 +27,8 @@ class StepReporter : public SolverObserver, public VertexLog {
   void end(const Digest& image, bool is_known = false);
   /// Where the ids of steps come from; without, they are made up.
   void use_images(StepImages* images) { images_ = images; }
+  /// Who hears of steps that change the configuration alone; with images.
+  void use_keeper(StepKeeper* keeper) { keeper_ = keeper; }
 
   void started(VertexId id) override;
   void cached(VertexId id) override;
@@ -49,6 +52,7 @@ class StepReporter : public SolverObserver, public VertexLog {
   void tell(uint32_t step, ProgressEvent event);
   void complete(size_t index, std::string id);
   std::string id_of(size_t index);
+  void tell_passed(const PlannedStep& step, const spec::ImageConfig& config);
 
   const BuildPlan& plan_;
   ProgressSink& sink_;
@@ -58,6 +62,7 @@ class StepReporter : public SolverObserver, public VertexLog {
   std::map<VertexId, std::chrono::nanoseconds> done_;
   std::string last_id_;
   StepImages* images_ = nullptr;
+  StepKeeper* keeper_ = nullptr;
   const PlannedStep* failed_ = nullptr;
 };
 

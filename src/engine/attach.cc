@@ -80,10 +80,16 @@ io::Task<Result<void>> attach_client(Core& core, ContainerHandle container, Atta
   if (!attach.detach_keys.empty()) {
     CO_TRY(keys, parse_detach_keys(attach.detach_keys));
   }
-  if (attach.logs && container->record.host_config.log_config.type != "none") {
+  const std::shared_ptr<Run> run = container->run;
+  // One that has never run has written nothing, and its client starts it as soon as this is answered.
+  const bool is_new = run == nullptr && container->record.state.status == Status::Created;
+  if (attach.logs && !is_new && container->record.host_config.log_config.type != "none") {
+    if (run) co_await run->settled.wait();
     co_await io::until_read(core.loop, attach.socket.get());
     io::Task<Result<void>> replayed = replay(core, container->record.id, attach);
     CO_CHECK(co_await std::move(replayed));
+    // It ended meanwhile: there is nothing to wait for, unlike with one that is to be started.
+    if (run && container->run != run) co_return Result<void>();
   }
   if (!attach.stream) co_return Result<void>();
   const ContainerRecord& record = container->record;

@@ -159,19 +159,19 @@ Result<Place> find_place(const PlaceInputs& inputs, const std::string& path, sto
   return find_stopped_place(std::move(root), inputs, absolute, access);
 }
 
-/// Mount points that berth itself made for the files it gives every container are no changes of the
-/// container's.
+/// Mount points that berth itself made for what it gives every container are no changes of the container's.
 void drop_own_files(std::vector<storage::Change>& found) {
   auto is_own = [](const storage::Change& change) {
-    bool named =
-        change.path == "/etc/hosts" || change.path == "/etc/hostname" || change.path == "/etc/resolv.conf";
+    bool named = change.path == "/etc/hosts" || change.path == "/etc/hostname" ||
+                 change.path == "/etc/resolv.conf" || change.path == "/proc" || change.path == "/sys" ||
+                 change.path == "/dev";
     return named && change.kind == storage::ChangeKind::Added;
   };
   if (std::erase_if(found, is_own) == 0) return;
   bool etc_changed = std::any_of(found.begin(), found.end(),
                                  [](const auto& change) { return change.path.starts_with("/etc/"); });
   auto is_etc = [](const storage::Change& change) {
-    return change.path == "/etc" && change.kind == storage::ChangeKind::Modified;
+    return change.path == "/etc" && change.kind != storage::ChangeKind::Deleted;
   };
   if (!etc_changed) std::erase_if(found, is_etc);
 }
@@ -221,9 +221,8 @@ io::Task<Result<void>> Containers::export_root(std::string reference, storage::B
     CHECK(storage::pack_tree(root, *sink, options));
     return {};
   };
-  CO_CHECK(co_await core_.loop.on_worker(work));
   core_.publish(container->record, "export");
-  co_return Result<void>();
+  co_return co_await core_.loop.on_worker(work);
 }
 
 io::Task<Result<storage::PathStat>> Containers::stat_path(std::string reference, std::string path) {
@@ -252,9 +251,9 @@ io::Task<Result<void>> Containers::copy_out(std::string reference, std::string p
     options.stop = stop;
     return storage::copy_out(place.root, place.path, *sink, options);
   };
-  CO_CHECK(co_await core_.loop.on_worker(work));
+  // Told before the first byte: who has the last one may ask for the events up to now.
   core_.publish(container->record, "archive-path");
-  co_return Result<void>();
+  co_return co_await core_.loop.on_worker(work);
 }
 
 io::Task<Result<void>> Containers::copy_in(std::string reference, std::string path,

@@ -1,5 +1,6 @@
 // Listening to keepers: what they say of a container's process becomes its state.
 #include <algorithm>
+#include <utility>
 
 #include "base/format.h"
 #include "base/log.h"
@@ -11,6 +12,15 @@
 
 namespace berth::engine {
 namespace {
+
+/// Clients that came while the container was being started, when those before had been given to the keeper.
+void attach_late(Container& container) {
+  Run& run = *container.run;
+  for (launch::Attachment& attachment : std::exchange(container.pending, {})) {
+    const uint64_t id = attachment.request.id;
+    if (run.keeper->attach(attachment.request, std::move(attachment.client))) run.attachments[id] = "";
+  }
+}
 
 void run_started(Core& core, const ContainerHandle& container, const launch::event::Started& event) {
   Run& run = *container->run;
@@ -32,6 +42,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   core.publish(container->record, "start");
   start_health_checks(core, container);
   watch_memory(core, container);
+  attach_late(*container);
   run.settled.set();
   note_sandbox_ready(core, container->record.id);
   forward_logs(core, container);

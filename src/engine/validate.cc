@@ -151,6 +151,8 @@ Result<void> validate_host_config(const spec::ContainerConfig& config, const spe
   if (host.uts_mode == "host" && !config.hostname.empty()) {
     return invalid("conflicting options: hostname and the UTS mode");
   }
+  if (host.network_mode == "host" && !config.mac_address.empty())
+    return invalid("conflicting options: mac-address and the network mode");
   if (host.network_mode == "host" && !host.links.empty()) {
     return invalid(
         "conflicting options: host type networking can't be used with links. This would result in undefined "

@@ -46,6 +46,9 @@ std::string words_of(Reason reason, const std::string& step, const notice::Faile
     case Reason::ProgramNotInPath:
       return fmt::format("exec: \"{}\": executable file not found in $PATH", subject);
     case Reason::ProgramUnusable:
+      // From these words docker commands of before 23 take the status 126, later ones from those before them.
+      if (failed.error == EISDIR)
+        return fmt::format("exec: \"{}\": is a directory: permission denied", subject);
       return fmt::format("exec: \"{}\": {}", subject, errno_words(failed.error));
     case Reason::NoSuchUser:
       return fmt::format("unable to find user {}: no matching entries in passwd file", subject);

@@ -87,7 +87,7 @@ void write_resources(Json& object, const ContainerResources& resources) {
   object["MemorySwappiness"] = optional(resources.memory_swappiness);
   object["OomKillDisable"] = optional(resources.oom_kill_disable);
   object["PidsLimit"] = optional(resources.pids_limit);
-  Json ulimits = Json::array();
+  Json ulimits = nullptr;  // as docker has an empty list
   for (const auto& limit : resources.ulimits) {
     ulimits.push_back({{"Name", limit.name}, {"Hard", limit.hard}, {"Soft", limit.soft}});
   }

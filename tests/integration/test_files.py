@@ -4,6 +4,8 @@ import json
 import os
 import stat
 import tarfile
+import time
+import urllib.parse
 
 from harness.engine import IMAGE, EngineCase, eventually
 
@@ -176,6 +178,20 @@ class Export(EngineCase):
         self.ok("create", "--name", name, IMAGE, "true")
         with tarfile.open(fileobj=io.BytesIO(self.ok("export", name, text=False).out)) as archive:
             self.assertIn("bin/busybox", [member.name.lstrip("./") for member in archive])
+
+    def test_events_come_before_the_last_byte(self):
+        """Who has the archive and asks for the events up to now hears of it."""
+        box = self.start("sh", "-c", "head -c 64m /dev/zero > /file; sleep 600")
+        eventually(lambda: self.ok("exec", box, "stat", "-c", "%s", "/file").text == str(64 << 20), "the file is written")
+        for target, action in ((f"/containers/{box}/archive?path=/file", "archive-path"), (f"/containers/{box}/export", "export")):
+            connection, answer = self.engine.api.stream("GET", target)
+            try:
+                answer.read(1024)
+                wanted = urllib.parse.quote(json.dumps({"container": [box], "event": [action]}))
+                told = self.engine.api.get(f"/events?since=0&until={time.time():.9f}&filters={wanted}").json_lines()
+                self.assertEqual([event["Action"] for event in told], [action])
+            finally:
+                connection.close()
 
     def test_commit(self):
         name = self.name()

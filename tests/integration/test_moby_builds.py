@@ -267,6 +267,25 @@ class Events(BuildCase):
         name = self.engine.api.get(f"/containers/{bad}/json").json()["Name"]
         self.assertEqual("/" + events[0]["Actor"]["Attributes"]["name"], name)
 
+    def test_of_steps_that_change_the_configuration_alone(self):
+        """docker commits such a step from a container that never runs. One that is remembered needs none."""
+        kind = self.name()
+        dockerfile = f"FROM {IMAGE}\nLABEL kind={kind}\nENV a=b\n"
+        self.build(dockerfile, f"{kind}:1")
+        filters = urllib.parse.quote(json.dumps({"type": ["container"], "label": [f"kind={kind}"]}))
+
+        def told():
+            events = self.engine.api.get(f"/events?since=0&until={urllib.parse.quote(self.now())}&filters={filters}").json_lines()
+            return [(event["Action"], event["Actor"]["Attributes"]["image"]) for event in events]
+
+        labelled = self.engine.api.get(f"/images/{kind}:1/json").json()["Parent"]
+        base = self.image(IMAGE)["Id"]
+        expected = [("create", base), ("destroy", base), ("create", labelled), ("destroy", labelled)]
+        self.assertEqual(told(), expected)
+        self.build(dockerfile, f"{kind}:2")
+        self.addCleanup(self.engine, "rmi", "-f", f"{kind}:2")
+        self.assertEqual(told(), expected)
+
     def test_none_for_other_builders(self):
         messages = self.build(f"FROM {IMAGE}\nRUN echo {self.name()}\n", f"{self.name()}:1", classic="0")
         for container in self.ran_in(messages):

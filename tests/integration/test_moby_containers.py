@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
+import threading
 
 from harness import archives
 from harness.engine import IMAGE, EngineCase, Lines, eventually
@@ -273,6 +274,82 @@ class Words(ContainersCase):
         answer = self.engine.api.post(f"/containers/{name}/exec", {"Cmd": ["true"]})
         self.assertEqual(self.message(answer, 409), f"Container {name} is paused, unpause the container before exec")
         self.ok("unpause", name)
+
+
+    def test_of_an_address_in_the_hosts_network(self):
+        answer = self.engine.api.post("/containers/create", {"Image": IMAGE, "MacAddress": "92:d0:c6:0a:29:33", "HostConfig": {"NetworkMode": "host"}})
+        self.assertIn("conflicting options: mac-address and the network mode", self.message(answer, 400))
+
+    def test_of_a_program_that_is_a_directory(self):
+        """docker commands of before 23 exit with 126 where they read "permission denied"."""
+        container = self.engine.api.post("/containers/create", {"Image": IMAGE, "Cmd": ["/etc"]}).json()["Id"]
+        self.made.append(container)
+        answer = self.engine.api.post(f"/containers/{container}/start")
+        self.assertIn("permission denied", self.message(answer, 400))
+
+    def test_of_limits_that_nobody_asked_for(self):
+        container = self.engine.api.post("/containers/create", {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"Ulimits": None}}).json()["Id"]
+        self.made.append(container)
+        self.assertIsNone(self.engine.api.get(f"/containers/{container}/json").json()["HostConfig"]["Ulimits"])
+
+
+class Attaching(ContainersCase):
+    def created(self, *command):
+        container = self.engine.api.post("/containers/create", {"Image": IMAGE, "Cmd": list(command)}).json()["Id"]
+        self.made.append(container)
+        return container
+
+    def test_with_the_log_before_the_start(self):
+        """Nothing is lost and the end is told, whether the client reads at once or not."""
+        for _ in range(3):
+            container = self.created("printf", "hi there")
+            with self.engine.api.hijack(f"/containers/{container}/attach?logs=1&stream=1&stdout=1") as client:
+                self.assertEqual(self.engine.api.post(f"/containers/{container}/start").status, 204)
+                self.assertEqual(client.frame(), (1, b"hi there"))
+                self.assertEqual(client.read_rest(), b"")
+
+    def test_with_the_log_of_what_runs(self):
+        container = self.created("sh", "-c", "echo first; until [ -e /go ]; do usleep 20000; done; echo second")
+        self.engine.api.post(f"/containers/{container}/start")
+        eventually(lambda: b"first" in self.engine.api.get(f"/containers/{container}/logs?stdout=1").body, "it has written")
+        with self.engine.api.hijack(f"/containers/{container}/attach?logs=1&stream=1&stdout=1") as client:
+            self.assertEqual(client.frame(), (1, b"first\n"))
+            self.ok("exec", container, "touch", "/go")
+            self.assertEqual(client.frame(), (1, b"second\n"))
+            self.assertEqual(client.read_rest(), b"")
+
+    def test_while_it_is_being_started(self):
+        """Whenever a client comes, it sees what is written from then on."""
+        container = self.created("sh", "-c", "while :; do echo x; usleep 20000; done")
+        starting = threading.Thread(target=self.engine.api.post, args=(f"/containers/{container}/start",))
+        starting.start()
+        try:
+            for number in range(12):
+                with self.engine.api.hijack(f"/containers/{container}/attach?logs={number % 2}&stream=1&stdout=1") as client:
+                    self.assertEqual(client.frame()[0], 1)
+        finally:
+            starting.join()
+
+    def test_with_keys_that_are_none(self):
+        container = self.created("true")
+        with self.engine.api.hijack(f"/containers/{container}/attach?stream=1&stdout=1&detachKeys=ctrl-A,a") as client:
+            self.assertEqual(client.status, 400)
+            self.assertEqual(client.headers["content-type"], "application/vnd.docker.raw-stream")
+            self.assertIn(b"Invalid detach keys (ctrl-A,a) provided", client.read_rest())
+
+
+class Differences(ContainersCase):
+    def test_places_of_mounts_are_none(self):
+        """Of an image that has no /proc, /sys and /dev."""
+        tag = f"{self.name()}:1"
+        root = archives.tar([archives.directory("bin"), archives.entry("bin/busybox", mode=0o755, data=open(archives.BUSYBOX, "rb").read())])
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        self.ok("import", archives.written(self.folder(), "root.tar", root), tag)
+        container = self.engine.api.post("/containers/create", {"Image": tag, "Cmd": ["/bin/busybox", "touch", "/test"]}).json()["Id"]
+        self.made.append(container)
+        self.engine.api.post(f"/containers/{container}/start")
+        self.assertEqual(self.engine.api.post(f"/containers/{container}/wait").json()["StatusCode"], 0)
+        self.assertEqual(self.engine.api.get(f"/containers/{container}/changes").json(), [{"Path": "/test", "Kind": 1}])
 
 
 class Pruning(ContainersCase):

@@ -6,7 +6,7 @@ import urllib.parse
 
 from harness import archives
 from harness.engine import IMAGE, eventually
-from harness.git_server import FileServer, GitDaemon, Repository, git_daemon
+from harness.git_server import FileServer, GitDaemon, Repository, SmartServer, SshServer, git_daemon, ssh_server
 from test_moby_builds import BuildCase
 
 
@@ -37,7 +37,7 @@ class RemoteCase(BuildCase):
 ALL = f"FROM {IMAGE}\nCOPY . /all\n"
 
 
-class GitContexts(RemoteCase):
+class GitCase(RemoteCase):
     def setUp(self):
         super().setUp()
         if not git_daemon():
@@ -49,6 +49,8 @@ class GitContexts(RemoteCase):
     def repository(self, name, files):
         return Repository(os.path.join(self.top, name), files)
 
+
+class GitContexts(GitCase):
     def test_a_repository(self):
         self.repository("app.git", {"Dockerfile": ALL, "f": "1", "deep/g": "2", ".dockerignore": "ignored\n", "ignored": "3"})
         url = f"{self.daemon.url}/app.git"
@@ -174,6 +176,71 @@ class GitContexts(RemoteCase):
         self.addCleanup(self.engine, "rmi", "-f", tag)
         self.ok("build", "-t", tag, f"{self.daemon.url}/app.git#main", timeout=120)
         self.assertEqual(self.run_sh("cat /all/f", image=tag).text, "1")
+
+
+    def test_over_smart_http(self):
+        made = self.repository("app.git", {"Dockerfile": ALL, "f": "1", "sub/Dockerfile": ALL})
+        made.git("tag", "v1")
+        server = SmartServer(self.top)
+        self.addCleanup(server.close)
+        self.assertEqual(self.contents(f"{server.url}/app.git"), ["Dockerfile", "f", "sub/Dockerfile"])
+        self.assertEqual(self.contents(f"{server.url}/app.git#v1:sub"), ["Dockerfile"])
+        self.assertEqual(self.contents(f"{server.url}/app.git#{made.git('rev-parse', 'HEAD')[:12]}:sub"), ["Dockerfile"])
+        self.assertIn("git-upload-pack", server.services)
+        error = self.error_of(self.build_from(f"{server.url}/none.git"))
+        self.assertIn("none.git", error)
+
+    def test_over_smart_http_with_a_password(self):
+        self.repository("app.git", {"Dockerfile": ALL, "f": "1"})
+        server = SmartServer(self.top, "Basic " + base64.b64encode(b"me:secret").decode())
+        self.addCleanup(server.close)
+        self.assertEqual(self.contents(f"http://me:secret@{server.host}/app.git"), ["Dockerfile", "f"])
+        for remote in (f"{server.url}/app.git", f"http://me:other@{server.host}/app.git"):
+            error = self.error_of(self.build_from(remote))
+            self.assertIn(f"fetching {server.url}/app.git#HEAD", error)
+            self.assertNotIn("other", error)
+
+
+class GitOverSsh(GitCase):
+    """By the build's own agent, as `docker buildx build --ssh default` gives it to BuildKit."""
+
+    def setUp(self):
+        super().setUp()
+        if not ssh_server():
+            self.skipTest("openssh-server is not installed")
+        self.server = SshServer(self.folder())
+        self.addCleanup(self.server.close)
+
+    def test_of_the_agent_that_was_given(self):
+        library = self.repository("library", {"l": "2"})
+        made = self.repository("app.git", {"Dockerfile": ALL, "f": "1"})
+        url = f"{self.server.url}{self.top}"
+        made.git("submodule", "add", "-q", library.folder, "library")
+        made.git("config", "-f", ".gitmodules", "submodule.library.url", f"{url}/library")
+        made.commit({})
+        tag = f"{self.name()}:1"
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        self.ok("build", "-t", tag, "--ssh", f"default={self.server.agent}", f"{url}/app.git#main", timeout=120)
+        self.assertEqual(self.run_sh("cat /all/f /all/library/l", image=tag).text, "12")
+
+    def test_by_add(self):
+        self.repository("app.git", {"f": "1"})
+        work = self.folder()
+        with open(os.path.join(work, "Dockerfile"), "w") as file:
+            file.write(f"FROM {IMAGE}\nADD {self.server.url}{self.top}/app.git /here\n")
+        tag = f"{self.name()}:1"
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        self.ok("build", "-t", tag, "--ssh", f"default={self.server.agent}", work, timeout=120)
+        self.assertEqual(self.run_sh("cat /here/f", image=tag).text, "1")
+        refused = self.engine("build", "--no-cache", work, timeout=120)
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("Host key verification failed", refused.err)
+
+    def test_without_an_agent_only_known_hosts_are_asked(self):
+        self.repository("app.git", {"Dockerfile": ALL})
+        error = self.error_of(self.build_from(f"{self.server.url}{self.top}/app.git"))
+        self.assertIn("Host key verification failed", error)
+        self.assertNotIn("Accepted publickey", self.server.said())
 
 
 class Urls(RemoteCase):

@@ -1,4 +1,6 @@
 // /containers: what streams: wait, attach, logs, stats.
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -7,6 +9,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "io/cancel.h"
+#include "io/http_message.h"
 
 namespace berth::api {
 namespace {
@@ -45,10 +48,16 @@ std::string_view stream_type(Context& context, const engine::ContainerRecord& re
   return record.config.tty || !context.since(1, 42) ? raw_stream : multiplexed_stream;
 }
 
-/// As docker answers on a connection that was to be taken over: the words alone.
+/// As docker answers on a connection that was to be taken over: the words alone, up to the connection's end,
+/// by which its command knows to show them.
 Outcome refuse_attach(Context& context, Error error) {
-  std::string body = error.message() + "\r\n";
-  co_return co_await context.exchange().respond(http_status(error), raw_stream, body);
+  const int status = http_status(error);
+  const std::string answer = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\n\r\n{}\r\n", status,
+                                         io::http_reason(status), raw_stream, error.message());
+  CO_TRY(auto taken, co_await context.exchange().hijack_silently());
+  // Less than any socket's buffer holds; a client that has gone misses nothing.
+  (void)::send(taken.socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  co_return Result<void>();
 }
 
 Outcome attach(Context& context) {
@@ -59,7 +68,13 @@ Outcome attach(Context& context) {
   request.output = context.flag("stdout");
   request.error = context.flag("stderr");
   request.detach_keys = context.text("detachKeys");
-  if (!request.detach_keys.empty()) CO_CHECK(engine::parse_detach_keys(request.detach_keys));
+  if (!request.detach_keys.empty()) {
+    auto keys = engine::parse_detach_keys(request.detach_keys);
+    if (!keys) {
+      io::Task<Result<void>> refusal = refuse_attach(context, std::move(keys).error());
+      co_return co_await std::move(refusal);
+    }
+  }
   auto allowed = context.engine().containers().check_attach(context.capture());
   if (!allowed) {
     io::Task<Result<void>> refusal = refuse_attach(context, std::move(allowed).error());

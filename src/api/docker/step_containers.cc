@@ -52,6 +52,13 @@ class ContainerKeeper : public build::StepKeeper {
     running_.erase(id);
   }
 
+  void passed(const spec::ImageConfig& config, const std::optional<Digest>& image) override {
+    const Running step{.name = random_name(), .image = image ? image->str() : "", .started = now()};
+    const std::string id = random_id();
+    publish("create", id, step, config.config.labels);
+    publish("destroy", id, step, config.config.labels);
+  }
+
   bool wants(const build::StepOutcome& outcome) const override {
     if (removal_.always) return false;
     return outcome.exit_code != 0 || !removal_.after_success;

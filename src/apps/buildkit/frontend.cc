@@ -73,11 +73,12 @@ Result<Json> fetch_secrets(const Session& session, const std::set<std::string>& 
   return secrets;
 }
 
-/// Sockets of the agents of these ids.
-Result<Json> forward_agents(const std::shared_ptr<Session>& session, const std::set<std::string>& ids,
+/// Sockets of the agents of these ids, and of the one that opens repositories, which no instruction names.
+Result<Json> forward_agents(const std::shared_ptr<Session>& session, std::set<std::string> ids,
                             AgentForwards& forwards) {
+  ids.insert("default");
   Json agents = Json::object();
-  if (!session->offers("/moby.sshforward.v1.SSH/ForwardAgent")) return agents;
+  if (!session || !session->offers("/moby.sshforward.v1.SSH/ForwardAgent")) return agents;
   for (const std::string& id : ids) {
     auto path = forwards.add(session, id);
     // Whether it must be there is the instruction's to say; a client without that agent refuses it in its
@@ -295,8 +296,8 @@ Result<BuiltImages> build_dockerfile(const EngineClient& engine, const ClientSid
     built.dockerfile = definition.dockerfile;
     preamble["Dockerfile"] = definition.dockerfile;
     TRY(preamble["Secrets"], fetch_secrets(*session, definition.needs.secrets));
-    TRY(preamble["Agents"], forward_agents(session, definition.needs.agents, agents));
   }
+  TRY(preamble["Agents"], forward_agents(session, definition.needs.agents, agents));
   if (!parameters.call.empty())
     return failure(Kind::Unsupported, "frontend.{} needs a Dockerfile in a directory or from standard input",
                    parameters.call);

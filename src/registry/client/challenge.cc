@@ -218,6 +218,12 @@ RegistryError parse_registry_error(long status, std::string_view body, std::stri
   }
   RegistryError error = from_body(body);
   if (error.code.empty()) error.code = code_of_status(status);
+  // {"error": "unauthorized"} says what the status says.
+  if (error.code == "UNAUTHORIZED" && error.message == "unauthorized") error.message.clear();
+  // Who stands between, a proxy say, has its reasons in words of its own.
+  if (status == 403 && error.message.empty() && !body.empty())
+    error.message = fmt::format("error parsing HTTP 403 response body: it is no JSON: \"{}\"",
+                                one_line(body.substr(0, 200)));
   if (error.message.empty()) error.message = default_message(error.code);
   if (error.code.empty() && error.message.empty())
     error.message = fmt::format("received unexpected HTTP status: {}", status);

@@ -73,6 +73,11 @@ TEST(RegistryError, SpeaksAsDockerDoes) {
   EXPECT_EQ(parse_registry_error(401, "", R"(Bearer realm="x",error="insufficient_scope")").str(),
             "denied: requested access to the resource is denied");
   EXPECT_EQ(parse_registry_error(401, "<html>", "").str(), "unauthorized: authentication required");
+  EXPECT_EQ(parse_registry_error(401, R"({"error":"unauthorized"})", "").str(),
+            "unauthorized: authentication required");
+  EXPECT_EQ(parse_registry_error(403, "no way", "").str(),
+            "denied: error parsing HTTP 403 response body: it is no JSON: \"no way\"");
+  EXPECT_EQ(parse_registry_error(403, "", "").str(), "denied: requested access to the resource is denied");
   EXPECT_EQ(parse_registry_error(418, "", "").str(), "received unexpected HTTP status: 418");
   auto escape = parse_registry_error(400, R"({"errors":[{"code":"DENIED","message":"a\u001b[2Jb\nc"}]})", "");
   EXPECT_EQ(escape.message, "a [2Jb c");

@@ -239,9 +239,11 @@ Result<void> Push::send_layers(const std::vector<storage::Layer>& layers,
     auto chain = image.chain_id && !repositories.empty() ? state_.images.snapshotter().chain(*image.chain_id)
                                                          : Result<std::vector<storage::Layer>>();
     if (!chain) continue;
-    for (const storage::Layer& layer : *chain)
-      blob_repositories_[layer.blob ? layer.blob->digest : layer.diff_id].insert(repositories.begin(),
-                                                                                 repositories.end());
+    // A layer may have left compressed or, as it had come, uncompressed.
+    for (const storage::Layer& layer : *chain) {
+      blob_repositories_[layer.diff_id].insert(repositories.begin(), repositories.end());
+      if (layer.blob) blob_repositories_[layer.blob->digest].insert(repositories.begin(), repositories.end());
+    }
   }
   struct Work {
     storage::Layer layer;
@@ -307,25 +309,25 @@ Result<void> Push::send_blob(Repository& repository, const storage::LayerBlob& b
     tell(id, "Layer already exists");
     return {};
   }
-  Repository::UploadStart start;
-  for (const std::string& source : mount_sources(digest)) {
-    auto mounted = repository.start_upload(digest, source);
-    // A registry that refuses the mount gets the bytes.
-    if (!mounted && repository.last_failure().status == 0) return std::move(mounted).error();
-    if (!mounted) continue;
-    start = std::move(*mounted);
-    if (start.mounted) {
-      tell(id, "Mounted from " + source);
-      return {};
-    }
-    break;
-  }
-  if (start.location.empty()) {
-    TRY(start, repository.start_upload(std::nullopt, ""));
-  }
+  TRY(Repository::UploadStart start, mount_or_begin(repository, digest, id));
+  if (start.mounted) return {};
   CHECK(upload(repository, digest, blob.size, start.location, id));
   tell(id, "Pushed");
   return {};
+}
+
+Result<Repository::UploadStart> Push::mount_or_begin(Repository& repository, const Digest& digest,
+                                                     const std::string& id) {
+  for (const std::string& source : mount_sources(digest)) {
+    auto start = repository.start_upload(digest, source);
+    // A registry that refuses the mount gets the bytes.
+    if (!start && repository.last_failure().status == 0) return std::move(start).error();
+    if (!start) continue;
+    if (start->mounted) tell(id, "Mounted from " + source);
+    if (start->mounted || !start->location.empty()) return start;
+    break;
+  }
+  return repository.start_upload(std::nullopt, "");
 }
 
 /// A layer that came uncompressed goes as it came; its tar is made again from the tree.
@@ -335,14 +337,13 @@ Result<void> Push::upload_plain(Repository& repository, const storage::Layer& la
     tell(id, "Layer already exists");
     return {};
   }
+  TRY(Repository::UploadStart start, mount_or_begin(repository, layer.diff_id, id));
+  if (start.mounted) return {};
   lease_.add_blob(layer.diff_id);
   TRY(auto ingest, state_.images.content().begin({.digest = layer.diff_id}));
   CHECK(state_.images.snapshotter().write_layer_tar(layer.chain_id, *ingest, stop_.get_token()));
   TRY(storage::BlobInfo info, ingest->commit(sys::Durability::None));
-  auto sent = [&]() -> Result<void> {
-    TRY(Repository::UploadStart start, repository.start_upload(std::nullopt, ""));
-    return upload(repository, layer.diff_id, info.size, start.location, id);
-  }();
+  auto sent = upload(repository, layer.diff_id, info.size, start.location, id);
   // The tree can give it back at any time.
   CHECK(storage::remove_unless_held(state_.images.content(), layer.diff_id));
   CHECK(std::move(sent));

@@ -68,6 +68,10 @@ class Push {
   Result<storage::LayerBlob> compress(const storage::Layer& layer, const std::string& id,
                                       GrowingFile& growing);
   Result<void> upload_plain(Repository& repository, const storage::Layer& layer, const std::string& id);
+  /// From a repository of the same registry that has the blob, which is then told, else an upload that
+  /// begins.
+  Result<Repository::UploadStart> mount_or_begin(Repository& repository, const Digest& digest,
+                                                 const std::string& id);
   /// Tells of its progress under `id`, unless that is empty.
   Result<void> upload(Repository& repository, const Digest& digest, uint64_t size,
                       const std::string& location, const std::string& id, uint64_t offset = 0);

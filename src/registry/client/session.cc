@@ -171,6 +171,9 @@ HttpOutcome Session::send(const Request& request) {
       if (!worth_trying) {
         auto url = url_of(request.target);
         Error error = std::move(worth_trying).error();
+        // docker tells of a push what the token server said, and nothing of the request.
+        if (access_ == Access::Push)
+          return {.answer = std::move(outcome.answer), .trouble = Trouble::Fatal, .error = std::move(error)};
         return {
             .answer = std::move(outcome.answer),
             .trouble = Trouble::Fatal,
