@@ -189,6 +189,18 @@ services:
         self.assertIn("web-1 ->  | hooked\n", result.out)
         self.assertIn("web-1     | done\n", result.out)
 
+    def test_dependencies_outlive_the_service_that_is_interrupted(self):
+        self.write(f"""
+services:
+  db: {{image: "{IMAGE}", {SLEEP}, stop_grace_period: 0s}}
+  web: {{image: "{IMAGE}", command: [sh, -c, "echo up; sleep 600"], stop_grace_period: 0s, depends_on: [db]}}
+""")
+        with self.client("up", "web") as client:
+            self.assertTrue(any("| up" in line for line in client.stdout))
+            client.send_signal(signal.SIGINT)
+            self.assertEqual(client.wait(60), 130)
+        self.assertEqual(self.good("ps", "--services").lines, ["db"])
+
     def test_output_while_watching(self):
         self.write("first", "src/page")
         self.write(f"FROM {IMAGE}\nCOPY src/page /page\n", "Dockerfile")
@@ -214,6 +226,8 @@ services:
             # A folder that comes with its files.
             os.rename(self.folder_with("new.tmp", "new"), os.path.join(self.project, "side", "more"))
             eventually(lambda: self.compose("exec", "-T", "side", "ls", "/srv/more").text == "new", "what is not ignored arrives")
+            os.mkdir(os.path.join(self.project, "side", "empty"))
+            eventually(lambda: self.compose("exec", "-T", "side", "test", "-d", "/srv/empty").code == 0, "an empty folder arrives")
             self.write("second", "src/page")
             self.assertTrue(any("second" in line for line in client.stdout))
             client.send_signal(signal.SIGINT)

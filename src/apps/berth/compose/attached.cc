@@ -81,6 +81,9 @@ bool Attached::stop_all(bool by_force) {
     session_.report.warn(containers.error().text());
     return false;
   }
+  std::erase_if(*containers, [&](const Observed& container) {
+    return !options_.stopped.empty() && !options_.stopped.contains(container.service);
+  });
   Graph order = reversed(Session::graph_of(*containers));
   auto work = [&](const std::string& service) -> Outcome<void> {
     auto engine = session_.client();

@@ -18,6 +18,7 @@ struct AttachedOptions {
   bool abort_on_failure = false;
   std::string exit_code_from = {};  ///< service
   std::optional<int64_t> timeout = {};
+  std::set<std::string> stopped = {};      ///< services that an end stops; empty: all
   bool stay = false;                       ///< until interrupted, also when no container runs
   std::function<void()> interrupted = {};  ///< called on some thread before the containers are stopped
 };

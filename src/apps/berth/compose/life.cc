@@ -158,6 +158,11 @@ Outcome<int> up_attached(Session& session, const Invocation& invocation, Converg
   }
   auto services = attached_services(session, invocation);
   auto names = reserve_names(session, services, options, follower);
+  // What the named services depend on goes on, unless its output is shown here.
+  if (!invocation.arguments().empty()) {
+    attached.stopped = services;
+    attached.stopped.insert(invocation.arguments().begin(), invocation.arguments().end());
+  }
   session.report.send_hook_lines_to(
       [&](std::string_view container, std::string_view line) { follower.hook_line(container, line); });
   TRY(auto session_of_signals, Attached::begin(session, follower, attached));

@@ -190,18 +190,30 @@ class Watcher {
     std::error_code ignored;
     const bool whole = rule.ignore.empty() && rule.include.empty();
     if (whole || !filesystem::is_directory(path, ignored)) return sync_one(rule, container, path);
+    if (rule.include.empty()) CHECK(make_folder(container, target_of(rule, path)));
     for (auto entry = filesystem::recursive_directory_iterator(path, ignored);
          entry != filesystem::recursive_directory_iterator(); entry.increment(ignored)) {
       const std::string below = entry->path().string();
       if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) {
         const bool left_out =
             entry->path().filename() == ".git" || is_ignored(rule.ignore, below.substr(rule.path.size() + 1));
-        if (left_out) entry.disable_recursion_pending();
+        if (left_out)
+          entry.disable_recursion_pending();
+        else if (rule.include.empty())
+          CHECK(make_folder(container, target_of(rule, below)));
       } else if (concerns(rule, below)) {
         CHECK(sync_one(rule, container, below));
       }
     }
     return {};
+  }
+
+  Outcome<void> make_folder(const Observed& container, const std::string& folder) {
+    if (folder.empty() || folder == "/") return {};
+    TRY(int code,
+        perform(session_.context, commands::exec_command, "exec", {container.id, "mkdir", "-p", folder}));
+    if (code == 0) return {};
+    return Failure::plain(fmt::format("cannot make {} in {}", folder, container.name));
   }
 
   Outcome<void> sync_one(const Rule& rule, const Observed& container, const std::string& path) {
@@ -217,11 +229,7 @@ class Watcher {
     std::string parent = filesystem::path(target).parent_path().string();
     bool folder = filesystem::is_directory(path, ignored);
     std::string made = folder ? target : parent;
-    if (!made.empty() && made != "/") {
-      TRY(int code,
-          perform(session_.context, commands::exec_command, "exec", {container.id, "mkdir", "-p", made}));
-      if (code != 0) return Failure::plain(fmt::format("cannot make {} in {}", made, container.name));
-    }
+    CHECK(make_folder(container, made));
     std::string source = folder ? path + "/." : path;
     TRY(int code, perform(session_.context, commands::copy_command, "cp",
                           {"--quiet", source, fmt::format("{}:{}", container.id, target)}));
