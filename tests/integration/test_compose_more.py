@@ -165,6 +165,8 @@ secrets: {{token: {{environment: TOKEN}}}}
         self.write(f"services: {{web: {{image: '{IMAGE}', {SLEEP}}}}}\n")
         self.good("run", "-T", "web", "true")  # what it leaves is an orphan
         self.assertEqual(len(self.good("ps", "-aq").lines), 1)
+        self.assertIn("orphan", self.good("run", "--rm", "-T", "web", "true").err)
+        self.assertNotIn("orphan", self.good("run", "--rm", "-T", "web", "true", env={"COMPOSE_IGNORE_ORPHANS": "true"}).err)
         self.assertNotIn("orphan", self.good("up", "-d", env={"COMPOSE_IGNORE_ORPHANS": "true"}).err)
         self.assertIn("orphan", self.good("up", "-d").err)
         self.write("COMPOSE_REMOVE_ORPHANS=true\n", ".env")

@@ -173,7 +173,9 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   ConvergeOptions options{
       .services = {name}, .dependencies = !invocation.on("no-deps"), .recreate = Recreate::Never};
   options.remove_orphans = invocation.on("remove-orphans");
-  options.ignore_orphans = true;  // what earlier ones have left is no news here
+  const auto ignored = session->project.environment.find("COMPOSE_IGNORE_ORPHANS");
+  options.ignore_orphans =
+      ignored != session->project.environment.end() && (ignored->second == "1" || ignored->second == "true");
   if (!invocation.on("no-deps")) {
     auto needed = session->project.with_dependencies(dependencies);
     CHECK(ensure_images(*session, {needed.begin(), needed.end()}, images));
