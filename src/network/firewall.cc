@@ -142,6 +142,14 @@ class FamilyPlan {
   }
 
   void translate_destination(std::string_view chain) {
+    if (!v4_) {
+      // The container could not answer an address that means something on another link. PortProxy serves
+      // these.
+      NftRule link_local;
+      match_address(link_local, source_offset(), *IpPrefix::parse("fe80::/10"), NftCompare::Equal)
+          .verdict(NftVerdict::Return);
+      rule(chain, link_local);
+    }
     const uint32_t address_words = address_size() / 4;
     NftRule exact;
     exact.meta(Meta::Protocol)
