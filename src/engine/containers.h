@@ -202,6 +202,7 @@ class Containers {
     sys::UniqueFd socket = {};
     std::string received = {};  ///< bytes read behind the request
     Framing framing = Framing::Raw;
+    bool hang_up = false;  ///< a terminal goes with its client, unless that detaches
   };
   /// Returns once the process runs (or could not be started); its output goes to the connection.
   io::Task<Result<void>> exec_start(std::string id, ExecStart options);

@@ -79,6 +79,7 @@ Result<std::vector<launch::Attachment>> attachments(Core& core, const Exec& exec
       .input = config.attach_stdin, .output = config.attach_stdout, .error = config.attach_stderr};
   request.framing = options.framing;
   request.input_end = config.tty ? launch::InputEnd::EndAttach : launch::InputEnd::CloseStdin;
+  if (config.tty && options.hang_up) request.input_end = launch::InputEnd::HangUp;
   if (config.tty && config.attach_stdin) {
     TRY(request.detach_keys,
         parse_detach_keys(config.detach_keys.empty() ? "ctrl-p,ctrl-q" : config.detach_keys));

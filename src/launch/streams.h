@@ -22,6 +22,8 @@ enum class InputEnd : uint8_t {
   CloseStdin,  ///< the process sees end of file (docker: StdinOnce without a terminal, every exec without
                ///< one)
   EndAttach,   ///< the attachment ends, the process's stdin stays open
+  HangUp,  ///< the attachment ends, and so does the terminal: SIGHUP for its session. Also when the client
+           ///< has gone, but not when it has detached. Without a terminal: EndAttach
 };
 
 /// What happens when a client does not read fast enough.
@@ -35,7 +37,7 @@ enum class AttachEnd : uint8_t {
   Detached,     ///< the detach keys were typed
   ClientGone,   ///< the client closed its connection, or was too slow
   OutputEnded,  ///< the process ended or closed its streams
-  InputEnded,   ///< InputEnd::EndAttach
+  InputEnded,   ///< InputEnd::EndAttach, InputEnd::HangUp
   Refused,      ///< no such process, or too many clients
 };
 

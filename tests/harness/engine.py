@@ -118,8 +118,8 @@ class Engine:
         if AGAINST == "docker":
             self.program = ["dockerd", "--pidfile", os.path.join(self.folder, "pid")]
         else:
-            # A port of its own: engines of tests run side by side.
-            self.program = [os.path.join(PROGRAMS, "berthd"), "--functions-addr", "127.0.0.1:0"]
+            # A port of its own: engines of tests run side by side. And nothing is asked of the world's registries.
+            self.program = [os.path.join(PROGRAMS, "berthd"), "--functions-addr", "127.0.0.1:0", "--functions-base-registry", ""]
         command = docker_client() if CLIENT == "docker" else os.path.join(PROGRAMS, "berth")
         if command is None:
             raise AssertionError("no docker command: \"scripts/install-packages test\" provides one")

@@ -181,7 +181,7 @@ class NothingLeft(EngineCase):
                       ("--mount", "type=bind,source=/nope,target=/x"), ("--memory", "1")):
             self.engine("run", "--rm", *flags, IMAGE, "true")
         self.engine("run", "--rm", "-p", "80", IMAGE, "no-such-program")
-        eventually(lambda: not host.Snapshot().left_since(before), "the host is as before")
+        eventually(lambda: not host.Snapshot().left_since(before), lambda: f"left on the host: {host.Snapshot().left_since(before)}")
         self.assertEqual(self.ok("ps", "-aq").out, "")
 
     def test_many_containers_come_and_go(self):
@@ -191,5 +191,5 @@ class NothingLeft(EngineCase):
         before, descriptors = host.Snapshot(), host.descriptors(self.engine.pid)
         for _ in range(40):
             self.run_sh("true", "-p", "80", "-v", "/anonymous", "--tmpfs", "/t", "-m", "32m")
-        eventually(lambda: not host.Snapshot().left_since(before), "the host is as before")
+        eventually(lambda: not host.Snapshot().left_since(before), lambda: f"left on the host: {host.Snapshot().left_since(before)}")
         eventually(lambda: host.descriptors(self.engine.pid) <= descriptors + 2, "the engine holds no more descriptors")

@@ -139,3 +139,87 @@ class Exec(EngineCase):
     def test_output_after_the_command_ended_is_complete(self):
         for _ in range(5):
             self.assertEqual(len(self.ok("exec", self.box, "seq", "20000").lines), 20000)
+
+
+class HangUp(EngineCase):
+    """A terminal goes with whoever was at it, when that was asked for."""
+
+    def setUp(self):
+        super().setUp()
+        self.only_berth("what it executes outlives its client")
+        self.box = self.start("sleep", "600")
+
+    def terminal(self, *command, **start):
+        made = self.engine.api.post(f"/containers/{self.box}/exec", {"Cmd": list(command), "Tty": True, "AttachStdin": True,
+                                                                     "AttachStdout": True, "AttachStderr": True})
+        self.assertEqual(made.status, 201, str(made))
+        self.identifier = made.json()["Id"]
+        return self.engine.api.hijack(f"/exec/{self.identifier}/start", {"Tty": True, **start})
+
+    def alone(self):
+        return len(self.ok("top", self.box).lines) == 2
+
+    def exec_code(self):
+        seen = self.engine.api.get(f"/exec/{self.identifier}/json").json()
+        return None if seen["Running"] else seen["ExitCode"]
+
+    def test_at_any_moment(self):
+        """At a prompt, in the midst of a command, before the shell has said anything."""
+        for command, until in ((b"echo $((6*7))\n", b"42"), (b"sleep 500\n", b"sleep 500\r\n"), (b"", None),
+                               (b"trap : INT; cat\n", b"cat\r\n"), (b"exec 2>/dev/null; while :; do echo busy; done\n", b"busy")):
+            with self.subTest(command):
+                stream = self.terminal("sh", HangUp=True)
+                if command:
+                    stream.send(command)
+                    stream.read_until(until)
+                stream.close()
+                eventually(lambda: self.exec_code() is not None, "the shell has ended")
+                eventually(self.alone, lambda: f"everything has ended: {self.ok('top', self.box).out}")
+
+    def test_the_end_of_input_is_one(self):
+        with self.terminal("sh", HangUp=True) as stream:
+            stream.read_until(b"# ")
+            stream.half_close()
+            eventually(self.alone, "the shell has ended")
+
+    def test_who_ignores_it_reads_the_end(self):
+        with self.terminal("sh", "-c", "trap '' HUP; echo ready; cat; echo over >/tmp/end", HangUp=True) as stream:
+            stream.read_until(b"ready")
+        eventually(self.alone, "it has ended")
+        self.assertEqual(self.ok("exec", self.box, "cat", "/tmp/end").text, "over")
+
+    def test_detaching_is_none(self):
+        with self.terminal("sh", "-c", "echo ready; exec sleep 300", HangUp=True) as stream:
+            stream.read_until(b"ready")
+            stream.send(b"\x10\x11")
+            stream.read_rest()
+        self.assertIsNone(self.exec_code())
+        self.assertFalse(self.alone())
+
+    def test_only_when_asked_for(self):
+        """As with docker."""
+        with self.terminal("sh", "-c", "echo ready; exec sleep 300") as stream:
+            stream.read_until(b"ready")
+        self.ok("exec", self.box, "true")
+        self.assertIsNone(self.exec_code())
+        self.assertFalse(self.alone())
+
+    def test_the_command_asks_for_it(self):
+        """A window that is closed, and a client that is killed."""
+        self.only_our_command("it leaves the shell behind")
+        for kill in (False, True):
+            with self.subTest(killed=kill):
+                master, slave = pty.openpty()
+                client = subprocess.Popen([*self.engine.cli, "exec", "-it", self.box, "sh"], stdin=slave, stdout=slave, stderr=slave,
+                                          start_new_session=True)
+                os.close(slave)
+                try:
+                    read_pty(master, b"# ")
+                    if kill:
+                        client.kill()
+                finally:
+                    os.close(master)
+                    if not kill:
+                        client.terminate()
+                    client.wait(20)
+                eventually(self.alone, "the shell has ended")

@@ -128,12 +128,14 @@ class Server(UiCase):
 
     def test_a_terminal_and_nothing_of_it_stays(self):
         name = self.start("sleep", "1000")
-        wire = self.exec_in(name, "sh")
-        wire.send(b"echo $((6*7))\n")
-        wire.until(b"42")
-        wire.close()
-        # The page has gone, and with it the shell.
-        eventually(lambda: len(self.ok("top", name).lines) == 2, "the shell has ended")
+        for until in (b"42", b"# ", None):  # while it answers, at its prompt, before it has said anything
+            wire = self.exec_in(name, "sh")
+            if until is not None:
+                wire.send(b"echo $((6*7))\n")
+                wire.until(until)
+            wire.close()
+            # The page has gone, and with it the shell.
+            eventually(lambda: len(self.ok("top", name).lines) == 2, lambda: f"the shell has ended: {self.ok('top', name).out}")
 
     def test_a_terminal_takes_more_than_its_program_reads(self):
         """Both directions are full at once, and go on."""

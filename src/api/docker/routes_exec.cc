@@ -24,6 +24,7 @@ Outcome create(Context& context) {
 struct StartBody {
   bool detach = false;
   bool tty = false;
+  bool hang_up = false;  ///< berth's own: the terminal goes with its client
   std::optional<std::array<uint16_t, 2>> console_size;
 };
 
@@ -34,6 +35,7 @@ Result<StartBody> parse_start(std::string_view body) {
   if (!object.is_object()) return Error(Kind::InvalidArgument, "invalid JSON: the request must be an object");
   TRY(start.detach, json_bool(object, "Detach"));
   TRY(start.tty, json_bool(object, "Tty"));
+  TRY(start.hang_up, json_bool(object, "HangUp"));
   const Json* size = json_member(object, "ConsoleSize");
   if (size != nullptr && size->is_array() && size->size() == 2) {
     std::array<uint16_t, 2> values{};
@@ -75,6 +77,7 @@ Outcome start(Context& context) {
   std::string id = exec->id;
   engine::Containers::ExecStart request;
   request.detach = options.detach;
+  request.hang_up = options.hang_up;
   if (context.since(1, 42)) request.console_size = options.console_size;
   if (options.detach) {
     CO_CHECK(co_await context.engine().containers().exec_start(std::move(id), std::move(request)));

@@ -181,7 +181,10 @@ FunctionOptions function_options(const Options& options) {
       .address = options.functions_address,
       .keys_file = options.functions_keys,
       .profile = options.functions_strict ? functions::LimitProfile::Strict : functions::LimitProfile::Open,
-      .prepared = options.functions_prepared};
+      .prepared = options.functions_prepared,
+      .bases = {.first = options.functions_bases_pulled ? functions::BaseSource::First::Pulled
+                                                        : functions::BaseSource::First::Made,
+                .registry = options.functions_base_registry}};
 }
 
 /// The group that owns the sockets; none: root's. An ordinary user's engine is that user's alone.

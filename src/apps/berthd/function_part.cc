@@ -93,7 +93,7 @@ io::Task<Result<std::unique_ptr<FunctionPart>>> FunctionPart::open(io::EventLoop
   CO_TRY(part->buckets_, functions::BucketStore::open(engine.database(), root + "/buckets"));
   functions::FileFunctionLog::Options log_options{.directory = root + "/logs"};
   CO_TRY(part->log_, functions::FileFunctionLog::open(loop, std::move(log_options)));
-  part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine);
+  part->bases_ = std::make_unique<functions::RuntimeBases>(loop, engine, part->options_.bases);
   CO_TRY(part->metering_, functions::MeteringStore::open(loop, root + "/metering.db", {}));
   engine::set_run_observer([store = part->metering_.get()](const engine::RunUsage& run) {
     functions::ContainerRunRecord record{.id = run.id,

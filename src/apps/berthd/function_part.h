@@ -13,6 +13,7 @@
 #include "functions/buckets/bucket_store.h"
 #include "functions/catalog/catalog.h"
 #include "functions/packages/package_store.h"
+#include "functions/runtimes/runtime_bases.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
 
@@ -20,7 +21,6 @@ namespace berth::functions {
 class Budgets;
 class FileFunctionLog;
 class MeteringStore;
-class RuntimeBases;
 class SandboxInvoker;
 namespace events {
 class EventServices;
@@ -34,6 +34,7 @@ struct FunctionOptions {
   std::string keys_file = {};              ///< secret keys for signatures; empty: any signature is taken
   functions::LimitProfile profile = functions::LimitProfile::Open;
   size_t prepared = 8;  ///< sandboxes made ahead
+  functions::BaseSource bases = {};
 };
 
 class FunctionPart final : private functions::CatalogListener {

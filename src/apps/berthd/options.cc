@@ -9,6 +9,7 @@
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/rootless/uplink.h"
 #include "base/format.h"
+#include "spec/reference.h"
 #include "sys/file.h"
 
 namespace berth::berthd {
@@ -184,6 +185,23 @@ constexpr Flag flags[] = {
      "Where the functions' API (AWS Lambda's and its neighbours') listens, or \"none\" (default "
      "\"127.0.0.1:4566\")",
      set_text<&Options::functions_address>},
+    {"functions-base-registry", 0, "string",
+     "Where AWS's bases of runtimes are pulled from, or \"\" for nowhere (default \"public.ecr.aws/lambda\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       if (!value.empty() && !spec::Reference::parse(std::string(value) + "/base"))
+         return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected HOST[:PORT]/PATH", value);
+       options.functions_base_registry = value;
+       return {};
+     }},
+    {"functions-bases", 0, "string",
+     "made (pulled where berth cannot make one) or pulled (made where none can be pulled) (default \"made\")",
+     [](Options& options, std::string_view value) -> Result<void> {
+       if (value != "made" && value != "pulled") {
+         return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected made or pulled", value);
+       }
+       options.functions_bases_pulled = value == "pulled";
+       return {};
+     }},
     {"functions-keys", 0, "string", "File of \"ACCESS_KEY_ID SECRET\" lines that signatures are checked with",
      set_text<&Options::functions_keys>},
     {"functions-limits", 0, "string", "open, or strict for AWS's limits (default \"open\")",

@@ -61,11 +61,13 @@ struct Options {
   std::string http_proxy = {};
   std::string https_proxy = {};
   std::string no_proxy = {};
-  int shutdown_timeout = 15;                         ///< seconds
-  std::string functions_address = "127.0.0.1:4566";  ///< "none": no listener
-  std::string functions_keys = {};                   ///< path of a file of signing keys
-  bool functions_strict = false;                     ///< AWS's limits instead of berth's own
-  unsigned functions_prepared = 8;                   ///< sandboxes that are made ahead, of all functions
+  int shutdown_timeout = 15;                                      ///< seconds
+  std::string functions_address = "127.0.0.1:4566";               ///< "none": no listener
+  std::string functions_keys = {};                                ///< path of a file of signing keys
+  bool functions_strict = false;                                  ///< AWS's limits instead of berth's own
+  bool functions_bases_pulled = false;                            ///< AWS's bases before berth's own
+  std::string functions_base_registry = "public.ecr.aws/lambda";  ///< empty: none are pulled
+  unsigned functions_prepared = 8;  ///< sandboxes that are made ahead, of all functions
   /// `--tls=false`: the user knows that whoever reaches the TCP port is root on this machine.
   bool open_tcp = false;
   /// Whether TCP addresses of -H speak TLS, and whether clients must show a certificate of tls_ca.

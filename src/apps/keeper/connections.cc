@@ -290,7 +290,7 @@ long Keeper::perform(const command::Attach& attach, ReceivedFds& fds) {
   Target* target = find_target(attach.token.view());
   bool valid = attach.detach_keys.size() <= launch::kMaxDetachKeys &&
                attach.already_read.size() <= launch::kMaxAlreadyRead && attach.framing <= 1 &&
-               attach.input_end <= 1 && attach.slow_client <= 1;
+               attach.input_end <= 2 && attach.slow_client <= 1;
   if (!valid) return -EINVAL;
   Client* client = target == nullptr || target->phase == Phase::Exited ? nullptr : clients_.take();
   if (client == nullptr) {

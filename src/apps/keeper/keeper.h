@@ -144,6 +144,7 @@ class Keeper {
   Stream read_output(Target& target, size_t stream);
   void drain(Target& target);
   void close_output(Target& target, size_t stream);
+  void hang_up(Target& target);
   void close_streams(Target& target);
   void deliver(Target& target, size_t stream, std::string_view bytes);
   void deliver_to(Client& client, size_t stream, std::string_view bytes);

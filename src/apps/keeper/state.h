@@ -44,6 +44,7 @@ struct Target {
   bool paused = false;       ///< output is not read, a client has to catch up
   bool input_waits = false;  ///< stdin is full
   bool close_input = false;  ///< close stdin once what is queued has gone
+  bool hung_up = false;      ///< whoever was at the terminal has left it
   int pid = 0;
   int pidfd = -1;
   int sync = -1;                      ///< socket pair with the process, until exec

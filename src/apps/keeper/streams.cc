@@ -57,6 +57,7 @@ void Keeper::on_output(Target& target, size_t stream, uint32_t events) {
 }
 
 Keeper::Stream Keeper::read_output(Target& target, size_t stream) {
+  if (target.output[stream] < 0) return Stream::Ended;  // hung up by whoever got the last piece
   long size = call::read(target.output[stream], piece, kPiece);
   if (size == -EAGAIN || size == -EINTR) return Stream::Empty;
   if (size <= 0) {  // a terminal ends with EIO
@@ -240,7 +241,7 @@ void Keeper::on_input_end(Client& client) {
   client.input_ended = true;
   Target* target = targets_.find(client.target);
   if (client.reads_input && target != nullptr) {
-    if (client.input_end == launch::InputEnd::EndAttach) return end_client(client, AttachEnd::InputEnded);
+    if (client.input_end != launch::InputEnd::CloseStdin) return end_client(client, AttachEnd::InputEnded);
     if (!target->terminal) {
       target->close_input = true;
       update_input(*target);
@@ -343,6 +344,17 @@ void Keeper::remove_client(Client& client) {
   client.input.clear();
   tell(notice::AttachEnded{client.id, static_cast<uint8_t>(client.end_reason)});
   clients_.give_back(&client);
+  Target* target = targets_.find(client.target);
+  bool left = client.end_reason == AttachEnd::ClientGone || client.end_reason == AttachEnd::InputEnded;
+  if (left && client.input_end == launch::InputEnd::HangUp && target != nullptr && target->terminal)
+    hang_up(*target);
+}
+
+/// What a line that drops means to a terminal: its master is closed. A process that is only being made has
+/// no use of it yet (on_running).
+void Keeper::hang_up(Target& target) {
+  target.hung_up = true;
+  if (target.phase == Phase::Running) close_streams(target);
 }
 
 }  // namespace berth::keeper

@@ -23,7 +23,8 @@ std::string no_runtime(std::string_view name) {
 
 }  // namespace
 
-RuntimeBases::RuntimeBases(io::EventLoop& loop, engine::Engine& engine) : loop_(loop), engine_(engine) {
+RuntimeBases::RuntimeBases(io::EventLoop& loop, engine::Engine& engine, BaseSource source)
+    : loop_(loop), engine_(engine), source_(std::move(source)) {
   static const bool registered = [] {
     storage::add_bootstrap_recipe(base_recipe_names(), recipe_of);
     return true;
@@ -73,15 +74,16 @@ BaseStatus RuntimeBases::status(std::string_view runtime) const {
   std::string name = base_image_name(runtime);
   if (making_.contains(runtime)) {
     return {.state = BaseStatus::State::Making,
-            .reason = fmt::format("The runtime's base {} is being made, which takes a minute or more the "
-                                  "first time.",
+            .reason = fmt::format("The runtime's base {} is being made or pulled, which takes a minute or "
+                                  "more the first time.",
                                   name)};
   }
   if (!is_known(runtime)) return {.state = BaseStatus::State::Failed, .reason = no_runtime(runtime)};
   if (auto failed = failed_.find(runtime); failed != failed_.end())
     return {.state = BaseStatus::State::Failed, .reason = failed->second};
   return {.state = BaseStatus::State::Absent,
-          .reason = fmt::format("The runtime's base {} is not here; the next invocation makes it.", name)};
+          .reason =
+              fmt::format("The runtime's base {} is not here; the next invocation makes or pulls it.", name)};
 }
 
 void RuntimeBases::begin(const std::string& runtime) {
@@ -102,14 +104,28 @@ std::optional<std::string> RuntimeBases::made_alike(std::string_view runtime) co
 }
 
 io::Task<Result<void>> RuntimeBases::bring(std::string runtime) {
-  std::string name = base_image_name(runtime);
-  if (!base_recipe(runtime)) {
+  bool made = base_recipe(runtime).has_value(), pulled = !source_.registry.empty();
+  if (!made && !pulled) {
     co_return failure(
         Kind::Unavailable,
-        "berth has no packages to make a base for \"{}\": tag an image that has its runtime and "
-        "runtime client with {}, for example public.ecr.aws/lambda's",
-        runtime, name);
+        "berth has no packages to make a base for \"{}\", and pulls none "
+        "(--functions-base-registry \"\"): tag an image that has its runtime and runtime client "
+        "with {}, for example AWS's",
+        runtime, base_image_name(runtime));
   }
+  bool pull_first = pulled && (!made || source_.first == BaseSource::First::Pulled);
+  io::Task<Result<void>> first = pull_first ? pull(runtime) : make_here(runtime);
+  auto brought = co_await std::move(first);
+  if (brought || !made || !pulled) co_return brought;
+  log::warn("functions: {}", brought.error().message());
+  io::Task<Result<void>> second = pull_first ? make_here(runtime) : pull(runtime);
+  auto after_all = co_await std::move(second);
+  if (after_all) co_return after_all;
+  co_return failure(Kind::Unavailable, "{}; {}", brought.error().message(), after_all.error().message());
+}
+
+io::Task<Result<void>> RuntimeBases::make_here(std::string runtime) {
+  std::string name = base_image_name(runtime);
   // One of a family at a time: the next has what this one makes.
   io::Mutex::Guard guard = co_await families_[std::string(family_of(runtime))].lock();
   if (auto alike = made_alike(runtime)) {
@@ -127,6 +143,27 @@ io::Task<Result<void>> RuntimeBases::bring(std::string runtime) {
   }
   log::info("functions: {} is ready", made->name);
   co_return Result<void>();
+}
+
+io::Task<Result<void>> RuntimeBases::pull(std::string runtime) {
+  std::string name = base_image_name(runtime);
+  std::string published = source_.registry + "/" + published_base(runtime);
+  auto reference = spec::Reference::parse(published);
+  if (!reference) co_return std::move(reference).error().in("--functions-base-registry", source_.registry);
+  log::info("functions: pulling {} for {}", published, name);
+  registry::PullRequest request{.reference = reference->with_default_tag()};
+  registry::MessageCallback ignore = [](const registry::Message&) {};
+  auto pulling = engine_.registries().pull(std::move(request), std::move(ignore));
+  auto pulled = co_await std::move(pulling);
+  if (!pulled) {
+    co_return failure(
+        Kind::Unavailable,
+        "the base for \"{}\" could not be pulled: {}; an image that has its runtime and runtime "
+        "client can be tagged with {}",
+        runtime, pulled.error().message(), name);
+  }
+  io::Task<Result<void>> tagging = engine_.images().tag(published, name, "latest");
+  co_return co_await std::move(tagging);
 }
 
 io::Task<void> RuntimeBases::make(std::string runtime, std::shared_ptr<Making> making) {

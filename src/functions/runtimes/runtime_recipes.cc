@@ -20,6 +20,10 @@ constexpr Family families[] = {
     {"ruby", "ruby", "Ruby 3.1 of Debian 12"},       {"dotnet", "dotnet", ""},
 };
 
+/// Names whose tags do not follow from them.
+constexpr std::pair<std::string_view, std::string_view> published_names[] = {{"provided", "provided:alami"},
+                                                                             {"go1.x", "go:1"}};
+
 /// AWS's enumeration, deprecated ones included (lambda 2015-03-31).
 constexpr std::string_view known_runtimes[] = {
     "nodejs",          "nodejs4.3",  "nodejs4.3-edge", "nodejs6.10",    "nodejs8.10",    "nodejs10.x",
@@ -109,6 +113,17 @@ std::optional<storage::PackageImage> base_recipe(std::string_view runtime) {
     return image;
   }
   return std::nullopt;
+}
+
+std::string published_base(std::string_view runtime) {
+  if (!is_known_runtime(runtime)) return {};
+  for (auto [name, published] : published_names)
+    if (runtime == name) return std::string(published);
+  std::string_view family = family_of(runtime);
+  std::string_view version = runtime.substr(family.size());
+  if (version.starts_with('.')) version.remove_prefix(1);
+  if (version.ends_with(".x")) version.remove_suffix(2);
+  return std::string(family) + (version.empty() ? "" : ":") + std::string(version);
 }
 
 std::vector<std::string> runtimes_like(std::string_view runtime) {

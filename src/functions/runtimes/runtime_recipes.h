@@ -21,6 +21,9 @@ std::string base_image_name(std::string_view runtime);
 std::optional<storage::PackageImage> base_recipe(std::string_view runtime);
 /// A label of bases by these recipes: the family, whose bases differ in their names alone.
 inline constexpr std::string_view kBaseLabel = "berth.base";
+/// Where AWS publishes its own base of the runtime, below its registry's path: "python3.12" ->
+/// "python:3.12". Empty: no such runtime.
+std::string published_base(std::string_view runtime);
 /// Other names of the same family.
 std::vector<std::string> runtimes_like(std::string_view runtime);
 /// Names for `berth bootstrap`: one per family, the newest.

@@ -114,6 +114,12 @@ spec::HostConfig host_config(const SandboxPlan& plan) {
   return host;
 }
 
+/// AWS's bases begin with a script of theirs that takes the handler for its one argument, and start
+/// AWS_LAMBDA_EXEC_WRAPPER themselves.
+bool is_of_aws(const RuntimeBase& base) {
+  return base.entry_point.size() == 1 && base.entry_point.front().ends_with("/lambda-entrypoint.sh");
+}
+
 }  // namespace
 
 std::string log_group_of(const FunctionVersion& function) {
@@ -182,6 +188,10 @@ Result<SandboxProgram> sandbox_program(const SandboxPlan& plan) {
   }
   if (!plan.base.entry_point.empty() && !is_provided(function)) {
     program.entry_point = plan.base.entry_point;
+    if (is_of_aws(plan.base)) {
+      program.command = {handler_of(function)};
+      return program;
+    }
     auto wrapper = function.environment.find("AWS_LAMBDA_EXEC_WRAPPER");
     if (wrapper != function.environment.end() && !wrapper->second.empty()) {
       program.entry_point.insert(program.entry_point.begin(), wrapper->second);

@@ -72,6 +72,8 @@ Outcome<int> attached(Context& context, const Invocation& invocation, const std:
   TRY(session.detach_keys, terminal::parse_detach_keys(keys.empty() ? "ctrl-p,ctrl-q" : keys));
   session.resize = [&](Size changed) { resize(context, id, changed); };
   Json body{{"Detach", false}, {"Tty", tty}};
+  // Whoever closes the window means the shell in it, too. docker leaves it behind.
+  if (window && session.attach_stdin) body["HangUp"] = true;
   if (size.known()) body["ConsoleSize"] = std::vector{size.rows, size.columns};
   TRY(client::Upgraded stream,
       context.engine().upgrade(

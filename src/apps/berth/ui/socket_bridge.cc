@@ -19,8 +19,6 @@ using io::WebSocketOpcode;
 /// Input that a program does not take: what comes beyond waits in the browser.
 constexpr size_t max_waiting_input = size_t{1} << 20;
 constexpr size_t max_frame = size_t{256} << 10;
-/// Interrupt, then end of input: what a terminal's line discipline makes of a hangup for most programs.
-constexpr std::string_view hang_up = "\x03\x04";
 
 Result<void> send_text(BrowserConnection& page, const Json& message) {
   return page.send(io::websocket_frame(WebSocketOpcode::Text, to_json(message)));
@@ -132,7 +130,6 @@ class Bridge {
 
   Outcome<void> page_has_gone() {
     over_ = true;
-    if (engine_.takes_input) ::send(engine_.fd, hang_up.data(), hang_up.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     return {};
   }
 
@@ -187,7 +184,8 @@ Outcome<void> bridge_stream(BrowserConnection& page, client::Client& engine, con
 
 Outcome<void> bridge_terminal(BrowserConnection& page, client::Client& engine, std::string path,
                               TerminalSize size) {
-  Json body = {{"Detach", false}, {"Tty", true}, {"ConsoleSize", {size.rows, size.columns}}};
+  Json body = {
+      {"Detach", false}, {"Tty", true}, {"HangUp", true}, {"ConsoleSize", {size.rows, size.columns}}};
   client::Request request{.method = "POST", .path = std::move(path), .body = to_json(body)};
   auto upgraded = engine.upgrade(request);
   if (!upgraded) return tell_failure(page, upgraded.error());
