@@ -19,6 +19,9 @@ std::string xml_escape(std::string_view text) {
       case '"':
         out += "&quot;";
         break;
+      case '\r':  // as it is, it would be read as the end of a line
+        out += "&#13;";
+        break;
       default:
         if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') out.push_back(c);
     }

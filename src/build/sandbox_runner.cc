@@ -141,9 +141,7 @@ Result<void> SandboxRunner::write_files(const StepRequest& request, Sandbox& san
     has_ipv6 = has_ipv6 || endpoint->ipv6;
   }
   hosts.ipv6 = has_ipv6;
-  if (auto bridge = services_.networks.find("bridge")) {
-    if (const auto* pool = (*bridge)->pool(sys::IpFamily::V4)) hosts.host_gateway = pool->gateway;
-  }
+  hosts.host_gateways = services_.networks.host_gateways();
   TRY(auto hosts_text, network::make_hosts(hosts));
   if (on_host) {
     auto own = sys::read_file("/etc/hosts", 1 << 20);

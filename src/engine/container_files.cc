@@ -14,7 +14,7 @@ Result<std::string> plan_hosts(const FileInputs& inputs, bool has_ipv6) {
   network::HostsOptions options{.hostname = record.config.hostname,
                                 .domainname = record.config.domainname,
                                 .extra = record.host_config.extra_hosts,
-                                .host_gateway = inputs.host_gateway,
+                                .host_gateways = inputs.host_gateways,
                                 .links = inputs.links,
                                 .ipv6 = has_ipv6};
   for (const network::EndpointRecord* endpoint : inputs.endpoints) {

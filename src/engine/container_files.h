@@ -26,7 +26,7 @@ struct FileInputs {
   std::vector<std::pair<sys::IpAddress, std::string>> links;
   std::string host_hosts;        ///< text of the host's /etc/hosts, for --network host
   std::string host_resolv_conf;  ///< text
-  std::optional<sys::IpAddress> host_gateway;
+  std::vector<sys::IpAddress> host_gateways;
 };
 
 /// What the container's options say about name resolution.

@@ -26,14 +26,6 @@ void publish_network(Core& core, const network::NetworkRecord& network, std::str
                        {"type", std::string(network::to_string(network.driver))}});
 }
 
-/// The network of the network mode, which may also be an id or the beginning of one.
-std::string main_network(const Core& core, const ContainerRecord& record) {
-  const std::string& mode = record.host_config.network_mode;
-  if (record.endpoints.contains(mode)) return mode;
-  auto network = core.network->find(mode);
-  return network ? (*network)->name : mode;
-}
-
 /// The networks in the order of their interfaces: the one of the network mode first.
 std::vector<std::string> ordered_networks(const Core& core, const ContainerRecord& record) {
   std::vector<std::string> names;
@@ -85,6 +77,8 @@ Result<network::AttachRequest> attach_request(const Core& core, const ContainerR
                                       ? record.config.mac_address
                                       : settings.mac_address;
   TRY(request.mac, parse_optional<sys::MacAddress>(wanted_mac, sys::MacAddress::parse));
+  auto ipv6_off = record.host_config.sysctls.find("net.ipv6.conf.all.disable_ipv6");
+  request.without_ipv6 = ipv6_off != record.host_config.sysctls.end() && ipv6_off->second == "1";
   // Also for what an earlier version has recorded, and for networks that were made after the container.
   auto network = core.network->find(name);
   CHECK(check_endpoint(network ? *network : nullptr, name, settings));
@@ -136,6 +130,13 @@ Result<network::DnsLinks> dns_links(const Core& core, const ContainerRecord& rec
 
 }  // namespace
 
+std::string main_network(const Core& core, const ContainerRecord& record) {
+  const std::string& mode = record.host_config.network_mode;
+  if (record.endpoints.contains(mode)) return mode;
+  auto network = core.network->find(mode);
+  return network ? (*network)->name : mode;
+}
+
 NetworkPlace network_place(const spec::HostConfig& host) {
   if (host.network_mode == "host") return NetworkPlace::Host;
   if (host.network_mode.starts_with("container:")) return NetworkPlace::Container;
@@ -171,6 +172,10 @@ void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointReco
 }
 
 void clear_endpoint(spec::EndpointSettings& settings) {
+  // What follows from an address goes with it: another container may get both.
+  auto address = sys::IpAddress::parse(settings.ip_address);
+  if (address && !address->is_v6() && settings.mac_address == sys::MacAddress::of_ipv4(*address).to_string())
+    settings.mac_address.clear();
   settings.endpoint_id.clear();
   settings.ip_address.clear();
   settings.ip_prefix_len = 0;
@@ -214,6 +219,7 @@ Result<std::string> attach_network(Core& core, ContainerRecord& record, const st
 Result<std::vector<std::string>> attach_networks(Core& core, ContainerRecord& record,
                                                  sys::NetworkNamespace& netns,
                                                  const std::map<std::string, FormerAddresses>& former) {
+  settle_default_network(*core.network, record.endpoints);
   std::vector<std::string> attached;
   std::vector<network::PublishedPort> published;
   std::string gateway = gateway_network(core, record);
@@ -281,17 +287,14 @@ Result<void> write_container_files(Core& core, ContainerRecord& record) {
   FileInputs inputs{.record = &record,
                     .endpoints = core.network->endpoints_of_container(record.id),
                     .host_network = place == NetworkPlace::Host,
-                    .host_resolv_conf = network::read_host_resolv_conf()};
+                    .host_resolv_conf = network::read_host_resolv_conf(),
+                    .host_gateways = core.network->host_gateways()};
   for (const auto& [name, settings] : record.endpoints) {
     auto network = core.network->find(name);
     if (network && (*network)->has_names()) inputs.user_defined_network = true;
   }
   if (inputs.host_network) {
     if (auto hosts = sys::read_file("/etc/hosts", 1 << 20)) inputs.host_hosts = std::move(*hosts);
-  }
-  if (auto bridge = core.network->find("bridge"); bridge) {
-    if (const network::IpamPool* pool = (*bridge)->pool(sys::IpFamily::V4))
-      inputs.host_gateway = pool->gateway;
   }
   TRY(inputs.links, link_addresses(core, record));
   TRY(auto files, plan_files(inputs));

@@ -44,6 +44,8 @@ Result<void> write_container_files(Core& core, ContainerRecord& record);
 
 /// The network that carries the default route: highest priority, then the first name; internal ones last.
 std::string gateway_network(const Core& core, const ContainerRecord& record);
+/// The network of the network mode, which may also be an id or the beginning of one.
+std::string main_network(const Core& core, const ContainerRecord& record);
 
 /// Answers names at 127.0.0.11 in the container's namespace, where it is on a user-defined network; replaces
 /// what answered before. Call it when networks are joined, and for what already runs when the engine starts.

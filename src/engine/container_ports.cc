@@ -56,11 +56,11 @@ Result<std::vector<network::PortRequest>> port_requests(const spec::PortMap& bin
 Result<std::vector<network::PortRequest>> port_requests(const spec::ContainerConfig& config,
                                                         const spec::HostConfig& host) {
   TRY(auto requests, port_requests(host.port_bindings));
-  // A binding without host port ("80/tcp": []) publishes nothing, except with --publish-all.
-  if (!host.publish_all_ports) return requests;
+  // Of an exposed port that is named without a binding ("80/tcp": []) docker publishes any port of the host.
   for (const std::string& text : config.exposed_ports) {
     auto bound = host.port_bindings.find(text);
-    if (bound != host.port_bindings.end() && !bound->second.empty()) continue;
+    bool named = bound != host.port_bindings.end();
+    if (named ? !bound->second.empty() : !host.publish_all_ports) continue;
     TRY(auto port, spec::parse_container_port(text));
     TRY(auto request, request_of(port, {}));
     requests.push_back(request);
@@ -74,7 +74,8 @@ spec::PortMap published_ports(const spec::ContainerConfig& config,
   for (const std::string& exposed : config.exposed_ports) ports[exposed];
   for (const network::PublishedPort& port : published) {
     std::string key = fmt::format("{}/{}", port.container_port, network::to_string(port.protocol));
-    ports[key].push_back({.host_ip = port.host_ip.to_string(), .host_port = std::to_string(port.host_port)});
+    std::string host_port = port.host_port == 0 ? std::string() : std::to_string(port.host_port);
+    ports[key].push_back({.host_ip = port.host_ip.to_string(), .host_port = std::move(host_port)});
   }
   return ports;
 }

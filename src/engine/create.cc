@@ -97,6 +97,7 @@ Result<spec::EndpointMap> endpoints_of(const Core& core, const spec::CreateReque
   if (auto network = core.network->find(mode)) own = (*network)->name;
   bool alone = own == "host" || own == "none";
   if (alone || endpoints.empty()) endpoints.try_emplace(own);
+  settle_default_network(*core.network, endpoints);
   for (const auto& [name, settings] : endpoints) {
     auto network = core.network->find(name);
     CHECK(check_endpoint(network ? *network : nullptr, name, settings));
@@ -244,6 +245,10 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
   ContainerRecord record = make_record(std::move(wanted), image);
   record.mounts = std::move(mounts);
   record.endpoints = std::move(endpoints);
+  // Clients look for it where it was before endpoints had one of their own.
+  if (auto main = record.endpoints.find(main_network(core, record));
+      main != record.endpoints.end() && record.config.mac_address.empty())
+    record.config.mac_address = main->second.mac_address;
   return record;
 }
 

@@ -116,6 +116,13 @@ const std::string* option_of(const spec::EndpointSettings& settings, std::string
 
 }  // namespace
 
+void settle_default_network(const network::Networks& networks, spec::EndpointMap& endpoints) {
+  auto found = endpoints.find("bridge");
+  if (found == endpoints.end() || networks.find("bridge")) return;
+  endpoints.erase(found);
+  if (endpoints.empty()) endpoints.try_emplace("none");
+}
+
 std::string asked_interface(const spec::EndpointSettings& settings) {
   const std::string* name = option_of(settings, kEndpointInterface);
   return name == nullptr ? std::string() : *name;
@@ -156,11 +163,16 @@ Result<void> apply_endpoint(const spec::EndpointSettings& settings, const std::s
   if (settings.ipam && !settings.ipam->link_local_ips.empty()) {
     TRY(sys::Link link, netns.routes().link(interface));
     sys::RouteBatch batch;
+    bool needs_ipv6 = false;
     for (const std::string& text : settings.ipam->link_local_ips) {
       TRY(sys::IpAddress address, sys::IpAddress::parse(text));
+      needs_ipv6 = needs_ipv6 || address.is_v6();
       uint8_t length = address.is_v6() ? 64 : 16;
       batch.add_address({link.index, {address, length}});
     }
+    // On a network without IPv6 it is switched off.
+    auto enable = [&] { return sys::write_sysctl("net/ipv6/conf/" + interface + "/disable_ipv6", "0"); };
+    if (needs_ipv6) CHECK(netns.run_inside(enable));
     CHECK(netns.routes().run(batch));
   }
   TRY(auto sysctls, endpoint_sysctls(settings, interface));

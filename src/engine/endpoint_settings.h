@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "network/networks.h"
 #include "network/records.h"
 #include "spec/container.h"
 #include "sys/netns.h"
@@ -22,6 +23,9 @@ inline constexpr std::string_view kEndpointSysctls = "com.docker.network.endpoin
 /// words.
 Result<void> check_endpoint(const network::NetworkRecord* network, std::string_view name,
                             const spec::EndpointSettings& settings);
+
+/// Without a default network (--bridge none) what was to be on it has no network at all.
+void settle_default_network(const network::Networks& networks, spec::EndpointMap& endpoints);
 
 /// The interface's name that is asked for; empty: none.
 std::string asked_interface(const spec::EndpointSettings& settings);

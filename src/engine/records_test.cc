@@ -162,6 +162,12 @@ TEST(Ports, PublishAllTakesTheExposedOnes) {
   EXPECT_EQ(port_requests(config, host)->size(), 2u);
   host.publish_all_ports = false;
   EXPECT_EQ(port_requests(config, host)->size(), 1u);
+  // An exposed port that is named without a binding gets any.
+  host.port_bindings["81/tcp"] = {};
+  ASSERT_EQ(port_requests(config, host)->size(), 2u);
+  EXPECT_EQ(port_requests(config, host)->at(1).host_port_first, 0);
+  host.port_bindings["82/tcp"] = {};
+  EXPECT_EQ(port_requests(config, host)->size(), 2u);
   auto ports = published_ports(config, {{.container_port = 80, .host_port = 8080}});
   EXPECT_EQ(ports.at("80/tcp").front().host_port, "8080");
   EXPECT_TRUE(ports.at("81/tcp").empty());

@@ -104,9 +104,10 @@ void describe_registries(const registry::Settings& settings, SystemInfo& info) {
   for (const registry::Mirror& mirror : settings.mirrors) {
     if (mirror.registry == "docker.io") info.registry_mirrors.push_back(mirror.url.str());
   }
-  info.http_proxy = without_password(settings.http_proxy);
-  info.https_proxy = without_password(settings.https_proxy);
-  info.no_proxy = settings.no_proxy;
+  registry::Proxies proxies = registry::proxies_in_force(settings);
+  info.http_proxy = without_password(proxies.http);
+  info.https_proxy = without_password(proxies.https);
+  info.no_proxy = proxies.none;
 }
 
 }  // namespace

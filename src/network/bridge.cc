@@ -62,9 +62,9 @@ sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord&
   return batch;
 }
 
-sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint) {
+sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint, bool has_ipv6) {
   sys::RouteBatch batch;
-  if (!endpoint.ipv6) batch.change_link({.index = index, .link_local = sys::Ipv6LinkLocal::None});
+  if (!endpoint.ipv6 && has_ipv6) batch.change_link({.index = index, .link_local = sys::Ipv6LinkLocal::None});
   batch.change_link({.index = index, .up = true});
   if (endpoint.ipv4) batch.add_address({index, *endpoint.ipv4});
   if (endpoint.ipv6) batch.add_address({index, *endpoint.ipv6});
@@ -80,9 +80,11 @@ sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint) {
 Result<void> BridgeLinks::configure(const NetworkRecord& network, uint32_t index, bool is_new) {
   std::string v4 = fmt::format("net/ipv4/conf/{}/", network.bridge);
   std::string v6 = fmt::format("net/ipv6/conf/{}/", network.bridge);
-  // Containers are not routers of the host (CVE-2020-13401).
-  write_if_there(v6 + "accept_ra", "0");
-  write_if_there(v6 + "disable_ipv6", network.enable_ipv6 ? "0" : "1");
+  if (!network.foreign_bridge) {
+    // Containers are not routers of the host (CVE-2020-13401).
+    write_if_there(v6 + "accept_ra", "0");
+    write_if_there(v6 + "disable_ipv6", network.enable_ipv6 ? "0" : "1");
+  }
   // The host's own clients of 127.0.0.1 are redirected to containers; the table's raw chain keeps
   // containers away from the host's loopback.
   if (!network.internal) write_if_there(v4 + "route_localnet", "1");
@@ -111,7 +113,7 @@ Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu)
     return failure(Kind::AlreadyExists, "link {} exists and is not a bridge", network.bridge);
   }
   if (!link) {
-    if (link.error().kind() != Kind::NotFound) return std::move(link).error();
+    if (network.foreign_bridge || link.error().kind() != Kind::NotFound) return std::move(link).error();
     // A fixed MAC: else the bridge would take the lowest of its ports' and change with them.
     const IpamPool* pool4 = network.pool(IpFamily::V4);
     // A container that has the gateway's address has the MAC that follows from it.

@@ -30,7 +30,8 @@ sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string&
 /// Creates the pair and makes its outer end a port of the bridge.
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint);
 /// Brings the inner end up with addresses and, for the default gateway, routes.
-sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint);
+/// `has_ipv6`: whether the link knows IPv6 at all, which one of an MTU below 1280 does not.
+sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint, bool has_ipv6 = true);
 
 /// Bridges of one engine in the daemon's namespace.
 class BridgeLinks {

@@ -1,6 +1,8 @@
 // Rules of berth's tables.
 #include "network/firewall.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -35,6 +37,7 @@ constexpr uint32_t kResultWord = 8;
 constexpr char kBridges[] = "bridges";
 constexpr char kPublished[] = "published";
 constexpr char kPublishedAny[] = "published_any";
+constexpr char kOpen[] = "open";
 
 std::span<const uint8_t> bytes_of(const uint32_t& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
@@ -49,12 +52,13 @@ class FamilyPlan {
     bridges_ = {kBridges, 1, {NftType::InterfaceName}, {}};
     published_ = {kPublished, 2, {NftType::Protocol, address, NftType::Port}, {address, NftType::Port}};
     published_any_ = {kPublishedAny, 3, {NftType::Protocol, NftType::Port}, {address, NftType::Port}};
+    open_ = {kOpen, 4, {NftType::Protocol, address, NftType::Port}, {}};
   }
 
   void write(const FirewallState& state) {
     // Deleting what may not exist is an error; adding what exists is not.
     transaction_.add_table(family_, table_).delete_table(family_, table_).add_table(family_, table_);
-    for (const NftSet* set : {&bridges_, &published_, &published_any_}) {
+    for (const NftSet* set : {&bridges_, &published_, &published_any_, &open_}) {
       transaction_.add_set(family_, table_, *set);
     }
     std::vector<NftElement> names;
@@ -77,6 +81,7 @@ class FamilyPlan {
   std::optional<IpPrefix> subnet(const FirewallNetwork& network) const {
     return v4_ ? network.subnet4 : network.subnet6;
   }
+  GatewayMode mode(const FirewallNetwork& network) const { return v4_ ? network.mode4 : network.mode6; }
   uint32_t source_offset() const { return v4_ ? 12 : 8; }
   uint32_t destination_offset() const { return v4_ ? 16 : 24; }
   uint32_t address_size() const { return v4_ ? 4 : 16; }
@@ -137,6 +142,14 @@ class FamilyPlan {
   }
 
   void translate_destination(std::string_view chain) {
+    if (!v4_) {
+      // The container could not answer an address that means something on another link. PortProxy serves
+      // these.
+      NftRule link_local;
+      match_address(link_local, source_offset(), *IpPrefix::parse("fe80::/10"), NftCompare::Equal)
+          .verdict(NftVerdict::Return);
+      rule(chain, link_local);
+    }
     const uint32_t address_words = address_size() / 4;
     NftRule exact;
     exact.meta(Meta::Protocol)
@@ -184,9 +197,54 @@ class FamilyPlan {
     NftRule outbound;
     outbound.meta(Meta::OutputName).lookup(bridges_, 0, true).verdict(NftVerdict::Accept);
     rule("forward", outbound);
+    for (const auto& network : state.networks) {
+      if (!network.internal && subnet(network)) open_ports(network);
+    }
     // What is left goes to a container and was not asked for: from another network, or from a neighbour that
     // routes to container addresses.
     rule("forward", NftRule().counter().verdict(NftVerdict::Drop));
+  }
+
+  /// What comes to containers at their own addresses. Other networks' containers are let into routed networks
+  /// alone.
+  void open_ports(const FirewallNetwork& network) {
+    if (mode(network) == GatewayMode::NatUnprotected) {
+      NftRule all;
+      all.meta(Meta::InputName).lookup(bridges_, 0, true);
+      match_interface(all, Meta::OutputName, NftCompare::Equal, network.bridge).verdict(NftVerdict::Accept);
+      rule("forward", all);
+      return;
+    }
+    if (mode(network) == GatewayMode::Routed) {
+      const auto icmp = static_cast<uint8_t>(v4_ ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6});
+      NftRule echo;
+      match_interface(echo, Meta::OutputName, NftCompare::Equal, network.bridge);
+      echo.meta(Meta::Protocol)
+          .compare(NftCompare::Equal, std::span<const uint8_t>(&icmp, 1))
+          .verdict(NftVerdict::Accept);
+      rule("forward", echo);
+    }
+    if (mode(network) == GatewayMode::Routed || network.direct) {
+      NftRule from_anywhere;
+      if (mode(network) != GatewayMode::Routed) from_anywhere.meta(Meta::InputName).lookup(bridges_, 0, true);
+      accept_open(from_anywhere, network);
+      return;
+    }
+    for (const std::string& interface : network.trusted) {
+      NftRule from_trusted;
+      match_interface(from_trusted, Meta::InputName, NftCompare::Equal, interface);
+      accept_open(from_trusted, network);
+    }
+  }
+
+  void accept_open(NftRule& rule, const FirewallNetwork& network) {
+    match_interface(rule, Meta::OutputName, NftCompare::Equal, network.bridge);
+    rule.meta(Meta::Protocol)
+        .network_header(destination_offset(), address_size(), 1)
+        .transport_header(2, 2, 1 + address_size() / 4)
+        .lookup(open_)
+        .verdict(NftVerdict::Accept);
+    this->rule("forward", rule);
   }
 
   void translate_sources(const FirewallState& state) {
@@ -194,7 +252,7 @@ class FamilyPlan {
     for (const auto& network : state.networks) {
       auto range = subnet(network);
       if (!range) continue;
-      if (network.masquerade && !network.internal) {
+      if (network.masquerade && !network.internal && mode(network) != GatewayMode::Routed) {
         NftRule outbound;
         match_interface(outbound, Meta::OutputName, NftCompare::NotEqual, network.bridge);
         match_address(outbound, source_offset(), *range, NftCompare::Equal).masquerade();
@@ -222,6 +280,7 @@ class FamilyPlan {
   NftSet bridges_;
   NftSet published_;
   NftSet published_any_;
+  NftSet open_;
 };
 
 NftElement element_of(const PortForward& port) {
@@ -242,21 +301,35 @@ std::vector<NftElement> elements_of(const std::vector<PortForward>& ports, IpFam
   return elements;
 }
 
+std::vector<NftElement> elements_of(const std::vector<OpenPort>& ports, IpFamily family) {
+  std::vector<NftElement> elements;
+  for (const auto& port : ports) {
+    if (port.container_ip.family() != family) continue;
+    elements.push_back({NftKey()
+                            .byte(static_cast<uint8_t>(port.protocol))
+                            .bytes(port.container_ip.bytes())
+                            .port(port.container_port),
+                        {}});
+  }
+  return elements;
+}
+
 template <class Change>
-void for_each_map(const std::vector<PortForward>& ports, Change change) {
+void for_each_map(const PublishedRules& ports, Change change) {
   for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
+    NftFamily table_family = family == IpFamily::V4 ? NftFamily::Ip : NftFamily::Ip6;
     for (bool any : {false, true}) {
-      auto elements = elements_of(ports, family, any);
-      if (elements.empty()) continue;
-      change(family == IpFamily::V4 ? NftFamily::Ip : NftFamily::Ip6, any ? kPublishedAny : kPublished,
-             elements);
+      auto elements = elements_of(ports.forwards, family, any);
+      if (!elements.empty()) change(table_family, any ? kPublishedAny : kPublished, elements);
     }
+    auto open = elements_of(ports.open, family);
+    if (!open.empty()) change(table_family, kOpen, open);
   }
 }
 
 }  // namespace
 
-NftTransaction plan_publish(std::string_view table, const std::vector<PortForward>& ports) {
+NftTransaction plan_publish(std::string_view table, const PublishedRules& ports) {
   NftTransaction transaction;
   for_each_map(ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
     transaction.add_elements(family, table, map, elements);
@@ -264,7 +337,7 @@ NftTransaction plan_publish(std::string_view table, const std::vector<PortForwar
   return transaction;
 }
 
-NftTransaction plan_unpublish(std::string_view table, const std::vector<PortForward>& ports) {
+NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports) {
   NftTransaction transaction;
   for_each_map(ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
     transaction.delete_elements(family, table, map, elements);

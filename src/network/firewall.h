@@ -3,6 +3,8 @@
 //
 // Published ports are elements of two maps per family: {protocol, address, port} and, for ports on all
 // addresses, {protocol, port}; both give {container address, container port}. Publishing is one element.
+// Where published ports are open at the container's own address, {protocol, address, port} of these is in a
+// set.
 #pragma once
 
 #include <optional>
@@ -10,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "network/gateway_mode.h"
 #include "network/records.h"
 #include "sys/nftables.h"
 
@@ -21,6 +24,10 @@ struct FirewallNetwork {
   std::optional<IpPrefix> subnet6;
   bool internal = false;   ///< nothing passes between this network and anything else
   bool masquerade = true;  ///< hide container addresses behind the host's
+  GatewayMode mode4 = GatewayMode::Nat;
+  GatewayMode mode6 = GatewayMode::Nat;
+  bool direct = false;               ///< published ports are open at the container's own address
+  std::vector<std::string> trusted;  ///< they are so for what comes in by these interfaces
 };
 
 /// One published address. `host_ip` and `container_ip` are of one family.
@@ -33,16 +40,30 @@ struct PortForward {
   friend auto operator<=>(const PortForward&, const PortForward&) = default;
 };
 
+/// A container's port that whoever has a route to the container reaches there.
+struct OpenPort {
+  Protocol protocol = Protocol::Tcp;
+  IpAddress container_ip;
+  uint16_t container_port = 0;
+  friend auto operator<=>(const OpenPort&, const OpenPort&) = default;
+};
+
+/// What publishing adds to the tables.
+struct PublishedRules {
+  std::vector<PortForward> forwards;
+  std::vector<OpenPort> open;  ///< no two of them equal
+};
+
 struct FirewallState {
   std::vector<FirewallNetwork> networks;
-  std::vector<PortForward> ports;
+  PublishedRules ports;
 };
 
 /// Replaces the instance's tables by ones that hold `state`, in one transaction.
 sys::NftTransaction plan_firewall(std::string_view table, const FirewallState& state, bool ipv6);
 /// Adds or removes published ports, in one transaction.
-sys::NftTransaction plan_publish(std::string_view table, const std::vector<PortForward>& ports);
-sys::NftTransaction plan_unpublish(std::string_view table, const std::vector<PortForward>& ports);
+sys::NftTransaction plan_publish(std::string_view table, const PublishedRules& ports);
+sys::NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports);
 /// Removes the tables; each family's must exist.
 sys::NftTransaction plan_remove_tables(std::string_view table, const std::vector<sys::NftFamily>& families);
 

@@ -26,12 +26,15 @@ Result<std::string> extra_line(std::string_view entry, const HostsOptions& optio
   std::string_view address = entry.substr(separator + 1);
   if (!is_host_name(name)) return bad_format(entry);
   if (address == "host-gateway") {
-    if (!options.host_gateway) {
+    if (options.host_gateways.empty()) {
       return failure(
           Kind::InvalidArgument,
           "unable to derive the IP value for host-gateway: the container has no network with a gateway");
     }
-    return fmt::format("{}\t{}\n", options.host_gateway->to_string(), name);
+    std::string lines;
+    for (const IpAddress& gateway : options.host_gateways)
+      lines += fmt::format("{}\t{}\n", gateway.to_string(), name);
+    return lines;
   }
   if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
   auto parsed = IpAddress::parse(address);

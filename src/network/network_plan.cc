@@ -45,15 +45,6 @@ const std::vector<SubnetPool>& pools_of(const Surroundings& surroundings) {
   return surroundings.address_pools.empty() ? default_subnet_pools() : surroundings.address_pools;
 }
 
-/// A subnet of the IPv6 pools if there are such; else random, as RFC 4193 has it.
-Result<IpPrefix> choose_ipv6_subnet(const Surroundings& surroundings) {
-  const auto& pools = pools_of(surroundings);
-  bool given = std::any_of(pools.begin(), pools.end(),
-                           [](const SubnetPool& pool) { return pool.base.family() == IpFamily::V6; });
-  if (!given) return random_ula_subnet();
-  return choose_subnet(pools, IpFamily::V6, used_prefixes(surroundings));
-}
-
 Result<void> check_overlap(const IpPrefix& subnet, const Surroundings& surroundings) {
   for (const auto* network : surroundings.networks) {
     for (const auto& pool : network->pools) {
@@ -106,6 +97,35 @@ Result<IpamPool> plan_pool(const NetworkRequest::Pool& request, const Surroundin
   return pool;
 }
 
+/// What the request says goes before options, which then do not show what does not hold.
+Result<bool> plan_family(const std::optional<bool>& wanted, std::string_view option, bool fallback,
+                         NetworkRecord& record) {
+  auto given = record.options.find(std::string(option));
+  if (wanted) {
+    if (given != record.options.end()) record.options.erase(given);
+    return *wanted;
+  }
+  if (given == record.options.end()) return fallback;
+  for (std::string_view yes : {"true", "1"}) {
+    if (given->second == yes) return true;
+  }
+  for (std::string_view no : {"false", "0"}) {
+    if (given->second == no) return false;
+  }
+  return invalid(fmt::format("driver-opt \"{}\" is not a valid bool", option));
+}
+
+Result<void> plan_families(const NetworkRequest& request, const Surroundings& surroundings,
+                           NetworkRecord& record) {
+  TRY(record.enable_ipv4, plan_family(request.enable_ipv4, kOptionEnable4, true, record));
+  TRY(record.enable_ipv6, plan_family(request.enable_ipv6, kOptionEnable6, false, record));
+  if (!record.enable_ipv4 && !record.enable_ipv6) return invalid("IPv4 or IPv6 must be enabled");
+  if (record.enable_ipv6 && !surroundings.host_has_ipv6) {
+    return failure(Kind::Unsupported, "IPv6 is switched off on this host (net.ipv6.conf.all.disable_ipv6)");
+  }
+  return {};
+}
+
 Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surroundings,
                         NetworkRecord& record) {
   for (const auto& wanted : request.pools) {
@@ -116,10 +136,10 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
       return invalid(fmt::format("bridge networks have one subnet of each family: {} is one too many",
                                  pool.subnet.to_string()));
     }
-    if (pool.subnet.family() == IpFamily::V6 && !request.enable_ipv6) {
+    if (pool.subnet.family() == IpFamily::V6 && !record.enable_ipv6) {
       return invalid(fmt::format("subnet {} needs IPv6 to be enabled (--ipv6)", pool.subnet.to_string()));
     }
-    if (pool.subnet.family() == IpFamily::V4 && !request.enable_ipv4) {
+    if (pool.subnet.family() == IpFamily::V4 && !record.enable_ipv4) {
       return invalid(fmt::format("subnet {} needs IPv4 to be enabled", pool.subnet.to_string()));
     }
     record.pools.push_back(std::move(pool));
@@ -128,43 +148,50 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
   std::stable_sort(record.pools.begin(), record.pools.end(), [](const IpamPool& a, const IpamPool& b) {
     return a.subnet.family() < b.subnet.family();
   });
-  if (request.enable_ipv4 && record.pool(IpFamily::V4) == nullptr) {
+  if (record.enable_ipv4 && record.pool(IpFamily::V4) == nullptr) {
     TRY(IpamPool pool, plan_automatic_pool(surroundings));
     record.pools.insert(record.pools.begin(), std::move(pool));
   }
-  if (request.enable_ipv6 && record.pool(IpFamily::V6) == nullptr) {
-    TRY(IpPrefix subnet, choose_ipv6_subnet(surroundings));
+  if (record.enable_ipv6 && record.pool(IpFamily::V6) == nullptr) {
+    TRY(IpPrefix subnet, plan_automatic_ipv6(surroundings));
     record.pools.push_back({subnet, {}, subnet.address.plus(1), {}});
   }
   return {};
 }
 
-std::string gateway_mode(const NetworkRecord& record, IpFamily family) {
-  auto found =
-      record.options.find(std::string(family == IpFamily::V4 ? kOptionGatewayMode4 : kOptionGatewayMode6));
-  return found == record.options.end() ? std::string() : found->second;
-}
-
-Result<void> check_gateway_modes(const NetworkRecord& record) {
-  for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
-    std::string_view option = family == IpFamily::V4 ? kOptionGatewayMode4 : kOptionGatewayMode6;
-    std::string mode = gateway_mode(record, family);
-    if (mode.empty() || mode == "nat") continue;
-    if (mode == "routed" || mode == "nat-unprotected") {
-      return failure(Kind::Unsupported,
-                     "option {}: mode '{}' is not supported: containers are reached by published ports, so "
-                     "leave the option out (nat)",
-                     option, mode);
-    }
-    if (mode != "isolated")
-      return invalid(fmt::format("unknown gateway mode \"{}\" of option {}", mode.substr(0, 32), option));
-    if (!record.internal) return invalid("gateway mode 'isolated' can only be used for an internal network");
+/// Announcements of addresses have a use where MAC addresses are random; berth's follow from the address, so
+/// that neighbours have nothing to unlearn. What docker refuses is refused.
+Result<void> check_announcements(const NetworkRecord& record) {
+  struct Bounds {
+    std::string_view option;
+    int low, high;
+    std::string_view words;
+  };
+  constexpr Bounds known[] = {
+      {"com.docker.network.advertise_addr_nmsgs", 0, 3, "must be an integer"},
+      {"com.docker.network.advertise_addr_ms", 100, 2000, "must be integer milliseconds"}};
+  for (const Bounds& bounds : known) {
+    auto found = record.options.find(std::string(bounds.option));
+    if (found == record.options.end()) continue;
+    const std::string& text = found->second;
+    int value = 0;
+    auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (status != std::errc() || end != text.data() + text.size() || text.empty())
+      return invalid(
+          fmt::format("value for option {} \"{}\" {}", bounds.option, text.substr(0, 64), bounds.words));
+    if (value < bounds.low || value > bounds.high)
+      return invalid(fmt::format("{} must be in the range {} to {}", bounds.option, bounds.low, bounds.high));
   }
   return {};
 }
 
 Result<void> check_options(const NetworkRecord& record) {
+  CHECK(check_announcements(record));
   CHECK(check_gateway_modes(record));
+  for (const std::string& name : trusted_interfaces(record)) {
+    if (!is_link_name(name))
+      return invalid(fmt::format("invalid value for option {}: \"{}\"", kOptionTrusted, name.substr(0, 64)));
+  }
   for (std::string_view option : {kOptionInterContainer, kOptionMasquerade, kOptionInhibit4}) {
     auto found = record.options.find(std::string(option));
     if (found == record.options.end()) continue;
@@ -242,12 +269,6 @@ Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surround
     return failure(Kind::NotFound, "could not find plugin {} in v1 plugin registry: plugin not found",
                    request.driver.substr(0, 64));
   }
-  if (!request.enable_ipv4 && !request.enable_ipv6) {
-    return invalid("IPv4 or IPv6 must be enabled");
-  }
-  if (request.enable_ipv6 && !surroundings.host_has_ipv6) {
-    return failure(Kind::Unsupported, "IPv6 is switched off on this host (net.ipv6.conf.all.disable_ipv6)");
-  }
   NetworkRecord record;
   record.id = random_id();
   record.name = request.name;
@@ -255,11 +276,15 @@ Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surround
   record.driver = driver;
   record.internal = request.internal;
   record.attachable = request.attachable;
-  record.enable_ipv4 = request.enable_ipv4;
-  record.enable_ipv6 = request.enable_ipv6;
   record.ipam_options = request.ipam_options;
   record.options = request.options;
+  // What is given for a driver holds for networks that do not say otherwise.
+  if (auto own = surroundings.default_options.find(std::string(to_string(driver)));
+      own != surroundings.default_options.end()) {
+    record.options.insert(own->second.begin(), own->second.end());
+  }
   record.labels = request.labels;
+  CHECK(plan_families(request, surroundings, record));
   CHECK(check_options(record));
   CHECK(plan_pools(request, surroundings, record));
   if (driver == NetworkDriver::Bridge) {
@@ -270,41 +295,29 @@ Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surround
   return record;
 }
 
-Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings) {
-  NetworkRecord record;
-  record.id = random_id();
-  record.name = "bridge";
-  record.created = now();
-  record.predefined = true;
-  record.enable_ipv6 = options.enable_ipv6 && surroundings.host_has_ipv6;
-  record.bridge = default_bridge_name(options);
-  if (options.bridge_subnet4) {
-    IpPrefix subnet = options.bridge_subnet4->network();
-    // As docker's --bip: host bits name the gateway.
-    bool names_gateway = options.bridge_subnet4->address != subnet.address;
-    record.pools.push_back(
-        {subnet, {}, names_gateway ? options.bridge_subnet4->address : subnet.address.plus(1), {}});
-  } else {
-    TRY(IpamPool pool, plan_automatic_pool(surroundings));
-    record.pools.push_back(std::move(pool));
+Result<void> add_default_option(std::string_view text,
+                                std::map<std::string, std::map<std::string, std::string>>& options) {
+  size_t first = text.find('=');
+  size_t second = first == text.npos ? first : text.find('=', first + 1);
+  if (second == text.npos || first == 0 || second == first + 1) {
+    return invalid(fmt::format("invalid value \"{}\": expected driver=option=value", text.substr(0, 128)));
   }
-  if (record.enable_ipv6) {
-    IpPrefix subnet6 = options.bridge_subnet6 ? options.bridge_subnet6->network() : random_ula_subnet();
-    record.pools.push_back({subnet6, {}, subnet6.address.plus(1), {}});
-  }
-  record.options = {{"com.docker.network.bridge.default_bridge", "true"},
-                    {std::string(kOptionInterContainer), options.inter_container ? "true" : "false"},
-                    {std::string(kOptionMasquerade), "true"},
-                    {std::string(kOptionHostBinding),
-                     options.default_host_ip ? options.default_host_ip->to_string() : "0.0.0.0"},
-                    {std::string(kOptionBridgeName), record.bridge}};
-  if (options.mtu != 0) record.options[std::string(kOptionMtu)] = fmt::to_string(options.mtu);
-  return record;
+  options[std::string(text.substr(0, first))][std::string(text.substr(first + 1, second - first - 1))] =
+      text.substr(second + 1);
+  return {};
 }
 
 Result<IpamPool> plan_automatic_pool(const Surroundings& surroundings) {
   TRY(IpPrefix subnet, choose_subnet(pools_of(surroundings), IpFamily::V4, used_prefixes(surroundings)));
   return IpamPool{subnet, {}, subnet.address.plus(1), {}, true};
+}
+
+Result<IpPrefix> plan_automatic_ipv6(const Surroundings& surroundings) {
+  const auto& pools = pools_of(surroundings);
+  bool given = std::any_of(pools.begin(), pools.end(),
+                           [](const SubnetPool& pool) { return pool.base.family() == IpFamily::V6; });
+  if (!given) return random_ula_subnet();
+  return choose_subnet(pools, IpFamily::V6, used_prefixes(surroundings));
 }
 
 NetworkRecord plan_predefined(NetworkDriver driver) {
@@ -322,6 +335,7 @@ std::string table_name(const NetworkOptions& options) {
 }
 
 std::string default_bridge_name(const NetworkOptions& options) {
+  if (!options.bridge_name.empty()) return options.bridge_name;
   return options.instance.empty() ? "berth0" : fmt::format("berth-{}", options.instance);
 }
 
@@ -351,13 +365,13 @@ bool is_named(const NetworkRecord& network) {
 }
 
 bool host_has_gateway(const NetworkRecord& network, IpFamily family) {
-  if (gateway_mode(network, family) == "isolated") return false;
+  if (gateway_mode(network, family) == GatewayMode::Isolated) return false;
   return family == IpFamily::V6 || !option_is_on(network, kOptionInhibit4, false);
 }
 
 bool reserves_gateway(const NetworkRecord& network, IpFamily family) {
   if (host_has_gateway(network, family)) return true;
-  return gateway_mode(network, family) != "isolated" && !network.internal;
+  return gateway_mode(network, family) != GatewayMode::Isolated && !network.internal;
 }
 
 uint32_t mtu_of(const NetworkRecord& network) {

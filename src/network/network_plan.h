@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "network/gateway_mode.h"
 #include "network/networks.h"
 #include "network/records.h"
 
@@ -18,11 +19,11 @@ inline constexpr std::string_view kOptionInterContainer = "com.docker.network.br
 inline constexpr std::string_view kOptionMasquerade = "com.docker.network.bridge.enable_ip_masquerade";
 inline constexpr std::string_view kOptionHostBinding = "com.docker.network.bridge.host_binding_ipv4";
 inline constexpr std::string_view kOptionInhibit4 = "com.docker.network.bridge.inhibit_ipv4";
-inline constexpr std::string_view kOptionGatewayMode4 = "com.docker.network.bridge.gateway_mode_ipv4";
-inline constexpr std::string_view kOptionGatewayMode6 = "com.docker.network.bridge.gateway_mode_ipv6";
 inline constexpr std::string_view kOptionParent = "parent";  ///< of macvlan and ipvlan: the host's interface
 inline constexpr std::string_view kOptionMacvlanMode = "macvlan_mode";
 inline constexpr std::string_view kOptionIpvlanMode = "ipvlan_mode";
+inline constexpr std::string_view kOptionEnable4 = "com.docker.network.enable_ipv4";
+inline constexpr std::string_view kOptionEnable6 = "com.docker.network.enable_ipv6";
 inline constexpr std::string_view kOptionMtu = "com.docker.network.driver.mtu";
 
 /// What exists already.
@@ -31,20 +32,22 @@ struct Surroundings {
   std::vector<IpPrefix> routes;  ///< the host's, and its nameservers'
   bool host_has_ipv6 = true;
   std::vector<SubnetPool> address_pools = {};  ///< empty: the defaults
+  /// Options that requests need not give, by driver.
+  std::map<std::string, std::map<std::string, std::string>> default_options = {};
 };
 
 /// A record for POST /networks/create, with id, subnets and gateways filled in.
 Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings);
-/// The network "bridge".
-Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
 /// A free IPv4 subnet of the pools.
 Result<IpamPool> plan_automatic_pool(const Surroundings& surroundings);
+/// A subnet of the IPv6 pools if there are such; else random, as RFC 4193 has it.
+Result<IpPrefix> plan_automatic_ipv6(const Surroundings& surroundings);
 /// "host" and "none".
 NetworkRecord plan_predefined(NetworkDriver driver);
 
 /// "berth", or "berth-<instance>".
 std::string table_name(const NetworkOptions& options);
-/// "berth0", or "berth-<instance>".
+/// "berth0", or "berth-<instance>"; or the one that was given.
 std::string default_bridge_name(const NetworkOptions& options);
 /// The kernel's number of a mode (linux/if_link.h); nothing for a name that is none. Empty: the default.
 std::optional<uint32_t> macvlan_mode(std::string_view name);

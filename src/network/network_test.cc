@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "network/address_pool.h"
+#include "network/default_network.h"
 #include "network/dns_names.h"
 #include "network/firewall.h"
 #include "network/host_ports.h"
@@ -273,11 +274,11 @@ TEST(Hosts, NamesAddressesAndExtras) {
   options.domainname = "example.org";
   options.addresses = {ip("172.17.0.2"), ip("fd00::2")};
   options.extra = {"db:10.0.0.9", "six=[fd00::9]", "gw:host-gateway", "colon:fd00::8"};
-  options.host_gateway = ip("172.17.0.1");
+  options.host_gateways = {ip("172.17.0.1"), ip("fd00::1")};
   auto text = make_hosts(options);
   ASSERT_TRUE(text.has_value()) << text.error().message();
   EXPECT_THAT(*text, HasSubstr("127.0.0.1\tlocalhost\n"));
-  EXPECT_THAT(*text, HasSubstr("10.0.0.9\tdb\nfd00::9\tsix\n172.17.0.1\tgw\nfd00::8\tcolon\n"));
+  EXPECT_THAT(*text, HasSubstr("10.0.0.9\tdb\nfd00::9\tsix\n172.17.0.1\tgw\nfd00::1\tgw\nfd00::8\tcolon\n"));
   EXPECT_THAT(*text, HasSubstr("172.17.0.2\tweb.example.org web\nfd00::2\tweb.example.org web\n"));
 }
 
@@ -400,37 +401,6 @@ TEST(DnsNames, ContainersAnswerByNameAliasAndShortId) {
   EXPECT_EQ(decide("example.org", DnsType::A, network).act, DnsDecision::Act::Forward);
   EXPECT_EQ(decide("example.org", DnsType::A, network, false).act, DnsDecision::Act::Refuse);
   EXPECT_EQ(decide("web", DnsType::A, network, false).act, DnsDecision::Act::Answer);
-}
-
-/// The types of a transaction's messages, in order.
-std::vector<int> message_types(const sys::NftTransaction& transaction) {
-  std::vector<int> types;
-  const std::string& bytes = transaction.bytes();
-  for (size_t at = 0; at + sizeof(nlmsghdr) <= bytes.size();) {
-    nlmsghdr header;
-    std::memcpy(&header, bytes.data() + at, sizeof(header));
-    types.push_back(header.nlmsg_type & 0xff);
-    if (header.nlmsg_len < sizeof(header)) break;
-    at += NLMSG_ALIGN(header.nlmsg_len);
-  }
-  return types;
-}
-
-TEST(Firewall, PublishingIsOneElementPerFamilyInOneTransaction) {
-  constexpr int kBegin = 16;
-  constexpr int kNewElements = 12;
-  constexpr int kDeleteElements = 14;
-  std::vector<PortForward> ports = {{Protocol::Tcp, ip("0.0.0.0"), 8080, ip("172.17.0.2"), 80},
-                                    {Protocol::Tcp, ip("::"), 8080, ip("fd00::2"), 80}};
-  EXPECT_THAT(message_types(plan_publish("berth", ports)), ElementsAre(kBegin, kNewElements, kNewElements));
-  EXPECT_THAT(message_types(plan_unpublish("berth", ports)),
-              ElementsAre(kBegin, kDeleteElements, kDeleteElements));
-  EXPECT_TRUE(plan_publish("berth", {}).empty());
-  // Key {6,0,0,0, 0x1f,0x90,0,0} and data {172,17,0,2, 0,80,0,0}.
-  EXPECT_NE(plan_publish("berth", ports).bytes().find(std::string("\x06\0\0\0\x1f\x90\0\0", 8)),
-            std::string::npos);
-  EXPECT_NE(plan_publish("berth", ports).bytes().find(std::string("\xac\x11\0\x02\0\x50\0\0", 8)),
-            std::string::npos);
 }
 
 TEST(HostPorts, ConflictsAreFoundInBothDirections) {

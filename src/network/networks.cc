@@ -59,6 +59,7 @@ Result<std::unique_ptr<Networks>> Networks::open(NetworkOptions options) {
   state->options = std::move(options);
   state->ipv6 = state->options.enable_ipv6 && host_has_ipv6();
   TRY(state->routes, sys::RouteSocket::open());
+  if (!state->options.bridge_name.empty()) CHECK(state->find_given_bridge());
   TRY(state->nft, sys::NftSocket::open());
   TRY(state->conntrack, sys::ConntrackSocket::open());
   return std::unique_ptr<Networks>(new Networks(std::move(state)));
@@ -105,6 +106,20 @@ std::vector<const EndpointRecord*> Networks::endpoints_of_container(std::string_
   std::sort(records.begin(), records.end(),
             [](const auto* a, const auto* b) { return a->interface < b->interface; });
   return records;
+}
+
+std::vector<IpAddress> Networks::host_gateways() const {
+  const NetworkOptions& options = state_->options;
+  if (!options.host_gateways.empty()) return options.host_gateways;
+  std::vector<IpAddress> gateways;
+  auto bridge = find("bridge");
+  if (!bridge) return gateways;
+  // A subnet that nobody asked for is no reason to send clients of a name to IPv6 first.
+  bool wants_ipv6 = options.bridge_subnet6 || options.bridge_range6;
+  for (const IpamPool& pool : (*bridge)->pools) {
+    if (pool.subnet.family() == IpFamily::V4 || wants_ipv6) gateways.push_back(pool.gateway);
+  }
+  return gateways;
 }
 
 Result<const NetworkRecord*> Networks::create(const NetworkRequest& request) {
@@ -195,6 +210,7 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
   for (const auto& port : *held) endpoint.ports.push_back(port.port);
   rollback.add([&] {
     for (const auto& port : endpoint.ports) {
+      if (!is_bound(port)) continue;
       state_->proxy.stop(port);
       state_->host_ports.release(port);
     }

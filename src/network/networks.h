@@ -36,7 +36,29 @@ struct NetworkOptions {
   std::vector<SubnetPool> address_pools;
   /// Published ports that name no address are bound to this one (docker's --ip).
   std::optional<IpAddress> default_host_ip;
+  /// Parts of the default network's subnets that containers get their addresses from; where no subnet is
+  /// given, they are the subnets themselves (docker's --fixed-cidr).
+  std::optional<IpPrefix> bridge_range4;
+  std::optional<IpPrefix> bridge_range6;
+  /// What "host-gateway" stands for in --add-host; empty: the default network's gateways, the IPv6 one where
+  /// its subnet was chosen by the user.
+  std::vector<IpAddress> host_gateways;
+  /// A bridge of the host's administrator that the default network is on, with its addresses; empty: berth's
+  /// own.
+  std::string bridge_name;
+  /// Without it there is no network "bridge" (docker's --bridge none).
+  bool default_network = true;
+  /// Published ports are open at the container's own address as well (docker's --allow-direct-routing).
+  bool direct_routing = false;
+  /// Options of new networks that do not give them, by driver (docker's --default-network-opt).
+  std::map<std::string, std::map<std::string, std::string>> default_options;
 };
+
+/// InvalidArgument for subnets and ranges of the default network that do not fit each other.
+Result<void> check_default_ranges(const NetworkOptions& options);
+/// "bridge=com.docker.network.driver.mtu=1400". InvalidArgument.
+Result<void> add_default_option(std::string_view text,
+                                std::map<std::string, std::map<std::string, std::string>>& options);
 
 /// "" for berth's default exec-root, else eight hex digits.
 std::string instance_of_exec_root(std::string_view exec_root);
@@ -53,8 +75,9 @@ struct NetworkRequest {
   std::string driver = "bridge";
   bool internal = false;
   bool attachable = false;
-  bool enable_ipv4 = true;
-  bool enable_ipv6 = false;
+  /// None: as the options "com.docker.network.enable_ipv4" and "..._ipv6" say; without them IPv4 alone.
+  std::optional<bool> enable_ipv4;
+  std::optional<bool> enable_ipv6;
   std::vector<Pool> pools;
   std::map<std::string, std::string> ipam_options;
   std::map<std::string, std::string> options;
@@ -70,6 +93,7 @@ struct AttachRequest {
   std::optional<IpAddress> ipv4;
   std::optional<IpAddress> ipv6;
   std::optional<MacAddress> mac;
+  bool without_ipv6 = false;  ///< the container has IPv6 switched off: it gets no address of that family
   std::string interface = "eth0";
   /// The default route goes here. One endpoint of a container has it; its published ports hang on it.
   bool default_gateway = true;
@@ -115,6 +139,9 @@ class Networks {
   /// Endpoints on a network.
   std::vector<const EndpointRecord*> endpoints(std::string_view network_id) const;
   std::vector<const EndpointRecord*> endpoints_of_container(std::string_view container_id) const;
+
+  /// The host's addresses that containers know as "host-gateway"; empty without a default network.
+  std::vector<IpAddress> host_gateways() const;
 
   /// A new bridge network. AlreadyExists: "network with name x already exists"; InvalidArgument for
   /// overlapping or malformed ranges. The kernel's link is made when the first container attaches.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "network/default_network.h"
 #include "network/networks.h"
 #include "network/networks_state.h"
 
@@ -73,27 +74,40 @@ class NetworkRecovery {
     return nullptr;
   }
 
+  /// Whether the pool is another one than the options ask for. A subnet that was found by berth stays.
+  static bool differs(const IpamPool& pool, const std::optional<IpPrefix>& bip,
+                      const std::optional<IpPrefix>& range) {
+    if (!bip && !range) return pool.range.has_value();
+    auto wanted = plan_default_pool(bip, range);
+    if (!wanted) return true;  // whose planning will say why not
+    bool names_gateway = bip && bip->address != wanted->subnet.address;
+    return pool.subnet != wanted->subnet || pool.range != wanted->range ||
+           (names_gateway && pool.gateway != wanted->gateway);
+  }
+
   /// Whether the default network has to be planned anew: other settings, or a subnet that the host has come
   /// to route elsewhere. Never under a running container.
   bool is_outdated(const NetworkRecord& network, const Surroundings& surroundings) const {
     if (has_endpoints(network.id)) return false;
     const IpamPool* pool4 = network.pool(IpFamily::V4);
     const IpamPool* pool6 = network.pool(IpFamily::V6);
-    const auto& wanted4 = state_.options.bridge_subnet4;
-    const auto& wanted6 = state_.options.bridge_subnet6;
-    if (network.bridge != default_bridge_name(state_.options) || pool4 == nullptr) return true;
-    if (wanted4 && (pool4->subnet != wanted4->network())) return true;
+    const NetworkOptions& options = state_.options;
+    if (network.bridge != default_bridge_name(options) || pool4 == nullptr) return true;
+    if (differs(*pool4, options.bridge_subnet4, options.bridge_range4)) return true;
     if (state_.ipv6 != (pool6 != nullptr)) return true;
-    if (pool6 != nullptr && wanted6 && pool6->subnet != wanted6->network()) return true;
+    if (pool6 != nullptr && differs(*pool6, options.bridge_subnet6, options.bridge_range6)) return true;
     if (option_is_on(network, kOptionInterContainer, true) != state_.options.inter_container) return true;
-    return !wanted4 && std::any_of(surroundings.routes.begin(), surroundings.routes.end(),
-                                   [&](const IpPrefix& route) { return route.overlaps(pool4->subnet); });
+    return !options.bridge_subnet4 && !options.bridge_range4 &&
+           std::any_of(surroundings.routes.begin(), surroundings.routes.end(),
+                       [&](const IpPrefix& route) { return route.overlaps(pool4->subnet); });
   }
 
   Result<void> add_predefined() {
     TRY(Surroundings surroundings, state_.surroundings());
     const NetworkRecord* bridge = predefined(NetworkDriver::Bridge);
-    if (bridge == nullptr || is_outdated(*bridge, surroundings)) {
+    if (!state_.options.default_network) {
+      if (bridge != nullptr) CHECK(remove_default(*bridge));
+    } else if (bridge == nullptr || is_outdated(*bridge, surroundings)) {
       std::erase(surroundings.networks, bridge);
       TRY(NetworkRecord planned, plan_default_network(state_.options, surroundings));
       if (bridge != nullptr) {
@@ -101,13 +115,23 @@ class NetworkRecovery {
                          planned.pools.front().subnet.to_string()));
         planned.id = bridge->id;
         planned.created = bridge->created;
-        CHECK(remove_bridge_link(bridge->bridge));
+        if (!bridge->foreign_bridge) CHECK(remove_bridge_link(bridge->bridge));
       }
       state_.add_network(std::move(planned));
     }
     for (NetworkDriver driver : {NetworkDriver::Host, NetworkDriver::Null}) {
       if (predefined(driver) == nullptr) state_.add_network(plan_predefined(driver));
     }
+    return {};
+  }
+
+  /// --bridge none. Containers that run on it keep it until they have ended.
+  Result<void> remove_default(const NetworkRecord& bridge) {
+    if (has_endpoints(bridge.id)) return {};
+    if (!bridge.foreign_bridge) CHECK(remove_bridge_link(bridge.bridge));
+    std::string id = bridge.id;
+    state_.pools.erase(id);
+    state_.networks.erase(id);
     return {};
   }
 
@@ -137,6 +161,7 @@ class NetworkRecovery {
   Result<void> adopt_ports() {
     for (const auto& [id, endpoint] : state_.endpoints) {
       for (const auto& port : endpoint.ports) {
+        if (!is_bound(port)) continue;
         auto held = state_.host_ports.hold_again(port);
         if (!held) {
           // Redirection by nf_tables goes on; only the reservation is lost.
@@ -198,6 +223,7 @@ Result<void> Networks::shut_down() {
   for (const auto& [id, network] : state_->networks) {
     if (!state_->bridges.is_ready(network.bridge)) continue;
     state_->bridges.forget(network.bridge);
+    if (network.foreign_bridge) continue;
     removal.host_links.push_back(network.bridge);
   }
   auto links = removal.run();

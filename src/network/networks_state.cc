@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "base/rollback.h"
+#include "network/default_network.h"
 #include "network/resolv_conf.h"
 
 namespace berth::network {
@@ -23,28 +24,11 @@ void add_nameservers(std::vector<IpPrefix>& used) {
 
 }  // namespace
 
-std::vector<PortForward> forwards_of(const EndpointRecord& endpoint) {
-  std::vector<PortForward> forwards;
-  for (const auto& port : endpoint.ports) {
-    IpAddress target = target_of(endpoint, port);
-    if (target.family() != port.host_ip.family()) continue;
-    forwards.push_back({port.protocol, port.host_ip, port.host_port, target, port.container_port});
-  }
-  return forwards;
-}
-
-IpAddress target_of(const EndpointRecord& endpoint, const PublishedPort& port) {
-  bool prefers_v6 = port.host_ip.is_v6();
-  if (prefers_v6 && endpoint.ipv6) return endpoint.ipv6->address;
-  if (!prefers_v6 && endpoint.ipv4) return endpoint.ipv4->address;
-  if (endpoint.ipv4) return endpoint.ipv4->address;
-  return endpoint.ipv6 ? endpoint.ipv6->address : IpAddress();
-}
-
 Result<Surroundings> Networks::State::surroundings() {
   Surroundings found;
   found.host_has_ipv6 = ipv6;
   found.address_pools = options.address_pools;
+  found.default_options = options.default_options;
   std::set<uint32_t> own_links;
   TRY(auto links, routes.links());
   for (const auto& [id, network] : networks) {
@@ -60,6 +44,21 @@ Result<Surroundings> Networks::State::surroundings() {
   }
   add_nameservers(found.routes);
   return found;
+}
+
+Result<void> Networks::State::find_given_bridge() {
+  auto link = routes.link(options.bridge_name);
+  if (!link && link.error().kind() != Kind::NotFound) return std::move(link).error();
+  if (!link || link->kind != "bridge") {
+    return failure(Kind::InvalidArgument, "bridge {} of --bridge {}: make it first, or leave the option out",
+                   options.bridge_name, link ? "is no bridge" : "does not exist");
+  }
+  TRY(auto all, routes.addresses());
+  std::vector<IpPrefix> own;
+  for (const auto& address : all) {
+    if (address.link == link->index) own.push_back(address.address);
+  }
+  return build_on_bridge(own, options);
 }
 
 const NetworkRecord& Networks::State::add_network(NetworkRecord record) {
@@ -128,15 +127,22 @@ FirewallState Networks::State::firewall_state() const {
   FirewallState state;
   for (const auto& [id, network] : networks) {
     if (network.driver != NetworkDriver::Bridge || !bridges.is_ready(network.bridge)) continue;
-    FirewallNetwork rules{
-        network.bridge, {}, {}, network.internal, option_is_on(network, kOptionMasquerade, true)};
+    FirewallNetwork rules{.bridge = network.bridge,
+                          .internal = network.internal,
+                          .masquerade = option_is_on(network, kOptionMasquerade, true),
+                          .mode4 = gateway_mode(network, IpFamily::V4),
+                          .mode6 = gateway_mode(network, IpFamily::V6),
+                          .direct = options.direct_routing,
+                          .trusted = trusted_interfaces(network)};
     if (const auto* pool4 = network.pool(IpFamily::V4)) rules.subnet4 = pool4->subnet;
     if (const auto* pool6 = network.pool(IpFamily::V6)) rules.subnet6 = pool6->subnet;
     state.networks.push_back(std::move(rules));
   }
   for (const auto& [id, endpoint] : endpoints) {
     auto forwards = forwards_of(endpoint);
-    state.ports.insert(state.ports.end(), forwards.begin(), forwards.end());
+    state.ports.forwards.insert(state.ports.forwards.end(), forwards.begin(), forwards.end());
+    auto open = open_ports_of(endpoint);
+    state.ports.open.insert(state.ports.open.end(), open.begin(), open.end());
   }
   return state;
 }
@@ -239,6 +245,7 @@ Result<void> Networks::State::take_addresses(const NetworkRecord& network, const
     return {};
   };
   CHECK(take(IpFamily::V4, request.ipv4, request.previous_ipv4, endpoint.ipv4, endpoint.gateway4));
+  if (request.without_ipv6) return {};
   return take(IpFamily::V6, request.ipv6, request.previous_ipv6, endpoint.ipv6, endpoint.gateway6);
 }
 
@@ -248,6 +255,13 @@ void Networks::State::release_addresses(const EndpointRecord& endpoint) {
     if (AddressPool* addresses = pool(endpoint.network_id, address->family()))
       addresses->release(address->address);
   }
+}
+
+bool Networks::State::disable_ipv6(const std::string& interface, const sys::NetworkNamespace& netns) const {
+  // Beside Ipv6LinkLocal::None, as docker has it: nothing in the container can give itself an address.
+  auto work = [&] { return sys::write_sysctl(fmt::format("net/ipv6/conf/{}/disable_ipv6", interface), "1"); };
+  auto written = netns.run_inside(work);
+  return written || written.error().kind() != Kind::NotFound;
 }
 
 Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointRecord& endpoint,
@@ -280,7 +294,8 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
     TRY(auto inner, netns.routes().link(endpoint.interface));
     index = inner.index;
   }
-  sys::RouteBatch inside = plan_inside(index, endpoint);
+  bool has_ipv6 = endpoint.ipv6 || disable_ipv6(endpoint.interface, netns);
+  sys::RouteBatch inside = plan_inside(index, endpoint, has_ipv6);
   CHECK(netns.routes().run(inside));
   netns.count_link(true);
   rollback.keep();
@@ -315,73 +330,9 @@ Result<void> Networks::State::make_sublink(const NetworkRecord& network, const E
                    to_string(network.driver));
   }
   TRY(auto inner, netns.routes().link(endpoint.interface));
-  sys::RouteBatch inside = plan_inside(inner.index, endpoint);
+  bool has_ipv6 = endpoint.ipv6 || disable_ipv6(endpoint.interface, netns);
+  sys::RouteBatch inside = plan_inside(inner.index, endpoint, has_ipv6);
   return netns.routes().run(inside);
-}
-
-Result<std::vector<HeldPort>> Networks::State::hold_ports(const NetworkRecord& network,
-                                                          const AttachRequest& request,
-                                                          const EndpointRecord& endpoint) {
-  std::vector<HeldPort> held;
-  // What is on the parent's network is reached there, as it is with docker.
-  if (network.driver != NetworkDriver::Bridge) return held;
-  IpAddress shown = endpoint.ipv4   ? endpoint.ipv4->address
-                    : endpoint.ipv6 ? endpoint.ipv6->address
-                                    : IpAddress();
-  auto binding = network.options.find(std::string(kOptionHostBinding));
-  std::vector<PortRequest> ports = request.ports;
-  // Those of one number first: what takes any free port would else take it from them.
-  std::stable_partition(ports.begin(), ports.end(), [](const PortRequest& port) {
-    return port.host_port_first != 0 && port.host_port_first == port.host_port_last;
-  });
-  for (PortRequest& port : ports) {
-    if (!port.host_ip && binding != network.options.end()) {
-      TRY(IpAddress host_ip, IpAddress::parse(binding->second));
-      if (!host_ip.is_unspecified()) port.host_ip = host_ip;
-    }
-    auto taken = host_ports.hold(port, ipv6, shown);
-    if (!taken) {
-      for (const auto& earlier : held) host_ports.release(earlier.port);
-      return std::move(taken).error();
-    }
-    std::move(taken->begin(), taken->end(), std::back_inserter(held));
-  }
-  return held;
-}
-
-Result<void> Networks::State::publish(const EndpointRecord& endpoint, std::vector<HeldPort> held) {
-  auto forwards = forwards_of(endpoint);
-  auto published = nft.commit(plan_publish(table_name(options), forwards));
-  // Somebody flushed or changed the tables: write them anew as a whole.
-  if (!published) CHECK(rebuild_firewall());
-  forget_flows(endpoint);
-  for (auto& port : held) {
-    IpAddress target = target_of(endpoint, port.port);
-    CHECK(proxy.serve(std::move(port), target));
-  }
-  return {};
-}
-
-void Networks::State::unpublish(const EndpointRecord& endpoint) {
-  if (endpoint.ports.empty()) return;
-  auto forwards = forwards_of(endpoint);
-  if (!forwards.empty() && !nft.commit(plan_unpublish(table_name(options), forwards))) {
-    // Elements that are gone already; the rest must not stay.
-    auto rebuilt = rebuild_firewall();
-    if (!rebuilt) notices.push_back(fmt::format("firewall: {}", rebuilt.error().message()));
-  }
-  forget_flows(endpoint);
-  for (const auto& port : endpoint.ports) {
-    proxy.stop(port);
-    host_ports.release(port);
-  }
-}
-
-void Networks::State::forget_flows(const EndpointRecord& endpoint) {
-  for (const auto& port : endpoint.ports) {
-    // An older kernel cannot: such flows then end after two minutes of silence.
-    if (port.protocol == Protocol::Udp) (void)conntrack.forget_udp(port.host_ip.family(), port.host_port);
-  }
 }
 
 bool Networks::State::has_names(const std::string& network_id) const {

@@ -40,6 +40,9 @@ struct Networks::State {
   std::vector<std::string> notices;
 
   Result<Surroundings> surroundings();
+  /// The subnets of the default network are those of the bridge that the options name. InvalidArgument when
+  /// there is no such bridge.
+  Result<void> find_given_bridge();
   const NetworkRecord& add_network(NetworkRecord record);
   AddressPool* pool(const std::string& network_id, IpFamily family);
 
@@ -64,13 +67,21 @@ struct Networks::State {
   Result<void> take_addresses(const NetworkRecord& network, const AttachRequest& request,
                               EndpointRecord& endpoint);
   void release_addresses(const EndpointRecord& endpoint);
+  /// Switches IPv6 off on an interface of a network without it. False: the interface knows none.
+  bool disable_ipv6(const std::string& interface, const sys::NetworkNamespace& netns) const;
   Result<void> make_links(const NetworkRecord& network, EndpointRecord& endpoint,
                           sys::NetworkNamespace& netns);
   /// An interface of a macvlan or ipvlan network, made in the container's namespace.
   Result<void> make_sublink(const NetworkRecord& network, const EndpointRecord& endpoint,
                             sys::NetworkNamespace& netns);
+  /// What the request opens where the network is routed, without a port of the host; the rest of it is to be
+  /// held, unless it leaves nothing.
+  std::vector<HeldPort> open_routed(const NetworkRecord& network, const EndpointRecord& endpoint,
+                                    PortRequest& request, bool& leaves_nothing) const;
   Result<std::vector<HeldPort>> hold_ports(const NetworkRecord& network, const AttachRequest& request,
                                            const EndpointRecord& endpoint);
+  /// Which of the endpoint's ports are open at its own addresses.
+  std::vector<OpenPort> open_ports_of(const EndpointRecord& endpoint) const;
   /// Ports of an endpoint that is in `endpoints` already.
   Result<void> publish(const EndpointRecord& endpoint, std::vector<HeldPort> held);
   void unpublish(const EndpointRecord& endpoint);
@@ -86,6 +97,10 @@ struct Networks::State {
 
 /// What nf_tables redirects for an endpoint; bindings across families are the proxy's alone.
 std::vector<PortForward> forwards_of(const EndpointRecord& endpoint);
+/// Whether the binding takes a port of the host: a routed network's only opens the container's own.
+inline bool is_bound(const PublishedPort& port) {
+  return port.host_port != 0;
+}
 /// Where a published port leads: the container's address of the same family, else the other one.
 IpAddress target_of(const EndpointRecord& endpoint, const PublishedPort& port);
 

@@ -232,6 +232,40 @@ TEST_F(NetworksTest, Ipv6OfTheHostServesAContainerWithoutIt) {
   EXPECT_EQ(ask(&outside_, ip("2001:db8::2"), 8080), seen);
 }
 
+/// What the server says at a link-local address of the calling namespace's link, once that is there.
+std::string ask_link_local(sys::RouteSocket& routes, const std::string& link, uint16_t port) {
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatience);
+  std::string said = "no link-local address";
+  while (std::chrono::steady_clock::now() < deadline) {
+    // The kernel makes the address, and takes a moment to see that nobody else has it.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    uint32_t index = routes.link(link)->index;
+    auto addresses = routes.addresses();
+    for (const auto& address : *addresses) {
+      if (address.link != index || !prefix("fe80::/10").contains(address.address.address)) continue;
+      UniqueFd fd = socket_in(nullptr, AF_INET6, SOCK_STREAM);
+      sockaddr_in6 target{};
+      target.sin6_family = AF_INET6;
+      target.sin6_port = htons(port);
+      target.sin6_scope_id = index;
+      std::memcpy(&target.sin6_addr, address.address.address.bytes().data(), 16);
+      (void)::connect(fd.get(), reinterpret_cast<sockaddr*>(&target), sizeof(target));
+      char buffer[64];
+      if (!wait_for(fd.get(), POLLIN, kRefusal)) continue;
+      ssize_t got = ::read(fd.get(), buffer, sizeof(buffer));
+      said = got < 0 ? std::strerror(errno) : std::string(buffer, static_cast<size_t>(got));
+      if (got > 0) return said;
+    }
+  }
+  return said;
+}
+
+TEST_F(NetworksTest, LinkLocalAddressesOfTheHostAreServed) {
+  Container web = run("web", {tcp(8080, 80)});
+  EchoServer server(&web.netns, 80);
+  EXPECT_EQ(ask_link_local(host_.routes(), "uplink", 8080), gateway(IpFamily::V6).to_string());
+}
+
 TEST_F(NetworksTest, WithoutInterContainerTraffic) {
   // Where bridged packets pass the IP hooks, redirected ones stay on the bridge and are isolated as well.
   (void)sys::write_sysctl("net/bridge/bridge-nf-call-iptables", "0");

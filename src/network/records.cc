@@ -65,6 +65,7 @@ Result<NetworkRecord> parse_network(const Json& json) {
   TRY(record.options, json_string_map(json, "options"));
   TRY(record.labels, json_string_map(json, "labels"));
   TRY(record.bridge, json_string(json, "bridge"));
+  TRY(record.foreign_bridge, json_bool(json, "foreign_bridge"));
   if (record.id.empty() || record.name.empty()) return failure(Kind::Corrupt, "a network without id or name");
   auto pools = json.find("pools");
   if (pools == json.end()) return record;
@@ -83,9 +84,9 @@ Json port_json(const PublishedPort& port) {
           {"host_port", port.host_port}};
 }
 
-Result<uint16_t> parse_port_number(const Json& json, std::string_view key) {
+Result<uint16_t> parse_port_number(const Json& json, std::string_view key, int64_t lowest) {
   TRY(int64_t number, json_int(json, key));
-  if (number < 1 || number > 65535) return failure(Kind::Corrupt, "{} {} is not a port", key, number);
+  if (number < lowest || number > 65535) return failure(Kind::Corrupt, "{} {} is not a port", key, number);
   return static_cast<uint16_t>(number);
 }
 
@@ -93,8 +94,8 @@ Result<PublishedPort> parse_port(const Json& json) {
   PublishedPort port;
   TRY(std::string protocol, json_string(json, "protocol"));
   TRY(port.protocol, parse_protocol(protocol));
-  TRY(port.container_port, parse_port_number(json, "container_port"));
-  TRY(port.host_port, parse_port_number(json, "host_port"));
+  TRY(port.container_port, parse_port_number(json, "container_port", 1));
+  TRY(port.host_port, parse_port_number(json, "host_port", 0));
   TRY(std::string host_ip, json_string(json, "host_ip"));
   TRY(port.host_ip, IpAddress::parse(host_ip));
   return port;
@@ -227,7 +228,8 @@ std::string encode(const NetworkRecord& record) {
                   {"ipam_options", record.ipam_options},
                   {"options", record.options},
                   {"labels", record.labels},
-                  {"bridge", record.bridge}});
+                  {"bridge", record.bridge},
+                  {"foreign_bridge", record.foreign_bridge}});
 }
 
 std::string encode(const EndpointRecord& record) {

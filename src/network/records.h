@@ -55,7 +55,8 @@ struct NetworkRecord {
   std::map<std::string, std::string> ipam_options;
   std::map<std::string, std::string> options;  ///< "com.docker.network.bridge.name", ...
   std::map<std::string, std::string> labels;
-  std::string bridge;  ///< link name; empty for host and none
+  std::string bridge;           ///< link name; empty for host and none
+  bool foreign_bridge = false;  ///< the link is somebody else's: it is neither made nor set up nor removed
 
   /// Whether its containers find each other by name: user-defined networks have the embedded DNS.
   bool has_names() const { return has_links() && !predefined; }
@@ -84,8 +85,8 @@ struct PortRequest {
 struct PublishedPort {
   Protocol protocol = Protocol::Tcp;
   uint16_t container_port = 0;
-  IpAddress host_ip;  ///< 0.0.0.0 and :: for all addresses
-  uint16_t host_port = 0;
+  IpAddress host_ip;       ///< 0.0.0.0 and :: for all addresses
+  uint16_t host_port = 0;  ///< 0: none is taken, the container's own port is open (a routed network)
   friend auto operator<=>(const PublishedPort&, const PublishedPort&) = default;
 };
 

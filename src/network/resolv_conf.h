@@ -43,9 +43,9 @@ struct HostsOptions {
   std::string hostname;
   std::string domainname;
   std::vector<IpAddress> addresses;  ///< the container's own, each gets a line with the host name
-  /// --add-host "name:ip" in order; "host-gateway" as ip stands for `host_gateway`.
+  /// --add-host "name:ip" in order; "host-gateway" as ip stands for `host_gateways`.
   std::vector<std::string> extra;
-  std::optional<IpAddress> host_gateway;
+  std::vector<IpAddress> host_gateways;
   /// Lines for --link: address and names.
   std::vector<std::pair<IpAddress, std::string>> links;
   bool ipv6 = true;

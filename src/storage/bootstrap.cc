@@ -157,7 +157,7 @@ class MessageReader {
   void join() {
     if (thread_.joinable()) thread_.join();
   }
-  /// After join(): the last line that names an error, else the last line.
+  /// After join(): the first line that names an error, else the last line.
   const std::string& cause() const { return error_.empty() ? last_ : error_; }
 
  private:
@@ -179,7 +179,8 @@ class MessageReader {
   }
   void take(std::string line, const BootstrapOptions& options) {
     if (line.empty()) return;
-    if (line.starts_with("E: ")) error_ = line.substr(3);
+    // The first one says what went wrong, the later ones what came of it.
+    if (line.starts_with("E: ") && error_.empty()) error_ = line.substr(3);
     last_ = line;
     bool worth_telling = line.starts_with("I: ") || line.starts_with("W: ") || line.starts_with("E: ");
     if (worth_telling) tell(options, line.substr(3));

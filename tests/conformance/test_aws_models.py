@@ -276,6 +276,21 @@ class Models(unittest.TestCase):
         iam.get_role(RoleName="r")
         iam.list_attached_role_policies(RoleName="r")
         iam.list_role_policies(RoleName="r")
+        iam.tag_role(RoleName="r", Tags=[{"Key": "a", "Value": "b"}])
+        self.assertEqual(iam.list_role_tags(RoleName="r")["Tags"], [{"Key": "a", "Value": "b"}])
+        iam.update_role(RoleName="r", Description="d")
+        document = '{"Version": "2012-10-17", "Statement": []}'
+        policy = iam.create_policy(PolicyName="p", PolicyDocument=document, Tags=[{"Key": "a", "Value": "b"}])["Policy"]["Arn"]
+        iam.attach_role_policy(RoleName="r", PolicyArn=policy)
+        self.assertEqual(iam.get_policy(PolicyArn=policy)["Policy"]["AttachmentCount"], 1)
+        self.assertEqual(iam.get_policy_version(PolicyArn=policy, VersionId="v1")["PolicyVersion"]["Document"], json.loads(document))
+        iam.create_policy_version(PolicyArn=policy, PolicyDocument=document)
+        iam.list_policy_versions(PolicyArn=policy)
+        iam.list_entities_for_policy(PolicyArn=policy)
+        iam.list_policies(Scope="Local")
+        iam.detach_role_policy(RoleName="r", PolicyArn=policy)
+        iam.delete_policy_version(PolicyArn=policy, VersionId="v2")
+        iam.delete_policy(PolicyArn=policy)
         iam.delete_role(RoleName="r")
         self.refused("NoSuchEntity", iam.get_role, RoleName="r")
         arn = self.function(self.client("lambda"), "f")["FunctionArn"]

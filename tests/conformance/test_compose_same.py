@@ -1,6 +1,6 @@
 """The same project through docker's compose and through berth's: what the engine then says of containers, networks
-and volumes is the same but for ids, times, addresses that are dealt out in order of arrival, and the hash by which
-each of them knows its own configuration again."""
+and volumes is the same but for ids, times and addresses that are dealt out in order of arrival. Hashes are the same too,
+so that each goes on with what the other has made."""
 import json
 import os
 import re
@@ -100,7 +100,7 @@ FILES = {"compose.yaml": PROJECT, "settings.conf": "a = b\n", "password.txt": "h
 
 # Of their nature different: identity, time, order of arrival, and each program's own memory of the configuration.
 DROPPED = {"Created", "CreatedAt", "StartedAt", "FinishedAt", "Pid", "SandboxID", "SandboxKey", "EndpointID", "NetworkID",
-           "MacAddress", "Log", "HostPort", "com.docker.compose.config-hash", "com.docker.compose.image", "LogPath",
+           "MacAddress", "Log", "HostPort", "com.docker.compose.image", "LogPath", "berth.compose.grants",
            "ResolvConfPath", "HostnamePath", "HostsPath", "GraphDriver", "com.docker.compose.version"}
 ADDRESSES = {"IPAddress", "IPv4Address", "GlobalIPv6Address", "IPv6Address"}
 
@@ -186,6 +186,8 @@ class Same(EngineCase):
         volumes = api.get("/volumes").json()["Volumes"]
         names = []
         for container in containers:
+            if container["HostConfig"]["NetworkMode"].startswith("container:"):
+                del container["Config"]["Labels"]["com.docker.compose.config-hash"]  # of another container's id
             names += [(container["Id"], f"<{container['Name']}>"), (container["Id"][:12], f"<{container['Name']}>")]
         for network in networks:
             names.append((network["Id"], f"<{network['Name']}>"))
@@ -231,6 +233,30 @@ class Same(EngineCase):
                 file.write(shown[one][()])
             again = json.loads(self.compose(other, work, "-f", "printed.yaml", "--profile", "debug", "config", "--format", "json").out)
             self.assertEqual(list(differences(load(one), again)), [])
+
+    def test_hashes(self):
+        """What is declared has the same hash, and so has what containers, networks and volumes are made from."""
+        work = self.write_project()
+        shown = {who: self.compose(who, work, "--profile", "debug", "config", "--hash", "*").lines for who in ("docker", "berth")}
+        self.assertEqual(len(shown["docker"]), 5)
+        self.assertEqual(shown["docker"], shown["berth"])
+
+    def test_each_takes_over_what_the_other_has_made(self):
+        work = self.write_project()
+        self.addCleanup(self.compose, "berth", work, "down", "-v", "-t", "0")
+        ids = lambda: {kind: sorted(one[key] for one in found) for kind, key, found in (
+            ("containers", "Id", self.engine.api.get("/containers/json?all=1").json()),
+            ("networks", "Id", self.engine.api.get("/networks").json()),
+            ("volumes", "Name", self.engine.api.get("/volumes").json()["Volumes"]))}
+        for one, other in (("docker", "berth"), ("berth", "docker")):
+            self.compose(one, work, "up", "-d")
+            made = ids()
+            self.assertEqual(len(made["containers"]), 4)
+            self.compose(other, work, "up", "-d")
+            self.assertEqual(ids(), made, f"{other} after {one}")
+            self.compose(one, work, "up", "-d")
+            self.assertEqual(ids(), made, f"{one} after {other}")
+            self.compose(other, work, "down", "-v", "-t", "0")
 
     def test_each_takes_down_what_the_other_has_put_up(self):
         work = self.write_project()

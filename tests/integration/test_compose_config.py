@@ -33,7 +33,7 @@ volumes: {v1: {driver_opts: {type: none, o: bind, device: ./bound}}}
         self.assertEqual((web["mem_limit"], web["mem_swappiness"], web["cpu_shares"]), ("67108864", "60", 50))
         self.assertEqual(web["healthcheck"], {"test": ["CMD-SHELL", "echo hi"], "interval": "1m30s", "retries": 3})
         self.assertEqual(web["devices"][1], {"source": "/dev/zero", "target": "/dev/x", "permissions": "r"})
-        self.assertEqual(web["extra_hosts"], ["a=::1", "a=5.6.7.8", "b=1.2.3.4"])
+        self.assertEqual(web["extra_hosts"], ["a=5.6.7.8", "a=::1", "b=1.2.3.4"])
         self.assertEqual(web["gpus"], [{"count": -1}])
         self.assertEqual([s["target"] for s in web["secrets"]], ["/run/secrets/s", "/here"])
         self.assertEqual(web["secrets"][1]["mode"], "0440")

@@ -40,6 +40,13 @@ class FunctionCommands(FunctionsCase):
         self.assertEqual(result.code, 1, str(result))
         self.assertIn(text, result.err)
 
+    def test_init_of_a_folder_whose_name_no_function_can_have(self):
+        folder = os.path.join(self.folder, "my api.v2!")
+        self.assertIn("berth function invoke my-api-v2 ", self.engine.ok("function", "init", folder).out)
+        self.assertIn("created function my-api-v2", self.engine.ok("function", "deploy", folder).out)
+        self.engine.ok("function", "rm", "my-api-v2")
+        self.refused("function", "init", os.path.join(self.folder, "!!"), text="no function can have its name")
+
     def test_init_deploy_ls_rm(self):
         folder = os.path.join(self.folder, "greeter")
         self.engine.ok("function", "init", folder)

@@ -29,6 +29,9 @@ echo "Content-Type: application/json"
 echo
 head -c "$CONTENT_LENGTH"
 """
+CONTEXT = """#!/bin/sh
+printf 'Content-Type: application/json\\n\\n{"tenant": "%s", "context": %s}' "$HTTP_X_AMZ_TENANT_ID" "$HTTP_X_AMZN_LAMBDA_CONTEXT"
+"""
 # Attaches to a process as debuggers do, says so, and stays until it is told to go.
 DEBUGGER = """
 import ctypes, sys
@@ -48,7 +51,8 @@ class WebServers(FunctionsCase):
         super().setUpClass()
         cls.engine.load_base_image()
         with tempfile.TemporaryDirectory(prefix="bt.", dir="/tmp") as folder:
-            for name, text in (("index.html", "front page\n"), ("cgi-bin/echo", CGI), ("cgi-bin/events", PASSED)):
+            for name, text in (("index.html", "front page\n"), ("cgi-bin/echo", CGI), ("cgi-bin/events", PASSED),
+                               ("cgi-bin/context", CONTEXT)):
                 path = os.path.join(folder, "www", name)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w") as file:
@@ -87,6 +91,23 @@ class WebServers(FunctionsCase):
     def test_other_events_are_posted(self):
         self.web("passed")
         self.assertEqual(self.api.invoke("passed", {"Records": [1]}).json(), {"Records": [1]})
+
+    def test_the_tenant_and_the_context_are_told(self):
+        self.web("apart", TenancyConfig={"TenantIsolationMode": "PER_TENANT"}, MemorySize=256)
+        for tenant in ("blue", "green"):
+            event = {"version": "2.0", "rawPath": "/cgi-bin/context", "requestContext": {"http": {"method": "GET"}},
+                     "headers": {"X-Amz-Tenant-Id": "a client's word"}}
+            answer = self.api.invoke("apart", event, X_Amz_Tenant_Id=tenant)
+            self.assertEqual(answer.status, 200, str(answer))
+            told = json.loads(answer.json()["body"])
+            context = told["context"]
+            self.assertEqual((told["tenant"], context["tenant_id"]), (tenant, tenant))
+            self.assertEqual(context["request_id"], answer.headers["x-amzn-RequestId"])
+            self.assertEqual(context["invoked_function_arn"], "arn:aws:lambda:us-east-1:000000000000:function:apart")
+            self.assertGreater(context["deadline"], 1_700_000_000_000)
+            self.assertEqual({name: context["env_config"][name] for name in ("function_name", "memory", "version", "log_group")},
+                             {"function_name": "apart", "memory": 256, "version": "$LATEST", "log_group": "/aws/lambda/apart"})
+            self.assertIn("[$LATEST]", context["env_config"]["log_stream"])
 
     def test_a_function_url_leads_to_it(self):
         self.web("linked")

@@ -37,7 +37,8 @@ class MadeBases(FunctionsCase):
         with open(os.path.join(cls.tools, "mmdebstrap"), "w") as file:
             file.write("#!/bin/sh\ncase \"$*\" in *openjdk*) family=java;; *nodejs*) family=nodejs;; *python3*) family=python;; "
                        f"*) family=provided; esac\nread word <{cls.gate('$family')}\n[ $word = make ] && exec cat {root}\n"
-                       "echo 'E: no way to the packages' >&2\nexit 1\n")
+                       "echo 'E: no way to the packages' >&2\n# Of what comes after the cause, mmdebstrap complains as well.\n"
+                       "echo 'E: mmdebstrap failed to run' >&2\nexit 1\n")
         os.chmod(file.name, 0o755)
         cls.engine = Engine(cls.__name__)
         cls.engine.surroundings["PATH"] = f"{cls.tools}:{os.environ['PATH']}"

@@ -71,6 +71,35 @@ class Functions(LambdaCase):
             marker = f"&Marker={page['NextMarker']}"
         self.assertEqual([name for name in seen if name.startswith("page-")], names)
 
+    def test_a_version_is_published_once(self):
+        name, _ = self.function(Description="made")
+        target = f"/2015-03-31/functions/{name}"
+
+        def publish(**members):
+            answer = self.api.request("POST", f"{target}/versions", members).json()
+            return answer["Version"], answer["Description"]
+
+        self.assertEqual(publish(Description="first"), ("1", "first"))
+        # Nothing has changed since: what is asked for beside that is not taken.
+        self.assertEqual(publish(), ("1", "first"))
+        self.assertEqual(publish(Description="second"), ("1", "first"))
+        self.api.request("PUT", f"{target}/configuration", {"Description": "changed"})
+        self.assertEqual(publish(), ("2", "changed"))
+        self.assertEqual(publish(Description="third"), ("2", "changed"))
+        self.api.request("PUT", f"{target}/configuration", {"Timeout": 9})
+        self.assertEqual(publish(Description="third"), ("3", "third"))
+
+    def test_versions_that_are_not_there_are_as_good_as_removed(self):
+        name, _ = self.function()
+        target = f"/2015-03-31/functions/{name}"
+        self.assertEqual(self.api.request("DELETE", f"{target}?Qualifier=7").status, 204)
+        self.assertEqual(self.get(target)["Configuration"]["FunctionName"], name)
+        for gone in ("none", "none?Qualifier=7"):
+            self.refused(self.api.request("DELETE", f"/2015-03-31/functions/{gone}"), 404, "ResourceNotFoundException",
+                         "Function not found: arn:aws:lambda:us-east-1:000000000000:function:none")
+        self.refused(self.api.request("DELETE", "/2015-03-31/functions/none?Qualifier=%24LATEST"), 400,
+                     "InvalidParameterValueException", "$LATEST version cannot be deleted without deleting the function.")
+
     def test_versions_aliases_and_what_holds_them(self):
         name, _ = self.function()
         target = f"/2015-03-31/functions/{name}"

@@ -13,7 +13,8 @@ class Settings(LambdaCase):
                                                  "CompatibleRuntimes": ["python3.11"], "Description": "d"})
         self.assertEqual((made.status, made.json()["Version"]), (201, 1), str(made))
         arn = made.json()["LayerVersionArn"]
-        self.assertEqual(self.api.request("POST", target, {"Content": {"ZipFile": b64(zip_of({"a": "b"}))}}).json()["Version"], 2)
+        second = self.api.request("POST", target, {"Content": {"ZipFile": b64(zip_of({"a": "b"}))}, "CompatibleRuntimes": []}).json()
+        self.assertEqual((second["Version"], second["CompatibleRuntimes"]), (2, []))
         self.assertEqual([each["Version"] for each in self.get(target)["LayerVersions"]], [2, 1])
         self.assertEqual(len(self.get(f"{target}?CompatibleRuntime=python3.11")["LayerVersions"]), 1)
         self.assertEqual(self.get(f"/2018-10-31/layers?find=LayerVersion&Arn={arn}")["LayerVersionArn"], arn)
@@ -57,6 +58,24 @@ class Settings(LambdaCase):
         self.assertEqual(turned_away.json()["Reason"], "ReservedFunctionConcurrentInvocationLimitExceeded")
         self.assertEqual(turned_away.json()["message"], "Rate Exceeded.")
         self.assertEqual(self.api.request("DELETE", target).status, 204)
+
+    def test_the_url_of_an_alias_that_is_deleted(self):
+        name, _ = self.function(Publish=True)
+        alias = f"/2015-03-31/functions/{name}/aliases/live"
+        made = {"Name": "live", "FunctionVersion": "1"}
+        self.assertEqual(self.api.request("POST", alias.rsplit("/", 1)[0], made).status, 201)
+        target = f"/2021-10-31/functions/{name}/url?Qualifier=live"
+        url = self.api.request("POST", target, {"AuthType": "NONE"})
+        self.assertEqual(url.status, 201, str(url))
+        where = "/_berth/url/{}/".format(url.json()["FunctionUrl"].split("//")[1].split(".")[0])
+        self.assertEqual(self.api.request("DELETE", alias).status, 204)
+        self.assertEqual(self.get(target)["FunctionUrl"], url.json()["FunctionUrl"])
+        for path, text in ((where, "Forbidden"), ("/_berth/url/0123456789abcdefghijklmnopqrstuv/", None)):
+            denied = self.api.request("GET", path)
+            self.assertEqual((denied.status, denied.headers["x-amzn-ErrorType"], denied.json()["Message"]),
+                             (403, "AccessDeniedException", text))
+        self.assertEqual(self.api.request("DELETE", target).status, 204)
+        self.assertEqual(self.get(f"/2021-10-31/functions/{name}/urls")["FunctionUrlConfigs"], [])
 
     def test_event_invoke_configuration(self):
         name, _ = self.function()

@@ -235,7 +235,7 @@ class Bridges(NetworkCase):
         self.assertEqual(sorted(self.endpoint(name, network)["IPAddress"] for name in (first, second)),
                          ["192.168.235.0", "192.168.235.1"])
         self.pings(first, second)
-        for flags in (("-o", f"{GATEWAY_MODE}=isolated"), ("-o", f"{GATEWAY_MODE}=routed"), ("-o", f"{GATEWAY_MODE}=x")):
+        for flags in (("-o", f"{GATEWAY_MODE}=isolated"), ("-o", f"{GATEWAY_MODE}=x")):
             self.fails(1, "network", "create", *flags, "refused", says="mode")
 
     def test_subnets_are_shown_in_the_order_of_families(self):
@@ -291,6 +291,60 @@ class Ports(NetworkCase):
         self.assertRegex(self.ok("port", name, "80").text, r"^127\.0\.0\.1:\d+$")
         self.ok("exec", name, "ip", "route", "get", "192.0.2.1")
         self.ok("network", "disconnect", outer, name)
+
+
+class Families(NetworkCase):
+    def test_a_container_without_ipv6_has_no_address_of_it(self):
+        network = self.network("--ipv6", "--subnet", "fd5a:6::/64")
+        off = {"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"}}
+        name = self.runs_with(network, {}, **off)
+        self.assertEqual(self.endpoint(name, network)["GlobalIPv6Address"], "")
+        self.assertNotIn("inet6", self.ok("exec", name, "ip", "addr").text)
+        other = self.start("sleep", "300", flags=("--network", network))
+        self.assertNotEqual(self.endpoint(other, network)["GlobalIPv6Address"], "")
+        self.assertNotIn("fd5a", self.engine("exec", other, "nslookup", name).out)
+
+    def test_an_interface_without_ipv6_cannot_give_itself_an_address(self):
+        network = self.network()
+        name = self.start("sleep", "300", flags=("--network", network))
+        self.assertEqual(self.ok("exec", name, "cat", "/proc/sys/net/ipv6/conf/eth0/disable_ipv6").text, "1")
+        self.assertEqual(self.ok("exec", name, "cat", "/proc/sys/net/ipv6/conf/lo/disable_ipv6").text, "0")
+
+
+class Routed(NetworkCase):
+    def test_published_ports_take_none_of_the_host(self):
+        self.only_berth("docker has routed gateways since 27")
+        network = self.network("-o", f"{GATEWAY_MODE}=routed", "-o", GATEWAY_MODE.replace("ipv4", "ipv6") + "=routed")
+        name = self.start("sleep", "300", flags=("--network", network, "-p", "8088:80"))
+        ports = self.engine.inspect(name)["NetworkSettings"]["Ports"]
+        self.assertEqual(ports["80/tcp"][0], {"HostIp": "0.0.0.0", "HostPort": ""})
+        listed = self.engine.api.get("/containers/json").json()
+        shown = [port for container in listed if f"/{name}" in container["Names"] for port in container["Ports"]]
+        self.assertEqual(shown[0], {"IP": "0.0.0.0", "PrivatePort": 80, "Type": "tcp"})
+        # Another may have the same.
+        self.start("sleep", "300", flags=("--network", network, "-p", "8088:80"))
+
+
+class Addresses(NetworkCase):
+    def test_a_mac_that_was_asked_for_is_in_the_configuration_too(self):
+        self.only_berth("docker has MAC addresses of endpoints since 25")
+        network = self.network()
+        name = self.runs_with(network, {"MacAddress": "02:42:ac:11:00:42"})
+        self.assertEqual(self.engine.inspect(name)["Config"]["MacAddress"], "02:42:ac:11:00:42")
+        plain = self.runs_with(network, {})
+        self.assertFalse(self.engine.inspect(plain)["Config"].get("MacAddress"))
+
+    def test_a_generated_mac_follows_the_address(self):
+        self.only_berth("docker's are random since 28")
+        network = self.network("--subnet", "192.168.238.0/24")
+        first = self.start("sleep", "300", flags=("--network", network))
+        before = self.endpoint(first, network)
+        self.ok("stop", "-t", "0", first)
+        second = self.start("sleep", "300", flags=("--network", network, "--ip", before["IPAddress"]))
+        self.ok("start", first)
+        macs = [self.endpoint(name, network)["MacAddress"] for name in (first, second)]
+        self.assertNotEqual(*macs)
+        self.assertEqual(macs[1], before["MacAddress"])
 
 
 class Links(NetworkCase):

@@ -93,16 +93,64 @@ class JsonProtocol(SqsCase):
         self.assertEqual(missing["__type"], "com.amazonaws.sqs#QueueDoesNotExist")
         self.assertEqual(self.answer.headers["x-amzn-query-error"], "AWS.SimpleQueueService.NonExistentQueue;Sender")
         for operation, members, error in (
-                ("SendMessage", {"QueueUrl": url}, "MissingParameter"),
-                ("ReceiveMessage", {"QueueUrl": url, "MaxNumberOfMessages": 11}, "InvalidParameterValue"),
+                ("SendMessage", {"QueueUrl": url}, "MissingRequiredParameterException"),
+                ("SendMessage", {"QueueUrl": url, "MessageBody": ""}, "MissingRequiredParameterException"),
+                ("ReceiveMessage", {"QueueUrl": url, "MaxNumberOfMessages": 11}, "InvalidParameterValueException"),
                 ("DeleteMessage", {"QueueUrl": url, "ReceiptHandle": "x"}, "ReceiptHandleIsInvalid"),
-                ("CreateQueue", {"QueueName": "bad name"}, "InvalidParameterValue"),
+                ("CreateQueue", {"QueueName": "bad name"}, "InvalidParameterValueException"),
                 ("SetQueueAttributes", {"QueueUrl": url, "Attributes": {"Nope": "1"}}, "InvalidAttributeName"),
                 ("SendMessage", {"QueueUrl": url, "MessageBody": "\x02"}, "InvalidMessageContents"),
-                ("SendMessage", {"QueueUrl": 7, "MessageBody": ["x"]}, "InvalidParameterValue"),
+                ("SendMessage", {"QueueUrl": 7, "MessageBody": ["x"]}, "InvalidParameterValueException"),
                 ("Nothing", {}, "InvalidAction")):
             refused = self.sqs(operation, 400, **members)
             self.assertEqual(refused["__type"], f"com.amazonaws.sqs#{error}", operation)
+
+    def test_refusals_in_the_words_of_aws(self):
+        url, fifo = self.queue(), self.queue(".fifo", FifoQueue="true")
+        name = fifo.rsplit("/", 1)[1]
+        ids = "can only include alphanumeric and punctuation characters. 1 to 128 in length."
+
+        def message(where, **members):
+            return "SendMessage", {"QueueUrl": where, "MessageBody": "x", **members}
+
+        for operation, members, code, text in (
+                ("ReceiveMessage", {"QueueUrl": url, "MaxNumberOfMessages": 0}, "InvalidParameterValue",
+                 "Value 0 for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."),
+                ("SetQueueAttributes", {"QueueUrl": url, "Attributes": {"FifoQueue": "true"}}, "InvalidAttributeName",
+                 "Unknown Attribute FifoQueue."),
+                ("SetQueueAttributes", {"QueueUrl": fifo, "Attributes": {"FifoQueue": "false"}}, "InvalidAttributeValue",
+                 "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported."),
+                ("CreateQueue", {"QueueName": name, "Attributes": {"FifoQueue": "true", "DelaySeconds": "7"}},
+                 "QueueAlreadyExists", "A queue already exists with the same name and a different value for attribute DelaySeconds"),
+                ("CreateQueue", {"QueueName": "plain", "Attributes": {"DeduplicationScope": "queue"}}, "InvalidAttributeName",
+                 "You can specify the DeduplicationScope only when FifoQueue is set to true."),
+                ("CreateQueue", {"QueueName": "plain", "Attributes": {"ContentBasedDeduplication": "true"}}, "InvalidAttributeName",
+                 "Unknown Attribute ContentBasedDeduplication."),
+                (*message(fifo), "MissingParameter", "The request must contain the parameter MessageGroupId."),
+                (*message(fifo, MessageGroupId="a b"), "InvalidParameterValue",
+                 f"Value a b for parameter MessageGroupId is invalid. Reason: MessageGroupId {ids}"),
+                (*message(fifo, MessageGroupId="g", MessageDeduplicationId="x" * 129), "InvalidParameterValue",
+                 f"Value {'x' * 129} for parameter MessageDeduplicationId is invalid. Reason: MessageDeduplicationId {ids}")):
+            refused = self.sqs(operation, 400, **members)
+            self.assertEqual((self.answer.headers["x-amzn-query-error"], refused["message"]), (f"{code};Sender", text))
+
+    def test_an_earlier_receipt_changes_the_visibility(self):
+        for suffix, attributes, status in (("", {}, 200), (".fifo", {"FifoQueue": "true"}, 400)):
+            url = self.queue(suffix, **attributes)
+            group = {"MessageGroupId": "g", "MessageDeduplicationId": "d"} if suffix else {}
+            self.sqs("SendMessage", QueueUrl=url, MessageBody="x", **group)
+            first, = self.sqs("ReceiveMessage", QueueUrl=url, VisibilityTimeout=0)["Messages"]
+            self.assertEqual(len(self.sqs("ReceiveMessage", QueueUrl=url, VisibilityTimeout=600)["Messages"]), 1)
+            self.sqs("ChangeMessageVisibility", status, QueueUrl=url, ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=0)
+            found = self.sqs("ReceiveMessage", QueueUrl=url).get("Messages", [])
+            self.assertEqual(len(found), 1 if status == 200 else 0)
+
+    def test_truth_in_any_case_of_letters(self):
+        url = self.queue(".fifo", FifoQueue="true", ContentBasedDeduplication="True")
+        for _ in range(2):
+            self.sqs("SendMessage", QueueUrl=url, MessageBody="same", MessageGroupId="g")
+        got = self.sqs("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)
+        self.assertEqual([each["Body"] for each in got["Messages"]], ["same"])
 
     def test_input_that_is_no_json(self):
         for body in (b"[]", b"{", b"\xff", b"{\"a\":" * 100):
@@ -125,6 +173,9 @@ class QueryProtocol(SqsCase):
         self.assertEqual(got.findtext(f".//{NAMESPACE}MessageAttribute/{NAMESPACE}Value/{NAMESPACE}StringValue"), "v")
         handle = got.findtext(f".//{NAMESPACE}ReceiptHandle")
         self.query(path, Action="DeleteMessage", ReceiptHandle=handle)
+        self.query(path, Action="SendMessage", MessageBody="one\r\ntwo\r")
+        got = self.query(path, Action="ReceiveMessage")
+        self.assertEqual(got.findtext(f".//{NAMESPACE}Body"), "one\r\ntwo\r")
         attributes = self.query(path, Action="GetQueueAttributes", **{"AttributeName.1": "VisibilityTimeout"})
         self.assertEqual(attributes.findtext(f".//{NAMESPACE}Value"), "7")
         self.query(path, Action="DeleteQueue")

@@ -154,7 +154,7 @@ Json port_summaries(const ContainerRecord& record) {
     for (const spec::PortBinding& binding : bindings) {
       Json published = exposed;
       published["IP"] = binding.host_ip;
-      published["PublicPort"] = std::atoi(binding.host_port.c_str());
+      if (!binding.host_port.empty()) published["PublicPort"] = std::atoi(binding.host_port.c_str());
       list.push_back(std::move(published));
     }
   }

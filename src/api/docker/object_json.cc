@@ -243,8 +243,12 @@ Result<network::NetworkRequest> parse_network_request(std::string_view body) {
   if (request.driver.empty() || request.driver == "default") request.driver = "bridge";
   TRY(request.internal, json_bool(object, "Internal"));
   TRY(request.attachable, json_bool(object, "Attachable"));
-  TRY(request.enable_ipv4, json_bool(object, "EnableIPv4", true));
-  TRY(request.enable_ipv6, json_bool(object, "EnableIPv6"));
+  if (json_member(object, "EnableIPv4") != nullptr) {
+    TRY(request.enable_ipv4, json_bool(object, "EnableIPv4"));
+  }
+  if (json_member(object, "EnableIPv6") != nullptr) {
+    TRY(request.enable_ipv6, json_bool(object, "EnableIPv6"));
+  }
   TRY(request.options, json_string_map(object, "Options"));
   TRY(request.labels, json_string_map(object, "Labels"));
   TRY(bool config_only, json_bool(object, "ConfigOnly"));

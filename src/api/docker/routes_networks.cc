@@ -25,7 +25,7 @@ Outcome inspect(Context& context) {
 Outcome create(Context& context) {
   CO_TRY(std::string body, co_await context.json_body());
   CO_TRY(auto request, parse_network_request(body.empty() ? "{}" : body));
-  if (!context.since(1, 48)) request.enable_ipv4 = true;  // not a member that older clients know
+  if (!context.since(1, 48)) request.enable_ipv4.reset();  // not a member that older clients know
   CO_TRY(auto network, co_await context.engine().networks().create(std::move(request)));
   Json answer = {{"Id", network.id}, {"Warning", ""}};
   co_return co_await context.json(201, std::move(answer));

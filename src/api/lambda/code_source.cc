@@ -1,5 +1,7 @@
 #include "api/lambda/code_source.h"
 
+#include <algorithm>
+
 #include "api/lambda/function_json.h"
 #include "base/bytes.h"
 #include "base/format.h"
@@ -26,11 +28,6 @@ AwsError unzip_failed(const Error& error) {
 }
 
 io::Task<AwsResult<Package>> keep(Call& call, std::string bytes) {
-  const uint64_t limit = call.limits().zip_bytes;
-  if (bytes.size() > limit) {
-    co_return AwsError{413, "RequestEntityTooLargeException",
-                       fmt::format("Zipped size must be smaller than {} bytes", limit)};
-  }
   auto& packages = call.services().packages;
   auto work = [&] { return packages.add(bytes); };
   auto package = co_await call.services().loop.on_worker(work);
@@ -40,13 +37,16 @@ io::Task<AwsResult<Package>> keep(Call& call, std::string bytes) {
 
 io::Task<AwsResult<std::string>> read_object(Call& call, std::string bucket, std::string key) {
   auto& buckets = call.services().buckets;
-  const uint64_t limit = call.limits().zip_bytes;
+  // What is uploaded directly is bounded more tightly than what lies in a bucket.
+  const uint64_t limit = std::max(call.limits().zip_bytes, call.limits().unpacked_bytes);
   auto work = [&]() -> Result<std::string> {
     TRY(auto object, buckets.open_object(bucket, key));
     return sys::read_fd(object.file.get(), limit + 1);
   };
   auto bytes = co_await call.services().loop.on_worker(work);
-  if (bytes) co_return std::move(*bytes);
+  if (bytes && bytes->size() <= limit) co_return std::move(*bytes);
+  if (bytes || bytes.error().kind() == Kind::Exhausted)
+    co_return aws::invalid_parameter(fmt::format("Unzipped size must be smaller than {} bytes", limit));
   bool no_bucket = bytes.error().kind() == Kind::NotFound && !buckets.exists(bucket);
   std::string_view code = no_bucket ? "NoSuchBucket" : "NoSuchKey";
   std::string_view text =
@@ -80,6 +80,10 @@ io::Task<AwsResult<Package>> take_zip(Call& call, const Json& source) {
     auto bytes = co_await call.services().loop.on_worker(decode);
     if (!bytes) co_return AwsError{400, "SerializationException", "ZipFile is not base64"};
     if (bytes->empty()) co_return aws::invalid_parameter("Uploaded file must be a non-empty zip");
+    if (bytes->size() > call.limits().zip_bytes) {
+      co_return AwsError{413, "RequestEntityTooLargeException",
+                         fmt::format("Zipped size must be smaller than {} bytes", call.limits().zip_bytes)};
+    }
     co_return co_await keep(call, std::move(*bytes));
   }
   if (!bucket || !key) co_return aws::invalid_parameter("Please provide a source for function code.");

@@ -29,10 +29,12 @@ AwsResult<void> check_ids(const Json& config, const char* name, std::string_view
   }
   for (const std::string& id : *ids) {
     if (id.starts_with(prefix)) continue;
-    return violated(fmt::format("[{}]", id), shown,
-                    fmt::format("Member must satisfy constraint: [Member must satisfy regular expression "
-                                "pattern: {}[0-9a-zA-Z]*]",
-                                prefix));
+    return violated(
+        fmt::format("[{}]", id), shown,
+        fmt::format("Member must satisfy constraint: [Member must have length less than or equal to "
+                    "1024, Member must have length greater than or equal to 0, Member must satisfy "
+                    "regular expression pattern: {}[0-9a-z{}]*]",
+                    prefix, prefix == "sg-" ? "A-Z" : ""));
   }
   return {};
 }

@@ -101,7 +101,8 @@ Json configuration_json(const FunctionVersion& version, std::string_view qualifi
              {{"Mode", version.tracing == functions::TracingMode::Active ? "Active" : "PassThrough"}}},
             {"SnapStart", {{"ApplyOn", "None"}, {"OptimizationStatus", "Off"}}},
             {"LoggingConfig", logging_json(version)}};
-  if (!version.environment.empty()) json["Environment"] = {{"Variables", version.environment}};
+  if (!version.environment.empty() || version.kept_members.contains(empty_environment))
+    json["Environment"] = {{"Variables", version.environment}};
   if (!version.dead_letter_arn.empty()) json["DeadLetterConfig"] = {{"TargetArn", version.dead_letter_arn}};
   put_code(json, version);
   for (const auto& [name, text] : version.kept_members) {
@@ -184,6 +185,12 @@ AwsResult<void> check_queue_region(const functions::Realm& realm, std::string_vi
                                             arn.substr(0, 256), realm.region));
 }
 
+AwsError missing_member(std::string_view name) {
+  return aws::validation_exception(fmt::format(
+      "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
+      name));
+}
+
 AwsResult<void> check_range(int64_t value, std::string_view name, int64_t low, int64_t high) {
   std::string constraint;
   if (value < low) constraint = fmt::format("Member must have value greater than or equal to {}", low);
@@ -216,7 +223,7 @@ AwsResult<std::map<std::string, std::string>> read_tags(const Json& request) {
     }
     tags[key] = value.get<std::string>();
   }
-  if (tags.size() > 50) return aws::invalid_parameter("Number of tags exceeds function tag limit of 50");
+  if (tags.size() > 50) return aws::invalid_parameter("Number of tags exceeds resource tag limit.");
   return tags;
 }
 

@@ -61,18 +61,30 @@ bool is_runtime(std::string_view text) {
   return false;
 }
 
-AwsResult<void> apply_texts(const Json& request, FunctionVersion& version) {
+/// Runtimes for which AWS makes no functions any more.
+bool is_deprecated(std::string_view runtime) {
+  constexpr std::string_view known[] = {
+      "nodejs",    "nodejs4.3", "nodejs6.10",    "nodejs8.10",    "nodejs10.x", "nodejs12.x", "nodejs14.x",
+      "python2.7", "python3.6", "python3.7",     "ruby2.5",       "ruby2.7",    "java8",      "go1.x",
+      "provided",  "dotnet5.0", "dotnetcore2.1", "dotnetcore3.1", "dotnet7"};
+  return std::find(std::begin(known), std::end(known), runtime) != std::end(known);
+}
+
+AwsResult<void> apply_texts(Call& call, const Json& request, FunctionVersion& version) {
   TRY(auto runtime, text_member(request, "Runtime"));
   if (runtime) {
+    bool strict = call.services().profile == functions::LimitProfile::Strict;
+    if (strict && is_deprecated(*runtime)) {
+      return aws::invalid_parameter(fmt::format(
+          "The runtime parameter of {} is no longer supported for creating or updating AWS Lambda "
+          "functions. We recommend you use a supported runtime while creating or updating functions.",
+          *runtime));
+    }
     if (!is_runtime(*runtime)) {
       return aws::invalid_parameter(
           fmt::format("Value {} at 'runtime' failed to satisfy constraint: Member must satisfy enum value "
-                      "set: [nodejs20.x, "
-                      "provided.al2023, python3.12, java17, nodejs16.x, dotnet8, python3.10, java11, "
-                      "python3.11, dotnet6, "
-                      "java21, nodejs18.x, provided.al2, ruby3.3, java8.al2, ruby3.2, python3.8, python3.9] "
-                      "or be a valid ARN",
-                      runtime->substr(0, 128)));
+                      "set: [{}] or be a valid ARN",
+                      runtime->substr(0, 128), known_runtimes));
     }
     version.runtime = *runtime;
   }
@@ -135,11 +147,18 @@ AwsResult<void> apply_sizes(Call& call, const Json& request, FunctionVersion& ve
   return {};
 }
 
+/// What was measured, as AWS shows it; of larger ones the beginning.
+std::string shown_measured(const Json& variables) {
+  constexpr size_t most_shown = 64u << 10;
+  std::string text = to_json(variables);
+  if (text.size() > most_shown) text.resize(most_shown);
+  return text;
+}
+
 AwsResult<void> apply_environment(Call& call, const Json& request, FunctionVersion& version) {
   TRY(const Json* environment, object_member(request, "Environment"));
   if (environment == nullptr) return {};
   std::map<std::string, std::string> variables;
-  uint64_t bytes = 0;
   const Json* given = member(*environment, "Variables");
   if (given != nullptr && !given->is_object()) {
     return AwsError{400, "SerializationException", "Environment.Variables must be an object"};
@@ -163,7 +182,6 @@ AwsResult<void> apply_environment(Call& call, const Json& request, FunctionVersi
     }
     if (text.find('\0') != std::string::npos)
       return aws::invalid_parameter("Variables hold no NUL characters");
-    bytes += name.size() + text.size();
     variables[name] = text;
   }
   if (!reserved.empty()) {
@@ -175,12 +193,15 @@ AwsResult<void> apply_environment(Call& call, const Json& request, FunctionVersi
                     "this request: {}",
                     reserved));
   }
-  if (bytes > call.limits().environment_bytes) {
+  // Their JSON is what AWS measures.
+  if (to_json(Json(variables)).size() > call.limits().environment_bytes) {
     return aws::invalid_parameter(fmt::format(
         "Lambda was unable to configure your environment variables because the environment variables "
         "you have provided exceeded the {}KB limit. String measured: {}",
-        call.limits().environment_bytes / 1024, bytes));
+        call.limits().environment_bytes / 1024, shown_measured(Json(variables))));
   }
+  version.kept_members.erase(empty_environment);
+  if (variables.empty()) version.kept_members[empty_environment] = "{}";
   version.environment = std::move(variables);
   return {};
 }
@@ -192,7 +213,7 @@ AwsResult<functions::LayerUse> find_layer(Call& call, const std::string& arn) {
         fmt::format("[{}]", arn), "layers",
         "Member must satisfy constraint: [Member must have length less than or equal to 2048, Member "
         "must have length greater than or equal to 1, Member must satisfy regular expression pattern: "
-        "(arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:layer:"
+        "(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:layer:"
         "[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+), Member must not "
         "be null]");
   }
@@ -226,7 +247,7 @@ AwsResult<void> apply_layers(Call& call, const Json& request, FunctionVersion& v
       return aws::invalid_parameter(
           fmt::format("Two different versions of the same layer are not allowed to be referenced in the same "
                       "function. {} and {} are versions of the same layer.",
-                      layer.arn, at->second));
+                      at->second, layer.arn));
     }
     layers.push_back(std::move(layer));
   }
@@ -313,7 +334,7 @@ AwsResult<void> apply_image(const Json& request, FunctionVersion& version) {
 
 AwsResult<void> apply_configuration(Call& call, const Json& request, FunctionVersion& version) {
   CHECK(apply_role(request, version));
-  CHECK(apply_texts(request, version));
+  CHECK(apply_texts(call, request, version));
   CHECK(apply_sizes(call, request, version));
   CHECK(apply_environment(call, request, version));
   CHECK(apply_layers(call, request, version));

@@ -146,7 +146,7 @@ class UrlCall {
   io::Task<void> answer() {
     auto target = services_.catalog.find_url(id_);
     if (!target) {
-      refuse(403, R"({"Message":"Forbidden"})");
+      deny(R"({"Message":null})");
       co_return;
     }
     UrlConfig config = *target->url;
@@ -168,6 +168,11 @@ class UrlCall {
       refuse(403, R"({"Message":"Forbidden"})");
       co_return;
     }
+    bool alias_is_gone = !function && !config.qualifier.empty();
+    if (alias_is_gone) {
+      deny(R"({"Message":"Forbidden"})");
+      co_return;
+    }
     if (!function || !check_invocable(services_, **function)) {
       refuse(502, "Internal Server Error");
       co_return;
@@ -183,6 +188,11 @@ class UrlCall {
   // Kept until serve() sends it: what a co_await is given must not be a temporary that holds strings (g++
   // 12).
   void refuse(int status, std::string text) { refusal_ = Refusal{status, std::move(text)}; }
+
+  void deny(std::string text) {
+    exchange_.set_header("x-amzn-ErrorType", "AccessDeniedException");
+    refuse(403, std::move(text));
+  }
 
   /// Without configured keys every signature is taken for right, as on the rest of the port.
   bool is_signed(std::string_view body) const {

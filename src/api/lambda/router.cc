@@ -29,9 +29,9 @@ bool fits(std::string_view pattern, std::string_view path, std::vector<std::stri
 
 std::span<const std::span<const Operation>> groups() {
   static const std::span<const Operation> all[] = {
-      invoke_operations(),  function_operations(), version_operations(),      layer_operations(),
-      policy_operations(),  setting_operations(),  event_invoke_operations(), url_operations(),
-      mapping_operations(), durable_operations(),  rare_operations()};
+      invoke_operations(), function_operations(), version_operations(), layer_operations(),
+      policy_operations(), setting_operations(),  tag_operations(),     event_invoke_operations(),
+      url_operations(),    mapping_operations(),  durable_operations(), rare_operations()};
   return all;
 }
 

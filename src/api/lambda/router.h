@@ -30,6 +30,7 @@ std::span<const Operation> invoke_operations();
 std::span<const Operation> layer_operations();
 std::span<const Operation> policy_operations();
 std::span<const Operation> setting_operations();
+std::span<const Operation> tag_operations();
 std::span<const Operation> event_invoke_operations();
 std::span<const Operation> url_operations();
 std::span<const Operation> mapping_operations();

@@ -1,6 +1,7 @@
 // What becomes of asynchronous events: retries, maximum age, destinations.
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "api/lambda/function_json.h"
 #include "api/lambda/router.h"
@@ -31,40 +32,69 @@ Json event_invoke_json(const FunctionEntry& entry, const std::string& qualifier,
   return json;
 }
 
-/// An ARN of a service that takes events, and something behind it.
-bool leads_somewhere(std::string_view arn) {
-  constexpr std::string_view services[] = {":sqs:", ":sns:", ":lambda:", ":events:", ":s3:"};
-  bool known = std::any_of(std::begin(services), std::end(services), [&](std::string_view service) {
-    size_t partition_end = arn.find(':', 4);
-    return partition_end != arn.npos && arn.substr(partition_end).starts_with(service);
+constexpr std::string_view destination_pattern =
+    "$|kafka://([^.]([a-zA-Z0-9\\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:((eusc-)?[a-z]{2}"
+    "((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)";
+
+/// The service of an ARN; nullopt: it is none.
+std::optional<std::string_view> service_of(std::string_view arn) {
+  if (!arn.starts_with("arn:aws")) return std::nullopt;
+  size_t begin = arn.find(':', 4);
+  size_t end = begin == arn.npos ? begin : arn.find(':', begin + 1);
+  if (end == arn.npos) return std::nullopt;
+  std::string_view service = arn.substr(begin + 1, end - begin - 1);
+  bool valid = !service.empty() && std::all_of(service.begin(), service.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-';
   });
-  return known && !arn.ends_with(':');
+  return valid ? std::optional(service) : std::nullopt;
 }
 
-AwsResult<std::string> read_destination(const Json& config, const char* side) {
-  TRY(const Json* object, object_member(config, side));
-  if (object == nullptr) return std::string();
-  TRY(auto arn, text_member(*object, "Destination"));
-  if (arn && !arn->empty() && !arn->starts_with("arn:") && !arn->starts_with("kafka://")) {
+struct Side {
+  const char* member;      ///< "OnSuccess"
+  std::string_view shown;  ///< "onSuccess", as refusals have it
+};
+
+/// A service that takes events, and something behind it.
+AwsResult<void> check_destination(Call& call, const FunctionEntry& entry, std::string_view arn,
+                                  const Side& side) {
+  if (arn.empty() || arn.starts_with("kafka://")) return {};
+  auto service = service_of(arn);
+  if (!service) {
     return aws::validation_exception(
         functions::validation_error(
-            arn->substr(0, 350),
-            fmt::format("destinationConfig.{}.destination",
-                        std::string_view(side) == "OnSuccess" ? "onSuccess" : "onFailure"),
-            "Member must satisfy regular expression pattern: "
-            "^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:([a-z]{2}(-gov)?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)")
+            arn.substr(0, 350), fmt::format("destinationConfig.{}.destination", side.shown),
+            fmt::format("Member must satisfy regular expression pattern: {}", destination_pattern))
             .message());
   }
-  if (arn && arn->starts_with("arn:") && !leads_somewhere(*arn)) {
-    return aws::invalid_parameter(
-        fmt::format("The destination {} is none: destinations are queues, topics, functions, event buses and "
-                    "buckets.",
-                    arn->substr(0, 350)));
+  constexpr std::string_view services[] = {"sqs", "sns", "lambda", "events", "s3"};
+  bool takes_events = std::find(std::begin(services), std::end(services), *service) != std::end(services);
+  if (!takes_events || arn.ends_with(':')) {
+    bool success = side.shown == "onSuccess";
+    std::string given = fmt::format("{}(destination={})", side.member, arn.substr(0, 350));
+    return aws::invalid_parameter(fmt::format(
+        "The provided destination config DestinationConfig(onSuccess={}, onFailure={}) is invalid.",
+        success ? given : "null", success ? "null" : given));
   }
+  if (*service != "lambda") return {};
+  auto reference = functions::parse_function_reference(arn, call.realm());
+  const FunctionEntry* target = reference ? call.catalog().find(reference->realm, reference->name) : nullptr;
+  if (target == &entry)
+    return aws::invalid_parameter("You can't specify the function as a destination for itself.");
+  if (target == nullptr)
+    return aws::invalid_parameter(fmt::format("The destination ARN {} is invalid.", arn.substr(0, 350)));
+  return {};
+}
+
+AwsResult<std::string> read_destination(Call& call, const FunctionEntry& entry, const Json& config,
+                                        const Side& side) {
+  TRY(const Json* object, object_member(config, side.member));
+  if (object == nullptr) return std::string();
+  TRY(auto arn, text_member(*object, "Destination"));
+  CHECK(check_destination(call, entry, arn.value_or(""), side));
   return arn.value_or("");
 }
 
-AwsResult<void> apply_event_invoke(const functions::Realm& realm, const Json& request,
+AwsResult<void> apply_event_invoke(Call& call, const FunctionEntry& entry, const Json& request,
                                    EventInvokeConfig& config) {
   TRY(auto retries, number_member(request, "MaximumRetryAttempts"));
   if (retries) {
@@ -79,49 +109,73 @@ AwsResult<void> apply_event_invoke(const functions::Realm& realm, const Json& re
   TRY(const Json* destinations, object_member(request, "DestinationConfig"));
   if (destinations != nullptr) {
     if (member(*destinations, "OnSuccess") != nullptr) {
-      TRY(config.on_success, read_destination(*destinations, "OnSuccess"));
+      TRY(config.on_success, read_destination(call, entry, *destinations, {"OnSuccess", "onSuccess"}));
     }
     if (member(*destinations, "OnFailure") != nullptr) {
-      TRY(config.on_failure, read_destination(*destinations, "OnFailure"));
+      TRY(config.on_failure, read_destination(call, entry, *destinations, {"OnFailure", "onFailure"}));
     }
   }
-  CHECK(check_queue_region(realm, config.on_success));
-  CHECK(check_queue_region(realm, config.on_failure));
+  CHECK(check_queue_region(entry.realm(), config.on_success));
+  CHECK(check_queue_region(entry.realm(), config.on_failure));
   config.modified = now();
   return {};
 }
 
-/// The qualifier, which exists, with $LATEST spelled out.
-AwsResult<std::string> event_invoke_key(Call& call, const FunctionEntry& entry) {
-  TRY(std::string qualifier, call.qualifier());
-  if (qualifier.empty()) return std::string(functions::latest_version);
-  if (!call.catalog().main_version(entry, qualifier)) {
-    return aws::resource_not_found(fmt::format("The function {} doesn't exist.", arn_of(entry, qualifier)));
-  }
-  return qualifier;
+AwsError no_function() {
+  return aws::resource_not_found("The function doesn't exist.");
 }
 
-AwsError no_event_invoke(const FunctionEntry& entry, const std::string& key) {
-  return aws::resource_not_found(
-      fmt::format("The function {} doesn't have an EventInvokeConfig", arn_of(entry, key)));
+/// The function that the request names.
+AwsResult<const FunctionEntry*> event_invoke_function(Call& call) {
+  TRY(auto reference, call.function_reference());
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr) return no_function();
+  return entry;
+}
+
+/// The qualifier of the request, with $LATEST spelled out.
+AwsResult<std::string> event_invoke_key(Call& call) {
+  TRY(std::string qualifier, call.qualifier());
+  return qualifier.empty() ? std::string(functions::latest_version) : std::move(qualifier);
+}
+
+AwsError no_event_invoke(const functions::FunctionReference& reference, std::string_view key) {
+  return aws::resource_not_found(fmt::format("The function {}:{} doesn't have an EventInvokeConfig",
+                                             functions::function_arn(reference.realm, reference.name), key));
+}
+
+struct Held {
+  const FunctionEntry* entry;
+  std::string key;
+  const EventInvokeConfig* config;
+};
+/// What the request names, which has to be there; no word of whether the function is.
+AwsResult<Held> held_event_invoke(Call& call) {
+  TRY(auto reference, call.function_reference());
+  TRY(std::string key, event_invoke_key(call));
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr) return no_event_invoke(reference, key);
+  auto held = entry->settings().event_invoke.find(key);
+  if (held == entry->settings().event_invoke.end()) return no_event_invoke(reference, key);
+  return Held{entry, std::move(key), &held->second};
 }
 
 AwsResult<Reply> set_event_invoke(Call& call, bool keep_what_is_there) {
   TRY(Json request, call.json());
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, event_invoke_key(call, *entry));
   bool anything = member(request, "MaximumRetryAttempts") != nullptr ||
                   member(request, "MaximumEventAgeInSeconds") != nullptr ||
                   member(request, "DestinationConfig") != nullptr;
   if (!anything)
     return aws::invalid_parameter("You must specify at least one of error handling or destination setting.");
+  TRY(std::string key, event_invoke_key(call));
+  TRY(const FunctionEntry* entry, event_invoke_function(call));
+  if (!call.catalog().main_version(*entry, key)) return no_function();
   EventInvokeConfig config;
-  auto held = entry->settings().event_invoke.find(key);
   if (keep_what_is_there) {
-    if (held == entry->settings().event_invoke.end()) return no_event_invoke(*entry, key);
-    config = held->second;
+    TRY(Held held, held_event_invoke(call));
+    config = *held.config;
   }
-  CHECK(apply_event_invoke(entry->realm(), request, config));
+  CHECK(apply_event_invoke(call, *entry, request, config));
   auto set = [&](FunctionSettings& settings) -> Result<void> {
     settings.event_invoke[key] = config;
     return {};
@@ -138,27 +192,22 @@ AwsResult<Reply> update_event_invoke(Call& call) {
 }
 
 AwsResult<Reply> get_event_invoke(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, event_invoke_key(call, *entry));
-  auto held = entry->settings().event_invoke.find(key);
-  if (held == entry->settings().event_invoke.end()) return no_event_invoke(*entry, key);
-  return aws::json_reply(200, event_invoke_json(*entry, key, held->second));
+  TRY(Held held, held_event_invoke(call));
+  return aws::json_reply(200, event_invoke_json(*held.entry, held.key, *held.config));
 }
 
 AwsResult<Reply> delete_event_invoke(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, event_invoke_key(call, *entry));
-  if (entry->settings().event_invoke.count(key) == 0) return no_event_invoke(*entry, key);
+  TRY(Held held, held_event_invoke(call));
   auto erase = [&](FunctionSettings& settings) -> Result<void> {
-    settings.event_invoke.erase(key);
+    settings.event_invoke.erase(held.key);
     return {};
   };
-  CHECK(call.catalog().update_settings(entry->realm(), entry->name(), erase));
+  CHECK(call.catalog().update_settings(held.entry->realm(), held.entry->name(), erase));
   return aws::empty_reply(204);
 }
 
 AwsResult<Reply> list_event_invoke(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
+  TRY(const FunctionEntry* entry, event_invoke_function(call));
   std::vector<std::pair<std::string, EventInvokeConfig>> configs(entry->settings().event_invoke.begin(),
                                                                  entry->settings().event_invoke.end());
   TRY(Page page, page_of(call, configs.size()));

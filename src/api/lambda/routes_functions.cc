@@ -7,6 +7,7 @@
 #include "api/lambda/router.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "functions/catalog/new_name.h"
 #include "functions/durable/durable_invoker.h"
 #include "io/event_loop.h"
 
@@ -23,6 +24,7 @@ Json being_created(Json configuration) {
   configuration["State"] = "Pending";
   configuration["StateReason"] = "The function is being created.";
   configuration["StateReasonCode"] = "Creating";
+  configuration.erase("LastUpdateStatus");
   return configuration;
 }
 Json being_updated(Json configuration) {
@@ -50,14 +52,18 @@ AwsResult<std::optional<std::string>> read_architecture(const Json& request) {
       functions::validation_error(shown.substr(0, 256), "architectures", constraint).message());
 }
 
+/// AWS takes a bare name that is too long for another fault than one in an ARN.
+AwsError refused_name(std::string_view name, const Error& error) {
+  bool too_long = error.message().ends_with("less than or equal to 64");
+  return too_long && name.find(':') == name.npos ? aws::invalid_parameter(error.message())
+                                                 : aws::validation_exception(error.message());
+}
+
 AwsResult<FunctionVersion> read_new_function(Call& call, const Json& request) {
   TRY(auto name, text_member(request, "FunctionName"));
-  if (!name) {
-    return aws::validation_exception(
-        functions::validation_error("null", "functionName", "Member must not be null").message());
-  }
-  auto reference = functions::parse_function_reference(*name, call.realm());
-  if (!reference) return aws::validation_exception(reference.error().message());
+  if (!name) return missing_member("functionName");
+  auto reference = functions::parse_new_function_name(*name, call.realm());
+  if (!reference) return refused_name(*name, reference.error());
   if (!reference->qualifier.empty()) {
     return aws::invalid_parameter("The provided function name must not have a qualifier.");
   }
@@ -71,10 +77,7 @@ AwsResult<FunctionVersion> read_new_function(Call& call, const Json& request) {
   if (package == "Image" || (!package && from_image)) version.package = functions::PackageType::Image;
   TRY(auto architecture, read_architecture(request));
   version.architecture = architecture.value_or("x86_64");
-  if (member(request, "Role") == nullptr) {
-    return aws::validation_exception(
-        functions::validation_error("null", "role", "Member must not be null").message());
-  }
+  if (member(request, "Role") == nullptr) return missing_member("role");
   CHECK(refuse_publish_to(request));
   CHECK(apply_configuration(call, request, version));
   CHECK(apply_tenancy(request, version));
@@ -102,10 +105,7 @@ io::Task<AwsResult<Reply>> create_function(Call& call) {
     co_return aws::resource_conflict(fmt::format("Function already exist: {}", version.name));
   }
   const Json* code = member(request, "Code");
-  if (code == nullptr || !code->is_object()) {
-    co_return aws::validation_exception(
-        functions::validation_error("null", "code", "Member must not be null").message());
-  }
+  if (code == nullptr || !code->is_object()) co_return missing_member("code");
   CO_TRY([[maybe_unused]] auto package, co_await take_code(call, *code, version));
   CO_CHECK(co_await check_unpacked_size(call, version));
   functions::Realm realm = version.realm;
@@ -241,26 +241,33 @@ io::Task<AwsResult<Reply>> update_code(Call& call) {
   co_return aws::json_reply(200, being_updated(configuration_json(*published, published->version)));
 }
 
+/// A version that is not there is as good as removed.
+AwsResult<void> remove_version(Call& call, const FunctionEntry& entry, const std::string& version) {
+  if (!functions::is_version_number(version))
+    return aws::invalid_parameter("Deletion of aliases is not currently supported.");
+  if (entry.version(version) == nullptr) return {};
+  for (const auto& [alias_name, alias] : entry.settings().aliases) {
+    if (alias.version == version || alias.weights.count(version) != 0) {
+      return aws::resource_conflict(fmt::format(
+          "Unable to delete version because the following aliases reference it: [{}]", alias_name));
+    }
+  }
+  functions::Realm realm = entry.realm();
+  std::string name = entry.name();
+  CHECK(call.catalog().remove_version(realm, name, std::stoull(version)));
+  return {};
+}
+
 io::Task<AwsResult<Reply>> delete_function(Call& call) {
-  CO_TRY(const FunctionEntry* entry, call.function());
-  CO_TRY(std::string qualifier, call.qualifier());
-  functions::Realm realm = entry->realm();
-  std::string name = entry->name();
-  if (qualifier.empty()) {
-    CO_CHECK(call.catalog().remove(realm, name));
-  } else if (qualifier == functions::latest_version) {
+  CO_TRY(auto reference, call.function_reference());
+  if (reference.qualifier == functions::latest_version)
     co_return aws::invalid_parameter("$LATEST version cannot be deleted without deleting the function.");
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr) co_return functions::function_not_found(reference.realm, reference.name);
+  if (reference.qualifier.empty()) {
+    CO_CHECK(call.catalog().remove(reference.realm, reference.name));
   } else {
-    if (!functions::is_version_number(qualifier)) {
-      co_return aws::invalid_parameter("Deletion of aliases is not currently supported.");
-    }
-    for (const auto& [alias_name, alias] : entry->settings().aliases) {
-      if (alias.version == qualifier || alias.weights.count(qualifier) != 0) {
-        co_return aws::resource_conflict(fmt::format(
-            "Unable to delete version because the following aliases reference it: [{}]", alias_name));
-      }
-    }
-    CO_CHECK(call.catalog().remove_version(realm, name, std::stoull(qualifier)));
+    CO_CHECK(remove_version(call, *entry, reference.qualifier));
   }
   co_await collect_code(call.services());
   co_return aws::empty_reply(204);

@@ -63,16 +63,15 @@ io::Task<AwsResult<Reply>> publish_layer_version(Call& call) {
   layer.runtimes = runtimes.value_or(std::vector<std::string>());
   layer.architectures = architectures.value_or(std::vector<std::string>());
   const Json* content = member(request, "Content");
-  if (content == nullptr || !content->is_object()) {
-    co_return aws::validation_exception(
-        functions::validation_error("null", "content", "Member must not be null").message());
-  }
+  if (content == nullptr || !content->is_object()) co_return missing_member("content");
   CO_TRY(auto package, co_await take_zip(call, *content));
   layer.code_sha256 = package.sha256;
   layer.code_size = package.size;
   layer.directory = package.directory;
   CO_TRY(const LayerVersion* kept, call.catalog().add_layer(std::move(layer)));
-  co_return aws::json_reply(201, whole_json(call, *kept));
+  Json shown = whole_json(call, *kept);
+  if (member(request, "CompatibleRuntimes") != nullptr) shown["CompatibleRuntimes"] = kept->runtimes;
+  co_return aws::json_reply(201, shown);
 }
 
 bool matches(const Call& call, const LayerVersion& layer) {
@@ -108,7 +107,7 @@ AwsResult<uint64_t> version_number(const Call& call) {
   if (error != std::errc{} || end != text.data() + text.size()) {
     return AwsError{400, "SerializationException", fmt::format("NUMBER_VALUE cannot be converted: {}", text)};
   }
-  if (version == 0) return aws::invalid_parameter("Layer Version Cannot be less than 1.");
+  if (version == 0) return aws::invalid_parameter("Layer Version Cannot be less than 1");
   return version;
 }
 

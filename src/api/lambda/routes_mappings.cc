@@ -94,11 +94,8 @@ AwsResult<void> apply_function(Call& call, const Json& request, EventSourceMappi
   auto reference = functions::parse_function_reference(*name, call.realm());
   if (!reference) return aws::validation_exception(reference.error().message());
   const auto* entry = call.catalog().find(reference->realm, reference->name);
-  if (entry == nullptr)
-    return aws::invalid_parameter(functions::function_not_found(reference->realm, reference->name).message());
-  if (auto version = call.catalog().main_version(*entry, reference->qualifier); !version) {
-    return aws::invalid_parameter(version.error().message());
-  }
+  if (entry == nullptr || !call.catalog().main_version(*entry, reference->qualifier))
+    return aws::invalid_parameter("Function does not exist");
   if (functions::is_per_tenant(*entry->latest()))
     return aws::invalid_parameter("Event sources are not supported for functions with TenancyConfig.");
   CHECK(check_queue_region(reference->realm, mapping.event_source_arn));
@@ -223,7 +220,22 @@ AwsResult<void> refuse_schema_registry(const Json& request) {
   return {};
 }
 
+/// Queues have dead-letter queues of their own.
+AwsResult<void> refuse_destinations_of_queues(const Json& request, const EventSourceMapping& mapping) {
+  if (!is_sqs(mapping)) return {};
+  TRY(const Json* destinations, object_member(request, "DestinationConfig"));
+  if (destinations == nullptr) return {};
+  for (const char* side : {"OnSuccess", "OnFailure"}) {
+    TRY(const Json* object, object_member(*destinations, side));
+    if (object != nullptr && member(*object, "Destination") != nullptr)
+      return aws::invalid_parameter(
+          "Unsupported DestinationConfig parameter for given event source mapping type.");
+  }
+  return {};
+}
+
 AwsResult<void> apply_changeable(Call& call, const Json& request, EventSourceMapping& mapping) {
+  CHECK(refuse_destinations_of_queues(request, mapping));
   CHECK(apply_function(call, request, mapping));
   CHECK(apply_batching(request, mapping));
   CHECK(apply_errors(request, mapping));
@@ -290,7 +302,7 @@ AwsResult<void> read_source(const Json& request, EventSourceMapping& mapping) {
         "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member "
         "must not be null.");
   }
-  if (position) CHECK(check_enum(*position, "startingPosition", {"TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"}));
+  if (position) CHECK(check_enum(*position, "startingPosition", {"LATEST", "AT_TIMESTAMP", "TRIM_HORIZON"}));
   mapping.starting_position = is_sqs(mapping) ? "" : position.value_or("TRIM_HORIZON");
   if (const Json* time = member(request, "StartingPositionTimestamp"); time != nullptr) {
     if (!time->is_number())
@@ -304,10 +316,7 @@ AwsResult<void> read_source(const Json& request, EventSourceMapping& mapping) {
 AwsResult<Reply> create_mapping(Call& call) {
   TRY(Json request, call.json());
   EventSourceMapping mapping{.uuid = functions::new_revision_id()};
-  if (member(request, "FunctionName") == nullptr) {
-    return aws::validation_exception(
-        functions::validation_error("null", "functionName", "Member must not be null").message());
-  }
+  if (member(request, "FunctionName") == nullptr) return missing_member("functionName");
   CHECK(read_source(request, mapping));
   CHECK(apply_changeable(call, request, mapping));
   TRY(mapping.tags, read_tags(request));

@@ -1,6 +1,7 @@
 // Resource policies of functions and layer versions: statements are kept as they are shown.
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "api/lambda/function_json.h"
 #include "api/lambda/router.h"
@@ -23,10 +24,7 @@ bool is_statement_id(std::string_view text) {
 
 AwsResult<std::string> required_text(const Json& request, const char* name, std::string_view shown) {
   TRY(auto text, text_member(request, name));
-  if (!text) {
-    return aws::validation_exception(
-        functions::validation_error("null", shown, "Member must not be null").message());
-  }
+  if (!text) return missing_member(shown);
   return std::move(*text);
 }
 
@@ -47,6 +45,15 @@ bool is_root_of_account(std::string_view arn) {
   size_t account = arn.find(":iam::");
   return arn.starts_with("arn:aws") && account != arn.npos && arn.substr(account).size() == 6 + 12 + 5 &&
          is_account(arn.substr(account + 6, 12)) && arn.ends_with(":root");
+}
+
+/// Everyone, an account, an ARN, or a service by its name in DNS.
+bool is_principal(std::string_view text) {
+  if (text == "*" || is_account(text) || text.starts_with("arn:")) return true;
+  constexpr std::string_view domains[] = {".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu",
+                                          ".amazon.com", ".aws.internal"};
+  return std::any_of(std::begin(domains), std::end(domains),
+                     [text](std::string_view domain) { return text.ends_with(domain); });
 }
 
 /// A service, an account, an ARN or everyone, in the form that policies have.
@@ -91,6 +98,10 @@ AwsResult<Json> read_statement(const Json& request, const std::string& resource)
   if (principal.empty() || principal.find(' ') != std::string::npos) {
     return pattern_violated(principal, "principal", "[^\\s]+");
   }
+  if (!is_principal(principal)) {
+    return aws::invalid_parameter(
+        "The provided principal was invalid. Please check the principal and try again.");
+  }
   TRY(Json condition, read_conditions(request));
   Json statement{{"Sid", sid},
                  {"Effect", "Allow"},
@@ -113,11 +124,11 @@ AwsError exists_already(std::string_view sid) {
       sid));
 }
 
-AwsError wrong_revision() {
+AwsError wrong_revision(std::string_view operation = "GetPolicy") {
   return {412, "PreconditionFailedException",
-          "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to "
-          "retrieve the "
-          "latest Revision Id"};
+          fmt::format("The Revision Id provided does not match the latest Revision Id. Call the {} API to "
+                      "retrieve the latest Revision Id",
+                      operation)};
 }
 
 void add(Policy& policy, const Json& statement) {
@@ -134,13 +145,21 @@ Reply policy_reply(const Policy& policy) {
   return aws::json_reply(200, {{"Policy", to_json(document)}, {"RevisionId", policy.revision_id}});
 }
 
+AwsResult<void> check_qualifier_exists(Call& call, const FunctionEntry& entry, const std::string& qualifier) {
+  if (call.catalog().main_version(entry, qualifier)) return {};
+  if (!functions::is_alias_name(qualifier))
+    return functions::function_not_found(entry.realm(), entry.name(), qualifier);
+  return aws::resource_not_found(fmt::format(
+      "Cannot find alias arn: {}:{}", functions::function_arn(entry.realm(), entry.name()), qualifier));
+}
+
 /// The qualifier, which must exist, under which a policy is kept: none for the function as a whole.
 AwsResult<std::string> policy_key(Call& call, const FunctionEntry& entry) {
   TRY(std::string qualifier, call.qualifier());
   if (qualifier == functions::latest_version) {
     return aws::invalid_parameter("We currently do not support adding policies for $LATEST.");
   }
-  if (!qualifier.empty()) CHECK(call.catalog().main_version(entry, qualifier));
+  if (!qualifier.empty()) CHECK(check_qualifier_exists(call, entry, qualifier));
   return qualifier;
 }
 
@@ -166,18 +185,27 @@ AwsResult<Reply> add_permission(Call& call) {
 }
 
 AwsResult<Reply> get_policy(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string key, call.qualifier());
-  auto held = entry->settings().policies.find(key);
-  if (held == entry->settings().policies.end() || held->second.statements.empty()) {
-    return aws::resource_not_found("The resource you requested does not exist.");
+  TRY(auto reference, call.function_reference());
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  const Policy* policy = nullptr;
+  if (entry != nullptr) {
+    auto held = entry->settings().policies.find(reference.qualifier);
+    if (held != entry->settings().policies.end()) policy = &held->second;
   }
-  return policy_reply(held->second);
+  if (policy == nullptr || policy->statements.empty())
+    return aws::resource_not_found("The resource you requested does not exist.");
+  return policy_reply(*policy);
 }
 
 AwsResult<Reply> remove_permission(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
+  TRY(auto reference, call.function_reference());
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr) {
+    return aws::resource_not_found(
+        fmt::format("No policy found for: {}", functions::function_arn(reference.realm, reference.name)));
+  }
   TRY(std::string key, call.qualifier());
+  if (!key.empty()) CHECK(check_qualifier_exists(call, *entry, key));
   const std::string& sid = call.capture(1);
   auto held = entry->settings().policies.find(key);
   if (held == entry->settings().policies.end())
@@ -308,7 +336,7 @@ AwsResult<Reply> add_layer_permission(Call& call) {
     return exists_already(statement["Sid"].get<std::string>());
   }
   std::string_view revision = call.query("RevisionId");
-  if (!revision.empty() && revision != layer->policy.revision_id) return wrong_revision();
+  if (!revision.empty() && revision != layer->policy.revision_id) return wrong_revision("GetLayerPolicy");
   CHECK(call.catalog().update_layer(layer->realm, layer->name, layer->version, [&](LayerVersion& changed) {
     add(changed.policy, statement);
     return Result<void>();
@@ -332,7 +360,7 @@ AwsResult<Reply> remove_layer_permission(Call& call) {
     return aws::resource_not_found(fmt::format("Statement {} is not found in resource policy.", sid));
   }
   std::string_view revision = call.query("RevisionId");
-  if (!revision.empty() && revision != layer->policy.revision_id) return wrong_revision();
+  if (!revision.empty() && revision != layer->policy.revision_id) return wrong_revision("GetLayerPolicy");
   CHECK(call.catalog().update_layer(layer->realm, layer->name, layer->version, [&](LayerVersion& changed) {
     std::erase_if(changed.policy.statements, [&](const auto& statement) { return statement.first == sid; });
     changed.policy.revision_id = functions::new_revision_id();

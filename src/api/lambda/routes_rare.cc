@@ -13,15 +13,11 @@ using functions::FunctionEntry;
 using functions::FunctionSettings;
 using functions::FunctionVersionPtr;
 
-constexpr std::string_view kind = "code-signing-config";
-
-AwsError no_config(std::string_view arn) {
-  return aws::resource_not_found(fmt::format("The code signing configuration {} does not exist.", arn));
-}
+constexpr std::string_view kind = signing_config_kind;
 
 AwsResult<Json> find_config(Call& call, const std::string& arn) {
   TRY(auto text, call.catalog().document(kind, arn));
-  if (!text) return no_config(arn);
+  if (!text) return no_signing_config(arn);
   TRY(Json config, parse_json(*text));
   return config;
 }
@@ -37,30 +33,34 @@ AwsResult<void> apply_config(const Json& request, Json& config) {
   return {};
 }
 
+Json shown(Json config) {
+  config.erase("Tags");
+  return config;
+}
+
 AwsResult<Reply> keep_config(Call& call, const Json& config, int status) {
   CHECK(call.catalog().put_document(
       {std::string(kind), config["CodeSigningConfigArn"].get<std::string>(), to_json(config)}));
-  return aws::json_reply(status, {{"CodeSigningConfig", config}});
+  return aws::json_reply(status, {{"CodeSigningConfig", shown(config)}});
 }
 
 AwsResult<Reply> create_config(Call& call) {
   TRY(Json request, call.json());
-  if (member(request, "AllowedPublishers") == nullptr) {
-    return aws::validation_exception(
-        functions::validation_error("null", "allowedPublishers", "Member must not be null").message());
-  }
+  if (member(request, "AllowedPublishers") == nullptr) return missing_member("allowedPublishers");
   std::string id = "csc-" + random_hex(16).substr(0, 17);
   Json config{{"CodeSigningConfigId", id},
               {"CodeSigningConfigArn", fmt::format("arn:aws:lambda:{}:{}:code-signing-config:{}",
                                                    call.realm().region, call.realm().account, id)},
               {"CodeSigningPolicies", {{"UntrustedArtifactOnDeployment", "Warn"}}}};
   CHECK(apply_config(request, config));
+  TRY(auto tags, read_tags(request));
+  if (!tags.empty()) config["Tags"] = tags;
   return keep_config(call, config, 201);
 }
 
 AwsResult<Reply> get_config(Call& call) {
   TRY(Json config, find_config(call, call.capture()));
-  return aws::json_reply(200, {{"CodeSigningConfig", config}});
+  return aws::json_reply(200, {{"CodeSigningConfig", shown(std::move(config))}});
 }
 
 AwsResult<Reply> update_config(Call& call) {
@@ -92,7 +92,7 @@ AwsResult<Reply> list_configs(Call& call) {
   Json items = Json::array();
   for (size_t i = page.begin; i < page.end; ++i) {
     TRY(Json config, parse_json(documents[i].text));
-    items.push_back(std::move(config));
+    items.push_back(shown(std::move(config)));
   }
   return page_reply("CodeSigningConfigs", std::move(items), page);
 }
@@ -283,7 +283,22 @@ constexpr Operation operations[] = {
 
 AwsResult<void> check_code_signing_config(Call& call, const std::string& arn) {
   if (find_config(call, arn)) return {};
-  return AwsError{404, "CodeSigningConfigNotFoundException", no_config(arn).message};
+  return AwsError{404, "CodeSigningConfigNotFoundException",
+                  fmt::format("The code signing configuration cannot be found. Check that the provided "
+                              "configuration is not deleted: {}.",
+                              arn)};
+}
+
+AwsError no_signing_config(std::string_view arn) {
+  AwsError error =
+      aws::resource_not_found(fmt::format("The Lambda code signing configuration {} can not be found.", arn));
+  return error;
+}
+
+std::map<std::string, std::string> signing_config_tags(const Json& config) {
+  auto tags = config.find("Tags");
+  if (tags == config.end()) return {};
+  return tags->get<std::map<std::string, std::string>>();
 }
 
 std::span<const Operation> rare_operations() {

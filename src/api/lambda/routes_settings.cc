@@ -1,4 +1,4 @@
-// Settings beside versions: tags, concurrency, provisioned concurrency, runtime management, recursion, the
+// Settings beside versions: concurrency, provisioned concurrency, runtime management, recursion, the
 // account.
 #include <algorithm>
 
@@ -31,84 +31,6 @@ std::string arn_of(const FunctionEntry& entry, std::string_view qualifier) {
   return qualifier.empty() ? arn : arn.append(":").append(qualifier);
 }
 
-// --- tags: of functions and event source mappings
-
-struct Tagged {
-  const FunctionEntry* entry = nullptr;
-  const functions::EventSourceMapping* mapping = nullptr;
-};
-
-AwsResult<Tagged> tagged(Call& call) {
-  const std::string& arn = call.capture();
-  constexpr std::string_view mapping_part = ":event-source-mapping:";
-  if (size_t at = arn.find(mapping_part); at != std::string::npos) {
-    const auto* mapping = call.catalog().find_mapping(arn.substr(at + mapping_part.size()));
-    if (mapping == nullptr || mapping->arn() != arn)
-      return aws::resource_not_found("The resource you requested does not exist.");
-    return Tagged{.mapping = mapping};
-  }
-  TRY(auto reference, call.function_reference());
-  if (!arn.starts_with("arn:")) {
-    return aws::validation_exception(
-        functions::validation_error(
-            arn, "resource",
-            "Member must satisfy regular expression pattern: "
-            "arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:"
-            "(function:[a-zA-Z0-9-_]+(:(\\$LATEST|[a-zA-Z0-9-_]+))?|"
-            "code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-"
-            "[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})")
-            .message());
-  }
-  if (!reference.qualifier.empty()) {
-    return aws::invalid_parameter(
-        "Tags on function aliases and versions are not supported. Please specify a function ARN.");
-  }
-  TRY(const FunctionEntry* entry, call.function());
-  return Tagged{.entry = entry};
-}
-
-AwsResult<void> change_tags(Call& call,
-                            const std::function<void(std::map<std::string, std::string>&)>& change_map) {
-  TRY(Tagged target, tagged(call));
-  if (target.entry != nullptr) {
-    return change(call, *target.entry, [&](FunctionSettings& settings) { change_map(settings.tags); });
-  }
-  functions::EventSourceMapping mapping = *target.mapping;
-  change_map(mapping.tags);
-  CHECK(call.catalog().put_mapping(std::move(mapping)));
-  return {};
-}
-
-AwsResult<Reply> list_tags(Call& call) {
-  TRY(Tagged target, tagged(call));
-  const auto& tags = target.entry != nullptr ? target.entry->settings().tags : target.mapping->tags;
-  return aws::json_reply(200, {{"Tags", tags}});
-}
-
-AwsResult<Reply> tag_resource(Call& call) {
-  TRY(Json request, call.json());
-  TRY(auto tags, read_tags(request));
-  if (tags.empty()) return aws::invalid_parameter("An error occurred and the request cannot be processed.");
-  TRY(Tagged target, tagged(call));
-  auto merged = target.entry != nullptr ? target.entry->settings().tags : target.mapping->tags;
-  for (const auto& [key, value] : tags) merged[key] = value;
-  if (merged.size() > 50) return aws::invalid_parameter("Number of tags exceeds resource tag limit.");
-  CHECK(change_tags(call, [&](auto& held) { held = merged; }));
-  return aws::empty_reply(204);
-}
-
-AwsResult<Reply> untag_resource(Call& call) {
-  auto keys = call.exchange().query().all("tagKeys");
-  if (keys.empty()) {
-    return aws::validation_exception(
-        functions::validation_error("null", "tagKeys", "Member must not be null").message());
-  }
-  CHECK(change_tags(call, [&](auto& held) {
-    for (std::string_view key : keys) held.erase(std::string(key));
-  }));
-  return aws::empty_reply(204);
-}
-
 // --- reserved concurrency
 
 /// Everything reserved in the realm but by this function.
@@ -122,13 +44,17 @@ uint32_t reserved_by_others(Call& call, const FunctionEntry& entry) {
 
 AwsResult<Reply> put_concurrency(Call& call) {
   TRY(Json request, call.json());
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(auto wanted, number_member(request, "ReservedConcurrentExecutions"));
-  if (!wanted) {
-    return aws::validation_exception(
-        functions::validation_error("null", "reservedConcurrentExecutions", "Member must not be null")
-            .message());
+  TRY(auto reference, call.function_reference());
+  if (!reference.qualifier.empty()) {
+    return aws::invalid_parameter(
+        "This operation is permitted on Lambda functions only. Aliases and versions do not support this "
+        "operation. Please specify either a function name or an unqualified function ARN.");
   }
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr)
+    return functions::function_not_found(reference.realm, reference.name, functions::latest_version);
+  TRY(auto wanted, number_member(request, "ReservedConcurrentExecutions"));
+  if (!wanted) return missing_member("reservedConcurrentExecutions");
   CHECK(check_range(*wanted, "reservedConcurrentExecutions", 0, INT32_MAX));
   int64_t left = static_cast<int64_t>(call.limits().concurrent_executions) - reserved_by_others(call, *entry);
   if (*wanted > 0 && left - *wanted < always_unreserved) {
@@ -141,8 +67,10 @@ AwsResult<Reply> put_concurrency(Call& call) {
   uint64_t provisioned = 0;
   for (const auto& [qualifier, config] : entry->settings().provisioned) provisioned += config.requested;
   if (provisioned > static_cast<uint64_t>(*wanted)) {
-    return aws::invalid_parameter(fmt::format(
-        "ReservedConcurrentExecutions ({}) is lower than what is provisioned ({})", *wanted, provisioned));
+    return aws::invalid_parameter(
+        fmt::format(" ReservedConcurrentExecutions  {} should not be lower than function's total provisioned "
+                    "concurrency [{}].",
+                    *wanted, provisioned));
   }
   CHECK(change(call, *entry, [&](FunctionSettings& settings) {
     settings.reserved_concurrency = static_cast<uint32_t>(*wanted);
@@ -167,25 +95,49 @@ AwsResult<Reply> delete_concurrency(Call& call) {
 
 // --- provisioned concurrency
 
-AwsResult<std::string> provisionable_qualifier(Call& call, const FunctionEntry& entry) {
-  TRY(std::string qualifier, call.qualifier());
-  if (qualifier.empty()) {
-    return aws::validation_exception(
-        functions::validation_error("null", "qualifier", "Member must not be null").message());
+struct Provisionable {
+  const FunctionEntry* entry = nullptr;
+  std::string qualifier;
+};
+
+/// The alias or version that the request is about, which must exist.
+AwsResult<Provisionable> provisionable(Call& call, std::string_view refusal_of_latest) {
+  TRY(auto reference, call.function_reference());
+  const std::string& qualifier = reference.qualifier;
+  if (qualifier.empty()) return missing_member("qualifier");
+  if (qualifier == functions::latest_version) return aws::invalid_parameter(std::string(refusal_of_latest));
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr || !call.catalog().main_version(*entry, qualifier)) {
+    if (functions::is_version_number(qualifier))
+      return functions::function_not_found(reference.realm, reference.name, qualifier);
+    return aws::resource_not_found(fmt::format(
+        "Cannot find alias arn: {}:{}", functions::function_arn(reference.realm, reference.name), qualifier));
   }
-  if (qualifier == functions::latest_version) {
-    return aws::invalid_parameter(
-        "Provisioned Concurrency Configs cannot be applied to unpublished function versions.");
-  }
-  if (functions::is_per_tenant(*entry.latest()))
+  if (functions::is_per_tenant(*entry->latest()))
     return aws::invalid_parameter(
         "Provisioned concurrency is not supported for functions with TenancyConfig.");
-  if (!call.catalog().main_version(entry, qualifier)) {
-    return functions::is_version_number(qualifier)
-               ? aws::resource_not_found(fmt::format("Function not found: {}", arn_of(entry, qualifier)))
-               : aws::resource_not_found(fmt::format("Cannot find alias arn: {}", arn_of(entry, qualifier)));
+  return Provisionable{entry, qualifier};
+}
+constexpr std::string_view not_to_be_provisioned =
+    "Provisioned Concurrency Configs cannot be applied to unpublished function versions.";
+constexpr std::string_view not_provisioned =
+    "The function resource provided must be an alias or a published version.";
+
+/// A version is provisioned once: itself, or by an alias that points to it.
+AwsResult<void> check_provisioned_once(Call& call, const Provisionable& target) {
+  const auto& settings = target.entry->settings();
+  auto version = call.catalog().main_version(*target.entry, target.qualifier);
+  if (!version) return {};
+  if (!functions::is_version_number(target.qualifier)) {
+    if (settings.provisioned.count((*version)->version) == 0) return {};
+    return aws::resource_conflict(
+        "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version");
   }
-  return qualifier;
+  for (const auto& [name, alias] : settings.aliases) {
+    if (alias.version == target.qualifier && settings.provisioned.count(name) != 0)
+      return aws::resource_conflict("Version is pointed by a Provisioned Concurrency alias");
+  }
+  return {};
 }
 
 Json provisioned_json(Call& call, const FunctionEntry& entry, const std::string& qualifier,
@@ -209,15 +161,13 @@ Json provisioned_json(Call& call, const FunctionEntry& entry, const std::string&
 
 AwsResult<Reply> put_provisioned(Call& call) {
   TRY(Json request, call.json());
-  TRY(const FunctionEntry* entry, call.function());
   TRY(auto wanted, number_member(request, "ProvisionedConcurrentExecutions"));
-  if (!wanted) {
-    return aws::validation_exception(
-        functions::validation_error("null", "provisionedConcurrentExecutions", "Member must not be null")
-            .message());
-  }
+  if (!wanted) return missing_member("provisionedConcurrentExecutions");
   CHECK(check_range(*wanted, "provisionedConcurrentExecutions", 1, INT32_MAX));
-  TRY(std::string qualifier, provisionable_qualifier(call, *entry));
+  TRY(Provisionable target, provisionable(call, not_to_be_provisioned));
+  const FunctionEntry* entry = target.entry;
+  const std::string& qualifier = target.qualifier;
+  CHECK(check_provisioned_once(call, target));
   const auto& settings = entry->settings();
   if (settings.reserved_concurrency && *wanted > *settings.reserved_concurrency) {
     return aws::invalid_parameter(
@@ -228,6 +178,14 @@ AwsResult<Reply> put_provisioned(Call& call) {
     return aws::invalid_parameter(fmt::format(
         "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency [{}].",
         call.limits().concurrent_executions));
+  }
+  int64_t unreserved =
+      static_cast<int64_t>(call.limits().concurrent_executions) - reserved_by_others(call, *entry);
+  if (!settings.reserved_concurrency && unreserved - *wanted < always_unreserved) {
+    return aws::invalid_parameter(
+        fmt::format("Specified ConcurrentExecutions for function decreases account's "
+                    "UnreservedConcurrentExecution below its minimum value of [{}].",
+                    always_unreserved));
   }
   ProvisionedConfig config{.requested = static_cast<uint32_t>(*wanted), .modified = now()};
   CHECK(change(call, *entry, [&](FunctionSettings& changed) { changed.provisioned[qualifier] = config; }));
@@ -260,17 +218,18 @@ AwsResult<Reply> list_provisioned(Call& call) {
 
 AwsResult<Reply> get_provisioned(Call& call) {
   if (call.query("List") == "ALL") return list_provisioned(call);
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string qualifier, provisionable_qualifier(call, *entry));
+  TRY(Provisionable target, provisionable(call, not_provisioned));
+  const FunctionEntry* entry = target.entry;
+  const std::string& qualifier = target.qualifier;
   auto found = entry->settings().provisioned.find(qualifier);
   if (found == entry->settings().provisioned.end()) return no_provisioned();
   return aws::json_reply(200, provisioned_json(call, *entry, qualifier, found->second));
 }
 
 AwsResult<Reply> delete_provisioned(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string qualifier, provisionable_qualifier(call, *entry));
-  CHECK(change(call, *entry, [&](FunctionSettings& settings) { settings.provisioned.erase(qualifier); }));
+  TRY(Provisionable target, provisionable(call, not_provisioned));
+  CHECK(change(call, *target.entry,
+               [&](FunctionSettings& settings) { settings.provisioned.erase(target.qualifier); }));
   return aws::empty_reply(204);
 }
 
@@ -345,15 +304,11 @@ AwsResult<Reply> account_settings(Call& call) {
        {"AccountUsage", {{"TotalCodeSize", call.catalog().total_code_size()}, {"FunctionCount", count}}}});
 }
 
-constexpr std::string_view tags_path = "/2017-03-31/tags/{}";
 constexpr std::string_view reserved_path = "/2017-10-31/functions/{}/concurrency";
 constexpr std::string_view provisioned_path = "/2019-09-30/functions/{}/provisioned-concurrency";
 constexpr std::string_view runtime_path = "/2021-07-20/functions/{}/runtime-management-config";
 constexpr std::string_view recursion_path = "/2024-08-31/functions/{}/recursion-config";
 constexpr Operation operations[] = {
-    {.name = "ListTags", .method = "GET", .pattern = tags_path, .answer = list_tags},
-    {.name = "TagResource", .method = "POST", .pattern = tags_path, .answer = tag_resource},
-    {.name = "UntagResource", .method = "DELETE", .pattern = tags_path, .answer = untag_resource},
     {.name = "PutFunctionConcurrency", .method = "PUT", .pattern = reserved_path, .answer = put_concurrency},
     {.name = "DeleteFunctionConcurrency",
      .method = "DELETE",

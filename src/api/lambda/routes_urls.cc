@@ -99,39 +99,40 @@ AwsResult<void> apply_url(const Json& request, UrlConfig& url) {
 /// version it has no URL.
 AwsResult<std::string> named_alias(Call& call) {
   TRY(std::string qualifier, call.qualifier());
-  if (!call.query("Qualifier").empty()) return qualifier;
-  if (functions::is_version_number(qualifier))
-    return aws::invalid_parameter("Function URLs are for functions and their aliases, not for versions.");
-  return qualifier == functions::latest_version ? std::string() : qualifier;
-}
-
-/// The alias of the request, which must exist; none: $LATEST.
-AwsResult<std::string> url_qualifier(Call& call, const FunctionEntry& entry) {
-  TRY(std::string qualifier, named_alias(call));
-  if (qualifier.empty()) return qualifier;
-  if (!functions::is_alias_name(qualifier)) {
+  bool given = !call.query("Qualifier").empty();
+  if (!given && qualifier == functions::latest_version) return std::string();
+  if (given && !functions::is_alias_name(qualifier)) {
     return aws::validation_exception(
         functions::validation_error(
             qualifier, "qualifier",
             "Member must satisfy regular expression pattern: ((?!^\\d+$)^[0-9a-zA-Z-_]+$)")
             .message());
   }
-  if (entry.settings().aliases.count(qualifier) == 0) {
-    return aws::resource_not_found("The resource you requested does not exist.");
-  }
+  if (functions::is_version_number(qualifier))
+    return aws::invalid_parameter("Function URLs are for functions and their aliases, not for versions.");
   return qualifier;
+}
+
+AwsResult<void> check_alias(const FunctionEntry& entry, const std::string& alias) {
+  if (alias.empty() || entry.settings().aliases.count(alias) != 0) return {};
+  return aws::resource_not_found("Function does not exist");
+}
+
+AwsResult<const FunctionEntry*> url_function(Call& call) {
+  TRY(auto reference, call.function_reference());
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr) return aws::resource_not_found("Function does not exist");
+  return entry;
 }
 
 AwsResult<Reply> create_url(Call& call) {
   TRY(Json request, call.json());
-  TRY(const FunctionEntry* entry, call.function());
-  TRY(std::string qualifier, url_qualifier(call, *entry));
+  TRY(std::string qualifier, named_alias(call));
+  TRY(const FunctionEntry* entry, url_function(call));
+  CHECK(check_alias(*entry, qualifier));
   if (functions::is_per_tenant(*entry->latest()))
     return aws::invalid_parameter("Function URLs are not supported for functions with TenancyConfig.");
-  if (member(request, "AuthType") == nullptr) {
-    return aws::validation_exception(
-        functions::validation_error("null", "authType", "Member must not be null").message());
-  }
+  if (member(request, "AuthType") == nullptr) return missing_member("authType");
   if (entry->settings().urls.count(qualifier) != 0) {
     return aws::resource_conflict(fmt::format(
         "Failed to create function url config for [functionArn = {}]. Error message:  FunctionUrlConfig "
@@ -153,13 +154,13 @@ struct Asked {
   const UrlConfig* url;
 };
 AwsResult<Asked> asked_url(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
   TRY(std::string qualifier, named_alias(call));
-  auto found = entry->settings().urls.find(qualifier);
-  if (found == entry->settings().urls.end()) {
-    return aws::resource_not_found("The resource you requested does not exist.");
-  }
-  return Asked{entry, qualifier, &found->second};
+  AwsError none = aws::resource_not_found("The resource you requested does not exist.");
+  auto entry = url_function(call);
+  if (!entry) return entry.error().status == 404 ? none : entry.error();
+  auto found = (*entry)->settings().urls.find(qualifier);
+  if (found == (*entry)->settings().urls.end()) return none;
+  return Asked{*entry, qualifier, &found->second};
 }
 
 AwsResult<Reply> get_url(Call& call) {
@@ -169,6 +170,9 @@ AwsResult<Reply> get_url(Call& call) {
 
 AwsResult<Reply> update_url(Call& call) {
   TRY(Json request, call.json());
+  TRY(std::string qualifier, named_alias(call));
+  TRY(const FunctionEntry* named, url_function(call));
+  CHECK(check_alias(*named, qualifier));
   TRY(Asked asked, asked_url(call));
   UrlConfig url = *asked.url;
   CHECK(apply_url(request, url));
@@ -191,7 +195,7 @@ AwsResult<Reply> delete_url(Call& call) {
 }
 
 AwsResult<Reply> list_urls(Call& call) {
-  TRY(const FunctionEntry* entry, call.function());
+  TRY(const FunctionEntry* entry, url_function(call));
   std::vector<const UrlConfig*> urls;
   for (const auto& [qualifier, url] : entry->settings().urls) urls.push_back(&url);
   TRY(Page page, page_of(call, urls.size()));

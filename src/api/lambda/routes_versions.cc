@@ -69,6 +69,12 @@ AwsResult<void> check_version_exists(const FunctionEntry& entry, const std::stri
   return functions::function_not_found(entry.realm(), entry.name(), version);
 }
 
+/// Always with a fraction, as AWS shows it.
+std::string shown_weight(const Json& weight) {
+  std::string text = weight.dump();
+  return weight.is_number_integer() ? text + ".0" : text;
+}
+
 AwsResult<void> read_weights(const FunctionEntry& entry, const Json& weights, Alias& alias) {
   alias.weights.clear();
   if (weights.size() > 1) {
@@ -78,7 +84,7 @@ AwsResult<void> read_weights(const FunctionEntry& entry, const Json& weights, Al
     if (!functions::is_version_number(version)) {
       return aws::validation_exception(
           functions::validation_error(
-              fmt::format("{{{}={}}}", version.substr(0, 64), weight.dump()),
+              fmt::format("{{{}={}}}", version.substr(0, 64), shown_weight(weight)),
               "routingConfig.additionalVersionWeights",
               "Map keys must satisfy constraint: [Member must have length less than or "
               "equal to 1024, Member must have length greater than or equal to 1, Member "
@@ -88,7 +94,8 @@ AwsResult<void> read_weights(const FunctionEntry& entry, const Json& weights, Al
     if (!weight.is_number() || weight.get<double>() < 0 || weight.get<double>() > 1) {
       return aws::validation_exception(
           functions::validation_error(
-              fmt::format("{{{}={}}}", version, weight.dump()), "routingConfig.additionalVersionWeights",
+              fmt::format("{{{}={}}}", version, shown_weight(weight)),
+              "routingConfig.additionalVersionWeights",
               "Map value must satisfy constraint: [Member must have value less than or "
               "equal to 1.0, Member must have value greater than or equal to 0.0, Member "
               "must not be null]")
@@ -134,7 +141,11 @@ AwsResult<void> apply_alias(const FunctionEntry& entry, const Json& request, Ali
 
 AwsResult<Reply> create_alias(Call& call) {
   TRY(Json request, call.json());
-  TRY(const FunctionEntry* entry, call.function());
+  TRY(auto reference, call.function_reference());
+  TRY(auto version, text_member(request, "FunctionVersion"));
+  const FunctionEntry* entry = call.catalog().find(reference.realm, reference.name);
+  if (entry == nullptr)
+    return functions::function_not_found(reference.realm, reference.name, version.value_or(""));
   Alias alias;
   TRY(auto name, text_member(request, "Name"));
   alias.name = name.value_or("");
@@ -145,10 +156,7 @@ AwsResult<Reply> create_alias(Call& call) {
                                     "(?!^[0-9]+$)([a-zA-Z0-9-_]+)")
             .message());
   }
-  if (member(request, "FunctionVersion") == nullptr) {
-    return aws::validation_exception(
-        functions::validation_error("null", "functionVersion", "Member must not be null").message());
-  }
+  if (member(request, "FunctionVersion") == nullptr) return missing_member("functionVersion");
   if (entry->settings().aliases.count(alias.name) != 0) {
     return aws::resource_conflict(fmt::format("Alias already exists: {}", arn_of(*entry, alias.name)));
   }
@@ -192,7 +200,11 @@ AwsResult<Reply> get_alias(Call& call) {
 AwsResult<Reply> update_alias(Call& call) {
   TRY(Json request, call.json());
   TRY(const FunctionEntry* entry, call.function());
-  TRY(const Alias* held, find_alias(call, *entry));
+  auto found = entry->settings().aliases.find(call.capture(1));
+  if (found == entry->settings().aliases.end()) {
+    return aws::resource_not_found(fmt::format("Alias not found: {}", arn_of(*entry, call.capture(1))));
+  }
+  const Alias* held = &found->second;
   TRY(auto revision, text_member(request, "RevisionId"));
   if (revision && *revision != held->revision_id) {
     return AwsError{
@@ -209,18 +221,16 @@ AwsResult<Reply> update_alias(Call& call) {
   return aws::json_reply(200, alias_json(*entry, alias));
 }
 
+/// Its function URL stays, and leads nowhere until there is such an alias again.
 AwsResult<Reply> delete_alias(Call& call) {
   TRY(const FunctionEntry* entry, call.function());
   const std::string& name = call.capture(1);
   if (entry->settings().aliases.count(name) == 0) return aws::empty_reply(204);
-  if (entry->settings().urls.count(name) != 0 || entry->settings().provisioned.count(name) != 0) {
-    return aws::resource_conflict(
-        fmt::format("The alias {} has a function URL or provisioned concurrency: delete that first", name));
-  }
   CHECK(call.catalog().update_settings(entry->realm(), entry->name(), [&](FunctionSettings& settings) {
     settings.aliases.erase(name);
     settings.policies.erase(name);
     settings.event_invoke.erase(name);
+    settings.provisioned.erase(name);
     return Result<void>();
   }));
   return aws::empty_reply(204);

@@ -236,7 +236,14 @@ io::Task<SqsResult<Json>> send_message_batch(SqsCall& call) {
 io::Task<SqsResult<Json>> receive_message(SqsCall& call) {
   CO_TRY(QueueName queue, queue_of(call));
   ReceiveRequest request;
-  CO_TRY(int64_t most, number_within(call.input, "MaxNumberOfMessages", 1, 10, 1));
+  CO_TRY(auto asked, optional_number(call.input, "MaxNumberOfMessages"));
+  int64_t most = asked.value_or(1);
+  if (most < 1 || most > 10) {
+    co_return invalid_parameter(fmt::format(
+        "Value {} for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, "
+        "if provided.",
+        most));
+  }
   request.max_messages = static_cast<uint32_t>(most);
   CO_TRY(int64_t hidden, number_within(call.input, "VisibilityTimeout", 0, 43'200, -1));
   if (hidden >= 0) request.visibility_seconds = hidden;

@@ -182,7 +182,17 @@ Operation find_operation(std::string_view name) {
   return nullptr;
 }
 
+namespace {
+
+SqsError missing_parameter_error(std::string message) {
+  return {"MissingRequiredParameterException", "MissingParameter", std::move(message)};
+}
+
+}  // namespace
+
 SqsError sqs_error(const Error& error) {
+  // That an attribute may not be changed is a fault of its value, although the name is refused elsewhere.
+  constexpr std::string_view unchangeable = "Modifying queue type is not supported.";
   const std::string& text = error.message();
   switch (error.kind()) {
     case Kind::NotFound:
@@ -190,10 +200,12 @@ SqsError sqs_error(const Error& error) {
     case Kind::AlreadyExists:
       return {"QueueNameExists", "QueueAlreadyExists", text};
     case Kind::Unsupported:
+      if (text.ends_with(unchangeable)) return {"InvalidAttributeValue", "InvalidAttributeValue", text};
       return {"InvalidAttributeName", "InvalidAttributeName", text};
     case Kind::InvalidArgument:
     case Kind::DeadlineExceeded:
-      return {"InvalidParameterValue", "InvalidParameterValue", text};
+      return text.starts_with("The request must contain the parameter ") ? missing_parameter_error(text)
+                                                                         : invalid_parameter(text);
     case Kind::Corrupt:
       return {"InvalidMessageContents", "InvalidMessageContents", text};
     case Kind::WrongState:
@@ -206,11 +218,10 @@ SqsError sqs_error(const Error& error) {
 }
 
 SqsError missing_parameter(std::string_view name) {
-  return {"MissingParameter", "MissingParameter",
-          fmt::format("The request must contain the parameter {}.", name)};
+  return missing_parameter_error(fmt::format("The request must contain the parameter {}.", name));
 }
 SqsError invalid_parameter(std::string message) {
-  return {"InvalidParameterValue", "InvalidParameterValue", std::move(message)};
+  return {"InvalidParameterValueException", "InvalidParameterValue", std::move(message)};
 }
 
 SqsResult<std::string> required_string(const Json& input, const char* name) {

@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "spec/url_credentials.h"
 
 namespace berth::berthd {
 namespace {
@@ -49,6 +50,16 @@ Result<std::string> ulimit_text(std::string_view name, const Json& limit) {
   return fmt::format("{}={}:{}", own_name, soft, hard);
 }
 
+/// {"com.docker.network.driver.mtu": "1400"} of the driver "bridge".
+Result<void> add_driver_options(std::string_view driver, const Json& options,
+                                std::vector<std::string>& values) {
+  for (const auto& [name, value] : options.items()) {
+    TRY(std::string text, scalar_text(name, value));
+    values.push_back(fmt::format("{}={}={}", driver, name, text));
+  }
+  return {};
+}
+
 /// The values that the flag is given one after the other.
 Result<std::vector<std::string>> flag_values(std::string_view key, const Json& value) {
   std::vector<std::string> values;
@@ -59,7 +70,9 @@ Result<std::vector<std::string>> flag_values(std::string_view key, const Json& v
     }
   } else if (value.is_object()) {
     for (const auto& [name, element] : value.items()) {
-      if (element.is_object()) {
+      if (element.is_object() && key.starts_with("default-network-opt")) {
+        CHECK(add_driver_options(name, element, values));
+      } else if (element.is_object()) {
         TRY(std::string text, ulimit_text(name, element));
         values.push_back(std::move(text));
       } else {
@@ -74,18 +87,41 @@ Result<std::vector<std::string>> flag_values(std::string_view key, const Json& v
   return values;
 }
 
+/// Keys that docker groups below others are flags of their own.
+void flatten(Json& document) {
+  auto proxies = document.find("proxies");
+  if (proxies == document.end() || !proxies->is_object()) return;
+  Json group = *proxies;
+  document.erase(proxies);
+  document.update(group);
+}
+
+/// A value for a message: without a password of a URL.
+std::string shown(const std::string& value) {
+  std::string_view credentials = spec::credentials_in(value);
+  if (credentials.empty()) return value;
+  std::string text = value;
+  return text.replace(static_cast<size_t>(credentials.data() - value.data()), credentials.size(),
+                      "xxxxx:xxxxx@");
+}
+
 }  // namespace
 
 Result<void> apply_config_file(std::string_view text, Options& options) {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return {};
   TRY(Json document, parse_json(text));
   if (!document.is_object()) return Error(Kind::InvalidArgument, "expected a JSON object");
+  flatten(document);
   std::string unknown;
   std::string conflicting;
   for (const auto& [key, value] : document.items()) {
     std::string flag = flag_of(key);
     if (flag.empty()) unknown += (unknown.empty() ? "" : ", ") + key;
-    if (options.given.contains(flag)) conflicting += (conflicting.empty() ? "" : ", ") + key;
+    if (auto given = options.given.find(flag); given != options.given.end()) {
+      TRY(auto values, flag_values(key, value));
+      conflicting += fmt::format("{}{}: (from flag: {}, from file: {})", conflicting.empty() ? "" : ", ", key,
+                                 shown(given->second), shown(fmt::format("{}", fmt::join(values, ","))));
+    }
   }
   if (!unknown.empty()) {
     return failure(Kind::InvalidArgument, "the following directives don't match any configuration option: {}",

@@ -98,6 +98,25 @@ Result<network::NetworkOptions> network_options(const Options& options) {
   network::NetworkOptions result;
   TRY(result.bridge_subnet4, prefix_option(options.bip, "--bip"));
   TRY(result.bridge_subnet6, prefix_option(options.bip6, "--bip6"));
+  TRY(result.bridge_range4, prefix_option(options.fixed_cidr, "--fixed-cidr"));
+  TRY(result.bridge_range6, prefix_option(options.fixed_cidr6, "--fixed-cidr-v6"));
+  CHECK(network::check_default_ranges(result));
+  result.default_network = options.bridge != "none";
+  if (result.default_network) result.bridge_name = options.bridge;
+  if (!result.bridge_name.empty() && (result.bridge_subnet4 || result.bridge_subnet6)) {
+    return Error(Kind::InvalidArgument,
+                 "--bridge and --bip are mutually exclusive: the bridge has its addresses already");
+  }
+  result.direct_routing = options.direct_routing;
+  for (const std::string& text : options.host_gateways) {
+    auto address = sys::IpAddress::parse(text);
+    if (!address) return std::move(address).error().in("--host-gateway-ip");
+    result.host_gateways.push_back(*address);
+  }
+  for (const std::string& text : options.default_network_opts) {
+    auto added = network::add_default_option(text, result.default_options);
+    if (!added) return std::move(added).error().in("--default-network-opt");
+  }
   result.enable_ipv6 = options.ipv6;
   result.inter_container = options.inter_container;
   result.mtu = options.mtu;
@@ -368,6 +387,8 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
     network::set_port_binder(rootless->host.get());
     engine::set_rootless_facts({.rootless = true, .warnings = rootless->warnings});
   }
+  for (const std::string& name : registry::overridden_proxy_variables(settings.registry))
+    log::info("overriding existing proxy variable with value from configuration: {}", name);
   TRY(auto signals, Signals::install());
 
   TRY(auto loop, io::EventLoop::create());

@@ -126,12 +126,16 @@ Result<void> ignore(Options&, std::string_view) {
 }
 
 constexpr Flag flags[] = {
+    {"allow-direct-routing", 0, "", "Published ports are open at containers' own addresses as well",
+     set_switch<&Options::direct_routing>},
     {"audit-log", 0, "file", "Write who did what to this file, one JSON object a line",
      set_text<&Options::audit_log>},
     {"authorization-plugin", 0, "list", "Ask this authorization plugin about each request",
      append<&Options::authorization_plugins>},
     {"bip", 0, "string", "IPv4 address and prefix length of the default bridge", set_text<&Options::bip>},
     {"bip6", 0, "string", "IPv6 address and prefix length of the default bridge", set_text<&Options::bip6>},
+    {"bridge", 'b', "string", "Bridge of the default network (default: its own), or \"none\"",
+     set_text<&Options::bridge>},
     {"cgroup-parent", 0, "string", "Parent cgroup of all containers (default \"/berth\")",
      set_text<&Options::cgroup_parent>},
     {"config-file", 0, "string",
@@ -155,6 +159,8 @@ constexpr Flag flags[] = {
     {"default-ipc-mode", 0, "string",
      "IPC of containers without a mode: private or shareable (default \"private\")",
      set_text<&Options::default_ipc_mode>},
+    {"default-network-opt", 0, "driver=opt=value", "Option of new networks that do not give it",
+     append<&Options::default_network_opts>},
     {"default-shm-size", 0, "bytes", "Size of /dev/shm of containers without their own (default 64M)",
      set_text<&Options::default_shm_size>},
     {"default-ulimit", 0, "ulimit", "Limit of containers without their own, as name=soft:hard",
@@ -170,6 +176,11 @@ constexpr Flag flags[] = {
      set_text<&Options::exec_root>},
     {"experimental", 0, "", "", ignore},
     {"feature", 0, "", "", ignore},
+    {"fixed-cidr", 0, "string", "Part of the default bridge's IPv4 subnet that containers get addresses of",
+     set_text<&Options::fixed_cidr>},
+    {"fixed-cidr-v6", 0, "string",
+     "Part of the default bridge's IPv6 subnet that containers get addresses of",
+     set_text<&Options::fixed_cidr6>},
     {"functions-addr", 0, "string",
      "Where the functions' API (AWS Lambda's and its neighbours') listens, or \"none\" (default "
      "\"127.0.0.1:4566\")",
@@ -217,6 +228,9 @@ constexpr Flag flags[] = {
     {"host", 'H', "list",
      "Where to listen: unix://PATH, tcp://IP:PORT or fd:// (default unix://<exec-root>/berth.sock)",
      append<&Options::hosts>},
+    {"host-gateway-ip", 0, "ip",
+     "What \"host-gateway\" of --add-host is (default: the default bridge's gateway)",
+     append<&Options::host_gateways>},
     {"http-proxy", 0, "string", "Proxy for plain HTTP to registries (default: of the environment)",
      set_text<&Options::http_proxy>},
     {"https-proxy", 0, "string", "Proxy for HTTPS to registries (default: of the environment)",
@@ -231,6 +245,7 @@ constexpr Flag flags[] = {
      set_text<&Options::default_address>},
     {"ipv6", 0, "", "IPv6 on the default bridge (default true)", set_switch<&Options::ipv6>},
     {"ip-forward", 0, "", "", only_true},
+    {"ip-forward-no-drop", 0, "", "", ignore},
     {"ip-masq", 0, "", "", only_true},
     {"ip6tables", 0, "", "", only_true},
     {"iptables", 0, "", "", only_true},
@@ -374,7 +389,8 @@ Result<void> apply(const Flag& flag, std::optional<std::string_view> value, Argu
       value = rest.take();
     }
   }
-  options.given.emplace(flag.name);
+  std::string& given = options.given[std::string(flag.name)];
+  given += (given.empty() ? "" : ",") + std::string(*value);
   if (auto applied = flag.apply(options, *value); !applied) {
     return std::move(applied).error().in(fmt::format("--{}", flag.name));
   }
@@ -437,6 +453,8 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
 
 Result<Options> load_options(std::span<const char* const> arguments) {
   TRY(Options options, parse_options(arguments));
+  // The usual way to say that no file of the host's is to be read.
+  if (options.config_file == "/dev/null") return options;
   auto text = sys::read_file(options.config_file, size_t{1} << 20);
   if (!text) {
     bool optional = text.error().kind() == Kind::NotFound && !options.given.contains("config-file");

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +35,12 @@ struct Options {
   std::string bip = {};              ///< address and length of the default bridge, "172.17.0.1/16"
   std::string bip6 = {};             ///< likewise
   std::string default_address = {};  ///< --ip
+  std::string fixed_cidr = {};       ///< part of the default bridge's subnet for containers
+  std::string fixed_cidr6 = {};      ///< likewise
+  std::string bridge = {};           ///< a bridge of the host's, or "none": no default network
+  bool direct_routing = false;
+  std::vector<std::string> host_gateways = {};         ///< addresses
+  std::vector<std::string> default_network_opts = {};  ///< "driver=option=value"
   bool ipv6 = true;
   bool inter_container = true;
   uint32_t mtu = 0;
@@ -89,7 +94,7 @@ struct Options {
 
   enum class Action { Serve, ShowHelp, ShowVersion, Validate };
   Action action = Action::Serve;
-  std::set<std::string, std::less<>> given = {};  ///< names of the flags that were on the command line
+  std::map<std::string, std::string, std::less<>> given = {};  ///< flags of the command line, by name
 };
 
 /// Arguments without the program's name. InvalidArgument in one line: "unknown flag: --x".

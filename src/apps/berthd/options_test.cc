@@ -99,13 +99,52 @@ TEST(ConfigFile, TakesDockerdsKeys) {
   EXPECT_TRUE(apply_config_file(" \n", options).has_value());
 }
 
+TEST(ConfigFile, TakesDockerdsProxies) {
+  Options options;
+  auto applied = apply_config_file(
+      R"({"proxies": {"http-proxy": "http://a", "https-proxy": "http://b", "no-proxy": "c"}})", options);
+  ASSERT_TRUE(applied.has_value()) << applied.error().message();
+  EXPECT_EQ(options.http_proxy, "http://a");
+  EXPECT_EQ(options.https_proxy, "http://b");
+  EXPECT_EQ(options.no_proxy, "c");
+}
+
+TEST(ConfigFile, TakesDockerdsKeysOfNetworks) {
+  Options options;
+  auto applied = apply_config_file(R"({"fixed-cidr": "10.5.0.0/16", "fixed-cidr-v6": "fd05::/64",
+    "bridge": "none", "allow-direct-routing": true, "host-gateway-ips": ["10.5.0.1", "fd05::1"],
+    "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1400", "x": "y"}}})",
+                                   options);
+  ASSERT_TRUE(applied.has_value()) << applied.error().message();
+  EXPECT_EQ(options.fixed_cidr, "10.5.0.0/16");
+  EXPECT_EQ(options.fixed_cidr6, "fd05::/64");
+  EXPECT_EQ(options.bridge, "none");
+  EXPECT_TRUE(options.direct_routing);
+  EXPECT_EQ(options.host_gateways, (std::vector<std::string>{"10.5.0.1", "fd05::1"}));
+  EXPECT_EQ(options.default_network_opts,
+            (std::vector<std::string>{"bridge=com.docker.network.driver.mtu=1400", "bridge=x=y"}));
+}
+
+TEST(ConfigFile, NoneWhereTheNullDeviceIsNamed) {
+  auto loaded = load_options(std::vector<const char*>{"--config-file", "/dev/null", "--mtu", "1300"});
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
+  EXPECT_EQ(loaded->mtu, 1300u);
+}
+
 TEST(ConfigFile, RefusesWhatItDoesNotKnowAndWhatIsSaidTwice) {
   Options options = parse({"--mtu", "1300", "-H", "unix:///x"}).value();
   EXPECT_EQ(apply_config_file(R"({"nope": 1, "config-file": "/x"})", options).error().message(),
             "the following directives don't match any configuration option: config-file, nope");
+  EXPECT_EQ(apply_config_file(R"({"mtu": 1, "hosts": []})", options).error().message(),
+            "the following directives are specified both as a flag and in the configuration file: hosts: "
+            "(from flag: "
+            "unix:///x, from file: ), mtu: (from flag: 1300, from file: 1)");
+  options = parse({"--http-proxy", "http://me:secret@a"}).value();
   EXPECT_EQ(
-      apply_config_file(R"({"mtu": 1, "hosts": []})", options).error().message(),
-      "the following directives are specified both as a flag and in the configuration file: hosts, mtu");
+      apply_config_file(R"({"proxies": {"http-proxy": "http://me:secret@b"}})", options).error().message(),
+      "the following directives are specified both as a flag and in the configuration file: http-proxy: "
+      "(from "
+      "flag: http://xxxxx:xxxxx@a, from file: http://xxxxx:xxxxx@b)");
   EXPECT_FALSE(apply_config_file("[]", options));
   EXPECT_FALSE(apply_config_file("{", options));
   EXPECT_FALSE(apply_config_file(R"({"bip": [[1]]})", options));

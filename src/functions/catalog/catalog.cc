@@ -29,13 +29,17 @@ double draw() {
   return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
-/// Whether two versions differ in what publishing copies.
-bool same_content(const FunctionVersion& a, const FunctionVersion& b, const std::string& description) {
-  FunctionVersion left = a, right = b;
+/// A kept member that is not shown: how $LATEST was described when the version was made of it.
+constexpr const char* described_before = "_LatestDescription";
+
+/// Whether $LATEST is what it was when `published` was made of it.
+bool same_content(const FunctionVersion& latest, const FunctionVersion& published) {
+  FunctionVersion left = latest, right = published;
+  if (auto before = right.kept_members.extract(described_before); !before.empty())
+    right.description = before.mapped();
   left.version = right.version;
   left.revision_id = right.revision_id;
   left.last_modified = right.last_modified;
-  left.description = description;
   left.state = right.state;
   left.state_reason = right.state_reason;
   left.state_reason_code = right.state_reason_code;
@@ -253,8 +257,9 @@ Result<FunctionVersionPtr> Catalog::publish(const Realm& realm, const std::strin
   if (description) copy.description = *description;
   if (!held->published_.empty()) {
     FunctionVersionPtr newest = held->published_.rbegin()->second.get();
-    if (same_content(*latest, *newest, description.value_or(newest->description))) return newest;
+    if (same_content(*latest, *newest)) return newest;
   }
+  copy.kept_members[described_before] = latest->description;
   uint64_t next = held->settings().next_version;
   copy.version = std::to_string(next);
   copy.revision_id = new_revision_id();

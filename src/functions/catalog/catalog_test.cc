@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "functions/catalog/new_name.h"
 #include "functions/catalog/record_json.h"
 #include "storage/database.h"
 #include "sys/file.h"
@@ -28,6 +29,10 @@ TEST(Names, AllFormsOfAReference) {
            Case{"arn:aws:lambda:eu-west-1:123456789012:function:f", "123456789012", "eu-west-1", "f", ""},
            Case{"arn:aws:lambda:us-gov-west-1:123456789012:function:f:a-b_c", "123456789012", "us-gov-west-1",
                 "f", "a-b_c"},
+           // "function" may be left out, also where that names something else.
+           Case{"arn:aws:lambda:eu-west-1:123456789012:function", "123456789012", "eu-west-1", "function",
+                ""},
+           Case{"arn:aws:lambda:eu-west-1:123456789012:layer:f", "123456789012", "eu-west-1", "layer", "f"},
        }) {
     auto found = parse_function_reference(each.text, realm);
     ASSERT_TRUE(found) << each.text;
@@ -41,12 +46,16 @@ TEST(Names, AllFormsOfAReference) {
 TEST(Names, RefusedInAwsWords) {
   for (const char* text :
        {"", "a b", "f:g:h", "arn:aws:s3:::bucket", "arn:aws:lambda:eu-west-1:12:function:f", "f/..",
-        "arn:aws:lambda:eu-west-1:123456789012:layer:f"}) {
+        "arn:aws:lambda::123456789012:function:f", "arn:aws:lambda:eu-west-1::function:f"}) {
     auto found = parse_function_reference(text, realm);
     ASSERT_FALSE(found) << text;
     EXPECT_TRUE(found.error().message().starts_with("1 validation error detected: Value '")) << text;
   }
-  EXPECT_FALSE(parse_function_reference(std::string(65, 'a'), realm));
+  EXPECT_TRUE(parse_function_reference(std::string(65, 'a'), realm));
+  EXPECT_FALSE(parse_new_function_name(std::string(65, 'a'), realm));
+  EXPECT_TRUE(parse_function_reference("a.b", realm));
+  EXPECT_FALSE(parse_new_function_name("a.b", realm));
+  EXPECT_FALSE(parse_function_reference(std::string(171, 'a'), realm));
   EXPECT_TRUE(is_alias_name("v1") && !is_alias_name("1") && !is_alias_name(""));
 }
 

@@ -5,16 +5,21 @@
 #include <vector>
 
 #include "base/format.h"
+#include "functions/catalog/new_name.h"
 
 namespace berth::functions {
 namespace {
 
 constexpr std::string_view name_pattern =
-    "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?"
-    "([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?";
+    "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?"
+    "(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?";
+/// Of functions that are there.
+constexpr std::string_view namespaced_pattern =
+    "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?"
+    "(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
 constexpr std::string_view layer_pattern =
     "(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+";
-constexpr size_t longest_reference = 256;
+constexpr size_t longest_reference = 170, longest_new_reference = 140, longest_shown = 256;
 constexpr size_t longest_name = 64;
 
 bool is_digit(char c) {
@@ -26,11 +31,16 @@ bool is_word(char c) {
 bool is_words(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_word);
 }
+bool is_dotted_words(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c == '.' || is_word(c); });
+}
 bool is_account(std::string_view text) {
   return text.size() == 12 && std::all_of(text.begin(), text.end(), is_digit);
 }
 /// "us-east-1", "us-gov-west-1": two letters, words, one digit.
 bool is_region(std::string_view text) {
+  if (text.starts_with("eusc-")) text.remove_prefix(5);
   if (text.size() < 6 || !is_digit(text.back()) || text[text.size() - 2] != '-' || text[2] != '-')
     return false;
   return std::all_of(text.begin(), text.end() - 1, [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; });
@@ -53,22 +63,34 @@ std::optional<FunctionReference> match_reference(std::string_view text, const Re
   auto left = [&] { return parts.size() - at; };
   FunctionReference found{.realm = realm, .name = {}, .qualifier = {}};
   if (parts[0] == "arn") {
-    if (left() < 7 || !parts[1].starts_with("aws") || parts[2] != "lambda" || !is_region(parts[3]) ||
-        !is_account(parts[4]) || parts[5] != "function") {
-      return std::nullopt;
-    }
+    if (left() < 4 || !parts[1].starts_with("aws") || parts[2] != "lambda") return std::nullopt;
     at = 3;
   }
   if (left() > 1 && is_region(parts[at])) found.realm.region = parts[at++];
   if (left() > 1 && is_account(parts[at])) found.realm.account = parts[at++];
   if (left() > 1 && parts[at] == "function") ++at;
-  if (left() < 1 || left() > 2 || !is_words(parts[at])) return std::nullopt;
+  if (left() < 1 || left() > 2 || !is_dotted_words(parts[at])) return std::nullopt;
   found.name = parts[at++];
   if (left() == 1) {
     if (parts[at] != latest_version && !is_words(parts[at])) return std::nullopt;
     found.qualifier = parts[at];
   }
   return found;
+}
+
+struct Bounds {
+  std::string_view pattern;
+  size_t length;
+};
+Result<FunctionReference> match_bounded(std::string_view text, const Realm& realm, std::string_view member,
+                                        const Bounds& bounds) {
+  if (text.size() > bounds.length) {
+    return validation_error(text.substr(0, longest_shown), member,
+                            fmt::format("Member must have length less than or equal to {}", bounds.length));
+  }
+  if (auto found = match_reference(text, realm)) return std::move(*found);
+  return validation_error(text, member,
+                          fmt::format("Member must satisfy regular expression pattern: {}", bounds.pattern));
 }
 
 }  // namespace
@@ -81,19 +103,19 @@ Error validation_error(std::string_view value, std::string_view member, std::str
 
 Result<FunctionReference> parse_function_reference(std::string_view text, const Realm& realm,
                                                    std::string_view member) {
-  if (text.size() > longest_reference) {
-    return validation_error(text.substr(0, longest_reference), member,
-                            "Member must have length less than or equal to 140");
-  }
-  auto found = match_reference(text, realm);
-  if (!found) {
+  return match_bounded(text, realm, member, {namespaced_pattern, longest_reference});
+}
+
+Result<FunctionReference> parse_new_function_name(std::string_view text, const Realm& realm) {
+  constexpr std::string_view member = "functionName";
+  TRY(auto found, match_bounded(text, realm, member, {name_pattern, longest_new_reference}));
+  if (!is_words(found.name)) {
     return validation_error(text, member,
                             fmt::format("Member must satisfy regular expression pattern: {}", name_pattern));
   }
-  if (found->name.size() > longest_name) {
+  if (found.name.size() > longest_name)
     return validation_error(text, member, "Member must have length less than or equal to 64");
-  }
-  return std::move(*found);
+  return found;
 }
 
 bool is_version_number(std::string_view text) {
@@ -112,7 +134,8 @@ Result<void> check_qualifier(std::string_view qualifier) {
   bool fits = std::all_of(qualifier.begin(), qualifier.end(), [](char c) { return is_word(c) || c == '$'; });
   if (qualifier.empty() || !fits) {
     return validation_error(qualifier, "qualifier",
-                            "Member must satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)");
+                            "Member must satisfy regular expression pattern: "
+                            "\\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+");
   }
   return {};
 }

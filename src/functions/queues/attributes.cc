@@ -2,7 +2,9 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 
 #include "base/bytes.h"
@@ -41,8 +43,13 @@ Result<int64_t> parse_number(std::string_view name, std::string_view text, int64
 }
 
 Result<bool> parse_bool(std::string_view name, std::string_view text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
+  auto is = [text](std::string_view word) {
+    return std::equal(text.begin(), text.end(), word.begin(), word.end(), [](char given, char wanted) {
+      return std::tolower(static_cast<unsigned char>(given)) == wanted;
+    });
+  };
+  if (is("true")) return true;
+  if (is("false")) return false;
   return invalid_value(name);
 }
 
@@ -161,6 +168,16 @@ Result<void> check_attribute(const std::string& name, const MessageAttribute& at
   return {};
 }
 
+Result<void> check_id(std::string_view parameter, const std::string& id) {
+  bool good =
+      id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (good) return {};
+  return failure(Kind::InvalidArgument,
+                 "Value {} for parameter {} is invalid. Reason: {} can only include alphanumeric and "
+                 "punctuation characters. 1 to 128 in length.",
+                 id.substr(0, 500), parameter, parameter);
+}
+
 Result<void> check_fifo_message(const QueueRecord& queue, const NewMessage& message) {
   if (message.group_id.empty()) {
     return Error(Kind::InvalidArgument, "The request must contain the parameter MessageGroupId.");
@@ -194,8 +211,9 @@ Result<QueueSettings> read_settings(const std::string& name,
   for (const auto& [key, value] : attributes) CHECK(read_attribute(key, value, settings));
   bool fifo = settings.order == Order::Fifo;
   for (std::string_view key : {"ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"}) {
-    if (!fifo && attributes.contains(std::string(key)))
-      return failure(Kind::Unsupported, "Unknown Attribute {}.", key);
+    if (fifo || !attributes.contains(std::string(key))) continue;
+    if (key == "ContentBasedDeduplication") return failure(Kind::Unsupported, "Unknown Attribute {}.", key);
+    return failure(Kind::Unsupported, "You can specify the {} only when FifoQueue is set to true.", key);
   }
   CHECK(check_queue_name(name, settings.order));
   return settings;
@@ -247,10 +265,8 @@ Result<void> check_message(const QueueRecord& queue, const NewMessage& message) 
                    "900.",
                    *message.delay_seconds);
   }
-  if (message.group_id.size() > 128 || message.deduplication_id.size() > 128) {
-    return Error(Kind::InvalidArgument,
-                 "MessageGroupId and MessageDeduplicationId can have at most 128 characters.");
-  }
+  CHECK(check_id("MessageGroupId", message.group_id));
+  CHECK(check_id("MessageDeduplicationId", message.deduplication_id));
   if (queue.settings.order == Order::Fifo) return check_fifo_message(queue, message);
   if (!message.deduplication_id.empty()) {
     return failure(Kind::InvalidArgument,

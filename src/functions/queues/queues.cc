@@ -17,17 +17,18 @@ using storage::Database;
 
 constexpr auto kSweepEvery = 10min;
 
-Error queue_exists() {
-  return Error(Kind::AlreadyExists,
-               "A queue already exists with the same name and a different value for attribute(s)");
+Error queue_exists(std::string_view attribute) {
+  return failure(Kind::AlreadyExists,
+                 "A queue already exists with the same name and a different value for attribute {}",
+                 attribute);
 }
 
-/// Whether every attribute that was asked for has the value that the queue has.
-bool same_attributes(const std::map<std::string, std::string>& asked, const QueueRecord& queue) {
+/// The first attribute of those asked for that has not the value that the queue has.
+std::optional<std::string> different_attribute(const std::map<std::string, std::string>& asked,
+                                               const QueueRecord& queue) {
   auto settings = read_settings(queue.name, asked);
-  if (!settings) return false;
-  bool fifo = settings->order == Order::Fifo;
-  if (fifo != (queue.settings.order == Order::Fifo)) return false;
+  bool fifo = settings && settings->order == Order::Fifo;
+  if (!settings || fifo != (queue.settings.order == Order::Fifo)) return "FifoQueue";
   for (const auto& [key, value] : asked) {
     auto has = queue.attributes.find(key);
     // What was not set has its default: compare through the settings.
@@ -35,19 +36,19 @@ bool same_attributes(const std::map<std::string, std::string>& asked, const Queu
       auto with = queue.attributes;
       with[key] = value;
       auto changed = read_settings(queue.name, with);
-      if (!changed) return false;
+      if (!changed) return key;
       const QueueSettings &a = *changed, &b = queue.settings;
       bool equal = a.delay_seconds == b.delay_seconds && a.maximum_message_size == b.maximum_message_size &&
                    a.retention_seconds == b.retention_seconds &&
                    a.receive_wait_seconds == b.receive_wait_seconds &&
                    a.visibility_seconds == b.visibility_seconds && a.dead_letter_arn == b.dead_letter_arn &&
                    a.content_based_deduplication == b.content_based_deduplication;
-      if (!equal) return false;
+      if (!equal) return key;
     } else if (has->second != value) {
-      return false;
+      return key;
     }
   }
-  return true;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -136,7 +137,8 @@ io::Task<Result<std::string>> Queues::create(Realm realm, std::string name, Attr
                                              Attributes tags) {
   CO_TRY(QueueSettings settings, read_settings(name, attributes));
   if (auto existing = queues_.find({realm, name}); existing != queues_.end()) {
-    if (!same_attributes(attributes, *existing->second->record)) co_return queue_exists();
+    auto different = different_attribute(attributes, *existing->second->record);
+    if (different) co_return queue_exists(*different);
     co_return name;
   }
   if (queues_.size() >= limits_.max_queues) {
@@ -182,8 +184,11 @@ io::Task<Result<void>> Queues::set_attributes(QueueName queue, Attributes change
   QueueRecord record = *found->record;
   if (changes.contains("FifoQueue")) {
     bool fifo = record.settings.order == Order::Fifo;
-    if ((changes["FifoQueue"] == "true") != fifo)
-      co_return Error(Kind::Unsupported, "Unknown Attribute FifoQueue.");
+    if (!fifo) co_return Error(Kind::Unsupported, "Unknown Attribute FifoQueue.");
+    if (changes["FifoQueue"] != "true")
+      co_return Error(
+          Kind::Unsupported,
+          "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.");
   }
   for (auto& [key, value] : changes) {
     bool clears = value.empty() && (key == "RedrivePolicy" || key == "Policy" || key == "RedriveAllowPolicy");

@@ -347,8 +347,11 @@ Result<void> delete_message(Database& database, const QueueRecord& queue, std::s
 Result<void> change_visibility(Database& database, const QueueRecord& queue, std::string_view receipt,
                                int64_t visibility_ms, int64_t now_ms) {
   TRY(Receipt handle, parse_receipt(receipt, queue.id));
-  TRY(Statement change, database.prepare("UPDATE messages SET visible_ms = ? WHERE id = ? AND queue = ? AND "
-                                         "receipt = ? AND visible_ms > ?"));
+  // As for deletions, earlier receipts of a standard queue's message are as good as the latest.
+  bool fifo = queue.settings.order == Order::Fifo;
+  TRY(Statement change, database.prepare(fmt::format("UPDATE messages SET visible_ms = ? WHERE id = ? AND "
+                                                     "queue = ? AND receipt {} ? AND visible_ms > ?",
+                                                     fifo ? "=" : ">=")));
   change.bind(now_ms + visibility_ms).bind(handle.message).bind(queue.id).bind(handle.generation);
   CHECK(change.bind(now_ms).run());
   if (database.changes() > 0) return {};

@@ -60,4 +60,10 @@ struct EventRun {
 };
 using EventPtr = std::shared_ptr<EventRun>;
 
+/// As handlers are told it: since 1970.
+inline int64_t deadline_milliseconds(const EventRun& event) {
+  auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(event.deadline - event.started);
+  return to_unix_nanoseconds(event.started_at + left) / 1'000'000;
+}
+
 }  // namespace berth::functions

@@ -123,6 +123,7 @@ class FunctionSandbox {
   io::Task<Result<void>> ask_web_server();
   io::Task<void> await_web_server();
   io::Task<void> serve_event_by_web(EventPtr event);
+  WebContext web_context(const EventRun& event) const;
   void answer_event(std::string payload, std::string error_type);
 
   // extensions.cc

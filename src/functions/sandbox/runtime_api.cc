@@ -130,10 +130,8 @@ void FunctionSandbox::hand_over() {
 
 io::Task<Result<void>> FunctionSandbox::deliver(io::Exchange& exchange, EventPtr event) {
   const Invocation& invocation = event->invocation;
-  auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(event->deadline - event->started);
-  int64_t deadline_ms = to_unix_nanoseconds(event->started_at + left) / 1'000'000;
   exchange.set_header("Lambda-Runtime-Aws-Request-Id", event->outcome.request_id);
-  exchange.set_header("Lambda-Runtime-Deadline-Ms", fmt::to_string(deadline_ms));
+  exchange.set_header("Lambda-Runtime-Deadline-Ms", fmt::to_string(deadline_milliseconds(*event)));
   exchange.set_header("Lambda-Runtime-Invoked-Function-Arn", invocation.invoked_arn);
   exchange.set_header("Lambda-Runtime-Trace-Id", event->outcome.trace_header);
   if (!invocation.client_context.empty()) {

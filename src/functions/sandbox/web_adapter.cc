@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/format.h"
+#include "base/json.h"
 #include "functions/sandbox/function_sandbox.h"
 #include "functions/sandbox/web_events.h"
 
@@ -70,6 +71,11 @@ io::Task<Result<std::string>> exchange_with(io::EventLoop& loop, sys::UniqueFd s
   }
 }
 
+Json json_or_null(const std::string& text) {
+  auto parsed = parse_json(text);
+  return parsed ? std::move(*parsed) : Json();
+}
+
 }  // namespace
 
 io::Task<Result<void>> FunctionSandbox::ask_web_server() {
@@ -104,8 +110,27 @@ io::Task<void> FunctionSandbox::await_web_server() {
   }
 }
 
+WebContext FunctionSandbox::web_context(const EventRun& event) const {
+  const Invocation& invocation = event.invocation;
+  Json document{{"request_id", event.outcome.request_id},
+                {"deadline", deadline_milliseconds(event)},
+                {"invoked_function_arn", invocation.invoked_arn},
+                {"xray_trace_id", event.outcome.trace_header},
+                {"client_context", json_or_null(invocation.client_context)},
+                {"identity", json_or_null(invocation.cognito_identity)},
+                {"tenant_id", nullptr},
+                {"env_config",
+                 {{"function_name", invocation.function->name},
+                  {"memory", invocation.function->memory_mebibytes},
+                  {"version", invocation.function->version},
+                  {"log_stream", plan_.log_stream},
+                  {"log_group", plan_.log_group}}}};
+  if (!invocation.tenant.empty()) document["tenant_id"] = invocation.tenant;
+  return {.request_id = event.outcome.request_id, .tenant = invocation.tenant, .document = to_json(document)};
+}
+
 io::Task<void> FunctionSandbox::serve_event_by_web(EventPtr event) {
-  WebRequest request = web_request(event->invocation.payload, plan_.web, event->outcome.request_id);
+  WebRequest request = web_request(event->invocation.payload, plan_.web, web_context(*event));
   size_t limit = services_.max_response_bytes;
   Result<WebAnswer> answer = Error(Kind::Internal, "no answer");
   auto socket = socket_inside();

@@ -125,15 +125,26 @@ std::string body_of(const Json& event) {
   return decoded ? std::move(*decoded) : std::move(body);
 }
 
-Fields context_fields(const Json& event, std::string_view request_id) {
-  Fields fields;
-  if (const Json& context = member_or_null(event, "requestContext"); context.is_object())
-    fields.emplace_back("x-amzn-request-context", to_json(context));
-  fields.emplace_back("x-amzn-lambda-request-id", std::string(request_id));
-  return fields;
+constexpr std::string_view kRequestContext = "x-amzn-request-context";
+constexpr std::string_view kLambdaContext = "x-amzn-lambda-context";
+constexpr std::string_view kRequestId = "x-amzn-lambda-request-id";
+constexpr std::string_view kTenant = "x-amz-tenant-id";
+
+/// Servers trust these: they say what the engine knows, never what a client sent by their names.
+void put_context(Fields& fields, const Json& request_context, const WebContext& context) {
+  std::erase_if(fields, [](const auto& field) {
+    for (std::string_view own : {kRequestContext, kLambdaContext, kRequestId, kTenant}) {
+      if (io::equals_ignoring_case(field.first, own)) return true;
+    }
+    return false;
+  });
+  if (request_context.is_object()) fields.emplace_back(kRequestContext, to_json(request_context));
+  if (!context.document.empty()) fields.emplace_back(kLambdaContext, context.document);
+  fields.emplace_back(kRequestId, context.request_id);
+  if (!context.tenant.empty()) fields.emplace_back(kTenant, context.tenant);
 }
 
-WebRequest format_2(const Json& event, const WebServer& server, std::string_view request_id) {
+WebRequest format_2(const Json& event, const WebServer& server, const WebContext& context) {
   Fields fields = pairs_of(member_or_null(event, "headers"), Json());
   std::string cookies;
   if (const Json& list = member_or_null(event, "cookies"); list.is_array()) {
@@ -147,18 +158,16 @@ WebRequest format_2(const Json& event, const WebServer& server, std::string_view
     std::erase_if(fields, [](const auto& field) { return io::equals_ignoring_case(field.first, "cookie"); });
     fields.emplace_back("cookie", cookies);
   }
-  Fields more = context_fields(event, request_id);
-  fields.insert(fields.end(), more.begin(), more.end());
+  put_context(fields, member_or_null(event, "requestContext"), context);
   std::string method = text_of(member_or_null(member_or_null(event, "requestContext"), "http"), "method");
   std::string target = request_target(text_of(event, "rawPath"), text_of(event, "rawQueryString"));
   return {.kind = WebEventKind::Format2,
           .bytes = assemble(is_token(method) ? method : "GET", target, fields, body_of(event), server)};
 }
 
-WebRequest format_1(const Json& event, const WebServer& server, std::string_view request_id) {
+WebRequest format_1(const Json& event, const WebServer& server, const WebContext& context) {
   Fields fields = pairs_of(member_or_null(event, "headers"), member_or_null(event, "multiValueHeaders"));
-  Fields more = context_fields(event, request_id);
-  fields.insert(fields.end(), more.begin(), more.end());
+  put_context(fields, member_or_null(event, "requestContext"), context);
   std::string query;
   // A load balancer leaves them escaped, API Gateway does not.
   bool escaped = member_or_null(member_or_null(event, "requestContext"), "elb").is_object();
@@ -278,17 +287,17 @@ Result<WebServer> web_server_of(const std::map<std::string, std::string>& functi
   return server;
 }
 
-WebRequest web_request(std::string_view text, const WebServer& server, std::string_view request_id) {
+WebRequest web_request(std::string_view text, const WebServer& server, const WebContext& context) {
   auto event = parse_json(text);
   if (event && event->is_object()) {
     bool format2 = text_of(*event, "version") == "2.0" &&
                    member_or_null(member_or_null(*event, "requestContext"), "http").is_object();
-    if (format2) return format_2(*event, server, request_id);
+    if (format2) return format_2(*event, server, context);
     if (!text_of(*event, "httpMethod").empty() && !text_of(*event, "path").empty())
-      return format_1(*event, server, request_id);
+      return format_1(*event, server, context);
   }
-  Fields fields = {{"content-type", "application/json"},
-                   {"x-amzn-lambda-request-id", std::string(request_id)}};
+  Fields fields = {{"content-type", "application/json"}};
+  put_context(fields, Json(), context);
   return {.kind = WebEventKind::PassThrough,
           .bytes = assemble("POST", request_target(server.pass_through, ""), fields, text, server)};
 }

@@ -35,7 +35,14 @@ struct WebRequest {
   WebEventKind kind = WebEventKind::PassThrough;
   std::string bytes;  ///< the whole request; "Connection: close"
 };
-WebRequest web_request(std::string_view event, const WebServer& server, std::string_view request_id);
+/// What a request tells of its invocation, beside the event. A client's own fields of these names are left
+/// out.
+struct WebContext {
+  std::string request_id;
+  std::string tenant = {};    ///< `x-amz-tenant-id`; empty: none
+  std::string document = {};  ///< `x-amzn-lambda-context`, as AWS's adapter has it; empty: none
+};
+WebRequest web_request(std::string_view event, const WebServer& server, const WebContext& context);
 /// GET of the readiness path.
 std::string readiness_request(const WebServer& server);
 

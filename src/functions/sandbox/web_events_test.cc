@@ -14,6 +14,10 @@ WebServer on_port() {
   return server;
 }
 
+WebContext of_id() {
+  return {.request_id = "id"};
+}
+
 TEST(WebServer, IsNamedByFunctionThenImageThenLabel) {
   EXPECT_EQ(web_server_of({}, {"PORT=80"}, {})->port, 0);
   EXPECT_EQ(web_server_of({}, {"AWS_LWA_PORT=81"}, {{"io.berth.function.port", "82"}})->port, 81);
@@ -32,7 +36,7 @@ TEST(WebRequest, OfAFunctionUrl) {
       web_request(R"({"version":"2.0","rawPath":"/a b","rawQueryString":"x=1&y=%20","cookies":["a=1","b=2"],
     "headers":{"host":"h","content-type":"text/plain","connection":"upgrade","content-length":"99","bad name":"x",
     "evil":"a\r\nInjected: 1"},"requestContext":{"http":{"method":"PUT"}},"body":"aGk=","isBase64Encoded":true})",
-                  on_port(), "id");
+                  on_port(), of_id());
   EXPECT_EQ(request.kind, WebEventKind::Format2);
   EXPECT_TRUE(request.bytes.starts_with("PUT /a%20b?x=1&y=%20 HTTP/1.1\r\n")) << request.bytes;
   EXPECT_TRUE(request.bytes.ends_with("\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"))
@@ -44,21 +48,38 @@ TEST(WebRequest, OfAFunctionUrl) {
     EXPECT_EQ(request.bytes.find(gone), std::string::npos) << gone;
 }
 
+TEST(WebRequest, TellsItsContextAndNotWhatClientsSayOfIt) {
+  WebContext context{.request_id = "id", .tenant = "blue", .document = R"({"request_id":"id"})"};
+  const char* events[] = {
+      R"({"version":"2.0","rawPath":"/","headers":{"X-Amz-Tenant-Id":"red","x-amzn-lambda-context":"red",
+        "x-amzn-request-context":"red","x-amzn-lambda-request-id":"red"},"requestContext":{"http":{"method":"GET"}}})",
+      R"({"httpMethod":"GET","path":"/","multiValueHeaders":{"x-amz-tenant-id":["red"],"X-Amzn-Request-Context":["red"]}})",
+      R"({"Records":[]})"};
+  for (const char* event : events) {
+    std::string bytes = web_request(event, on_port(), context).bytes;
+    EXPECT_EQ(bytes.find("red"), std::string::npos) << bytes;
+    for (const char* there : {"\r\nx-amz-tenant-id: blue\r\n", "\r\nx-amzn-lambda-request-id: id\r\n",
+                              "\r\nx-amzn-lambda-context: {\"request_id\":\"id\"}\r\n"})
+      EXPECT_NE(bytes.find(there), std::string::npos) << there;
+    EXPECT_EQ(web_request(event, on_port(), of_id()).bytes.find("tenant"), std::string::npos) << event;
+  }
+}
+
 TEST(WebRequest, OfApiGatewayAndLoadBalancers) {
   auto request = web_request(R"({"httpMethod":"GET","path":"/p","headers":{"a":"1"},
     "multiValueQueryStringParameters":{"q":["a b","c"]},"body":null})",
-                             on_port(), "id");
+                             on_port(), of_id());
   EXPECT_EQ(request.kind, WebEventKind::Format1);
   EXPECT_TRUE(request.bytes.starts_with("GET /p?q=a%20b&q=c HTTP/1.1\r\na: 1\r\n")) << request.bytes;
   request = web_request(R"({"httpMethod":"GET","path":"/p","queryStringParameters":{"q":"a%20b"},
     "requestContext":{"elb":{}}})",
-                        on_port(), "id");
+                        on_port(), of_id());
   EXPECT_TRUE(request.bytes.starts_with("GET /p?q=a%20b HTTP/1.1\r\n")) << request.bytes;
 }
 
 TEST(WebRequest, OfOtherEvents) {
   for (const char* event : {R"({"Records":[]})", "1", "no json"}) {
-    auto request = web_request(event, on_port(), "id");
+    auto request = web_request(event, on_port(), of_id());
     EXPECT_EQ(request.kind, WebEventKind::PassThrough);
     EXPECT_TRUE(request.bytes.starts_with("POST /events HTTP/1.1\r\n")) << request.bytes;
     EXPECT_TRUE(request.bytes.ends_with(std::string("\r\n\r\n") + event)) << request.bytes;
@@ -68,7 +89,7 @@ TEST(WebRequest, OfOtherEvents) {
 TEST(WebRequest, CannotBeSplitByAMethodOrPath) {
   auto request = web_request(
       R"({"version":"2.0","rawPath":"/x HTTP/1.1\r\nA: b","requestContext":{"http":{"method":"GET /\r\n"}}})",
-      on_port(), "i");
+      on_port(), of_id());
   EXPECT_TRUE(request.bytes.starts_with("GET /x%20HTTP/1.1%0D%0AA:%20b HTTP/1.1\r\n")) << request.bytes;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 
 #include "base/format.h"
@@ -72,7 +73,38 @@ void add(const Settings& settings, Url base, bool mirror, std::vector<Endpoint>&
   endpoints.push_back({std::move(base), mirror});
 }
 
+std::string setting_or_environment(const std::string& setting, std::initializer_list<const char*> names) {
+  if (!setting.empty()) return setting;
+  for (const char* name : names) {
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value != '\0') return value;
+  }
+  return {};
+}
+
 }  // namespace
+
+Proxies proxies_in_force(const Settings& settings) {
+  return {.http = setting_or_environment(settings.http_proxy,
+                                         {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}),
+          .https = setting_or_environment(settings.https_proxy,
+                                          {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}),
+          .none = setting_or_environment(settings.no_proxy, {"no_proxy", "NO_PROXY"})};
+}
+
+std::vector<std::string> overridden_proxy_variables(const Settings& settings) {
+  std::vector<std::string> names;
+  auto look = [&](const std::string& setting, std::initializer_list<const char*> variables) {
+    for (const char* name : variables) {
+      const char* value = std::getenv(name);
+      if (!setting.empty() && value != nullptr && value != setting) names.emplace_back(name);
+    }
+  };
+  look(settings.http_proxy, {"http_proxy", "HTTP_PROXY"});
+  look(settings.https_proxy, {"https_proxy", "HTTPS_PROXY"});
+  look(settings.no_proxy, {"no_proxy", "NO_PROXY"});
+  return names;
+}
 
 Result<Mirror> parse_mirror(std::string_view text) {
   std::string registry = "docker.io";

@@ -33,6 +33,16 @@ struct Settings {
   unsigned max_uploads = 5;
 };
 
+/// Where requests go through: what the settings say, else the environment.
+struct Proxies {
+  std::string http;
+  std::string https;
+  std::string none;  ///< hosts that are reached without
+};
+Proxies proxies_in_force(const Settings& settings);
+/// Variables of the environment that the settings take the place of: "http_proxy", "HTTP_PROXY".
+std::vector<std::string> overridden_proxy_variables(const Settings& settings);
+
 /// "[REGISTRY=]URL"; without a registry: docker.io, as dockerd has it.
 Result<Mirror> parse_mirror(std::string_view text);
 /// Host, host:port or network; anything else: InvalidArgument.

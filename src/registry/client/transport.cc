@@ -140,15 +140,6 @@ curl_socket_t open_socket(void* context, curlsocktype, curl_sockaddr* address) {
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-std::string setting_or_environment(const std::string& setting, std::initializer_list<const char*> names) {
-  if (!setting.empty()) return setting;
-  for (const char* name : names) {
-    const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0') return value;
-  }
-  return {};
-}
-
 bool is_loopback(const Url& url) {
   std::string host = url.host.starts_with('[') ? url.host.substr(1, url.host.size() - 2) : url.host;
   auto address = sys::IpAddress::parse(host);
@@ -157,10 +148,8 @@ bool is_loopback(const Url& url) {
 
 std::string proxy_for(const Settings& settings, const Url& url) {
   if (is_loopback(url)) return {};
-  if (url.is_https())
-    return setting_or_environment(settings.https_proxy,
-                                  {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"});
-  return setting_or_environment(settings.http_proxy, {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"});
+  Proxies proxies = proxies_in_force(settings);
+  return url.is_https() ? proxies.https : proxies.http;
 }
 
 /// "Get", "Head": as Go words what failed.
@@ -312,7 +301,7 @@ Result<void> Transport::State::set_up(Exchange& exchange, curl_slist* headers, c
   library->easy_reset(curl);  // keeps the connections
   address = request.url.str();
   proxy = proxy_for(*settings, request.url);
-  no_proxy = setting_or_environment(settings->no_proxy, {"no_proxy", "NO_PROXY"});
+  no_proxy = proxies_in_force(*settings).none;
   set(CURLOPT_URL, address.c_str());
   set(CURLOPT_PROXY, proxy.c_str());
   set(CURLOPT_NOPROXY, no_proxy.c_str());

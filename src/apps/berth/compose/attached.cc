@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/output/progress.h"
@@ -61,16 +63,27 @@ void Attached::watch_signals() {
     }
     if (count == 1) {
       follower_.say("Gracefully Stopping... press Ctrl+C again to force");
-      stopper_ = std::thread([this] { stop_all(false); });
+      if (options_.interrupted) options_.interrupted();
+      stopper_ = std::thread([this] {
+        const bool any = stop_all(false);
+        // Nothing ends any more that events could tell of.
+        if (options_.stay && !any) ::_exit(130);
+      });
     } else if (count == 2) {
       stop_all(true);
     }
   }
 }
 
-void Attached::stop_all(bool by_force) {
+bool Attached::stop_all(bool by_force) {
   auto containers = session_.containers();
-  if (!containers) return session_.report.warn(containers.error().text());
+  if (!containers) {
+    session_.report.warn(containers.error().text());
+    return false;
+  }
+  std::erase_if(*containers, [&](const Observed& container) {
+    return !options_.stopped.empty() && !options_.stopped.contains(container.service);
+  });
   Graph order = reversed(Session::graph_of(*containers));
   auto work = [&](const std::string& service) -> Outcome<void> {
     auto engine = session_.client();
@@ -86,6 +99,7 @@ void Attached::stop_all(bool by_force) {
   };
   if (auto stopped = run_graph(order, session_.parallel, work); !stopped)
     session_.report.warn(stopped.error().text());
+  return std::any_of(containers->begin(), containers->end(), [](const auto& one) { return one.running(); });
 }
 
 Outcome<bool> Attached::ended(const Json& event, const std::set<std::string>& services) {
@@ -133,6 +147,7 @@ Outcome<int> Attached::run(const std::set<std::string>& services) {
   running_ = true;
   TRY(auto containers, session_.containers());
   bool any_failed = false;
+  std::string first_end;  // whose container's code counts
   for (const Observed& container : containers) {
     if (!services.contains(container.service)) continue;
     if (container.running()) {
@@ -147,7 +162,12 @@ Outcome<int> Attached::run(const std::set<std::string>& services) {
       follower_.say(fmt::format("{} exited with code {}", shown_name(session_.project, container), code));
       if (container.service == options_.exit_code_from) exit_code_ = static_cast<int>(code);
       if (options_.abort_on_exit || (options_.abort_on_failure && code != 0)) {
-        if (options_.exit_code_from.empty()) exit_code_ = static_cast<int>(code);
+        std::string end = state == nullptr ? "" : json_string(*state, "FinishedAt").value_or("");
+        if (end.ends_with('Z')) end.pop_back();  // so that fractions of other lengths compare
+        if (options_.exit_code_from.empty() && (!aborting_ || end < first_end)) {
+          exit_code_ = static_cast<int>(code);
+          first_end = end;
+        }
         aborting_ = true;
       }
     }
@@ -155,13 +175,13 @@ Outcome<int> Attached::run(const std::set<std::string>& services) {
   if (aborting_ && any_failed) stopper_ = std::thread([this] { stop_all(false); });
   output::JsonCutter cutter;
   bool all_ended = alive_.empty();
-  while (!all_ended) {
+  while (!all_ended || (options_.stay && interrupts_ == 0)) {
     TRY(std::string_view piece, events.next());
     if (piece.empty()) return Failure::plain("the engine went away");
     CHECK(cutter.feed(piece, [&](std::string_view text) -> Outcome<void> {
       TRY(Json event, parse_json(text));
       TRY(bool last, ended(event, services));
-      all_ended = all_ended || last;
+      all_ended = (all_ended && alive_.empty()) || last;
       return {};
     }));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <set>
 #include <string>
 #include <thread>
@@ -17,6 +18,9 @@ struct AttachedOptions {
   bool abort_on_failure = false;
   std::string exit_code_from = {};  ///< service
   std::optional<int64_t> timeout = {};
+  std::set<std::string> stopped = {};      ///< services that an end stops; empty: all
+  bool stay = false;                       ///< until interrupted, also when no container runs
+  std::function<void()> interrupted = {};  ///< called on some thread before the containers are stopped
 };
 
 /// Takes over SIGINT and SIGTERM when made (before any other thread): while containers are being made a
@@ -34,7 +38,8 @@ class Attached {
   Attached(Session& session, Follower& follower, AttachedOptions options, terminal::Signals signals,
            int pipe_read, int pipe_write);
   void watch_signals();
-  void stop_all(bool by_force);
+  /// Whether anything ran.
+  bool stop_all(bool by_force);
   Outcome<bool> ended(const Json& event, const std::set<std::string>& services);
 
   Session& session_;

@@ -52,6 +52,8 @@ class Builder {
       if (config.find("provider") != nullptr) CHECK(check_provider(service));
       CHECK(take_dependencies(service));
       if (options_.normalise) resolve_build_arguments(service);
+      for (std::string_view key : {"environment", "env_file", "label_file"})
+        if (const Value* declared = config.find(key)) service.declared.set(key, *declared);
       CHECK(resolve_environment(service));
       CHECK(resolve_label_files(service));
       const Value* own = config.find("networks");

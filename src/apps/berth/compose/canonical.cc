@@ -35,9 +35,8 @@ void show_empty_sections(Value& service) {
 void sort_hosts(Value& service) {
   Value* hosts = service.find("extra_hosts");
   if (hosts == nullptr) return;
-  auto name = [](const Value& line) { return std::string_view(line.text).substr(0, line.text.find('=')); };
-  std::stable_sort(hosts->items.begin(), hosts->items.end(),
-                   [&](const Value& a, const Value& b) { return name(a) < name(b); });
+  std::sort(hosts->items.begin(), hosts->items.end(),
+            [](const Value& a, const Value& b) { return a.text < b.text; });
 }
 
 /// What is empty says nothing; where null means something (variables, networks, command) it stays.
@@ -55,6 +54,15 @@ void drop_empty(Value& service) {
 }
 
 }  // namespace
+
+Value canonical_service(Value config) {
+  drop_empty(config);
+  show_empty_sections(config);
+  sort_hosts(config);
+  apply_forms(config, service_shape);
+  drop_zeros(config, service_shape);
+  return config;
+}
 
 Value Project::canonical(Format format) const {
   Value file = extensions;
@@ -87,6 +95,7 @@ Value Project::canonical(Format format) const {
   section("configs", configs);
   if (!models.members.empty() && format == Format::Yaml) file.set("models", models);
   apply_forms(file, file_shape);
+  drop_zeros(file, file_shape);
   if (format == Format::Json) drop_extensions(file, file_shape);
   return file;
 }

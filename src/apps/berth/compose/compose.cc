@@ -49,6 +49,7 @@ constexpr std::array global_flags{
          .type = Type::String,
          .help = "Folder that relative paths are relative to (default: that of the first file)"},
     Flag{'p', "project-name", Type::String, "Name of the project"},
+    Flag{.name = "verbose", .visibility = Visibility::Hidden},
 };
 
 constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
@@ -59,8 +60,8 @@ constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
 
 std::vector<Subcommand> all_subcommands() {
   std::vector<Subcommand> all;
-  for (auto table : {life_subcommands(), verb_subcommands(), view_subcommands(), config_subcommands(),
-                     image_subcommands(), inside_subcommands()}) {
+  for (auto table : {life_subcommands(), verb_subcommands(), list_subcommands(), view_subcommands(),
+                     config_subcommands(), image_subcommands(), inside_subcommands()}) {
     all.insert(all.end(), table.begin(), table.end());
   }
   std::sort(all.begin(), all.end(), [](const Subcommand& a, const Subcommand& b) { return a.name < b.name; });
@@ -177,6 +178,7 @@ LoadOptions Setup::load_options(const std::vector<std::string>& selected) const 
                       .env_files = globals_.list("env-file"),
                       .profiles = globals_.list("profile"),
                       .selected = selected,
+                      .compatibility = globals_.on("compatibility"),
                       .all_resources = globals_.on("all-resources")};
   options.artifacts = [this](const std::string& reference) { return artifact(reference); };
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -240,6 +242,9 @@ Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::
     service.name = container.service;
     service.config = Value::map();
     service.config.set("image", Value::string(container.image));
+    for (const auto& [other, condition] : container.depends_on)
+      service.depends_on[other] = {.condition = condition,
+                                   .restart = container.restarts_with.contains(other)};
   }
   return session;
 }

@@ -129,16 +129,6 @@ TEST(ComposeMerge, ByWhatThingsAreFor) {
       R"({"command":["b","c"],"dns":["x","y"],"environment":{"A":"1","B":"3"},"volumes":[{"source":"two","target":"/a"}]})");
 }
 
-TEST(ComposeRequest, HashIgnoresWhatAContainerIsNotMadeFrom) {
-  Project project{.name = "p"};
-  Service service{.name = "web", .config = yaml("{image: x, environment: {A: '1'}}")};
-  std::string hash = config_hash(project, service);
-  service.config.set("scale", Value::scalar("3"));
-  EXPECT_EQ(config_hash(project, service), hash);
-  service.config.find("environment")->set("A", Value::string("2"));
-  EXPECT_NE(config_hash(project, service), hash);
-}
-
 TEST(ComposeGraph, DependenciesComeFirstAndFailuresStop) {
   Graph graph{{"a", {"b", "c"}}, {"b", {"c"}}, {"c", {"gone"}}};
   std::mutex mutex;

@@ -2,9 +2,11 @@
 #include <array>
 
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/interpolation.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
+#include "apps/berth/compose/schema.h"
 #include "apps/berth/compose/subcommand.h"
 #include "apps/berth/output/table.h"
 #include "base/json.h"
@@ -30,8 +32,9 @@ void escape_dollars(Value& value) {
   for (auto& [key, member] : value.members) escape_dollars(member);
 }
 
-Outcome<void> print(Setup& setup, const Invocation& invocation, const Value& value) {
-  std::string text = as_json(invocation) ? to_pretty_json(to_json_value(value), 2) + "\n" : to_yaml(value);
+Outcome<void> print(Setup& setup, const Invocation& invocation, const Value& value, const Shape* order) {
+  std::string text =
+      as_json(invocation) ? to_pretty_json(to_json_value(value), 2) + "\n" : to_yaml(value, order);
   std::string file = invocation.text("output");
   if (!file.empty()) {
     CHECK(archive::write_text(file, text));
@@ -116,7 +119,7 @@ Outcome<std::vector<std::string>> hashes_of(const Project& project, const std::s
   }
   for (const auto& [name, service] : project.services) {
     if (which == "*" || wanted.contains(name))
-      lines.push_back(fmt::format("{} {}", name, config_hash(project, service)));
+      lines.push_back(fmt::format("{} {}", name, declared_hash(service)));
   }
   return lines;
 }
@@ -172,7 +175,7 @@ Outcome<int> config_of_templates(Setup& setup, const Invocation& invocation, Loa
   }
   const bool lock = invocation.on("lock-image-digests");
   if (lock || invocation.on("resolve-image-digests")) CHECK(pin_images(setup, model, lock));
-  CHECK(print(setup, invocation, model));
+  CHECK(print(setup, invocation, model, nullptr));
   return 0;
 }
 
@@ -211,7 +214,7 @@ Outcome<int> config(Setup& setup, const Invocation& invocation) {
   const bool lock = invocation.on("lock-image-digests");
   if (lock || invocation.on("resolve-image-digests")) CHECK(pin_images(setup, file, lock));
   escape_dollars(file);
-  CHECK(print(setup, invocation, file));
+  CHECK(print(setup, invocation, file, &file_shape));
   return 0;
 }
 

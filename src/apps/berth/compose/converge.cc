@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/hooks.h"
 #include "apps/berth/compose/provider.h"
 #include "base/json.h"
@@ -92,9 +93,41 @@ Recreate Converger::policy_for(const std::string& service) const {
   return chosen_.contains(service) ? options_.recreate : options_.recreate_dependencies;
 }
 
+ContainerOf Converger::container_of() {
+  return [this](const std::string& other) -> std::optional<std::string> {
+    std::lock_guard lock(mutex_);
+    auto found = containers_.find(other);
+    return found == containers_.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+/// Somebody has disconnected it, or a volume has another name now.
+bool Converger::lacks_surroundings(const Service& service, const Observed& container) const {
+  const Project& project = session_.project;
+  const Value* networks = service.config.find("networks");
+  if (networks != nullptr && container.state == "running") {
+    for (const auto& [key, settings] : networks->members) {
+      auto network = project.networks.find(key);
+      if (network != project.networks.end() && !container.networks.contains(network->second.name))
+        return true;
+    }
+  }
+  const Value* volumes = service.config.find("volumes");
+  for (const Value& mount : volumes == nullptr ? Value::List() : volumes->items) {
+    const Value* source = mount.find("source");
+    if (mount.find("type")->text != "volume" || source == nullptr) continue;
+    auto volume = project.volumes.find(source->text);
+    if (volume != project.volumes.end() && !container.volumes.contains(volume->second.name)) return true;
+  }
+  return false;
+}
+
 bool Converger::diverged(const Service& service, const Observed& container) {
-  if (container.hash != config_hash(session_.project, service)) return true;
+  if (container.hash != config_hash(service, container_of())) return true;
+  // docker's compose has no such label: its containers are taken as they are.
+  if (!container.grants.empty() && container.grants != grants_hash(session_.project, service)) return true;
   if (container.image_id != image_ids_[service.name]) return true;
+  if (lacks_surroundings(service, container)) return true;
   // Whoever lives in another container's namespaces must move with it.
   std::lock_guard lock(mutex_);
   for (std::string_view key : {"network_mode", "ipc", "pid"}) {
@@ -191,17 +224,15 @@ Outcome<std::map<std::string, std::string>> Converger::anonymous_volumes(const S
 
 Outcome<std::string> Converger::create(const Service& service, int64_t number, const std::string& name,
                                        client::Client& engine, const Observed* replaced) {
-  CreateInput input{
-      .number = number, .image_id = image_ids_[service.name], .hash = config_hash(session_.project, service)};
+  CreateInput input{.number = number,
+                    .image_id = image_ids_[service.name],
+                    .hash = config_hash(service, container_of()),
+                    .grants = grants_hash(session_.project, service)};
   if (replaced != nullptr) {
     input.replaces = replaced->name;
     TRY(input.kept_volumes, anonymous_volumes(service, *replaced, engine));
   }
-  input.container_of = [this](const std::string& other) -> std::optional<std::string> {
-    std::lock_guard lock(mutex_);
-    auto found = containers_.find(other);
-    return found == containers_.end() ? std::nullopt : std::optional(found->second);
-  };
+  input.container_of = container_of();
   TRY(Json body, create_body(session_.project, service, input));
   Query query;
   query.add("name", name);
@@ -211,7 +242,7 @@ Outcome<std::string> Converger::create(const Service& service, int64_t number, c
   for (const std::string& warning : json_strings(made, "Warnings").value_or(std::vector<std::string>())) {
     session_.report.warn(warning);
   }
-  if (auto injected = inject(service, id, engine); !injected) {
+  if (auto injected = put_files(session_.project, service, id, engine); !injected) {
     (void)call(engine, "DELETE", path_of("containers", id), std::move(Query().flag("force", true)));
     return injected.error();
   }
@@ -222,8 +253,9 @@ Outcome<std::string> Converger::create(const Service& service, int64_t number, c
   return id;
 }
 
-Outcome<void> Converger::inject(const Service& service, const std::string& id, client::Client& engine) {
-  TRY(auto files, injected_files(session_.project, service));
+Outcome<void> put_files(const Project& project, const Service& service, const std::string& id,
+                        client::Client& engine) {
+  TRY(auto files, injected_files(project, service));
   for (const InjectedFile& file : files) {
     TRY(std::string archive, archive_of(file));
     client::Request request{.method = "PUT",

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/session.h"
 
@@ -25,8 +26,10 @@ struct ConvergeOptions {
   Recreate recreate_dependencies = Recreate::Diverged;
   bool renew_anonymous_volumes = false;
   bool remove_orphans = false;
+  bool ignore_orphans = false;               ///< says nothing of them
   bool wait = false;                         ///< until everything is running and healthy
   std::optional<int64_t> wait_timeout = {};  ///< seconds
+  bool recreate_volumes = false;             ///< without asking, where a volume is not what the file says
   bool rollback = false;                     ///< on failure everything is as it was before
   std::optional<int64_t> timeout = {};       ///< seconds until a container that is stopped is killed
   std::map<std::string, int64_t> scale = {};
@@ -53,7 +56,10 @@ class Converger {
   Outcome<void> make_networks();
   Outcome<void> make_network(const Resource& network, client::Client& engine);
   Outcome<void> make_volumes();
-  Outcome<void> remove_users_of(const std::string& network);
+  Outcome<void> make_volume(const Resource& volume, client::Client& engine);
+  Outcome<bool> is_to_be_recreated(const Resource& volume, const Json& found);
+  /// Containers of services for which `uses` holds are removed: what they stand on is made anew.
+  Outcome<void> remove_users(const std::function<bool(const Service&)>& uses);
   Outcome<void> converge_service(const std::string& name);
   Outcome<void> provide(const Service& service);
   Outcome<void> await_dependencies(const Service& service, client::Client& engine);
@@ -62,11 +68,12 @@ class Converger {
                               client::Client& engine, const Observed* replaced);
   Outcome<void> replace(const Service& service, Observed& old, client::Client& engine);
   Outcome<void> start(const Observed& container, client::Client& engine);
+  ContainerOf container_of();
+  bool lacks_surroundings(const Service& service, const Observed& container) const;
   bool diverged(const Service& service, const Observed& container);
   Recreate policy_for(const std::string& service) const;
   Outcome<std::map<std::string, std::string>> anonymous_volumes(const Service& service, const Observed& old,
                                                                 client::Client& engine);
-  Outcome<void> inject(const Service& service, const std::string& id, client::Client& engine);
   Outcome<void> handle_orphans();
   Outcome<void> wait_all();
   void note(Done done);
@@ -90,6 +97,9 @@ class Converger {
 /// `deadline`: unix seconds at which waiting is a failure.
 Outcome<void> wait_until_healthy(client::Client& engine, const std::string& id, const std::string& name,
                                  std::optional<int64_t> deadline = {});
+/// Secrets and configs that are no files of the host are written into the new container.
+Outcome<void> put_files(const Project& project, const Service& service, const std::string& id,
+                        client::Client& engine);
 /// Stop and remove.
 Outcome<void> stop_container(Session& session, client::Client& engine, const Observed& container,
                              std::optional<int64_t> timeout);

@@ -1,13 +1,26 @@
 // What services stand on: networks and volumes; and containers of services that have gone.
-#include "apps/berth/compose/converge.h"
+#include <unistd.h>
 
+#include "apps/berth/commands/prompt.h"
+#include "apps/berth/compose/config_hash.h"
+#include "apps/berth/compose/converge.h"
 #include "base/json.h"
 
 namespace berth::cli::compose {
 namespace {
 
 using client::path_of;
-using client::Query;
+
+/// Keys of the volumes that it mounts.
+std::set<std::string> volumes_of(const Service& service) {
+  std::set<std::string> keys;
+  const Value* volumes = service.config.find("volumes");
+  for (const Value& volume : volumes == nullptr ? Value::List() : volumes->items) {
+    const Value* source = volume.find("source");
+    if (source != nullptr && volume.find("type")->text == "volume") keys.insert(source->text);
+  }
+  return keys;
+}
 
 }  // namespace
 
@@ -43,8 +56,11 @@ Outcome<void> Converger::make_network(const Resource& network, client::Client& e
                       network.name, session_.project.name));
       return {};
     }
-    if (label(label_hash) == resource_hash(network) || label(label_hash).empty()) return {};
-    CHECK(remove_users_of(network.key));
+    if (label(label_hash) == network_hash(network) || label(label_hash).empty()) return {};
+    CHECK(remove_users([&](const Service& service) {
+      const Value* networks = service.config.find("networks");
+      return networks != nullptr && networks->has(network.key);
+    }));
     CHECK(call(engine, "DELETE", path_of("networks", network.name)));
     session_.report.tell("Network", network.name, "Removed");
   }
@@ -58,14 +74,11 @@ Outcome<void> Converger::make_network(const Resource& network, client::Client& e
   return {};
 }
 
-/// The network is made anew: containers on it are, too.
-Outcome<void> Converger::remove_users_of(const std::string& network) {
+Outcome<void> Converger::remove_users(const std::function<bool(const Service&)>& uses) {
   auto engine = session_.client();
   for (const Observed& container : before_) {
     auto service = session_.project.services.find(container.service);
-    if (service == session_.project.services.end()) continue;
-    const Value* networks = service->second.config.find("networks");
-    if (networks == nullptr || !networks->has(network)) continue;
+    if (service == session_.project.services.end() || !uses(service->second)) continue;
     CHECK(stop_container(session_, *engine, container, options_.timeout));
     CHECK(remove_container(session_, *engine, container, false));
     containers_.erase(container.service);
@@ -76,36 +89,73 @@ Outcome<void> Converger::remove_users_of(const std::string& network) {
 
 Outcome<void> Converger::make_volumes() {
   std::set<std::string> used;
-  for (const std::string& name : names_) {
-    const Value* volumes = session_.project.services.at(name).config.find("volumes");
-    for (const Value& volume : volumes == nullptr ? Value::List() : volumes->items) {
-      const Value* source = volume.find("source");
-      if (source != nullptr && volume.find("type")->text == "volume") used.insert(source->text);
-    }
-  }
+  for (const std::string& name : names_) used.merge(volumes_of(session_.project.services.at(name)));
   auto engine = session_.client();
-  for (const std::string& key : used) {
-    const Resource& volume = session_.project.volumes.at(key);
-    auto found = call(*engine, "GET", path_of("volumes", volume.name));
-    if (found) continue;
-    if (!found.error().not_found()) return found.error();
-    if (volume.external) return Failure::plain(fmt::format("external volume \"{}\" not found", volume.name));
-    TRY(Json body, volume_body(session_.project, volume));
-    session_.report.tell("Volume", volume.name, "Creating");
-    CHECK(call(*engine, "POST", "/volumes/create", {}, to_json(body)));
-    session_.report.tell("Volume", volume.name, "Created");
-    note({Done::What::VolumeMade, volume.name, volume.name});
+  for (const std::string& key : used) CHECK(make_volume(session_.project.volumes.at(key), *engine));
+  return {};
+}
+
+/// A volume holds data: it is made anew only where somebody says so.
+Outcome<bool> Converger::is_to_be_recreated(const Resource& volume, const Json& found) {
+  const Json* labels = json_member(found, "Labels");
+  std::string project, hash;
+  if (labels != nullptr) {
+    TRY(project, json_string(*labels, label_project));
+    TRY(hash, json_string(*labels, label_hash));
   }
+  if (project.empty()) {
+    session_.report.warn(fmt::format(
+        "volume \"{}\" already exists but was not created by compose. Use `external: true` to use an "
+        "existing volume",
+        volume.name));
+  } else if (project != session_.project.name) {
+    session_.report.warn(
+        fmt::format("volume \"{}\" already exists but was created for project \"{}\" (expected \"{}\"). Use "
+                    "`external: true` to use an existing volume",
+                    volume.name, project, session_.project.name));
+  }
+  if (hash.empty() || hash == volume_hash(volume) || options_.recreate_volumes)
+    return !hash.empty() && hash != volume_hash(volume);
+  const std::string differs =
+      fmt::format("Volume \"{}\" exists but doesn't match configuration in compose file.", volume.name);
+  if (::isatty(STDIN_FILENO) == 1)
+    return commands::confirm(session_.context, differs + " Recreate (data will be lost)?");
+  session_.report.warn(differs + " It is used as it is: --yes recreates it, and its data is lost.");
+  return false;
+}
+
+Outcome<void> Converger::make_volume(const Resource& volume, client::Client& engine) {
+  auto found = call_json(engine, "GET", path_of("volumes", volume.name));
+  if (!found && !found.error().not_found()) return found.error();
+  if (volume.external) {
+    if (found) return {};
+    return Failure::plain(fmt::format("external volume \"{}\" not found", volume.name));
+  }
+  if (found) {
+    TRY(const bool recreate, is_to_be_recreated(volume, *found));
+    if (!recreate) return {};
+    CHECK(remove_users([&](const Service& service) { return volumes_of(service).contains(volume.key); }));
+    CHECK(call(engine, "DELETE", path_of("volumes", volume.name)));
+    session_.report.tell("Volume", volume.name, "Removed");
+  }
+  TRY(Json body, volume_body(session_.project, volume));
+  session_.report.tell("Volume", volume.name, "Creating");
+  CHECK(call(engine, "POST", "/volumes/create", {}, to_json(body)));
+  session_.report.tell("Volume", volume.name, "Created");
+  note({Done::What::VolumeMade, volume.name, volume.name});
   return {};
 }
 
 Outcome<void> Converger::handle_orphans() {
   auto engine = session_.client();
   std::string names;
-  for (const Observed& container : before_) {
+  TRY(auto containers, session_.containers(Session::Scope::All));
+  for (const Observed& container : containers) {
     const auto& project = session_.project;
-    if (project.services.contains(container.service) || project.disabled.contains(container.service))
-      continue;
+    const bool known =
+        project.services.contains(container.service) || project.disabled.contains(container.service);
+    // What `run` has made belongs to nobody any more when it has ended.
+    if (container.one_off ? container.state != "exited" && container.state != "dead" : known) continue;
     if (options_.remove_orphans) {
       CHECK(stop_container(session_, *engine, container, options_.timeout));
       CHECK(remove_container(session_, *engine, container, false));
@@ -113,7 +163,7 @@ Outcome<void> Converger::handle_orphans() {
       names += (names.empty() ? "" : " ") + container.name;
     }
   }
-  if (!names.empty()) {
+  if (!names.empty() && !options_.ignore_orphans) {
     session_.report.warn(
         fmt::format("Found orphan containers ([{}]) for this project. If you removed or renamed this service "
                     "in your compose "

@@ -38,7 +38,7 @@ class Lines {
 }  // namespace
 
 std::string shown_name(const Project& project, const Observed& container) {
-  std::string prefix = project.name + "-";
+  std::string prefix = project.name + project.separator;
   return container.name.starts_with(prefix) ? container.name.substr(prefix.size()) : container.name;
 }
 
@@ -56,6 +56,7 @@ void Follower::reserve(const std::string& container_name) {
 
 void Follower::add(const Observed& container, const std::string& since) {
   std::lock_guard lock(mutex_);
+  if (!begun_.insert(container.id).second && since.empty()) return;
   if (!active_.insert(container.id).second) return;
   std::string name = shown_name(session_.project, container);
   width_ = std::max(width_, name.size());
@@ -81,6 +82,12 @@ void Follower::say(std::string_view line) {
   std::lock_guard lock(mutex_);
   session_.context.out.line(line);
   session_.context.out.flush();
+}
+
+void Follower::hook_line(std::string_view container_name, std::string_view line) {
+  const std::string name = fmt::format("{} ->", container_name);
+  reserve(name);
+  print(name, 0, line, false);
 }
 
 void Follower::print(const std::string& name, size_t colour, std::string_view line, bool error) {

@@ -29,8 +29,11 @@ class Follower {
 
   /// Room for the longest of these names before the bar.
   void reserve(const std::string& container_name);
-  /// Begins to print a container's log; nothing if it is printed already. From any thread.
+  /// Begins to print a container's log; nothing if it is printed, or, without `since`, has been
+  /// printed already. From any thread.
   void add(const Observed& container, const std::string& since = {});
+  /// A line of a hook that runs in the container of that name.
+  void hook_line(std::string_view container_name, std::string_view line);
   /// One line of this program's own among the others.
   void say(std::string_view line);
   /// Returns when all streams have ended.
@@ -47,7 +50,7 @@ class Follower {
   size_t width_ = 0;
   size_t colours_ = 0;
   std::map<std::string, size_t> colour_of_;
-  std::set<std::string> active_;
+  std::set<std::string> active_, begun_;
   std::list<std::thread> threads_;
 };
 

@@ -80,8 +80,9 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
     if (!given->empty()) text = *given;
     if (!text.empty()) words.push_back(fmt::format("--{}={}", key, text));
   }
-  if (const Value* value = build.find("privileged"))
-    return complaint(*value, path + ".privileged", "is not supported by berth's builder");
+  TRY(const bool privileged, bool_of(build, "privileged", path));
+  if (privileged)
+    return complaint(*build.find("privileged"), path + ".privileged", "is not supported by berth's builder");
   return words;
 }
 

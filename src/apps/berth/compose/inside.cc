@@ -4,6 +4,7 @@
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/images.h"
@@ -42,6 +43,13 @@ bool wants_terminal(const Invocation& invocation) {
   return terminal::is_terminal(STDIN_FILENO) && terminal::is_terminal(STDOUT_FILENO);
 }
 
+/// A name alone takes the value that the caller or .env has.
+std::string with_value(const Project& project, const std::string& variable) {
+  if (variable.find('=') != std::string::npos) return variable;
+  auto found = project.environment.find(variable);
+  return found == project.environment.end() ? variable : fmt::format("{}={}", variable, found->second);
+}
+
 Outcome<int> exec(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name({invocation.argument(0)}));
   int64_t index = invocation.given("index") ? invocation.number("index") : 0;
@@ -53,7 +61,9 @@ Outcome<int> exec(Setup& setup, const Invocation& invocation) {
   if (detach) words.push_back("--detach");
   if (!detach && invocation.text("interactive") != "false") words.push_back("--interactive");
   if (!detach && wants_terminal(invocation)) words.push_back("--tty");
-  pass_on(invocation, {"env", "user", "workdir", "privileged"}, words);
+  pass_on(invocation, {"user", "workdir", "privileged"}, words);
+  for (const std::string& variable : invocation.list("env"))
+    words.push_back("--env=" + with_value(session->project, variable));
   words.push_back(container.id);
   words.insert(words.end(), invocation.arguments().begin() + 1, invocation.arguments().end());
   return perform(setup.context, commands::exec_command, "exec", words);
@@ -80,7 +90,7 @@ Result<void> add_env_files(const std::vector<std::string>& files, std::map<std::
   return {};
 }
 
-Outcome<OneOff> one_off(const Invocation& invocation) {
+Outcome<OneOff> one_off(const Project& project, const Invocation& invocation) {
   OneOff one;
   const auto& arguments = invocation.arguments();
   if (arguments.size() > 1) one.command = std::vector<std::string>(arguments.begin() + 1, arguments.end());
@@ -89,17 +99,16 @@ Outcome<OneOff> one_off(const Invocation& invocation) {
     one.entrypoint = entrypoint.empty() ? std::vector<std::string>() : std::vector<std::string>{entrypoint};
   }
   CHECK(add_env_files(invocation.list("env-from-file"), one.environment));
-  for (const std::string& variable : invocation.list("env")) {
-    size_t equals = variable.find('=');
-    const char* own = equals == std::string::npos ? std::getenv(variable.c_str()) : nullptr;
+  for (const std::string& given : invocation.list("env")) {
+    const std::string variable = with_value(project, given);
+    const size_t equals = variable.find('=');
     if (equals != std::string::npos)
       one.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
-    else if (own != nullptr)
-      one.environment[variable] = own;
   }
   one.labels = invocation.list("label");
   one.publish = invocation.list("publish");
   one.volumes = invocation.list("volume");
+  for (const std::string& volume : invocation.list("volumes")) one.volumes.push_back(volume);
   one.user = invocation.text("user");
   one.working_directory = invocation.text("workdir");
   one.cap_add = invocation.list("cap-add");
@@ -115,8 +124,8 @@ Outcome<OneOff> one_off(const Invocation& invocation) {
 
 Outcome<std::string> create_one_off(Session& session, const Service& service, const Invocation& invocation) {
   std::string slug = random_slug();
-  CreateInput input{.hash = config_hash(session.project, service)};
-  TRY(input.one_off, one_off(invocation));
+  CreateInput input;
+  TRY(input.one_off, one_off(session.project, invocation));
   input.one_off->labels.push_back("com.docker.compose.slug=" + slug);
   TRY(Json image, call_json(session.context.engine(), "GET",
                             client::image_path(image_of(session.project, service), "json")));
@@ -128,14 +137,18 @@ Outcome<std::string> create_one_off(Session& session, const Service& service, co
     }
     return std::nullopt;
   };
+  input.hash = config_hash(service, input.container_of);
   TRY(Json body, create_body(session.project, service, input));
   std::string name = invocation.text("name");
-  if (name.empty()) name = fmt::format("{}-{}-run-{}", session.project.name, service.name, slug);
+  if (name.empty())
+    name = fmt::format("{}{}{}{}run{}{}", session.project.name, session.project.separator, service.name,
+                       session.project.separator, session.project.separator, slug);
   Query query;
   query.add("name", name);
   TRY(Json made,
       call_json(session.context.engine(), "POST", "/containers/create", std::move(query), to_json(body)));
   TRY(std::string id, json_string(made, "Id"));
+  CHECK(put_files(session.project, service, id, session.context.engine()));
   return id;
 }
 
@@ -160,6 +173,9 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   ConvergeOptions options{
       .services = {name}, .dependencies = !invocation.on("no-deps"), .recreate = Recreate::Never};
   options.remove_orphans = invocation.on("remove-orphans");
+  const auto ignored = session->project.environment.find("COMPOSE_IGNORE_ORPHANS");
+  options.ignore_orphans =
+      ignored != session->project.environment.end() && (ignored->second == "1" || ignored->second == "true");
   if (!invocation.on("no-deps")) {
     auto needed = session->project.with_dependencies(dependencies);
     CHECK(ensure_images(*session, {needed.begin(), needed.end()}, images));
@@ -178,23 +194,43 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   return perform(setup.context, commands::start_command, "start", {"--attach", "--interactive", id});
 }
 
+struct CopyPlace {
+  std::string service, path;  ///< no service: a path of the host's
+};
+
+CopyPlace copy_place(const std::string& argument) {
+  const size_t colon = argument.find(':');
+  const bool inside = colon != std::string::npos && !argument.starts_with('/') && !argument.starts_with('.');
+  return inside ? CopyPlace{argument.substr(0, colon), argument.substr(colon + 1)} : CopyPlace{"", argument};
+}
+
 Outcome<int> copy(Setup& setup, const Invocation& invocation) {
-  std::vector<std::string> words;
-  pass_on(invocation, {"archive", "follow-link"}, words);
+  std::vector<std::string> flags;
+  pass_on(invocation, {"archive", "follow-link"}, flags);
   TRY(auto session, setup.project_or_name({}));
-  int64_t index = invocation.given("index") ? invocation.number("index") : 0;
-  for (const std::string& argument : invocation.arguments()) {
-    size_t colon = argument.find(':');
-    bool in_container =
-        colon != std::string::npos && !argument.starts_with('/') && !argument.starts_with('.');
-    if (!in_container) {
-      words.push_back(argument);
-      continue;
-    }
-    TRY(Observed container, session->container(argument.substr(0, colon), index));
-    words.push_back(container.id + argument.substr(colon));
+  const int64_t index = invocation.given("index") ? invocation.number("index") : 0;
+  const CopyPlace from = copy_place(invocation.argument(0)), to = copy_place(invocation.argument(1));
+  if (from.service.empty() == to.service.empty())
+    return refuse("give a path of the host's and SERVICE:PATH, in the order from and to");
+  const std::string& service = from.service.empty() ? to.service : from.service;
+  std::vector<Observed> containers;
+  if (from.service.empty() && index == 0) {
+    // What comes from the host goes to all containers of the service.
+    CHECK(session->services({service}));
+    TRY(containers, session->containers_of(service));
   }
-  return perform(setup.context, commands::copy_command, "cp", words);
+  if (containers.empty()) {
+    TRY(Observed one, session->container(service, index));
+    containers.push_back(std::move(one));
+  }
+  for (const Observed& container : containers) {
+    std::vector<std::string> words = flags;
+    for (const CopyPlace& place : {from, to})
+      words.push_back(place.service.empty() ? place.path : container.id + ":" + place.path);
+    TRY(const int code, perform(setup.context, commands::copy_command, "cp", words));
+    if (code != 0) return code;
+  }
+  return 0;
 }
 
 Outcome<int> attach(Setup& setup, const Invocation& invocation) {
@@ -231,12 +267,14 @@ Outcome<int> commit(Setup& setup, const Invocation& invocation) {
 Outcome<int> watch(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
+  TRY(auto watching, Watching::prepare(*session, invocation.arguments()));
   if (!invocation.on("no-up")) {
     TRY(auto names, session->services(invocation.arguments()));
     CHECK(ensure_images(*session, names, {.build = true}));
     CHECK(Converger(*session, {.services = invocation.arguments()}).run());
   }
-  return watch_project(*session, invocation.arguments());
+  CHECK(watching->run());
+  return 0;
 }
 
 constexpr Flag index_flag{.name = "index", .type = Type::Int, .help = "Number of the container"};
@@ -278,6 +316,8 @@ constexpr std::array run_flags{
     Flag{.name = "use-aliases", .help = "Take the service's names on its networks"},
     Flag{'u', "user", Type::String, "User to run as"},
     Flag{'v', "volume", Type::List, "Mount a volume"},
+    Flag{
+        .name = "volumes", .type = Type::List, .visibility = Visibility::Hidden},  // how docker's may call it
     Flag{'w', "workdir", Type::String, "Working directory"},
     yes_flag,
 };

@@ -1,4 +1,6 @@
 // up, create, down, scale: from the project to what runs of it, and back.
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -53,10 +55,27 @@ Outcome<ConvergeOptions> converge_options(const Invocation& invocation) {
   options.wait = invocation.on("wait");
   if (invocation.given("wait-timeout")) options.wait_timeout = invocation.number("wait-timeout");
   options.rollback = invocation.on("rollback");
+  options.recreate_volumes = invocation.on("yes");
   options.start = !invocation.on("no-start");
   options.timeout = timeout_of(invocation);
   TRY(options.scale, scales(invocation.list("scale")));
   return options;
+}
+
+bool is_set(const Project& project, std::string_view variable) {
+  auto found = project.environment.find(variable);
+  if (found == project.environment.end()) return false;
+  constexpr std::string_view words[] = {"1", "true", "True", "TRUE", "yes", "y", "on"};
+  return std::find(std::begin(words), std::end(words), found->second) != std::end(words);
+}
+
+/// What $COMPOSE_REMOVE_ORPHANS and $COMPOSE_IGNORE_ORPHANS say, of the caller or of .env.
+Outcome<void> choose_about_orphans(const Project& project, ConvergeOptions& options) {
+  options.remove_orphans = options.remove_orphans || is_set(project, "COMPOSE_REMOVE_ORPHANS");
+  options.ignore_orphans = is_set(project, "COMPOSE_IGNORE_ORPHANS");
+  if (options.remove_orphans && options.ignore_orphans)
+    return refuse("COMPOSE_IGNORE_ORPHANS and --remove-orphans are incompatible");
+  return {};
 }
 
 Outcome<void> prepare_images(Session& session, const Invocation& invocation, const ConvergeOptions& options) {
@@ -100,31 +119,75 @@ std::set<std::string> attached_services(Session& session, const Invocation& invo
   return names;
 }
 
+/// Names before the lines, as wide as the longest will be.
+std::vector<std::string> reserve_names(Session& session, const std::set<std::string>& services,
+                                       const ConvergeOptions& options, Follower& follower) {
+  std::vector<std::string> names;
+  for (const std::string& name : services) {
+    auto found = session.project.services.find(name);
+    if (found == session.project.services.end() || is_provided(found->second)) continue;
+    const Service& service = found->second;
+    auto scaled = options.scale.find(name);
+    const int64_t replicas = scaled == options.scale.end() ? service.replicas : scaled->second;
+    const bool hooks = service.config.has("post_start") || service.config.has("pre_stop");
+    for (int64_t number = 1; number <= replicas; ++number) {
+      names.push_back(shown_name(session.project, {.name = session.project.container_name(service, number)}));
+      follower.reserve(names.back() + (hooks ? " ->" : ""));
+    }
+  }
+  return names;
+}
+
 Outcome<int> up_attached(Session& session, const Invocation& invocation, ConvergeOptions options) {
+  std::unique_ptr<Watching> watching;
+  if (invocation.on("watch")) {
+    TRY(watching, Watching::prepare(session, invocation.arguments()));
+  }
   Follower follower(session, {.prefix = !invocation.on("no-log-prefix"),
                               .colour = !invocation.on("no-color"),
                               .timestamps = invocation.on("timestamps")});
   AttachedOptions attached{.abort_on_exit = invocation.on("abort-on-container-exit"),
                            .abort_on_failure = invocation.on("abort-on-container-failure"),
                            .exit_code_from = invocation.text("exit-code-from"),
-                           .timeout = options.timeout};
+                           .timeout = options.timeout,
+                           .stay = watching != nullptr};
+  if (watching) attached.interrupted = [&] { watching->stop(); };
   if (!attached.exit_code_from.empty()) {
     CHECK(session.services({attached.exit_code_from}));
     attached.abort_on_exit = true;
   }
-  TRY(auto session_of_signals, Attached::begin(session, follower, attached));
   auto services = attached_services(session, invocation);
+  auto names = reserve_names(session, services, options, follower);
+  // What the named services depend on goes on, unless its output is shown here.
+  if (!invocation.arguments().empty()) {
+    attached.stopped = services;
+    attached.stopped.insert(invocation.arguments().begin(), invocation.arguments().end());
+  }
+  session.report.send_hook_lines_to(
+      [&](std::string_view container, std::string_view line) { follower.hook_line(container, line); });
+  TRY(auto session_of_signals, Attached::begin(session, follower, attached));
+  std::once_flag announced;
   options.running = [&](const Observed& container) {
-    if (services.contains(container.service)) follower.add(container);
+    if (!services.contains(container.service)) return;
+    std::call_once(announced, [&] { follower.say(fmt::format("Attaching to {}", fmt::join(names, ", "))); });
+    follower.add(container);
   };
   CHECK(Converger(session, options).run());
-  return session_of_signals->run(services);
+  if (watching) watching->begin();
+  TRY(const int code, session_of_signals->run(services));
+  if (watching && !watching->is_idle()) {
+    // A build can take long: it ends with its connection.
+    session.context.out.flush();
+    ::_exit(code);
+  }
+  return code;
 }
 
 Outcome<int> up(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
   TRY(auto options, converge_options(invocation));
+  CHECK(choose_about_orphans(session->project, options));
   bool detach = invocation.on("detach") || options.wait || !options.start;
   bool attached_flags = invocation.on("abort-on-container-exit") ||
                         invocation.on("abort-on-container-failure") || invocation.given("exit-code-from");
@@ -133,11 +196,9 @@ Outcome<int> up(Setup& setup, const Invocation& invocation) {
         "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure or "
         "--exit-code-from");
   }
+  if (detach && invocation.on("watch"))
+    return refuse("--watch cannot be combined with --detach, --wait or --no-start");
   CHECK(prepare_images(*session, invocation, options));
-  if (invocation.on("watch")) {
-    CHECK(Converger(*session, options).run());
-    return watch_project(*session, invocation.arguments());
-  }
   if (!detach) return up_attached(*session, invocation, std::move(options));
   CHECK(Converger(*session, options).run());
   return 0;
@@ -147,6 +208,7 @@ Outcome<int> create(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
   TRY(auto options, converge_options(invocation));
+  CHECK(choose_about_orphans(session->project, options));
   options.start = false;
   CHECK(prepare_images(*session, invocation, options));
   CHECK(Converger(*session, options).run());
@@ -227,7 +289,7 @@ Outcome<int> down(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, session->containers(Session::Scope::All));
   const auto& services = invocation.arguments();
-  bool orphans = invocation.on("remove-orphans");
+  bool orphans = invocation.on("remove-orphans") || is_set(session->project, "COMPOSE_REMOVE_ORPHANS");
   std::erase_if(containers, [&](const Observed& container) {
     bool known = session->project.services.contains(container.service) ||
                  session->project.disabled.contains(container.service);
@@ -335,7 +397,11 @@ constexpr std::array table{
 }  // namespace
 
 Outcome<int> take_down(Setup& setup) {
-  return down(setup, Invocation(down_command, "compose down"));
+  Invocation invocation(down_command, "compose down");
+  grammar::Parser parser(invocation);
+  const char* words[] = {"--remove-orphans"};
+  if (auto verdict = parser.parse(words); !verdict) return verdict.error();
+  return down(setup, invocation);
 }
 
 std::span<const Subcommand> life_subcommands() {

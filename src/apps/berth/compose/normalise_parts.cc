@@ -130,8 +130,6 @@ Result<void> check_long_volume(Value& volume, const std::string& path, const std
   if (std::find(std::begin(types), std::end(types), type) == std::end(types)) {
     return complaint(volume, path, "type must be one of bind, volume, tmpfs, image");
   }
-  if (type == "npipe" || type == "cluster")
-    return complaint(volume, path, fmt::format("type {} is not for Linux", type));
   if (Value* target = volume.find("target")) {
     target->text = clean_target(target->text);
   } else {

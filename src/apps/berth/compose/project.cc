@@ -139,13 +139,15 @@ Result<void> find_project(const LoadOptions& options, Project& project) {
     project.directory =
         project.files[0] == "-" ? here : filesystem::path(project.files[0]).parent_path().string();
   }
-  if (implicit && project.directory != here) {
-    env_files.clear();
-    if (filesystem::is_regular_file(project.directory + "/.env")) env_files = {project.directory + "/.env"};
-    TRY(project.environment, read_environment(env_files, options.environment));
+  if (!implicit) project.env_files = env_files;
+  // What the .env of the working directory says stands before what the project's says.
+  const std::string own = project.directory + "/.env";
+  if (implicit && project.directory != here && filesystem::is_regular_file(own)) {
+    TRY(project.environment, read_environment({own}, project.environment));
   }
-  project.env_files = env_files;
   TRY(project.name, choose_name(options, project));
+  const std::string compatible = variable(project.environment, "COMPOSE_COMPATIBILITY");
+  if (options.compatibility || compatible == "1" || compatible == "true") project.separator = "_";
   project.environment["COMPOSE_PROJECT_NAME"] = project.name;
   return {};
 }
@@ -225,7 +227,7 @@ Result<Value> load_model(LoadOptions options) {
 std::string Project::container_name(const Service& service, int64_t number) const {
   const Value* given = service.config.find("container_name");
   if (given != nullptr) return given->text;
-  return fmt::format("{}-{}-{}", name, service.name, number);
+  return fmt::format("{}{}{}{}{}", name, separator, service.name, separator, number);
 }
 
 std::vector<std::string> Project::in_order() const {

@@ -16,7 +16,9 @@ using Environment = std::map<std::string, std::string, std::less<>>;
 
 struct Service {
   std::string name;
-  Value config;  ///< normalised; environment resolved
+  Value config;  ///< normalised; environment and label files resolved
+  /// `environment`, `env_file` and `label_file` as the files have them: what hashes are taken of.
+  Value declared = Value::map();
   struct Dependency {
     std::string condition = "service_started";
     bool required = true;
@@ -37,6 +39,7 @@ struct Resource {
 
 struct Project {
   std::string name;
+  std::string separator = "-";     ///< between the parts of names
   std::string directory;           ///< working directory, absolute
   std::vector<std::string> files;  ///< absolute, in order; "-" is standard input
   std::vector<std::string> env_files;
@@ -70,7 +73,8 @@ struct LoadOptions {
   std::vector<std::string> env_files = {};  ///< --env-file; empty: .env
   std::vector<std::string> profiles = {};
   std::vector<std::string> selected =
-      {};  ///< services that the command names: their profiles count as chosen
+      {};                      ///< services that the command names: their profiles count as chosen
+  bool compatibility = false;  ///< names with "_", as docker-compose 1 had them; also $COMPOSE_COMPATIBILITY
   bool interpolate = true;
   bool all_resources = false;  ///< also those that no service uses
   bool resolve_paths = true;
@@ -84,6 +88,9 @@ struct LoadOptions {
 /// NotFound "no configuration file provided: not found"; malformed input: InvalidArgument with file, line and
 /// path.
 Result<Project> load_project(const LoadOptions& options);
+
+/// A service's configuration as canonical() has it in JSON.
+Value canonical_service(Value config);
 
 /// The merged file alone, with names and default networks: for templates, whose variables are left in.
 Result<Value> load_model(LoadOptions options);

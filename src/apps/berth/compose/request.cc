@@ -7,16 +7,11 @@
 #include "apps/berth/options/ports.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "base/sha256.h"
 
 namespace berth::cli::compose {
 namespace {
 
 using Strings = std::vector<std::string>;
-
-std::string hash_of(const Value& value) {
-  return sha256(to_json(to_json_value(value))).hex();
-}
 
 Json labels_of(const Project& project, const Service& service, const CreateInput& input) {
   Json labels = Json::object();
@@ -35,6 +30,7 @@ Json labels_of(const Project& project, const Service& service, const CreateInput
   set(label_number, fmt::format("{}", input.number));
   set(label_one_off, input.one_off ? "True" : "False");
   set(label_hash, input.hash);
+  if (!input.grants.empty()) set(label_grants, input.grants);
   set(label_image, input.image_id);
   set(label_version, std::string(compose_version));
   set(label_directory, project.directory);
@@ -98,8 +94,10 @@ Result<std::string> shared_mode(const Service& service, std::string_view key, co
   if (!mode.starts_with("service:")) return mode;
   auto container = input.container_of ? input.container_of(mode.substr(8)) : std::nullopt;
   if (!container) {
-    return complaint(*service.config.find(key), fmt::format("{}.{}", service.path(), key),
-                     fmt::format("service \"{}\" has no container", mode.substr(8)));
+    const std::string_view kind = key == "network_mode" ? "network" : key == "ipc" ? "IPC" : "PID";
+    return complaint(
+        *service.config.find(key), fmt::format("{}.{}", service.path(), key),
+        fmt::format("cannot share {} namespace with service {}: container missing", kind, mode.substr(8)));
   }
   return "container:" + *container;
 }
@@ -128,8 +126,9 @@ Result<Json> links_of(const Project& project, const Service& service, const Crea
     if (!input.container_of || !input.container_of(other)) continue;
     // By these three names docker's compose links.
     std::string container = project.container_name(known->second, 1);
-    for (const std::string& name : {alias, fmt::format("{}-{}", other, input.number),
-                                    fmt::format("{}-{}-{}", project.name, other, input.number)})
+    for (const std::string& name :
+         {alias, fmt::format("{}{}{}", other, project.separator, input.number),
+          fmt::format("{}{}{}{}{}", project.name, project.separator, other, project.separator, input.number)})
       links.push_back(fmt::format("{}:{}", container, name));
   }
   TRY(Strings external, texts_of(service.config, "external_links", service.path()));
@@ -165,6 +164,8 @@ Result<Json> endpoint_of(const Project& project, const Service& service, const V
     TRY(auto priority, int_of(*settings, "gw_priority", path));
     if (priority) endpoint["GwPriority"] = *priority;
     TRY(auto driver, text_map_of(*settings, "driver_opts", path));
+    TRY(std::string interface, text_of(*settings, "interface_name", path));
+    if (!interface.empty()) driver["com.docker.network.endpoint.ifname"] = interface;
     if (!driver.empty()) endpoint["DriverOpts"] = driver;
   }
   endpoint["Aliases"] = std::move(aliases);
@@ -206,7 +207,11 @@ Result<Json> volumes_from(const Service& service, const CreateInput& input) {
     std::string name = source.substr(0, source.find(':'));
     std::string mode = source.find(':') == std::string::npos ? "" : source.substr(source.find(':'));
     auto container = input.container_of ? input.container_of(name) : std::nullopt;
-    if (container) list.push_back(*container + mode);
+    if (!container) {
+      return complaint(*service.config.find("volumes_from"), service.path() + ".volumes_from",
+                       fmt::format("cannot share volume with service {}: container missing", name));
+    }
+    list.push_back(*container + mode);
   }
   return list;
 }
@@ -255,39 +260,7 @@ std::string host_line(std::string line) {
 
 std::string image_of(const Project& project, const Service& service) {
   const Value* image = service.config.find("image");
-  return image != nullptr ? image->text : fmt::format("{}-{}", project.name, service.name);
-}
-
-std::string config_hash(const Project& project, const Service& service) {
-  Value config = service.config;
-  for (std::string_view key :
-       {"build", "scale", "depends_on", "profiles", "pull_policy", "develop", "attach"}) {
-    config.members.erase(std::string(key));
-  }
-  if (Value* deploy = config.find("deploy")) deploy->members.erase("replicas");
-  // What the service is given by the project counts as its own.
-  for (auto [key, resources] : {std::pair{"configs", &project.configs}, {"secrets", &project.secrets}}) {
-    Value* grants = config.find(key);
-    if (grants == nullptr) continue;
-    for (Value& grant : grants->items) {
-      auto found = resources->find(grant.find("source")->text);
-      if (found == resources->end()) continue;
-      grant.set("x-definition", found->second.config);
-      const Value* variable = found->second.config.find("environment");
-      if (variable == nullptr) continue;
-      auto value = project.environment.find(variable->text);
-      if (value != project.environment.end()) {
-        grant.set("x-content", Value::string(sha256(value->second).hex()));
-      }
-    }
-  }
-  return hash_of(config);
-}
-
-std::string resource_hash(const Resource& resource) {
-  Value config = resource.config;
-  config.set("name", Value::string(resource.name));
-  return hash_of(config);
+  return image != nullptr ? image->text : project.name + project.separator + service.name;
 }
 
 std::vector<std::pair<std::string, const Value*>> networks_of(const Project& project,

@@ -29,6 +29,8 @@ inline constexpr std::string_view label_directory = "com.docker.compose.project.
 inline constexpr std::string_view label_files = "com.docker.compose.project.config_files";
 inline constexpr std::string_view label_env_file = "com.docker.compose.project.environment_file";
 inline constexpr std::string_view label_replace = "com.docker.compose.replace";
+/// Of what docker's compose does not look at: what the service's secrets and configs are made of.
+inline constexpr std::string_view label_grants = "berth.compose.grants";
 /// What is written into label_version: the version of docker compose whose labels these are.
 inline constexpr std::string_view compose_version = "2.40.3";
 
@@ -36,9 +38,9 @@ inline constexpr std::string_view compose_version = "2.40.3";
 std::string host_line(std::string line);
 /// The image that a service runs: `image`, else "PROJECT-SERVICE".
 std::string image_of(const Project& project, const Service& service);
-/// Changes when something changes that a container is made from. Scale, profiles, build and order of start do
-/// not.
-std::string config_hash(const Project& project, const Service& service);
+
+/// The id of a service's container, if it has one.
+using ContainerOf = std::function<std::optional<std::string>(const std::string& service)>;
 
 /// What `run` says over the service.
 struct OneOff {
@@ -60,12 +62,12 @@ struct OneOff {
 struct CreateInput {
   int64_t number = 1;
   std::string image_id = {};
-  std::string hash = {};
+  std::string hash = {}, grants = {};
   std::string replaces = {};  ///< name of the container that this one replaces
   /// Anonymous volumes of the container that this one replaces: target to volume.
   std::map<std::string, std::string> kept_volumes = {};
   /// Container of another service, for links and shared namespaces.
-  std::function<std::optional<std::string>(const std::string& service)> container_of = {};
+  ContainerOf container_of = {};
   std::optional<OneOff> one_off = {};
 };
 
@@ -87,6 +89,5 @@ Result<std::vector<InjectedFile>> injected_files(const Project& project, const S
 /// Bodies of POST /networks/create and /volumes/create.
 Result<Json> network_body(const Project& project, const Resource& network);
 Result<Json> volume_body(const Project& project, const Resource& volume);
-std::string resource_hash(const Resource& resource);
 
 }  // namespace berth::cli::compose

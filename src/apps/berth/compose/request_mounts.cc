@@ -19,6 +19,9 @@ using Strings = std::vector<std::string>;
 Result<Json> mount_of(const Project& project, const Value& volume, const std::string& path) {
   Json mount{{"Type", volume.find("type")->text}, {"Target", volume.find("target")->text}};
   std::string type = volume.find("type")->text;
+  if (type == "npipe" || type == "cluster")
+    return complaint(volume, path,
+                     fmt::format("type {} is not supported: it is not for Linux's containers", type));
   TRY(std::string source, text_of(volume, "source", path));
   if (type == "volume" && !source.empty()) {
     auto known = project.volumes.find(source);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/copier.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/options/capabilities.h"
@@ -296,7 +297,7 @@ Result<Json> network_body(const Project& project, const Resource& network) {
   labels[std::string(label_project)] = project.name;
   labels[std::string(label_network)] = network.key;
   labels[std::string(label_version)] = compose_version;
-  labels[std::string(label_hash)] = resource_hash(network);
+  labels[std::string(label_hash)] = network_hash(network);
   body["Labels"] = labels;
   return body;
 }
@@ -309,7 +310,7 @@ Result<Json> volume_body(const Project& project, const Resource& volume) {
   labels[std::string(label_project)] = project.name;
   labels[std::string(label_volume)] = volume.key;
   labels[std::string(label_version)] = compose_version;
-  labels[std::string(label_hash)] = resource_hash(volume);
+  labels[std::string(label_hash)] = volume_hash(volume);
   body["Labels"] = labels;
   return body;
 }

@@ -7,5 +7,7 @@ namespace berth::cli::compose {
 
 /// A whole file, in its short forms and in its long ones.
 extern const Shape file_shape;
+/// Parts of it.
+extern const Shape service_shape, network_shape, volume_shape;
 
 }  // namespace berth::cli::compose

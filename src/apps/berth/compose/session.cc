@@ -17,17 +17,39 @@ std::string label(const Json& labels, std::string_view key) {
 }
 
 /// "db:service_healthy:false,cache:service_started:true"
-std::map<std::string, std::string> parse_depends(const std::string& text) {
+std::map<std::string, std::string> parse_depends(const std::string& text,
+                                                 std::set<std::string>& restarts_with) {
   std::map<std::string, std::string> result;
   for (size_t start = 0; start < text.size();) {
     size_t end = std::min(text.find(',', start), text.size());
     std::string item = text.substr(start, end - start);
     size_t colon = item.find(':');
     std::string rest = colon == std::string::npos ? "" : item.substr(colon + 1);
+    if (item.ends_with(":true")) restarts_with.insert(item.substr(0, colon));
     if (!item.empty()) result[item.substr(0, colon)] = rest.substr(0, rest.find(':'));
     start = end + 1;
   }
   return result;
+}
+
+Result<void> observe_surroundings(const Json& json, Observed& container) {
+  const Json* settings = json_member(json, "NetworkSettings");
+  const Json* networks = settings == nullptr ? nullptr : json_member(*settings, "Networks");
+  if (networks != nullptr && networks->is_object()) {
+    for (const auto& [name, endpoint] : networks->items()) {
+      container.networks.insert(name);
+      TRY(std::string id, json_string(endpoint, "NetworkID"));
+      container.networks.insert(id);
+    }
+  }
+  const Json* mounts = json_member(json, "Mounts");
+  if (mounts == nullptr || !mounts->is_array()) return {};
+  for (const Json& mount : *mounts) {
+    TRY(std::string type, json_string(mount, "Type"));
+    TRY(std::string name, json_string(mount, "Name"));
+    if (type == "volume") container.volumes.insert(name);
+  }
+  return {};
 }
 
 Result<Observed> observed_from(const Json& json) {
@@ -42,12 +64,14 @@ Result<Observed> observed_from(const Json& json) {
   TRY(container.status, json_string(json, "Status"));
   TRY(container.image, json_string(json, "Image"));
   TRY(container.image_id, json_string(json, "ImageID"));
+  CHECK(observe_surroundings(json, container));
   const Json* labels = json_member(json, "Labels");
   if (labels == nullptr || !labels->is_object()) return container;
   container.service = label(*labels, label_service);
   container.hash = label(*labels, label_hash);
+  container.grants = label(*labels, label_grants);
   container.one_off = label(*labels, label_one_off) == "True";
-  container.depends_on = parse_depends(label(*labels, label_depends_on));
+  container.depends_on = parse_depends(label(*labels, label_depends_on), container.restarts_with);
   std::string number = label(*labels, label_number);
   std::from_chars(number.data(), number.data() + number.size(), container.number);
   return container;
@@ -69,6 +93,7 @@ void Reporter::warn(std::string_view text) {
 }
 
 void Reporter::hook_line(std::string_view container, std::string_view line) {
+  if (hook_sink_) return hook_sink_(container, line);
   std::lock_guard lock(mutex_);
   out_.print("{} -> | {}\n", container, line);
   out_.flush();
@@ -122,6 +147,12 @@ Outcome<std::vector<Observed>> Session::containers_of(const std::string& service
 Outcome<Observed> Session::container(const std::string& service, int64_t number) {
   CHECK(services({service}));
   TRY(auto all, containers_of(service));
+  if (number == 0) {
+    // One that `run` has made will do where the service itself has none.
+    TRY(auto others, containers(Scope::OneOffs));
+    for (Observed& other : others)
+      if (other.service == service && other.running()) all.push_back(std::move(other));
+  }
   for (const Observed& container : all) {
     if (number == 0 ? container.running() : container.number == number) return container;
   }

@@ -21,11 +21,14 @@ namespace berth::cli::compose {
 
 /// A container of the project, as the engine lists it.
 struct Observed {
-  std::string id, name, service, hash, image, image_id;
+  std::string id, name, service, hash, grants, image, image_id;
   std::string state;   ///< "created", "running", "paused", "restarting", "exited", "dead"
   std::string status;  ///< "Up 3 seconds (healthy)"
   int64_t number = 1;
   bool one_off = false;
+  std::set<std::string> restarts_with;  ///< services whose restart is its own, from the label
+  std::set<std::string> networks;       ///< by name and by id
+  std::set<std::string> volumes;
   std::map<std::string, std::string> depends_on;  ///< service to condition, from the label
   bool running() const { return state == "running" || state == "restarting" || state == "paused"; }
 };
@@ -36,12 +39,16 @@ class Reporter {
   Reporter(output::Stream& out, bool quiet) : out_(out), quiet_(quiet) {}
   void tell(std::string_view kind, std::string_view name, std::string_view what);
   void warn(std::string_view text);
+  /// Where lines of hooks go instead of to stderr. Before other threads are there.
+  using HookSink = std::function<void(std::string_view container, std::string_view line)>;
+  void send_hook_lines_to(HookSink sink) { hook_sink_ = std::move(sink); }
   /// "web-1 -> | line"
   void hook_line(std::string_view container, std::string_view line);
 
  private:
   output::Stream& out_;
   bool quiet_;
+  HookSink hook_sink_;
   std::mutex mutex_;
 };
 

@@ -134,7 +134,8 @@ void apply_form(Value& value, Shape::Form form) {
       if (auto number = as_int(value, "")) become(fmt::format("{}", *number), false);
       break;
     case Shape::Form::Number:
-      if (auto number = as_number(value, "")) become(fmt::format("{}", *number), false);
+      // docker's compose keeps them in 32 bits.
+      if (auto number = as_number(value, "")) become(fmt::format("{}", static_cast<float>(*number)), false);
       break;
     case Shape::Form::Bytes:
       become(shown_bytes(value), true);
@@ -145,6 +146,25 @@ void apply_form(Value& value, Shape::Form form) {
     case Shape::Form::Mode:
       become(shown_mode(value), true);
       break;
+    case Shape::Form::DecimalMode:
+      if (auto mode = as_mode(value, "")) become(fmt::format("{}", *mode), false);
+      break;
+  }
+}
+
+bool is_zero(const Value& value, Shape::Form form) {
+  if (!value.is_scalar() || value.variables == Value::Variables::LeftIn) return false;
+  switch (form) {
+    case Shape::Form::String:
+      return value.text.empty();
+    case Shape::Form::Boolean:
+      return value.text == "false";
+    case Shape::Form::Integer:
+    case Shape::Form::Number:
+    case Shape::Form::Bytes:
+      return value.text == "0";
+    default:
+      return false;
   }
 }
 
@@ -161,6 +181,26 @@ Result<void> check_shape(const Value& value, const Shape& shape, const std::stri
   if (!chosen)
     return complaint(value, path, fmt::format("must be one of {}", fmt::join(shape.choices, ", ")));
   return {};
+}
+
+std::vector<std::string> ordered_keys(const Value& map, const Shape* shape) {
+  std::vector<std::string> keys;
+  auto is_field = [&](std::string_view key) {
+    return shape != nullptr && std::any_of(shape->fields.begin(), shape->fields.end(),
+                                           [&](const Field& field) { return field.key == key; });
+  };
+  if (shape != nullptr) {
+    for (const Field& field : shape->fields)
+      if (map.has(field.key)) keys.emplace_back(field.key);
+  }
+  for (const auto& [key, member] : map.members)
+    if (!is_field(key)) keys.push_back(key);
+  return keys;
+}
+
+const Shape* shape_below(const Shape& shape, std::string_view key) {
+  bool known = false;
+  return member_shape(shape, key, known);
 }
 
 void drop_extensions(Value& value, const Shape& shape) {
@@ -188,6 +228,23 @@ void apply_forms(Value& value, const Shape& shape) {
     bool known = false;
     const Shape* inner = member_shape(shape, key, known);
     if (inner != nullptr) apply_forms(member, *inner);
+  }
+}
+
+void drop_zeros(Value& value, const Shape& shape) {
+  for (const Field& field : shape.fields) {
+    auto member = value.members.find(field.key);
+    const bool zero = member != value.members.end() && field.zero == Field::Zero::LeftOut &&
+                      is_zero(member->second, field.shape->form);
+    if (zero) value.members.erase(member);
+  }
+  for (Value& item : value.items) {
+    if (shape.element != nullptr) drop_zeros(item, *shape.element);
+  }
+  for (auto& [key, member] : value.members) {
+    bool known = false;
+    const Shape* inner = member_shape(shape, key, known);
+    if (inner != nullptr) drop_zeros(member, *inner);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "apps/berth/compose/value.h"
 #include "base/result.h"
@@ -16,7 +17,7 @@ struct Field;
 struct Shape {
   enum Kinds : unsigned { Text = 1, Integer = 2, Number = 4, Boolean = 8, Null = 16, List = 32, Map = 64 };
   /// How a scalar is shown by `config`; every way to write the same thing becomes one.
-  enum class Form { AsWritten, String, Boolean, Integer, Number, Bytes, Duration, Mode };
+  enum class Form { AsWritten, String, Boolean, Integer, Number, Bytes, Duration, Mode, DecimalMode };
   /// What keys of a mapping other than those of `fields` and x-... may look like.
   enum class Keys { Known, Names, Any };
 
@@ -33,13 +34,22 @@ struct Shape {
 struct Field {
   std::string_view key;
   const Shape* shape;
+  enum class Zero { LeftOut, Kept };  ///< whether `config` shows what is empty, zero or false
+  Zero zero = Zero::LeftOut;
+  std::string_view hashed_as = {};  ///< its name in hashed_json; empty: the key
 };
 
 /// InvalidArgument "FILE:LINE:COLUMN: PATH must be ..." for the first node that does not fit.
 Result<void> check_shape(const Value& value, const Shape& shape, const std::string& path = {});
+/// Names of the members: those of the shape's fields in their order, then the others. No shape: by name.
+std::vector<std::string> ordered_keys(const Value& map, const Shape* shape);
+/// Of a member; null: anything may stand there.
+const Shape* shape_below(const Shape& shape, std::string_view key);
 /// Removes x-... below the members of `value`; its own stay.
 void drop_extensions(Value& value, const Shape& shape);
 /// Scalars of `value`, which fits, in their forms.
 void apply_forms(Value& value, const Shape& shape);
+/// Removes texts, numbers and flags that say nothing (Field::Zero), when they have their forms.
+void drop_zeros(Value& value, const Shape& shape);
 
 }  // namespace berth::cli::compose

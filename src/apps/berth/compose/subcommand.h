@@ -41,11 +41,12 @@ struct Subcommand {
   Outcome<int> (*action)(Setup& setup, const grammar::Invocation& invocation);
 };
 
-/// `down` without flags.
+/// `down --remove-orphans`.
 Outcome<int> take_down(Setup& setup);
 std::span<const Subcommand> life_subcommands();    ///< up, create, down, scale
 std::span<const Subcommand> verb_subcommands();    ///< start, stop, kill, ...
-std::span<const Subcommand> view_subcommands();    ///< ps, logs, ...
+std::span<const Subcommand> list_subcommands();    ///< ps, ls, volumes
+std::span<const Subcommand> view_subcommands();    ///< logs, top, ...
 std::span<const Subcommand> config_subcommands();  ///< config
 std::span<const Subcommand> image_subcommands();   ///< build, pull, push, images
 std::span<const Subcommand> inside_subcommands();  ///< exec, run, cp, watch, ...

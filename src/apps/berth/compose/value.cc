@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "apps/berth/compose/shape.h"
 #include "apps/berth/options/quantity.h"
 #include "base/clock.h"
 #include "base/format.h"
@@ -307,10 +308,11 @@ std::string yaml_scalar(const Value& value) {
   return out + "\"";
 }
 
-void write_yaml(const Value& value, size_t indent, std::string& out) {
+void write_yaml(const Value& value, const Shape* shape, size_t indent, std::string& out) {
   std::string pad(indent, ' ');
   if (value.is_map()) {
-    for (const auto& [key, member] : value.members) {
+    for (const std::string& key : ordered_keys(value, shape)) {
+      const Value& member = value.members.at(key);
       out += pad + yaml_scalar(Value::string(key)) + ":";
       if (member.is_null()) {
         out += " null\n";
@@ -320,7 +322,7 @@ void write_yaml(const Value& value, size_t indent, std::string& out) {
         out += member.is_map() ? " {}\n" : " []\n";
       } else {
         out += "\n";
-        write_yaml(member, indent + 2, out);
+        write_yaml(member, shape == nullptr ? nullptr : shape_below(*shape, key), indent + 2, out);
       }
     }
     return;
@@ -332,7 +334,7 @@ void write_yaml(const Value& value, size_t indent, std::string& out) {
       out += pad + "- " + yaml_scalar(item) + "\n";
     } else {
       std::string nested;
-      write_yaml(item, indent + 2, nested);
+      write_yaml(item, shape == nullptr ? nullptr : shape->element, indent + 2, nested);
       if (nested.empty()) nested = std::string(indent + 2, ' ') + (item.is_map() ? "{}\n" : "[]\n");
       nested[indent] = '-';
       out += nested;
@@ -342,9 +344,9 @@ void write_yaml(const Value& value, size_t indent, std::string& out) {
 
 }  // namespace
 
-std::string to_yaml(const Value& value) {
+std::string to_yaml(const Value& value, const Shape* shape) {
   std::string out;
-  write_yaml(value, 0, out);
+  write_yaml(value, shape, 0, out);
   return out;
 }
 

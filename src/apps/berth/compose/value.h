@@ -97,7 +97,9 @@ Result<Value> parse_yaml(std::string_view text, const std::string& file, size_t 
 
 /// As JSON: plain scalars that look like numbers, booleans or null become such. Keys are sorted.
 Json to_json_value(const Value& value);
-/// Canonical YAML, keys sorted, two spaces, as `docker compose config` prints it.
-std::string to_yaml(const Value& value);
+struct Shape;
+/// Canonical YAML, two spaces, as `docker compose config` prints it: members in the order of the shape's
+/// fields, the others behind them by name.
+std::string to_yaml(const Value& value, const Shape* shape = nullptr);
 
 }  // namespace berth::cli::compose

@@ -1,4 +1,5 @@
 // start, stop, restart, kill, pause, unpause, rm, wait: on containers that are there.
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,12 +20,26 @@ using grammar::Flag;
 using grammar::Invocation;
 using grammar::Type;
 
+/// Containers of the services that the arguments name; without arguments, of those that the files have.
+Outcome<std::vector<Observed>> containers_to_act_on(Session& session,
+                                                    const std::vector<std::string>& services) {
+  TRY(auto containers, chosen_containers(session, services));
+  const Project& project = session.project;
+  std::erase_if(containers, [&](const Observed& container) {
+    return !project.files.empty() && !project.services.contains(container.service) &&
+           !project.disabled.contains(container.service);
+  });
+  return containers;
+}
+
 Outcome<int> stop(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   auto timeout = timeout_of(invocation);
   CHECK(session->along(containers, reversed(Session::graph_of(containers)),
-                       [&](client::Client& engine, const Observed& container) {
+                       [&](client::Client& engine, const Observed& container) -> Outcome<void> {
+                         if (!container.running())
+                           session->report.tell("Container", container.name, "Stopped");
                          return stop_container(*session, engine, container, timeout);
                        }));
   return 0;
@@ -39,9 +54,27 @@ Outcome<void> simple(Session& session, client::Client& engine, const Observed& c
   return {};
 }
 
+/// Containers of these services, and of what they depend on.
+void keep_with_dependencies(std::vector<Observed>& containers, const std::vector<std::string>& services) {
+  std::vector<std::string> wanted = services;
+  auto is_wanted = [&](const std::string& name) {
+    return std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+  };
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    for (const Observed& container : containers) {
+      if (container.service != wanted[i]) continue;
+      for (const auto& [other, condition] : container.depends_on)
+        if (!is_wanted(other)) wanted.push_back(other);
+    }
+  }
+  std::erase_if(containers, [&](const Observed& container) { return !is_wanted(container.service); });
+}
+
 Outcome<int> start(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  CHECK(session->services(invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, {}));
+  if (!invocation.arguments().empty()) keep_with_dependencies(containers, invocation.arguments());
   for (const std::string& service : invocation.arguments()) {
     bool has = std::any_of(containers.begin(), containers.end(),
                            [&](const auto& c) { return c.service == service; });
@@ -77,17 +110,34 @@ std::vector<std::string> with_dependents(const Project& project, std::vector<std
   return names;
 }
 
+/// Of those that are restarted with it and that it wants healthy.
+Outcome<void> await_health_of_dependencies(Session& session, client::Client& engine,
+                                           const Observed& container,
+                                           const std::vector<Observed>& containers) {
+  for (const auto& [other, condition] : container.depends_on) {
+    if (condition != "service_healthy") continue;
+    for (const Observed& needed : containers) {
+      if (needed.service != other) continue;
+      session.report.tell("Container", needed.name, "Waiting");
+      CHECK(wait_until_healthy(engine, needed.id, needed.name));
+      session.report.tell("Container", needed.name, "Healthy");
+    }
+  }
+  return {};
+}
+
 Outcome<int> restart(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   auto services = invocation.arguments();
   if (!services.empty()) CHECK(session->services(services));
   if (!invocation.on("no-deps")) services = with_dependents(session->project, std::move(services));
-  TRY(auto containers, chosen_containers(*session, services));
+  TRY(auto containers, containers_to_act_on(*session, services));
   CHECK(session->along(containers, Session::graph_of(containers),
                        [&](client::Client& engine, const Observed& container) -> Outcome<void> {
                          Query query;
                          if (auto timeout = timeout_of(invocation))
                            query.add("t", fmt::format("{}", *timeout));
+                         CHECK(await_health_of_dependencies(*session, engine, container, containers));
                          if (container.state == "running")
                            CHECK(run_hooks(*session, engine, container, "pre_stop"));
                          CHECK(simple(*session, engine, container, "restart", "Restarting", "Started",
@@ -112,8 +162,9 @@ Outcome<void> remove_orphans(Session& session) {
 
 Outcome<int> kill(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   std::erase_if(containers, [](const Observed& container) { return !container.running(); });
+  if (containers.empty()) session->context.err.line("no container to kill");
   CHECK(session->along(
       containers, Session::graph_of(containers), [&](client::Client& engine, const Observed& container) {
         Query query;
@@ -127,7 +178,7 @@ Outcome<int> kill(Setup& setup, const Invocation& invocation) {
 Outcome<int> pause_or_not(Setup& setup, const Invocation& invocation, std::string_view action,
                           std::string_view done) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   std::erase_if(containers, [&](const Observed& container) {
     return (action == "pause") != (container.state == "running");
   });
@@ -146,7 +197,7 @@ Outcome<int> unpause(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> remove(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
   bool stop = invocation.on("stop");
   if (!stop) std::erase_if(containers, [](const Observed& container) { return container.running(); });
   if (containers.empty()) {
@@ -169,19 +220,52 @@ Outcome<int> remove(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
+/// Which of the answers is complete, as soon as one is.
+Outcome<size_t> first_complete(std::vector<client::Pending>& answers) {
+  while (true) {
+    std::vector<pollfd> descriptors;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i].complete()) return i;
+      descriptors.push_back({answers[i].fd(), POLLIN, 0});
+    }
+    if (::poll(descriptors.data(), descriptors.size(), -1) < 0 && errno != EINTR)
+      return Error::from_errno("poll", "the engine", errno);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (descriptors[i].revents != 0) CHECK(answers[i].advance());
+    }
+  }
+}
+
+/// Waits for all, or for the first alone, and tells of each as it ends; the code of the one that ended last.
+Outcome<int64_t> wait_for(Session& session, std::vector<Observed> containers, bool first_alone) {
+  std::vector<client::Pending> answers;
+  for (const Observed& container : containers) {
+    TRY(auto answer, session.context.engine().begin(
+                         {.method = "POST", .path = path_of("containers", container.id, "wait")}));
+    answers.push_back(std::move(answer));
+  }
+  int64_t code = 0;
+  while (!answers.empty()) {
+    TRY(const size_t ended, first_complete(answers));
+    CHECK(answers[ended].wait());
+    TRY(const Json status, parse_json(answers[ended].body()));
+    TRY(code, json_int(status, "StatusCode"));
+    session.context.out.print("container \"{}\" exited with status code {}\n", containers[ended].name, code);
+    session.context.out.flush();
+    if (first_alone) break;
+    answers.erase(answers.begin() + static_cast<ptrdiff_t>(ended));
+    containers.erase(containers.begin() + static_cast<ptrdiff_t>(ended));
+  }
+  return code;
+}
+
 Outcome<int> wait(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
   if (containers.empty())
     return Failure::plain(fmt::format("no containers for project \"{}\"", session->project.name));
-  int64_t code = 0;
-  for (const Observed& container : containers) {
-    TRY(Json ended,
-        call_json(session->context.engine(), "POST", path_of("containers", container.id, "wait")));
-    TRY(code, json_int(ended, "StatusCode"));
-    session->context.out.print("container \"{}\" exited with status code {}\n", container.name, code);
-    session->context.out.flush();
-  }
+  CHECK(session->context.engine().negotiate());
+  TRY(const int64_t code, wait_for(*session, std::move(containers), invocation.on("down-project")));
   if (invocation.on("down-project")) CHECK(take_down(setup));
   return static_cast<int>(code & 0xff);
 }

@@ -1,4 +1,4 @@
-// ps, logs, ls, top, port, events, version, volumes, stats.
+// logs, top, port, events, stats, version.
 #include <algorithm>
 #include <array>
 
@@ -29,122 +29,6 @@ std::string text(const Json& json, std::string_view key) {
   return json_string(json, key).value_or("");
 }
 
-std::string ports_of(const Json& container) {
-  std::set<std::string> parts;
-  const Json* ports = json_member(container, "Ports");
-  for (const Json& port : ports == nullptr ? Json::array() : *ports) {
-    std::string target = fmt::format("{}/{}", json_int(port, "PrivatePort").value_or(0), text(port, "Type"));
-    std::string address = text(port, "IP");
-    if (address.find(':') != std::string::npos) address = "[" + address + "]";
-    int64_t published = json_int(port, "PublicPort").value_or(0);
-    parts.insert(published == 0 ? target : fmt::format("{}:{}->{}", address, published, target));
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-Json row_of(const Session& session, const Json& container, bool whole) {
-  const Json* labels = json_member(container, "Labels");
-  auto names = json_strings(container, "Names").value_or(std::vector<std::string>());
-  std::string name = names.empty() ? "" : names[0].substr(names[0].starts_with('/') ? 1 : 0);
-  std::string status = text(container, "Status");
-  std::string health;
-  for (std::string_view word : {"healthy", "unhealthy", "health: starting"}) {
-    if (status.find(fmt::format("({})", word)) != std::string::npos)
-      health = word == "health: starting" ? "starting" : word;
-  }
-  int64_t exit_code = 0;
-  if (size_t open = status.find("Exited ("); open != std::string::npos)
-    exit_code = std::atoll(status.c_str() + open + 8);
-  Json publishers = Json::array();
-  const Json* ports = json_member(container, "Ports");
-  for (const Json& port : ports == nullptr ? Json::array() : *ports) {
-    publishers.push_back({{"URL", text(port, "IP")},
-                          {"TargetPort", json_int(port, "PrivatePort").value_or(0)},
-                          {"PublishedPort", json_int(port, "PublicPort").value_or(0)},
-                          {"Protocol", text(port, "Type")}});
-  }
-  const std::string command = text(container, "Command");
-  return {{"ID", whole ? text(container, "Id") : output::short_id(text(container, "Id"))},
-          {"Name", name},
-          {"Names", name},
-          {"Image", text(container, "Image")},
-          {"Command", output::quoted(whole ? command : output::ellipsis(command, 20))},
-          {"Project", session.project.name},
-          {"Service", labels == nullptr ? "" : text(*labels, label_service)},
-          {"Created", json_int(container, "Created").value_or(0)},
-          {"CreatedAt", ""},
-          {"State", text(container, "State")},
-          {"Status", status},
-          {"Health", health},
-          {"ExitCode", exit_code},
-          {"Publishers", publishers},
-          {"Ports", ports_of(container)}};
-}
-
-Outcome<std::vector<Json>> rows(Session& session, const Invocation& invocation) {
-  Query query;
-  query.add("all", "1").add("filters", label_filter(session.project.name));
-  TRY(Json list, call_json(session.context.engine(), "GET", "/containers/json", std::move(query)));
-  auto statuses = invocation.list("status");
-  for (const std::string& filter : invocation.list("filter")) {
-    if (!filter.starts_with("status="))
-      return refuse("unknown filter \"{}\": only status=... is known", filter);
-    statuses.push_back(filter.substr(7));
-  }
-  const auto& services = invocation.arguments();
-  bool all = invocation.on("all") || !statuses.empty();
-  std::vector<Json> result;
-  for (const Json& container : list) {
-    const Json* labels = json_member(container, "Labels");
-    if (labels != nullptr && text(*labels, label_one_off) == "True" && !all) continue;
-    Json row = row_of(session, container, invocation.on("no-trunc"));
-    const std::string service = row["Service"];
-    const bool orphan = !session.project.files.empty() && !session.project.services.contains(service) &&
-                        !session.project.disabled.contains(service);
-    if (orphan && !invocation.on("orphans")) continue;
-    std::string state = row["State"];
-    if (!statuses.empty() && std::find(statuses.begin(), statuses.end(), state) == statuses.end()) continue;
-    if (!all && state != "running" && state != "paused" && state != "restarting") continue;
-    if (!services.empty() &&
-        std::find(services.begin(), services.end(), row["Service"].get<std::string>()) == services.end())
-      continue;
-    result.push_back(std::move(row));
-  }
-  std::sort(result.begin(), result.end(), [](const Json& a, const Json& b) { return a["Name"] < b["Name"]; });
-  return result;
-}
-
-Outcome<int> list_containers(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  if (!invocation.arguments().empty()) CHECK(session->services(invocation.arguments()));
-  TRY(auto all, rows(*session, invocation));
-  output::Stream& out = setup.context.out;
-  std::string format = invocation.text("format");
-  if (invocation.on("quiet")) {
-    for (const Json& row : all) out.line(row["ID"].get<std::string>());
-  } else if (invocation.on("services")) {
-    std::set<std::string> names;
-    for (const Json& row : all) names.insert(row["Service"].get<std::string>());
-    for (const std::string& name : names) out.line(name);
-  } else if (format == "json") {
-    for (const Json& row : all) out.line(to_json(row));
-  } else if (format.empty() || format == "table") {
-    std::string table = "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS\n";
-    Timestamp time = now();
-    for (const Json& row : all) {
-      Timestamp created = from_unix_nanoseconds(row["Created"].get<int64_t>() * 1'000'000'000);
-      table += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\n", row["Name"].get<std::string>(),
-                           row["Image"].get<std::string>(), row["Command"].get<std::string>(),
-                           row["Service"].get<std::string>(), output::time_ago(created, time),
-                           row["Status"].get<std::string>(), row["Ports"].get<std::string>());
-    }
-    out.write(output::align_columns(table));
-  } else {
-    return refuse("format \"{}\": berth compose has table and json", format);
-  }
-  return 0;
-}
-
 Outcome<int> logs(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
@@ -166,48 +50,6 @@ Outcome<int> logs(Setup& setup, const Invocation& invocation) {
     if (!options.follow) follower.wait();
   }
   follower.wait();
-  return 0;
-}
-
-Outcome<int> list_projects(Setup& setup, const Invocation& invocation) {
-  Query query;
-  query.add("all", "1").add("filters", to_json(Json{{"label", {label_project}}}));
-  TRY(Json list, call_json(setup.context.engine(), "GET", "/containers/json", std::move(query)));
-  struct Seen {
-    std::map<std::string, int> states;
-    std::string files;
-  };
-  std::map<std::string, Seen> projects;
-  for (const Json& container : list) {
-    const Json* labels = json_member(container, "Labels");
-    if (labels == nullptr || text(*labels, label_one_off) == "True") continue;
-    std::string state = text(container, "State");
-    if (!invocation.on("all") && state != "running" && state != "paused" && state != "restarting") continue;
-    Seen& seen = projects[text(*labels, label_project)];
-    ++seen.states[state];
-    seen.files = text(*labels, label_files);
-  }
-  for (const std::string& filter : invocation.list("filter")) {
-    if (!filter.starts_with("name=")) return refuse("unknown filter \"{}\": only name=... is known", filter);
-    std::erase_if(projects, [&](const auto& project) {
-      return project.first.find(filter.substr(5)) == std::string::npos;
-    });
-  }
-  Json all = Json::array();
-  std::string table = "NAME\tSTATUS\tCONFIG FILES\n";
-  for (const auto& [name, seen] : projects) {
-    std::string status;
-    for (const auto& [state, count] : seen.states)
-      status += fmt::format("{}{}({})", status.empty() ? "" : ", ", state, count);
-    table += fmt::format("{}\t{}\t{}\n", name, status, seen.files);
-    all.push_back({{"Name", name}, {"Status", status}, {"ConfigFiles", seen.files}});
-    if (invocation.on("quiet")) setup.context.out.line(name);
-  }
-  if (invocation.on("quiet")) return 0;
-  if (invocation.text("format") == "json")
-    setup.context.out.line(to_json(all));
-  else
-    setup.context.out.write(output::align_columns(table));
   return 0;
 }
 
@@ -300,14 +142,6 @@ Outcome<int> version(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
-Outcome<int> volumes(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name({}));
-  std::vector<std::string> words{fmt::format("--filter=label={}={}", label_project, session->project.name),
-                                 invocation.on("quiet") ? "--quiet" : "--quiet=false"};
-  if (invocation.given("format")) words.push_back("--format=" + invocation.text("format"));
-  return perform(setup.context, commands::list_volumes_command, "volume ls", words);
-}
-
 Outcome<int> stats(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
@@ -323,20 +157,6 @@ Outcome<int> stats(Setup& setup, const Invocation& invocation) {
   return perform(setup.context, commands::stats_command, "stats", words);
 }
 
-constexpr std::array ps_flags{
-    Flag{'a', "all", Type::Bool, "Show stopped containers, too"},
-    Flag{.name = "filter",
-         .type = Type::List,
-         .help = "Show only containers with this status (status=running)"},
-    Flag{.name = "format", .type = Type::String, .help = "table or json"},
-    Flag{.name = "no-trunc", .help = "Show ids and commands in full"},
-    Flag{.name = "orphans",
-         .help = "Show containers of services that the file does not have",
-         .fallback = "true"},
-    Flag{'q', "quiet", Type::Bool, "Print ids alone"},
-    Flag{.name = "services", .help = "Print names of services"},
-    Flag{.name = "status", .type = Type::List, .help = "Show only containers with this status"},
-};
 constexpr std::array logs_flags{
     Flag{'f', "follow", Type::Bool, "Go on with new lines as they come"},
     Flag{.name = "index", .type = Type::Int, .help = "Number of the container"},
@@ -346,12 +166,6 @@ constexpr std::array logs_flags{
     Flag{'n', "tail", Type::String, "Number of lines to show from the end", "all"},
     Flag{'t', "timestamps", Type::Bool, "Put the time before each line"},
     Flag{.name = "until", .type = Type::String, .help = "Show lines before this time"},
-};
-constexpr std::array ls_flags{
-    Flag{'a', "all", Type::Bool, "Show stopped projects, too"},
-    Flag{.name = "filter", .type = Type::List, .help = "Show only projects of this name (name=...)"},
-    Flag{.name = "format", .type = Type::String, .help = "table or json", .fallback = "table"},
-    Flag{'q', "quiet", Type::Bool, "Print names alone"},
 };
 constexpr std::array port_flags{
     Flag{.name = "index", .type = Type::Int, .help = "Number of the container"},
@@ -366,10 +180,6 @@ constexpr std::array version_flags{
     Flag{'f', "format", Type::String, "pretty or json"},
     Flag{.name = "short", .help = "The number alone"},
 };
-constexpr std::array volumes_flags{
-    Flag{.name = "format", .type = Type::String, .help = "table, json or a template"},
-    Flag{'q', "quiet", Type::Bool, "Print names alone"},
-};
 constexpr std::array stats_flags{
     Flag{'a', "all", Type::Bool, "Show containers that do not run, too"},
     Flag{.name = "format", .type = Type::String, .help = "table, json or a template"},
@@ -379,11 +189,8 @@ constexpr std::array stats_flags{
 
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
-constexpr Command ps_command{
-    .usage = services, .summary = "List containers", .flags = ps_flags, .arity = any};
 constexpr Command logs_command{
     .usage = services, .summary = "Show what containers have written", .flags = logs_flags, .arity = any};
-constexpr Command ls_command{.usage = "[OPTIONS]", .summary = "List projects that run", .flags = ls_flags};
 constexpr Command top_command{.usage = "[SERVICE...]", .summary = "Show processes", .arity = any};
 constexpr Command port_command{.usage = "[OPTIONS] SERVICE PRIVATE_PORT",
                                .summary = "Print where a port is published",
@@ -393,17 +200,13 @@ constexpr Command events_command{
     .usage = services, .summary = "Print events as they come", .flags = events_flags, .arity = any};
 constexpr Command version_command{
     .usage = "[OPTIONS]", .summary = "Print the version", .flags = version_flags};
-constexpr Command volumes_command{
-    .usage = "[OPTIONS]", .summary = "List the project's volumes", .flags = volumes_flags, .arity = any};
 constexpr Command stats_command{
     .usage = services, .summary = "Show what containers use", .flags = stats_flags, .arity = any};
 
 constexpr std::array table{
-    Subcommand{"ps", &ps_command, list_containers},   Subcommand{"logs", &logs_command, logs},
-    Subcommand{"ls", &ls_command, list_projects},     Subcommand{"top", &top_command, top},
-    Subcommand{"port", &port_command, port},          Subcommand{"events", &events_command, events},
-    Subcommand{"version", &version_command, version}, Subcommand{"volumes", &volumes_command, volumes},
-    Subcommand{"stats", &stats_command, stats},
+    Subcommand{"logs", &logs_command, logs},    Subcommand{"top", &top_command, top},
+    Subcommand{"port", &port_command, port},    Subcommand{"events", &events_command, events},
+    Subcommand{"stats", &stats_command, stats}, Subcommand{"version", &version_command, version},
 };
 
 }  // namespace

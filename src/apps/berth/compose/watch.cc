@@ -1,12 +1,15 @@
 #include "apps/berth/compose/watch.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/compose/converge.h"
@@ -57,13 +60,15 @@ class Tree {
     return {};
   }
 
-  /// Paths that have changed; waits for the first and gathers what follows within a moment.
-  Outcome<std::set<std::string>> changes() {
+  /// Paths that have changed; waits for the first and gathers what follows within a moment. Empty: `stop` is
+  /// readable.
+  Outcome<std::set<std::string>> changes(int stop) {
     std::set<std::string> changed;
     int patience = -1;
     while (true) {
-      pollfd entry{fd_.get(), POLLIN, 0};
-      int ready = ::poll(&entry, 1, patience);
+      pollfd entries[2] = {{fd_.get(), POLLIN, 0}, {stop, POLLIN, 0}};
+      int ready = ::poll(entries, 2, patience);
+      if (ready > 0 && entries[1].revents != 0) return std::set<std::string>();
       if (ready < 0 && errno == EINTR) continue;
       if (ready < 0) return Error::from_errno("poll", "inotify", errno);
       if (ready == 0) return changed;
@@ -130,7 +135,8 @@ class Watcher {
     return {};
   }
 
-  Outcome<void> apply(const std::set<std::string>& changed) {
+  /// What cannot be done is told; the next change tries again.
+  void apply(const std::set<std::string>& changed) {
     std::set<std::string> rebuild, restart;
     for (const Rule& rule : rules_) {
       std::set<std::string> mine;
@@ -139,18 +145,21 @@ class Watcher {
       }
       if (mine.empty()) continue;
       if (rule.action == "rebuild") rebuild.insert(rule.service);
-      if (rule.action.starts_with("sync")) CHECK(sync(rule, mine));
+      if (rule.action.starts_with("sync")) tell(rule.service, sync(rule, mine));
       if (rule.action == "restart" || rule.action == "sync+restart") restart.insert(rule.service);
-      if (rule.action == "sync+exec") CHECK(run_command(rule));
+      if (rule.action == "sync+exec") tell(rule.service, run_command(rule));
     }
-    for (const std::string& service : rebuild) CHECK(rebuild_service(service));
+    for (const std::string& service : rebuild) tell(service, rebuild_service(service));
     for (const std::string& service : restart) {
-      if (!rebuild.contains(service)) CHECK(restart_service(service));
+      if (!rebuild.contains(service)) tell(service, restart_service(service));
     }
-    return {};
   }
 
  private:
+  void tell(const std::string& service, const Outcome<void>& outcome) {
+    if (!outcome) session_.report.warn(fmt::format("{}: {}", service, outcome.error().text()));
+  }
+
   static bool concerns(const Rule& rule, const std::string& path) {
     if (path != rule.path && !path.starts_with(rule.path + "/")) return false;
     std::string relative =
@@ -170,10 +179,41 @@ class Watcher {
     TRY(auto containers, session_.containers_of(rule.service));
     for (const Observed& container : containers) {
       if (!container.running()) continue;
-      for (const std::string& path : paths) CHECK(sync_one(rule, container, path));
+      for (const std::string& path : paths) CHECK(sync_below(rule, container, path));
     }
     session_.report.tell("Service", rule.service, fmt::format("{} file(s) synced", paths.size()));
     return {};
+  }
+
+  /// A folder goes whole, or file by file where some of it is left out.
+  Outcome<void> sync_below(const Rule& rule, const Observed& container, const std::string& path) {
+    std::error_code ignored;
+    const bool whole = rule.ignore.empty() && rule.include.empty();
+    if (whole || !filesystem::is_directory(path, ignored)) return sync_one(rule, container, path);
+    if (rule.include.empty()) CHECK(make_folder(container, target_of(rule, path)));
+    for (auto entry = filesystem::recursive_directory_iterator(path, ignored);
+         entry != filesystem::recursive_directory_iterator(); entry.increment(ignored)) {
+      const std::string below = entry->path().string();
+      if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) {
+        const bool left_out =
+            entry->path().filename() == ".git" || is_ignored(rule.ignore, below.substr(rule.path.size() + 1));
+        if (left_out)
+          entry.disable_recursion_pending();
+        else if (rule.include.empty())
+          CHECK(make_folder(container, target_of(rule, below)));
+      } else if (concerns(rule, below)) {
+        CHECK(sync_one(rule, container, below));
+      }
+    }
+    return {};
+  }
+
+  Outcome<void> make_folder(const Observed& container, const std::string& folder) {
+    if (folder.empty() || folder == "/") return {};
+    TRY(int code,
+        perform(session_.context, commands::exec_command, "exec", {container.id, "mkdir", "-p", folder}));
+    if (code == 0) return {};
+    return Failure::plain(fmt::format("cannot make {} in {}", folder, container.name));
   }
 
   Outcome<void> sync_one(const Rule& rule, const Observed& container, const std::string& path) {
@@ -189,11 +229,7 @@ class Watcher {
     std::string parent = filesystem::path(target).parent_path().string();
     bool folder = filesystem::is_directory(path, ignored);
     std::string made = folder ? target : parent;
-    if (!made.empty() && made != "/") {
-      TRY(int code,
-          perform(session_.context, commands::exec_command, "exec", {container.id, "mkdir", "-p", made}));
-      if (code != 0) return Failure::plain(fmt::format("cannot make {} in {}", made, container.name));
-    }
+    CHECK(make_folder(container, made));
     std::string source = folder ? path + "/." : path;
     TRY(int code, perform(session_.context, commands::copy_command, "cp",
                           {"--quiet", source, fmt::format("{}:{}", container.id, target)}));
@@ -213,10 +249,7 @@ class Watcher {
 
   Outcome<void> rebuild_service(const std::string& service) {
     session_.report.tell("Service", service, "Rebuilding");
-    if (auto built = build_images(session_, {service}, {.quiet = true}); !built) {
-      session_.report.warn(fmt::format("{}: {}", service, built.error().text()));
-      return {};  // the running container stays; the next change tries again
-    }
+    CHECK(build_images(session_, {service}, {.quiet = true}));  // else the running container stays
     return Converger(session_, {.services = {service}, .dependencies = false}).run();
   }
 
@@ -251,7 +284,37 @@ bool is_ignored(const std::vector<std::string>& patterns, const std::string& rel
   return set && set->matches(relative);
 }
 
-Outcome<int> watch_project(Session& session, const std::vector<std::string>& services) {
+struct Watching::State {
+  Context context;  // its streams and its client: it is used beside the main thread
+  Session session;
+  Tree tree;
+  Watcher watcher;
+  sys::UniqueFd stop_read, stop_write;
+  std::atomic<bool> idle{true};
+  std::thread thread;
+
+  State(const Session& other, Tree watched, std::vector<Rule> rules)
+      : context(other.context.options(), other.context.tree()),
+        session(context, other.project),
+        tree(std::move(watched)),
+        watcher(session, std::move(rules)) {}
+
+  Outcome<void> watch() {
+    CHECK(watcher.initial_sync());
+    session.context.err.line("Watch enabled");
+    session.context.err.flush();
+    while (true) {
+      TRY(auto changed, tree.changes(stop_read.get()));
+      if (changed.empty()) return {};
+      idle = false;
+      watcher.apply(changed);
+      idle = true;
+    }
+  }
+};
+
+Outcome<std::unique_ptr<Watching>> Watching::prepare(Session& session,
+                                                     const std::vector<std::string>& services) {
   TRY(auto names, session.services(services));
   TRY(auto rules, rules_of(session, names));
   if (rules.empty()) {
@@ -260,14 +323,39 @@ Outcome<int> watch_project(Session& session, const std::vector<std::string>& ser
   }
   TRY(Tree tree, Tree::open());
   for (const Rule& rule : rules) CHECK(tree.add(rule.path));
-  Watcher watcher(session, std::move(rules));
-  CHECK(watcher.initial_sync());
-  session.context.err.line("Watch enabled");
-  session.context.err.flush();
-  while (true) {
-    TRY(auto changed, tree.changes());
-    CHECK(watcher.apply(changed));
-  }
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("pipe2", "", errno);
+  auto state = std::make_unique<State>(session, std::move(tree), std::move(rules));
+  state->stop_read.reset(ends[0]);
+  state->stop_write.reset(ends[1]);
+  state->session.parallel = session.parallel;
+  CHECK(state->context.engine().negotiate());
+  return std::unique_ptr<Watching>(new Watching(std::move(state)));
+}
+
+Watching::Watching(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Watching::~Watching() {
+  stop();
+  if (state_->thread.joinable()) state_->thread.join();
+}
+
+void Watching::begin() {
+  state_->thread = std::thread([this] {
+    if (auto outcome = state_->watch(); !outcome) state_->session.report.warn(outcome.error().text());
+  });
+}
+
+void Watching::stop() {
+  state_->stop_write.reset();
+}
+
+bool Watching::is_idle() const {
+  return state_->idle;
+}
+
+Outcome<void> Watching::run() {
+  return state_->watch();
 }
 
 }  // namespace berth::cli::compose

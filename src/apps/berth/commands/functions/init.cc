@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
@@ -67,6 +69,19 @@ Resources:
                      name, runtime, handler);
 }
 
+/// The folder's name with what a function's name cannot have replaced; empty: nothing of it is left.
+std::string function_name_of(std::string_view folder) {
+  constexpr size_t longest = 64;
+  std::string name;
+  for (char c : folder) {
+    bool good = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
+    if (good || (!name.empty() && name.back() != '-')) name.push_back(good ? c : '-');
+  }
+  name.resize(std::min(name.size(), longest));
+  while (name.ends_with('-')) name.pop_back();
+  return name;
+}
+
 Outcome<int> init(Context& context, const Invocation& invocation) {
   std::string folder = invocation.argument(0);
   while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
@@ -89,7 +104,8 @@ Outcome<int> init(Context& context, const Invocation& invocation) {
     path = resolved;
     ::free(resolved);
   }
-  std::string name = path.substr(path.rfind('/') + 1);
+  std::string name = function_name_of(path.substr(path.rfind('/') + 1));
+  if (name.empty()) return refuse("{}: no function can have its name: give another folder", folder);
   CHECK(archive::write_text(file, chosen->text, chosen->mode));
   CHECK(archive::write_text(description, template_text(runtime, chosen->handler, name)));
   context.out.print(

@@ -1,0 +1,21 @@
+// From the daemon's options to the network "bridge": its subnets, ranges and gateways. Pure.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "network/network_plan.h"
+
+namespace berth::network {
+
+/// A subnet of the default network from --bip and --fixed-cidr, one of which is there. InvalidArgument for a
+/// range outside of the subnet.
+Result<IpamPool> plan_default_pool(const std::optional<IpPrefix>& bip, const std::optional<IpPrefix>& range);
+/// The network "bridge".
+Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
+/// Subnets from the addresses that the bridge of --bridge has, as --bip would give them. InvalidArgument for
+/// an IPv6 range that is in none of them.
+Result<void> build_on_bridge(const std::vector<IpPrefix>& addresses, NetworkOptions& options);
+
+}  // namespace berth::network
