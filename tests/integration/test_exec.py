@@ -176,6 +176,13 @@ class HangUp(EngineCase):
                 eventually(lambda: self.exec_code() is not None, "the shell has ended")
                 eventually(self.alone, lambda: f"everything has ended: {self.ok('top', self.box).out}")
 
+    def test_before_anything_has_begun(self):
+        """The client may have gone before the keeper knows that there will be a terminal."""
+        for _ in range(12):
+            self.terminal("sh", HangUp=True).close()
+            eventually(lambda: self.exec_code() is not None, "the shell has ended")
+        eventually(self.alone, "everything has ended")
+
     def test_the_end_of_input_is_one(self):
         with self.terminal("sh", HangUp=True) as stream:
             stream.read_until(b"# ")

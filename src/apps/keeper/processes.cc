@@ -369,7 +369,7 @@ void Keeper::on_running(Target& target) {
   release_plan(target);
   tell(notice::Started{target.token.text(), target.pid, target.started});
   update_clients(target);
-  if (target.hung_up) close_streams(target);
+  if (target.hung_up) hang_up(target);
 }
 
 /// The keeper itself could not do something, or the process died before exec without a word.

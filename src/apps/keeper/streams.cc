@@ -346,15 +346,14 @@ void Keeper::remove_client(Client& client) {
   clients_.give_back(&client);
   Target* target = targets_.find(client.target);
   bool left = client.end_reason == AttachEnd::ClientGone || client.end_reason == AttachEnd::InputEnded;
-  if (left && client.input_end == launch::InputEnd::HangUp && target != nullptr && target->terminal)
-    hang_up(*target);
+  if (left && client.input_end == launch::InputEnd::HangUp && target != nullptr) hang_up(*target);
 }
 
-/// What a line that drops means to a terminal: its master is closed. A process that is only being made has
-/// no use of it yet (on_running).
+/// What a line that drops means to a terminal: its master is closed. A process that is only being made, of
+/// which it may not even be known yet that it has a terminal, gets there first (on_running).
 void Keeper::hang_up(Target& target) {
   target.hung_up = true;
-  if (target.phase == Phase::Running) close_streams(target);
+  if (target.phase == Phase::Running && target.terminal) close_streams(target);
 }
 
 }  // namespace berth::keeper

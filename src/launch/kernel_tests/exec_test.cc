@@ -98,6 +98,33 @@ TEST_F(ExecTest, StdinAndTerminal) {
   stop(*container);
 }
 
+TEST_F(ExecTest, ATerminalGoesWithItsClient) {
+  auto container = start_sleeper();
+  auto wanted = exec_request(sleeper_, "echo ready; read x; sleep 1000");
+  wanted.process.terminal = true;
+  wanted.stdin_mode = StdinMode::Open;
+  AttachRequest attach{.streams = {.input = true}, .input_end = InputEnd::HangUp};
+  {
+    auto client = exec(*container, wanted, attach);
+    char first;
+    ASSERT_EQ(::read(client.get(), &first, 1), 1);
+  }
+  EXPECT_EQ(container->wait_for<event::ExecExited>().exit_code, 128 + SIGHUP);
+
+  // It has gone before anything is known of the process.
+  wanted.token = "exec2";
+  auto plan = plan_exec(wanted, host_);
+  ASSERT_TRUE(plan);
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  ::close(pair[0]);
+  std::vector<Attachment> attachments;
+  attachments.push_back({attach, sys::UniqueFd(pair[1])});
+  ASSERT_TRUE(container->keeper().exec(wanted.token, *plan, std::move(attachments)));
+  EXPECT_EQ(container->wait_for<event::ExecExited>().exit_code, 128 + SIGHUP);
+  stop(*container);
+}
+
 TEST_F(ExecTest, UsersEnvironmentAndDirectory) {
   auto container = start_sleeper();
   auto wanted = exec_request(sleeper_, "id; pwd; env | sort");
