@@ -1,4 +1,4 @@
-"""What moby's tests have found of registries: layers that came uncompressed, lists with wrong sizes, and what the token
+"""What moby's tests have found of registries: layers that came uncompressed, docker's lists with wrong sizes, and what the token
 server says of a push."""
 import json
 
@@ -23,7 +23,7 @@ class Mounts(RegistryCase):
 
 class Lists(RegistryCase):
     def test_the_digest_decides_and_not_the_size(self):
-        """docker takes such an image: what came is what the list names."""
+        """docker takes such an image: what came is what the list names. OCI's indexes are held to their word (test_indexes)."""
         image = small_image(self._testMethodName)
         self.registry.add("app", image.digest, image)
         entry = {"mediaType": image.type, "digest": image.digest, "size": 3253, "platform": {"os": "linux", "architecture": image.architecture}}

@@ -154,6 +154,11 @@ Result<void> Pull::choose(Repository& repository, RemoteManifest document, int d
     if (any) found = first_image(index);
     TRY(spec::Descriptor chosen, std::move(found));
     TRY(RemoteManifest inner, repository.get_manifest(chosen.digest.str(), chosen.digest));
+    // OCI's specification forbids to trust such content. docker takes its own lists' word for the digest
+    // alone, and tools have written those with wrong sizes.
+    bool is_exact = document.media_type != spec::media_type::docker_manifest_list;
+    if (is_exact && static_cast<int64_t>(inner.bytes.size()) != chosen.size)
+      return failure(Kind::Corrupt, "manifest {} has not the size that the index says", chosen.digest.str());
     return choose(repository, std::move(inner), depth + 1);
   }
   TRY(spec::Manifest manifest, spec::parse_manifest(document.bytes));
