@@ -94,7 +94,23 @@ class GitDaemon:
         self.process.wait(30)
 
 
-class SmartServer:
+class _Served:
+    """A handler's server on loopback, on a thread of its own."""
+
+    def __init__(self, handler):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.host = f"127.0.0.1:{self.server.server_address[1]}"
+        self.url = f"http://{self.host}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+class SmartServer(_Served):
     """Repositories below a folder over HTTP on loopback by git's own program for that, asked as a server's CGI;
     `authorization`: the header without which the answer is 401."""
 
@@ -137,16 +153,7 @@ class SmartServer:
             def log_message(handler, *arguments):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        self.url = f"http://{self.host}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        super().__init__(Handler)
 
 
 class SshServer:
@@ -193,7 +200,7 @@ class SshServer:
             process.wait(30)
 
 
-class FileServer:
+class FileServer(_Served):
     """The files of a folder over HTTP on loopback; `authorization`: the header without which the answer is 401."""
 
     def __init__(self, folder, authorization=None):
@@ -213,13 +220,4 @@ class FileServer:
             def log_message(handler, *arguments):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        self.url = f"http://{self.host}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        super().__init__(Handler)
