@@ -91,6 +91,9 @@ Link parse_link(const NetlinkReply& reply) {
       case IFLA_IFNAME:
         link.name = attribute.text();
         break;
+      case IFLA_IFALIAS:
+        link.alias = attribute.text();
+        break;
       case IFLA_MTU:
         link.mtu = attribute.u32();
         break;
@@ -149,6 +152,18 @@ std::string& RouteBatch::begin(std::string_view operation, std::string subject) 
   return bytes_;
 }
 
+namespace {
+
+/// A message of its own: an alias is not among what a link can be made with.
+template <class NewLink>
+void set_alias(std::string& bytes, const NewLink& link) {
+  NetlinkMessage message(bytes, RTM_NEWLINK, NLM_F_REQUEST, link_header(0));
+  message.text(IFLA_IFNAME, link.name);
+  message.text(IFLA_IFALIAS, link.alias);
+}
+
+}  // namespace
+
 RouteBatch& RouteBatch::create_bridge(const NewBridge& bridge) {
   NetlinkMessage message(begin("create bridge", bridge.name), RTM_NEWLINK, kCreate,
                          link_header(0, IFF_UP, IFF_UP));
@@ -163,6 +178,8 @@ RouteBatch& RouteBatch::create_bridge(const NewBridge& bridge) {
       data.u32(IFLA_BR_STP_STATE, 0);
     });
   });
+  message.finish();
+  if (!bridge.alias.empty()) set_alias(begin("name the owner of", bridge.name), bridge);
   return *this;
 }
 
@@ -205,9 +222,34 @@ RouteBatch& RouteBatch::create_sublink(const NewSublink& link) {
         data.u32(IFLA_MACVLAN_MODE, link.mode);
       } else {
         data.u16(IFLA_IPVLAN_MODE, static_cast<uint16_t>(link.mode));
+        if (link.flags != 0) data.u16(IFLA_IPVLAN_FLAGS, link.flags);
       }
     });
   });
+  return *this;
+}
+
+RouteBatch& RouteBatch::create_vlan(const NewVlan& vlan) {
+  NetlinkMessage message(begin("create VLAN", vlan.name), RTM_NEWLINK, kCreate,
+                         link_header(0, IFF_UP, IFF_UP));
+  message.text(IFLA_IFNAME, vlan.name);
+  message.u32(IFLA_LINK, vlan.parent);
+  message.nest(IFLA_LINKINFO, [&](NetlinkMessage& info) {
+    info.text(IFLA_INFO_KIND, "vlan");
+    info.nest(IFLA_INFO_DATA, [&](NetlinkMessage& data) { data.u16(IFLA_VLAN_ID, vlan.id); });
+  });
+  message.finish();
+  if (!vlan.alias.empty()) set_alias(begin("name the owner of", vlan.name), vlan);
+  return *this;
+}
+
+RouteBatch& RouteBatch::create_dummy(const NewDummy& dummy) {
+  NetlinkMessage message(begin("create dummy", dummy.name), RTM_NEWLINK, kCreate,
+                         link_header(0, IFF_UP, IFF_UP));
+  message.text(IFLA_IFNAME, dummy.name);
+  message.nest(IFLA_LINKINFO, [](NetlinkMessage& info) { info.text(IFLA_INFO_KIND, "dummy"); });
+  message.finish();
+  if (!dummy.alias.empty()) set_alias(begin("name the owner of", dummy.name), dummy);
   return *this;
 }
 
@@ -243,6 +285,20 @@ RouteBatch& RouteBatch::change_bridge_port(const BridgePortChange& change) {
 RouteBatch& RouteBatch::delete_link(std::string_view name) {
   NetlinkMessage message(begin("delete link", std::string(name)), RTM_DELLINK, NLM_F_REQUEST, link_header(0));
   message.text(IFLA_IFNAME, name);
+  return *this;
+}
+
+RouteBatch& RouteBatch::set_group(std::string_view name, uint32_t group) {
+  NetlinkMessage message(begin("group link", std::string(name)), RTM_NEWLINK, NLM_F_REQUEST, link_header(0));
+  message.text(IFLA_IFNAME, name);
+  message.u32(IFLA_GROUP, group);
+  return *this;
+}
+
+RouteBatch& RouteBatch::delete_group(uint32_t group) {
+  NetlinkMessage message(begin("delete links of group", fmt::to_string(group)), RTM_DELLINK, NLM_F_REQUEST,
+                         link_header(0));
+  message.u32(IFLA_GROUP, group);
   return *this;
 }
 

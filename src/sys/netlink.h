@@ -25,6 +25,8 @@ struct NewBridge {
   std::string name;
   MacAddress mac;    ///< fixed, so that it does not follow the ports'; zero: kernel's choice
   uint32_t mtu = 0;  ///< 0: kernel's default
+  /// Shown by `ip link`; says whose the bridge is. Empty: none.
+  std::string alias = {};
 };
 
 /// A pair made in one message: one end here, enslaved to a bridge; the other, down, in `peer_netns`.
@@ -44,10 +46,25 @@ struct NewSublink {
   std::string name;
   uint32_t parent = 0;  ///< link index here
   SublinkKind kind = SublinkKind::Macvlan;
-  uint32_t mode = 0;  ///< MACVLAN_MODE_* or IPVLAN_MODE_* of linux/if_link.h
-  MacAddress mac;     ///< zero: kernel's choice
-  uint32_t mtu = 0;   ///< 0: the parent's
-  int netns = -1;     ///< descriptor
+  uint32_t mode = 0;   ///< MACVLAN_MODE_* or IPVLAN_MODE_* of linux/if_link.h
+  uint16_t flags = 0;  ///< IPVLAN_F_*: who may speak to whom (0: all of one parent)
+  MacAddress mac;      ///< zero: kernel's choice
+  uint32_t mtu = 0;    ///< 0: the parent's
+  int netns = -1;      ///< descriptor
+};
+
+/// An interface for one VLAN of a link (802.1q), up.
+struct NewVlan {
+  std::string name;
+  uint32_t parent = 0;  ///< link index
+  uint16_t id = 0;      ///< 1 to 4094
+  std::string alias = {};
+};
+
+/// An interface that leads nowhere, up.
+struct NewDummy {
+  std::string name;
+  std::string alias = {};
 };
 
 struct LinkChange {
@@ -95,10 +112,15 @@ class RouteBatch {
   RouteBatch& create_bridge(const NewBridge& bridge);
   RouteBatch& create_veth(const NewVeth& veth);
   RouteBatch& create_sublink(const NewSublink& link);
+  RouteBatch& create_vlan(const NewVlan& vlan);
+  RouteBatch& create_dummy(const NewDummy& dummy);
   RouteBatch& change_link(const LinkChange& change);
   RouteBatch& change_bridge_port(const BridgePortChange& change);
   RouteBatch& delete_link(std::string_view name);
   RouteBatch& delete_link(uint32_t index);
+  /// Puts a link into a group of links; deleting the group takes hardly longer than deleting one of them.
+  RouteBatch& set_group(std::string_view name, uint32_t group);
+  RouteBatch& delete_group(uint32_t group);
   /// IPv4 with its broadcast address; IPv6 without duplicate address detection.
   RouteBatch& add_address(const NewAddress& address);
   RouteBatch& delete_address(const NewAddress& address);
@@ -125,6 +147,7 @@ struct Link {
   uint32_t index = 0;
   std::string name;
   std::string kind;  ///< "bridge", "veth", ...
+  std::string alias = {};
   MacAddress mac;
   uint32_t mtu = 0;
   uint32_t master = 0;

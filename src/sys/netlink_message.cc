@@ -102,6 +102,9 @@ uint32_t NetlinkAttribute::u32() const {
 uint32_t NetlinkAttribute::u32_be() const {
   return be32toh(load<uint32_t>(value));
 }
+uint64_t NetlinkAttribute::u64_be() const {
+  return be64toh(load<uint64_t>(value));
+}
 uint16_t NetlinkAttribute::u16() const {
   return load<uint16_t>(value);
 }

@@ -68,6 +68,7 @@ struct NetlinkAttribute {
   /// The value as an integer; 0 when it is shorter.
   uint32_t u32() const;
   uint32_t u32_be() const;
+  uint64_t u64_be() const;
   uint16_t u16() const;
   /// Up to the terminating zero.
   std::string_view text() const;

@@ -224,6 +224,23 @@ NftRule& NftRule::destination_nat(NftFamily family, uint32_t address_word, uint3
   return *this;
 }
 
+NftRule& NftRule::load(std::span<const uint8_t> value, uint32_t word) {
+  bytes_ += expression("immediate", [&](NetlinkMessage& data) {
+    data.u32_be(NFTA_IMMEDIATE_DREG, register_number(word));
+    data_value(data, NFTA_IMMEDIATE_DATA, value);
+  });
+  return *this;
+}
+
+NftRule& NftRule::source_nat(NftFamily family, uint32_t address_word) {
+  bytes_ += expression("nat", [&](NetlinkMessage& data) {
+    data.u32_be(NFTA_NAT_TYPE, NFT_NAT_SNAT);
+    data.u32_be(NFTA_NAT_FAMILY, static_cast<uint32_t>(family));
+    data.u32_be(NFTA_NAT_REG_ADDR_MIN, register_number(address_word));
+  });
+  return *this;
+}
+
 NftRule& NftRule::masquerade() {
   bytes_ += expression("masq", [](NetlinkMessage&) {});
   return *this;
@@ -316,10 +333,49 @@ NftTransaction& NftTransaction::add_set(NftFamily family, std::string_view table
   return *this;
 }
 
+NftTransaction& NftTransaction::set_policy(NftFamily family, std::string_view table, std::string_view chain,
+                                           NftVerdict policy) {
+  NetlinkMessage message(begin("set policy of", std::string(chain)), message_type(NFT_MSG_NEWCHAIN), kChange,
+                         family_header(static_cast<uint8_t>(family)));
+  message.text(NFTA_CHAIN_TABLE, table);
+  message.text(NFTA_CHAIN_NAME, chain);
+  message.u32_be(NFTA_CHAIN_POLICY, policy == NftVerdict::Drop ? NF_DROP : NF_ACCEPT);
+  return *this;
+}
+
+NftTransaction& NftTransaction::delete_chain(NftFamily family, std::string_view table,
+                                             std::string_view chain) {
+  NetlinkMessage message(begin("delete chain", std::string(chain)), message_type(NFT_MSG_DELCHAIN), kChange,
+                         family_header(static_cast<uint8_t>(family)));
+  message.text(NFTA_CHAIN_TABLE, table);
+  message.text(NFTA_CHAIN_NAME, chain);
+  return *this;
+}
+
+NftTransaction& NftTransaction::flush_chain(NftFamily family, std::string_view table,
+                                            std::string_view chain) {
+  NetlinkMessage message(begin("flush chain", std::string(chain)), message_type(NFT_MSG_DELRULE), kChange,
+                         family_header(static_cast<uint8_t>(family)));
+  message.text(NFTA_RULE_TABLE, table);
+  message.text(NFTA_RULE_CHAIN, chain);
+  return *this;
+}
+
+NftTransaction& NftTransaction::delete_rule(NftFamily family, std::string_view table, std::string_view chain,
+                                            uint64_t handle) {
+  NetlinkMessage message(begin("delete rule of", std::string(chain)), message_type(NFT_MSG_DELRULE), kChange,
+                         family_header(static_cast<uint8_t>(family)));
+  message.text(NFTA_RULE_TABLE, table);
+  message.text(NFTA_RULE_CHAIN, chain);
+  message.u64_be(NFTA_RULE_HANDLE, handle);
+  return *this;
+}
+
 NftTransaction& NftTransaction::add_rule(NftFamily family, std::string_view table, std::string_view chain,
-                                         const NftRule& rule) {
-  NetlinkMessage message(begin("add rule to", std::string(chain)), message_type(NFT_MSG_NEWRULE),
-                         kChange | NLM_F_CREATE | NLM_F_APPEND, family_header(static_cast<uint8_t>(family)));
+                                         const NftRule& rule, NftPlace place) {
+  uint16_t flags = kChange | NLM_F_CREATE | (place == NftPlace::Last ? NLM_F_APPEND : 0);
+  NetlinkMessage message(begin("add rule to", std::string(chain)), message_type(NFT_MSG_NEWRULE), flags,
+                         family_header(static_cast<uint8_t>(family)));
   message.text(NFTA_RULE_TABLE, table);
   message.text(NFTA_RULE_CHAIN, chain);
   message.nest(NFTA_RULE_EXPRESSIONS, [&](NetlinkMessage& list) { list.raw(as_bytes(rule.bytes())); });
@@ -404,12 +460,15 @@ Result<void> NftSocket::commit(const NftTransaction& transaction) {
   return {};
 }
 
-/// Calls `visit` with the attributes of each object.
 Result<void> NftSocket::dump(uint16_t type, NftFamily family, std::string_view operation,
-                             const std::function<void(std::span<const uint8_t>)>& visit) {
+                             const std::function<void(std::span<const uint8_t>)>& visit,
+                             const std::function<void(NetlinkMessage&)>& narrow) {
   std::string bytes;
-  NetlinkMessage(bytes, message_type(type), NLM_F_REQUEST | NLM_F_DUMP,
-                 family_header(static_cast<uint8_t>(family)));
+  {
+    NetlinkMessage message(bytes, message_type(type), NLM_F_REQUEST | NLM_F_DUMP,
+                           family_header(static_cast<uint8_t>(family)));
+    if (narrow) narrow(message);
+  }
   uint32_t sequence = sequence_++;
   nlmsghdr header;
   std::memcpy(&header, bytes.data(), sizeof(header));
@@ -431,42 +490,6 @@ Result<void> NftSocket::dump(uint16_t type, NftFamily family, std::string_view o
   }));
   if (error) return *std::move(error);
   return {};
-}
-
-Result<std::vector<std::string>> NftSocket::tables(NftFamily family) {
-  std::vector<std::string> names;
-  CHECK(dump(NFT_MSG_GETTABLE, family, "list nf_tables", [&](std::span<const uint8_t> attributes) {
-    for_each_attribute(attributes, [&](const NetlinkAttribute& attribute) {
-      if (attribute.type == NFTA_TABLE_NAME) names.emplace_back(attribute.text());
-    });
-  }));
-  return names;
-}
-
-Result<std::vector<std::string>> NftSocket::dropping_chains(NftFamily family, NftHook hook) {
-  std::vector<std::string> chains;
-  CHECK(dump(NFT_MSG_GETCHAIN, family, "list nf_tables chains", [&](std::span<const uint8_t> attributes) {
-    std::string table;
-    std::string name;
-    std::optional<uint32_t> hook_number;
-    uint32_t policy = NF_ACCEPT;
-    for_each_attribute(attributes, [&](const NetlinkAttribute& attribute) {
-      if (attribute.type == NFTA_CHAIN_TABLE) table = attribute.text();
-      if (attribute.type == NFTA_CHAIN_NAME) name = attribute.text();
-      if (attribute.type == NFTA_CHAIN_POLICY) policy = attribute.u32_be();
-      if (attribute.type != NFTA_CHAIN_HOOK) return;
-      for_each_attribute(attribute.value, [&](const NetlinkAttribute& inner) {
-        if (inner.type == NFTA_HOOK_HOOKNUM) hook_number = inner.u32_be();
-      });
-    });
-    if (hook_number == static_cast<uint32_t>(hook) && policy == NF_DROP) chains.push_back(table + " " + name);
-  }));
-  return chains;
-}
-
-Result<bool> NftSocket::has_table(NftFamily family, std::string_view table) {
-  TRY(auto names, tables(family));
-  return std::find(names.begin(), names.end(), table) != names.end();
 }
 
 }  // namespace berth::sys

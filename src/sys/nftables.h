@@ -16,6 +16,8 @@
 
 namespace berth::sys {
 
+class NetlinkMessage;
+
 enum class NftFamily : uint8_t { Ip = 2, Ip6 = 10 };
 enum class NftChainType { Filter, Nat };
 enum class NftHook : uint32_t { Prerouting = 0, Input = 1, Forward = 2, Output = 3, Postrouting = 4 };
@@ -73,6 +75,9 @@ class NftRule {
   NftRule& counter();
   NftRule& verdict(NftVerdict verdict, std::string_view chain = {});
   NftRule& destination_nat(NftFamily family, uint32_t address_word, uint32_t port_word);
+  /// Puts a constant into the register.
+  NftRule& load(std::span<const uint8_t> value, uint32_t word = 0);
+  NftRule& source_nat(NftFamily family, uint32_t address_word);
   NftRule& masquerade();
   const std::string& bytes() const { return bytes_; }
 
@@ -99,6 +104,9 @@ class NftKey {
   std::string bytes_;
 };
 
+/// Where a new rule stands in its chain.
+enum class NftPlace { First, Last };
+
 class NftTransaction {
  public:
   NftTransaction();
@@ -107,8 +115,16 @@ class NftTransaction {
   NftTransaction& delete_table(NftFamily family, std::string_view table);
   NftTransaction& add_chain(NftFamily family, std::string_view table, const NftChain& chain);
   NftTransaction& add_set(NftFamily family, std::string_view table, const NftSet& set);
+  /// Of a base chain that exists.
+  NftTransaction& set_policy(NftFamily family, std::string_view table, std::string_view chain,
+                             NftVerdict policy);
+  /// The chain must be empty, and nobody may jump to it.
+  NftTransaction& delete_chain(NftFamily family, std::string_view table, std::string_view chain);
+  NftTransaction& flush_chain(NftFamily family, std::string_view table, std::string_view chain);
+  NftTransaction& delete_rule(NftFamily family, std::string_view table, std::string_view chain,
+                              uint64_t handle);
   NftTransaction& add_rule(NftFamily family, std::string_view table, std::string_view chain,
-                           const NftRule& rule);
+                           const NftRule& rule, NftPlace place = NftPlace::Last);
   NftTransaction& add_elements(NftFamily family, std::string_view table, std::string_view set,
                                std::span<const NftElement> elements);
   NftTransaction& delete_elements(NftFamily family, std::string_view table, std::string_view set,
@@ -129,6 +145,12 @@ class NftTransaction {
   std::vector<Step> steps_;
 };
 
+/// A rule that exists, as far as berth looks into those of others.
+struct NftRuleInfo {
+  uint64_t handle = 0;
+  std::string jump;  ///< the chain that everything is sent to; empty: the rule is of another kind
+};
+
 /// A NETLINK_NETFILTER socket of the namespace it was made in.
 class NftSocket {
  public:
@@ -142,11 +164,17 @@ class NftSocket {
   Result<std::vector<std::string>> tables(NftFamily family);
   /// "table chain" of every base chain of the family at the hook whose policy is to drop.
   Result<std::vector<std::string>> dropping_chains(NftFamily family, NftHook hook);
+  /// Names of all chains of the table; none where there is no such table.
+  Result<std::vector<std::string>> chains(NftFamily family, std::string_view table);
+  /// The chain's rules in their order; none where there is no such chain.
+  Result<std::vector<NftRuleInfo>> rules(NftFamily family, std::string_view table, std::string_view chain);
 
  private:
   explicit NftSocket(UniqueFd fd) : fd_(std::move(fd)) {}
+  /// Calls `visit` with the attributes of each object; `narrow` adds to the request which ones.
   Result<void> dump(uint16_t type, NftFamily family, std::string_view operation,
-                    const std::function<void(std::span<const uint8_t>)>& visit);
+                    const std::function<void(std::span<const uint8_t>)>& visit,
+                    const std::function<void(NetlinkMessage&)>& narrow = {});
   UniqueFd fd_;
   uint32_t sequence_ = 1;
 };
