@@ -85,12 +85,6 @@ io::Task<Result<void>> forget_network(Core& core, std::string network, std::stri
   co_return Result<void>();
 }
 
-io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
-  auto work = [removal] { return removal.run(); };
-  auto removed = co_await core.loop.on_worker(work);
-  if (!removed) log::warn("{}", removed.error().message());
-}
-
 }  // namespace
 
 io::Task<Result<void>> Networks::connect(std::string network, std::string reference,

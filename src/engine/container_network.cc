@@ -272,6 +272,12 @@ network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
   return all;
 }
 
+io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
+  auto work = [removal] { return removal.run(); };
+  auto removed = co_await core.loop.on_worker(work);
+  if (!removed) log::warn("{}", removed.error().message());
+}
+
 Result<void> serve_names(Core& core, const ContainerRecord& record, const sys::NetworkNamespace& netns) {
   if (!core.network->needs_dns(record.id)) return {};
   TRY(auto links, dns_links(core, record));

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/core.h"
+#include "io/task.h"
 #include "sys/netns.h"
 
 namespace berth::engine {
@@ -38,6 +39,9 @@ Result<std::string> attach_network(Core& core, ContainerRecord& record, const st
 /// removed by the returned work.
 network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
                                      const std::vector<std::string>& endpoints);
+
+/// Deletes links on a worker thread; a failure is logged.
+io::Task<void> run_removal(Core& core, network::LinkRemoval removal);
 
 /// Writes the files of /etc for the record's present addresses.
 Result<void> write_container_files(Core& core, ContainerRecord& record);

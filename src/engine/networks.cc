@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "engine/container_network.h"
 #include "engine/core.h"
 #include "engine/label_filters.h"
-#include "network/network_plan.h"
 
 namespace berth::engine {
 namespace {
@@ -35,27 +35,18 @@ void publish(Core& core, const network::NetworkRecord& network, std::string acti
                       {{"name", network.name}, {"type", std::string(to_string(network.driver))}});
 }
 
-io::Task<void> run_removal(Core& core, network::LinkRemoval removal) {
-  auto work = [removal] { return removal.run(); };
-  auto removed = co_await core.loop.on_worker(work);
-  if (!removed) log::warn("{}", removed.error().message());
-}
-
-io::Task<Result<void>> erase(Core& core, std::string id) {
-  CO_TRY(const network::NetworkRecord* found, core.network->find(id));
+/// Forgets the network; its link goes with the answered removal.
+Result<network::LinkRemoval> erase(Core& core, const std::string& id) {
+  TRY(const network::NetworkRecord* found, core.network->find(id));
   network::NetworkRecord network = *found;
-  CO_TRY(network::LinkRemoval removal, core.network->remove(id));
+  TRY(network::LinkRemoval removal, core.network->remove(id));
   auto forgotten = core.records->remove_network(network.id);
-  io::Task<void> gone = run_removal(core, std::move(removal));
-  // A bridge whose name was asked for is gone with the answer: the next network may ask for the same.
-  if (network.options.contains(std::string(network::kOptionBridgeName))) {
-    co_await std::move(gone);
-  } else {
-    core.in_background(std::move(gone));
+  if (!forgotten) {
+    core.in_background(run_removal(core, std::move(removal)));
+    return std::move(forgotten).error();
   }
-  CO_CHECK(std::move(forgotten));
-  publish(core, network, "destroy");
-  co_return Result<void>();
+  if (!network.config_only) publish(core, network, "destroy");  // docker's habit
+  return removal;
 }
 
 }  // namespace
@@ -107,8 +98,12 @@ io::Task<Result<network::NetworkRecord>> Networks::create(network::NetworkReques
 
 io::Task<Result<void>> Networks::remove(std::string reference) {
   CO_TRY(const network::NetworkRecord* network, core_.network->find(reference));
-  io::Task<Result<void>> erased = erase(core_, network->id);
-  co_return co_await std::move(erased);
+  std::string id = network->id;
+  CO_TRY(network::LinkRemoval removal, erase(core_, id));
+  // The bridge is gone with the answer: the next network may ask for its name.
+  io::Task<void> gone = run_removal(core_, std::move(removal));
+  co_await std::move(gone);
+  co_return Result<void>();
 }
 
 io::Task<Result<std::vector<std::string>>> Networks::prune(Filters filters) {
@@ -116,20 +111,23 @@ io::Task<Result<std::vector<std::string>>> Networks::prune(Filters filters) {
   CO_TRY(auto until, until_filter(filters));
   std::vector<network::NetworkRecord> unused;
   for (const network::NetworkRecord* network : core_.network->list()) {
-    bool wanted = !network->predefined && (!until || network->created < *until) &&
+    bool wanted = !network->predefined && !network->config_only && (!until || network->created < *until) &&
                   labels_match(filters, network->labels);
     if (wanted && !is_used(core_, *network)) unused.push_back(*network);
   }
   std::vector<std::string> names;
+  network::LinkRemoval removal;
   for (const network::NetworkRecord& network : unused) {
-    io::Task<Result<void>> erasure = erase(core_, network.id);
-    auto erased = co_await std::move(erasure);
+    auto erased = erase(core_, network.id);
     if (erased) {
       names.push_back(network.name);
+      removal.merge(std::move(*erased));
     } else {
       log::warn("network {}: {}", network.name, erased.error().message());
     }
   }
+  io::Task<void> gone = run_removal(core_, std::move(removal));
+  co_await std::move(gone);
   core_.events.publish("network", "prune", "", {{"reclaimed", "0"}});
   co_return names;
 }

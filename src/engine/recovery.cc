@@ -78,6 +78,7 @@ Result<void> recover_network(Core& core, const std::vector<Found>& all) {
   TRY(auto recovery,
       core.network->recover(std::move(networks), living_endpoints(core, all, std::move(endpoints))));
   for (const std::string& repair : recovery.repairs) log::info("network: {}", repair);
+  core.in_background(run_removal(core, std::move(recovery.stale)));
   for (const std::string& notice : core.network->take_notices()) log::info("network: {}", notice);
   for (const network::NetworkRecord* network : core.network->list())
     CHECK(core.records->save_network(*network));

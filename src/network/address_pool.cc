@@ -31,6 +31,7 @@ IpPrefix nth_subnet(const SubnetPool& pool, uint64_t index) {
 AddressPool::AddressPool(const IpamPool& pool) : subnet_(pool.subnet.network()) {
   IpPrefix range = pool.range ? pool.range->network() : subnet_;
   first_ = range.address;
+  lowest_ = first_;
   last_ = range.size() > kMostAddresses ? range.address.plus(kMostAddresses - 1) : range.last();
   // Point-to-point prefixes (RFC 3021, RFC 6164) have neither network nor broadcast address.
   if (subnet_.length < subnet_.address.width() - 1) {
@@ -42,16 +43,10 @@ AddressPool::AddressPool(const IpamPool& pool) : subnet_(pool.subnet.network()) 
 }
 
 Result<IpAddress> AddressPool::allocate() {
-  IpAddress candidate = previous_ && *previous_ < last_ ? previous_->plus(1) : first_;
-  // At most this many steps are over taken addresses before a free one must come.
-  uint64_t steps = std::min<uint64_t>(last_.distance_from(first_), reserved_.size() + taken_.size()) + 1;
-  for (uint64_t i = 0; i < steps; ++i) {
-    if (!reserved_.contains(candidate) && !taken_.contains(candidate)) {
-      taken_.insert(candidate);
-      previous_ = candidate;
-      return candidate;
-    }
-    candidate = candidate < last_ ? candidate.plus(1) : first_;
+  for (IpAddress candidate = lowest_;; candidate = candidate.plus(1)) {
+    lowest_ = candidate;
+    if (!reserved_.contains(candidate) && taken_.insert(candidate).second) return candidate;
+    if (candidate == last_) break;
   }
   return failure(Kind::Exhausted, "no available {} addresses on this network's address pools: {}",
                  subnet_.family() == IpFamily::V4 ? "IPv4" : "IPv6", subnet_.to_string());
@@ -69,7 +64,7 @@ Result<void> AddressPool::claim(const IpAddress& address) {
 }
 
 void AddressPool::release(const IpAddress& address) {
-  taken_.erase(address);
+  if (taken_.erase(address) != 0 && address >= first_ && address < lowest_) lowest_ = address;
 }
 
 const std::vector<SubnetPool>& default_subnet_pools() {

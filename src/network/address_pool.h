@@ -16,8 +16,9 @@ class AddressPool {
   /// Network, broadcast, gateway and auxiliary addresses are never given out.
   explicit AddressPool(const IpamPool& pool);
 
-  /// The next free address after the one given out last, so that a released address rests as long as
-  /// possible. Exhausted: "no available IPv4 addresses on this network's address pools".
+  /// The lowest free address, as docker gives them: the first container of a network has its first address
+  /// also after others have come and gone. Exhausted: "no available IPv4 addresses on this network's address
+  /// pools".
   Result<IpAddress> allocate();
   /// One given address. InvalidArgument outside the subnet, AlreadyExists when taken ("Address already in
   /// use").
@@ -31,7 +32,7 @@ class AddressPool {
   IpPrefix subnet_;
   IpAddress first_;
   IpAddress last_;
-  std::optional<IpAddress> previous_;
+  IpAddress lowest_;  ///< below it nothing is free
   std::set<IpAddress> reserved_;
   std::set<IpAddress> taken_;
 };

@@ -120,7 +120,7 @@ Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu)
     bool own = pool4 != nullptr && reserves_gateway(network, IpFamily::V4);
     MacAddress mac = own ? MacAddress::of_ipv4(pool4->gateway) : MacAddress::random();
     sys::RouteBatch batch;
-    batch.create_bridge({.name = network.bridge, .mac = mac, .mtu = mtu});
+    batch.create_bridge({.name = network.bridge, .mac = mac, .mtu = mtu, .alias = owner_});
     CHECK(routes_.run(batch));
     rollback.add([this, name = network.bridge] {
       sys::RouteBatch undo;

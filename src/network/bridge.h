@@ -37,6 +37,8 @@ sys::RouteBatch plan_inside(uint32_t index, const EndpointRecord& endpoint, bool
 class BridgeLinks {
  public:
   explicit BridgeLinks(sys::RouteSocket& routes) : routes_(routes) {}
+  /// Bridges that are made from now on say whose they are: `owner` is their alias.
+  void set_owner(std::string owner) { owner_ = std::move(owner); }
 
   /// The bridge's link index; makes the link with its gateway addresses and sysctls when it is missing.
   Result<uint32_t> ensure(const NetworkRecord& network, uint32_t mtu);
@@ -47,6 +49,7 @@ class BridgeLinks {
  private:
   Result<void> configure(const NetworkRecord& network, uint32_t index, bool is_new);
   sys::RouteSocket& routes_;
+  std::string owner_;
   std::map<std::string, uint32_t> ready_;
 };
 

@@ -78,6 +78,19 @@ Result<void> check_default_ranges(const NetworkOptions& options) {
   return check(options.bridge_subnet6, options.bridge_range6, IpFamily::V6);
 }
 
+Result<void> add_default_gateway(const NetworkOptions& options, IpamPool& pool) {
+  IpFamily family = pool.subnet.family();
+  const auto& gateway = family == IpFamily::V4 ? options.default_gateway4 : options.default_gateway6;
+  if (!gateway) return {};
+  if (gateway->family() != family || !pool.subnet.contains(*gateway)) {
+    return failure(Kind::InvalidArgument,
+                   "the default gateway {} is not within the subnet {} of the default bridge",
+                   gateway->to_string(), pool.subnet.to_string());
+  }
+  pool.auxiliary[std::string(default_gateway_key(family))] = *gateway;
+  return {};
+}
+
 Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings) {
   NetworkRecord record;
   record.id = random_id();
@@ -102,9 +115,10 @@ Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const 
     TRY(IpamPool pool, plan_default_pool(subnet6, options.bridge_range6));
     record.pools.push_back(std::move(pool));
   }
+  for (IpamPool& pool : record.pools) CHECK(add_default_gateway(options, pool));
   record.options = {{"com.docker.network.bridge.default_bridge", "true"},
                     {std::string(kOptionInterContainer), options.inter_container ? "true" : "false"},
-                    {std::string(kOptionMasquerade), "true"},
+                    {std::string(kOptionMasquerade), options.masquerade ? "true" : "false"},
                     {std::string(kOptionHostBinding),
                      options.default_host_ip ? options.default_host_ip->to_string() : "0.0.0.0"},
                     {std::string(kOptionBridgeName), record.bridge}};

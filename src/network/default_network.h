@@ -12,6 +12,9 @@ namespace berth::network {
 /// A subnet of the default network from --bip and --fixed-cidr, one of which is there. InvalidArgument for a
 /// range outside of the subnet.
 Result<IpamPool> plan_default_pool(const std::optional<IpPrefix>& bip, const std::optional<IpPrefix>& range);
+/// Where containers of the default network send what leaves it, if the options say so. InvalidArgument for an
+/// address outside of the subnet.
+Result<void> add_default_gateway(const NetworkOptions& options, IpamPool& pool);
 /// The network "bridge".
 Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
 /// Subnets from the addresses that the bridge of --bridge has, as --bip would give them. InvalidArgument for

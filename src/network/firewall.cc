@@ -255,7 +255,12 @@ class FamilyPlan {
       if (network.masquerade && !network.internal && mode(network) != GatewayMode::Routed) {
         NftRule outbound;
         match_interface(outbound, Meta::OutputName, NftCompare::NotEqual, network.bridge);
-        match_address(outbound, source_offset(), *range, NftCompare::Equal).masquerade();
+        match_address(outbound, source_offset(), *range, NftCompare::Equal);
+        if (const auto& source = v4_ ? network.source4 : network.source6) {
+          outbound.load(source->bytes()).source_nat(family_, 0);
+        } else {
+          outbound.masquerade();
+        }
         rule("postrouting", outbound);
       }
       // A container that reaches itself or a neighbour through the host's address: the answer must come back
@@ -314,44 +319,60 @@ std::vector<NftElement> elements_of(const std::vector<OpenPort>& ports, IpFamily
   return elements;
 }
 
+NftFamily table_family(IpFamily family) {
+  return family == IpFamily::V4 ? NftFamily::Ip : NftFamily::Ip6;
+}
+
 template <class Change>
-void for_each_map(const PublishedRules& ports, Change change) {
-  for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
-    NftFamily table_family = family == IpFamily::V4 ? NftFamily::Ip : NftFamily::Ip6;
+void for_each_map(const PublishedRules& ports, const FirewallFamilies& families, Change change) {
+  for (IpFamily family : families.list()) {
     for (bool any : {false, true}) {
       auto elements = elements_of(ports.forwards, family, any);
-      if (!elements.empty()) change(table_family, any ? kPublishedAny : kPublished, elements);
+      if (!elements.empty()) change(table_family(family), any ? kPublishedAny : kPublished, elements);
     }
     auto open = elements_of(ports.open, family);
-    if (!open.empty()) change(table_family, kOpen, open);
+    if (!open.empty()) change(table_family(family), kOpen, open);
   }
 }
 
 }  // namespace
 
-NftTransaction plan_publish(std::string_view table, const PublishedRules& ports) {
+std::vector<IpFamily> FirewallFamilies::list() const {
+  std::vector<IpFamily> families;
+  for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
+    if (has(family)) families.push_back(family);
+  }
+  return families;
+}
+
+NftTransaction plan_publish(std::string_view table, const PublishedRules& ports,
+                            const FirewallFamilies& families) {
   NftTransaction transaction;
-  for_each_map(ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
+  auto add = [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
     transaction.add_elements(family, table, map, elements);
-  });
+  };
+  for_each_map(ports, families, add);
   return transaction;
 }
 
-NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports) {
+NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports,
+                              const FirewallFamilies& families) {
   NftTransaction transaction;
-  for_each_map(ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
+  auto remove = [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
     transaction.delete_elements(family, table, map, elements);
-  });
+  };
+  for_each_map(ports, families, remove);
   return transaction;
 }
 
-NftTransaction plan_firewall(std::string_view table, const FirewallState& state, bool ipv6) {
+NftTransaction plan_firewall(std::string_view table, const FirewallState& state,
+                             const FirewallFamilies& families) {
   NftTransaction transaction;
-  FamilyPlan(transaction, table, NftFamily::Ip).write(state);
-  if (ipv6) FamilyPlan(transaction, table, NftFamily::Ip6).write(state);
-  for_each_map(state.ports, [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
-    if (family == NftFamily::Ip || ipv6) transaction.add_elements(family, table, map, elements);
-  });
+  for (IpFamily family : families.list()) FamilyPlan(transaction, table, table_family(family)).write(state);
+  auto add = [&](NftFamily family, const char* map, const std::vector<NftElement>& elements) {
+    transaction.add_elements(family, table, map, elements);
+  };
+  for_each_map(state.ports, families, add);
   return transaction;
 }
 

@@ -24,6 +24,9 @@ struct FirewallNetwork {
   std::optional<IpPrefix> subnet6;
   bool internal = false;   ///< nothing passes between this network and anything else
   bool masquerade = true;  ///< hide container addresses behind the host's
+  /// The address of the host's that is shown outside; none: that of the interface a packet leaves by.
+  std::optional<IpAddress> source4;
+  std::optional<IpAddress> source6;
   GatewayMode mode4 = GatewayMode::Nat;
   GatewayMode mode6 = GatewayMode::Nat;
   bool direct = false;               ///< published ports are open at the container's own address
@@ -59,11 +62,22 @@ struct FirewallState {
   PublishedRules ports;
 };
 
+/// The families whose tables berth keeps.
+struct FirewallFamilies {
+  bool ipv4 = true;
+  bool ipv6 = true;
+  bool has(IpFamily family) const { return family == IpFamily::V4 ? ipv4 : ipv6; }
+  std::vector<IpFamily> list() const;
+};
+
 /// Replaces the instance's tables by ones that hold `state`, in one transaction.
-sys::NftTransaction plan_firewall(std::string_view table, const FirewallState& state, bool ipv6);
+sys::NftTransaction plan_firewall(std::string_view table, const FirewallState& state,
+                                  const FirewallFamilies& families);
 /// Adds or removes published ports, in one transaction.
-sys::NftTransaction plan_publish(std::string_view table, const PublishedRules& ports);
-sys::NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports);
+sys::NftTransaction plan_publish(std::string_view table, const PublishedRules& ports,
+                                 const FirewallFamilies& families = {});
+sys::NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports,
+                                   const FirewallFamilies& families = {});
 /// Removes the tables; each family's must exist.
 sys::NftTransaction plan_remove_tables(std::string_view table, const std::vector<sys::NftFamily>& families);
 

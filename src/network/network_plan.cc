@@ -9,6 +9,8 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "network/address_pool.h"
+#include "network/config_network.h"
+#include "network/parent_link.h"
 
 namespace berth::network {
 namespace {
@@ -17,13 +19,6 @@ constexpr size_t kMaxLinkName = 15;
 
 Error invalid(std::string message) {
   return {Kind::InvalidArgument, std::move(message)};
-}
-
-/// What the kernel takes as a link name (dev_valid_name), and no sysctl path walks out of.
-bool is_link_name(std::string_view name) {
-  if (name.empty() || name.size() > kMaxLinkName || name == "." || name == "..") return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](unsigned char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%'; });
 }
 
 /// Spaces within are docker's way too ("my network").
@@ -36,6 +31,7 @@ bool is_network_name(std::string_view name) {
 std::vector<IpPrefix> used_prefixes(const Surroundings& surroundings) {
   std::vector<IpPrefix> used = surroundings.routes;
   for (const auto* network : surroundings.networks) {
+    if (network->config_only) continue;
     for (const auto& pool : network->pools) used.push_back(pool.subnet);
   }
   return used;
@@ -47,6 +43,7 @@ const std::vector<SubnetPool>& pools_of(const Surroundings& surroundings) {
 
 Result<void> check_overlap(const IpPrefix& subnet, const Surroundings& surroundings) {
   for (const auto* network : surroundings.networks) {
+    if (network->config_only) continue;
     for (const auto& pool : network->pools) {
       if (!pool.subnet.overlaps(subnet)) continue;
       return failure(
@@ -61,40 +58,6 @@ Result<void> check_overlap(const IpPrefix& subnet, const Surroundings& surroundi
 
 IpPrefix subnet_of(const IpPrefix& prefix) {
   return prefix.network();
-}
-
-Result<IpamPool> plan_pool(const NetworkRequest::Pool& request, const Surroundings& surroundings) {
-  if (!request.subnet) return invalid("invalid network config: an address pool needs a subnet");
-  IpamPool pool;
-  pool.subnet = subnet_of(*request.subnet);
-  if (pool.subnet != *request.subnet) {
-    return invalid(fmt::format("invalid network config: invalid subnet {}: it should be {}",
-                               request.subnet->to_string(), pool.subnet.to_string()));
-  }
-  // Room for the gateway and one container.
-  if (pool.subnet.length + 1 > pool.subnet.address.width()) {
-    return invalid(fmt::format("invalid network config: subnet {} is too small", pool.subnet.to_string()));
-  }
-  CHECK(check_overlap(pool.subnet, surroundings));
-  if (request.range) {
-    pool.range = subnet_of(*request.range);
-    if (!pool.subnet.contains(*pool.range)) {
-      return invalid(fmt::format(
-          "invalid network config: invalid ip-range {}: parent subnet {} doesn't contain ip-range",
-          request.range->to_string(), pool.subnet.to_string()));
-    }
-  }
-  auto inside = [&](std::string_view what, const IpAddress& address) -> Result<void> {
-    if (pool.subnet.contains(address)) return {};
-    return invalid(
-        fmt::format("invalid network config: invalid {} {}: parent subnet {} doesn't contain this address",
-                    what, address.to_string(), pool.subnet.to_string()));
-  };
-  pool.gateway = request.gateway.value_or(pool.subnet.address.plus(1));
-  CHECK(inside("gateway", pool.gateway));
-  for (const auto& [name, address] : request.auxiliary) CHECK(inside("auxiliary address", address));
-  pool.auxiliary = request.auxiliary;
-  return pool;
 }
 
 /// What the request says goes before options, which then do not show what does not hold.
@@ -115,24 +78,19 @@ Result<bool> plan_family(const std::optional<bool>& wanted, std::string_view opt
   return invalid(fmt::format("driver-opt \"{}\" is not a valid bool", option));
 }
 
-Result<void> plan_families(const NetworkRequest& request, const Surroundings& surroundings,
-                           NetworkRecord& record) {
-  TRY(record.enable_ipv4, plan_family(request.enable_ipv4, kOptionEnable4, true, record));
-  TRY(record.enable_ipv6, plan_family(request.enable_ipv6, kOptionEnable6, false, record));
-  if (!record.enable_ipv4 && !record.enable_ipv6) return invalid("IPv4 or IPv6 must be enabled");
-  if (record.enable_ipv6 && !surroundings.host_has_ipv6) {
-    return failure(Kind::Unsupported, "IPv6 is switched off on this host (net.ipv6.conf.all.disable_ipv6)");
-  }
-  return {};
-}
-
 Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surroundings,
                         NetworkRecord& record) {
   for (const auto& wanted : request.pools) {
-    // The CLI sends an empty entry for "no wish".
-    if (!wanted.subnet && !wanted.range && !wanted.gateway && wanted.auxiliary.empty()) continue;
-    TRY(IpamPool pool, plan_pool(wanted, surroundings));
-    if (record.pool(pool.subnet.family()) != nullptr) {
+    if (wanted.is_empty()) continue;
+    TRY(IpamPool pool, plan_pool(wanted));
+    CHECK(check_overlap(pool.subnet, surroundings));
+    for (const IpamPool& other : record.pools) {
+      if (!other.subnet.overlaps(pool.subnet)) continue;
+      return failure(Kind::Forbidden,
+                     "invalid pool request: Pool overlaps with other one on this address space: {} and {}",
+                     pool.subnet.to_string(), other.subnet.to_string());
+    }
+    if (record.driver == NetworkDriver::Bridge && record.pool(pool.subnet.family()) != nullptr) {
       return invalid(fmt::format("bridge networks have one subnet of each family: {} is one too many",
                                  pool.subnet.to_string()));
     }
@@ -159,8 +117,8 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
   return {};
 }
 
-/// Announcements of addresses have a use where MAC addresses are random; berth's follow from the address, so
-/// that neighbours have nothing to unlearn. What docker refuses is refused.
+/// Announcements of addresses: one is made where a MAC address does not follow from the address, unless none
+/// are wanted. What docker refuses is refused.
 Result<void> check_announcements(const NetworkRecord& record) {
   struct Bounds {
     std::string_view option;
@@ -209,29 +167,20 @@ Result<void> check_options(const NetworkRecord& record) {
     auto address = IpAddress::parse(binding->second);
     if (!address) return std::move(address).error();
   }
-  return {};
-}
-
-/// macvlan and ipvlan hang on an interface of the host, in one of the kernel's modes.
-Result<void> check_parent(const NetworkRecord& record) {
-  bool macvlan = record.driver == NetworkDriver::Macvlan;
-  auto parent = record.options.find(std::string(kOptionParent));
-  if (parent == record.options.end() || !is_link_name(parent->second)) {
-    return invalid(fmt::format("a {} network needs an interface of the host: give -o parent=INTERFACE",
-                               to_string(record.driver)));
+  for (std::string_view option : {kOptionHost4, kOptionHost6}) {
+    auto found = record.options.find(std::string(option));
+    if (found == record.options.end() || found->second.empty()) continue;
+    TRY(IpAddress address, IpAddress::parse(found->second));
+    if (address.is_v4() != (option == kOptionHost4))
+      return invalid(fmt::format("invalid value \"{}\" for option {}", found->second.substr(0, 64), option));
   }
-  auto mode = record.options.find(std::string(macvlan ? kOptionMacvlanMode : kOptionIpvlanMode));
-  if (mode == record.options.end()) return {};
-  if (macvlan ? macvlan_mode(mode->second).has_value() : ipvlan_mode(mode->second).has_value()) return {};
-  return invalid(fmt::format(
-      "requested {} mode '{}' is not valid, {}", to_string(record.driver), mode->second.substr(0, 32),
-      macvlan ? "'bridge' mode is the macvlan driver default" : "'l2' mode is the ipvlan driver default"));
+  return {};
 }
 
 Result<std::string> plan_bridge_name(const NetworkRecord& record, const Surroundings& surroundings) {
   auto wanted = record.options.find(std::string(kOptionBridgeName));
-  // Twelve digits of the id, as in the short form users see.
-  if (wanted == record.options.end()) return fmt::format("bt-{}", record.id.substr(0, 12));
+  // docker's name for it, which people look for: twelve digits of the id, as in the short form users see.
+  if (wanted == record.options.end()) return fmt::format("br-{}", record.id.substr(0, 12));
   if (!is_link_name(wanted->second)) {
     return invalid(fmt::format("invalid bridge name \"{}\"", wanted->second.substr(0, 64)));
   }
@@ -243,56 +192,129 @@ Result<std::string> plan_bridge_name(const NetworkRecord& record, const Surround
   return wanted->second;
 }
 
-}  // namespace
-
-Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings) {
-  if (!is_network_name(request.name)) {
-    return invalid(fmt::format("invalid network name \"{}\"", request.name.substr(0, 64)));
-  }
+Result<void> check_name(const std::string& name, const Surroundings& surroundings) {
+  if (!is_network_name(name)) return invalid(fmt::format("invalid network name \"{}\"", name.substr(0, 64)));
   for (std::string_view taken : {"bridge", "host", "none", "default"}) {
-    if (request.name == taken) {
-      return failure(Kind::Forbidden, "operation is not permitted on predefined {} network", request.name);
+    if (name == taken) {
+      return failure(Kind::Forbidden, "operation is not permitted on predefined {} network", name);
     }
   }
   for (const auto* network : surroundings.networks) {
-    if (network->name == request.name) {
-      return failure(Kind::AlreadyExists, "network with name {} already exists", request.name);
-    }
+    if (network->name == name)
+      return failure(Kind::AlreadyExists, "network with name {} already exists", name);
   }
-  if (request.driver == "host" || request.driver == "null") {
-    return failure(Kind::Forbidden, "only one instance of \"{}\" network is allowed", request.driver);
+  return {};
+}
+
+Result<NetworkDriver> choose_driver(std::string_view name) {
+  if (name == "host" || name == "null") {
+    return failure(Kind::Forbidden, "only one instance of \"{}\" network is allowed", name);
   }
   NetworkDriver driver = NetworkDriver::Bridge;
-  if (request.driver == "macvlan") driver = NetworkDriver::Macvlan;
-  if (request.driver == "ipvlan") driver = NetworkDriver::Ipvlan;
-  if (!request.driver.empty() && request.driver != to_string(driver)) {
-    return failure(Kind::NotFound, "could not find plugin {} in v1 plugin registry: plugin not found",
-                   request.driver.substr(0, 64));
-  }
-  NetworkRecord record;
-  record.id = random_id();
-  record.name = request.name;
-  record.created = now();
-  record.driver = driver;
+  if (name == "macvlan") driver = NetworkDriver::Macvlan;
+  if (name == "ipvlan") driver = NetworkDriver::Ipvlan;
+  if (name.empty() || name == to_string(driver)) return driver;
+  return failure(Kind::NotFound, "could not find plugin {} in v1 plugin registry: plugin not found",
+                 name.substr(0, 64));
+}
+
+/// What the request says and others do not have to agree to.
+void copy_settings(const NetworkRequest& request, const Surroundings& surroundings, std::string_view driver,
+                   NetworkRecord& record) {
   record.internal = request.internal;
   record.attachable = request.attachable;
   record.ipam_options = request.ipam_options;
   record.options = request.options;
-  // What is given for a driver holds for networks that do not say otherwise.
-  if (auto own = surroundings.default_options.find(std::string(to_string(driver)));
-      own != surroundings.default_options.end()) {
-    record.options.insert(own->second.begin(), own->second.end());
-  }
   record.labels = request.labels;
-  CHECK(plan_families(request, surroundings, record));
+  // What is given for a driver holds for networks that do not say otherwise.
+  auto own = surroundings.default_options.find(std::string(driver));
+  if (own != surroundings.default_options.end())
+    record.options.insert(own->second.begin(), own->second.end());
+}
+
+Result<NetworkRecord> plan_usable_network(const NetworkRequest& request, const Surroundings& surroundings,
+                                          NetworkRecord record) {
+  TRY(record.driver, choose_driver(request.driver));
+  copy_settings(request, surroundings, to_string(record.driver), record);
+  CHECK(plan_families(request, record));
+  if (record.enable_ipv6 && !surroundings.host_has_ipv6) {
+    return failure(Kind::Unsupported, "IPv6 is switched off on this host (net.ipv6.conf.all.disable_ipv6)");
+  }
   CHECK(check_options(record));
   CHECK(plan_pools(request, surroundings, record));
-  if (driver == NetworkDriver::Bridge) {
+  if (record.driver == NetworkDriver::Bridge) {
     TRY(record.bridge, plan_bridge_name(record, surroundings));
   } else {
-    CHECK(check_parent(record));
+    CHECK(check_parent(record, surroundings));
   }
   return record;
+}
+
+}  // namespace
+
+bool is_link_name(std::string_view name) {
+  if (name.empty() || name.size() > kMaxLinkName || name == "." || name == "..") return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%'; });
+}
+
+Result<IpamPool> plan_pool(const NetworkRequest::Pool& request) {
+  if (!request.subnet) return invalid("invalid network config: an address pool needs a subnet");
+  IpamPool pool;
+  pool.subnet = subnet_of(*request.subnet);
+  if (pool.subnet != *request.subnet) {
+    return invalid(fmt::format("invalid network config: invalid subnet {}: it should be {}",
+                               request.subnet->to_string(), pool.subnet.to_string()));
+  }
+  // Room for the gateway and one container.
+  if (pool.subnet.length + 1 > pool.subnet.address.width()) {
+    return invalid(fmt::format("invalid network config: subnet {} is too small", pool.subnet.to_string()));
+  }
+  if (request.range) {
+    pool.range = subnet_of(*request.range);
+    if (!pool.subnet.contains(*pool.range)) {
+      return invalid(fmt::format(
+          "invalid network config: invalid ip-range {}: parent subnet {} doesn't contain ip-range",
+          request.range->to_string(), pool.subnet.to_string()));
+    }
+  }
+  auto inside = [&](std::string_view what, const IpAddress& address) -> Result<void> {
+    if (pool.subnet.contains(address)) return {};
+    return invalid(
+        fmt::format("invalid network config: invalid {} {}: parent subnet {} doesn't contain this address",
+                    what, address.to_string(), pool.subnet.to_string()));
+  };
+  pool.gateway = request.gateway.value_or(pool.subnet.address.plus(1));
+  CHECK(inside("gateway", pool.gateway));
+  for (const auto& [name, address] : request.auxiliary) CHECK(inside("auxiliary address", address));
+  pool.auxiliary = request.auxiliary;
+  return pool;
+}
+
+Result<void> plan_families(const NetworkRequest& request, NetworkRecord& record) {
+  TRY(record.enable_ipv4, plan_family(request.enable_ipv4, kOptionEnable4, true, record));
+  TRY(record.enable_ipv6, plan_family(request.enable_ipv6, kOptionEnable6, false, record));
+  if (!record.enable_ipv4 && !record.enable_ipv6) return invalid("IPv4 or IPv6 must be enabled");
+  return {};
+}
+
+Result<NetworkRecord> plan_network(const NetworkRequest& request, const Surroundings& surroundings) {
+  CHECK(check_name(request.name, surroundings));
+  NetworkRecord record;
+  record.id = random_id();
+  record.name = request.name;
+  record.created = now();
+  if (request.config_only) {
+    copy_settings(request, surroundings, "bridge", record);
+    return plan_config_network(request, std::move(record));
+  }
+  if (request.config_from.empty()) return plan_usable_network(request, surroundings, std::move(record));
+  TRY(NetworkRequest applied, apply_configuration(request, surroundings));
+  record.config_from = request.config_from;
+  // What the configuration does not say is not up to the defaults of this engine, as with docker.
+  Surroundings without_defaults = surroundings;
+  without_defaults.default_options.clear();
+  return plan_usable_network(applied, without_defaults, std::move(record));
 }
 
 Result<void> add_default_option(std::string_view text,
@@ -360,10 +382,6 @@ bool option_is_on(const NetworkRecord& network, std::string_view option, bool fa
   return found->second == "true" || found->second == "1";
 }
 
-bool is_named(const NetworkRecord& network) {
-  return !network.predefined && network.options.contains(std::string(kOptionBridgeName));
-}
-
 bool host_has_gateway(const NetworkRecord& network, IpFamily family) {
   if (gateway_mode(network, family) == GatewayMode::Isolated) return false;
   return family == IpFamily::V6 || !option_is_on(network, kOptionInhibit4, false);
@@ -372,6 +390,13 @@ bool host_has_gateway(const NetworkRecord& network, IpFamily family) {
 bool reserves_gateway(const NetworkRecord& network, IpFamily family) {
   if (host_has_gateway(network, family)) return true;
   return gateway_mode(network, family) != GatewayMode::Isolated && !network.internal;
+}
+
+std::optional<IpAddress> address_option(const NetworkRecord& network, std::string_view option) {
+  auto found = network.options.find(std::string(option));
+  if (found == network.options.end()) return std::nullopt;
+  auto address = IpAddress::parse(found->second);
+  return address ? std::optional(*address) : std::nullopt;
 }
 
 uint32_t mtu_of(const NetworkRecord& network) {

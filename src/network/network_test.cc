@@ -9,6 +9,7 @@
 #include "network/firewall.h"
 #include "network/host_ports.h"
 #include "network/network_plan.h"
+#include "network/parent_link.h"
 #include "network/resolv_conf.h"
 #include "sys/netlink_message.h"
 
@@ -38,7 +39,7 @@ TEST(Records, NetworkSurvivesEncoding) {
       {prefix("fd00::/64"), {}, ip("fd00::1"), {}}};
   record.options = {{"a", "b"}};
   record.labels = {{"with \"quotes\"", "\n"}};
-  record.bridge = "bt-abc";
+  record.bridge = "br-abc";
   auto decoded = decode_network(encode(record));
   ASSERT_TRUE(decoded.has_value()) << decoded.error().message();
   EXPECT_EQ(encode(*decoded), encode(record));
@@ -93,11 +94,19 @@ TEST(AddressPool, GivesOutEveryAddressOnce) {
   EXPECT_EQ(*pool.allocate(), ip("10.0.0.3"));
 }
 
-TEST(AddressPool, AReleasedAddressRests) {
-  AddressPool pool(IpamPool{prefix("10.0.0.0/24"), {}, ip("10.0.0.1"), {}});
+TEST(AddressPool, TheLowestFreeAddressComesFirst) {
+  AddressPool pool(IpamPool{prefix("10.0.0.0/16"), prefix("10.0.5.0/24"), ip("10.0.0.1"), {}});
   IpAddress first = *pool.allocate();
+  IpAddress second = *pool.allocate();
+  EXPECT_EQ(*pool.allocate(), second.plus(1));
+  pool.release(second);
   pool.release(first);
-  EXPECT_EQ(*pool.allocate(), first.plus(1));
+  EXPECT_EQ(*pool.allocate(), first);
+  EXPECT_EQ(*pool.allocate(), second);
+  // One outside of the range that somebody asked for is not given out again.
+  EXPECT_TRUE(pool.claim(ip("10.0.0.9")).has_value());
+  pool.release(ip("10.0.0.9"));
+  EXPECT_EQ(*pool.allocate(), second.plus(2));
 }
 
 TEST(AddressPool, RangeAndClaims) {
@@ -166,7 +175,7 @@ TEST(PlanNetwork, FillsInSubnetGatewayAndBridge) {
   EXPECT_EQ(planned->pool(IpFamily::V4)->subnet, prefix("172.18.0.0/16"));
   EXPECT_EQ(planned->pool(IpFamily::V4)->gateway, ip("172.18.0.1"));
   ASSERT_NE(planned->pool(IpFamily::V6), nullptr);
-  EXPECT_EQ(planned->bridge, "bt-" + planned->id.substr(0, 12));
+  EXPECT_EQ(planned->bridge, "br-" + planned->id.substr(0, 12));
 }
 
 TEST(PlanNetwork, RefusesInDockersWords) {
@@ -442,7 +451,10 @@ TEST(HostPorts, ARangeSkipsTakenPorts) {
 
 TEST(NetworkPlan, MacvlanHangsOnAnInterface) {
   NetworkRequest request{.name = "lan", .driver = "macvlan"};
-  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  auto alone = plan_network(request, {});
+  ASSERT_TRUE(alone.has_value()) << alone.error().message();
+  EXPECT_TRUE(leads_nowhere(*alone));
+  EXPECT_EQ(parent_name(*alone), "dm-" + alone->id.substr(0, 12));
   request.options = {{"parent", "eth0"}, {"macvlan_mode", "nope"}};
   EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
   request.options["macvlan_mode"] = "private";
@@ -454,6 +466,38 @@ TEST(NetworkPlan, MacvlanHangsOnAnInterface) {
   auto again = decode_network(encode(*planned));
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(again->driver, NetworkDriver::Macvlan);
+  EXPECT_FALSE(leads_nowhere(*again));
+  // One parent has several macvlan networks, but one ipvlan network, and one in passthru mode.
+  Surroundings surroundings{.networks = {&*again}};
+  request.name = "lan2";
+  EXPECT_TRUE(plan_network(request, surroundings).has_value());
+  request.options["macvlan_mode"] = "passthru";
+  EXPECT_EQ(plan_network(request, surroundings).error().kind(), Kind::Forbidden);
+}
+
+TEST(NetworkPlan, IpvlanModesAndFlags) {
+  NetworkRequest request{
+      .name = "lan", .driver = "ipvlan", .options = {{"parent", "eth0"}, {"ipvlan_mode", "l3"}}};
+  auto planned = plan_network(request, {});
+  ASSERT_TRUE(planned.has_value()) << planned.error().message();
+  EXPECT_TRUE(routes_by_device(*planned));
+  request.options["ipvlan_flag"] = "nope";
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  EXPECT_EQ(ipvlan_flags("private"), 1);
+  EXPECT_EQ(ipvlan_flags("vepa"), 2);
+}
+
+TEST(NetworkPlan, SeveralSubnetsWhereTheParentsNetworkHasThem) {
+  NetworkRequest request{.name = "lan",
+                         .driver = "macvlan",
+                         .pools = {{.subnet = prefix("10.1.0.0/24")}, {.subnet = prefix("10.2.0.0/24")}},
+                         .options = {{"parent", "eth0"}}};
+  EXPECT_EQ(plan_network(request, {})->pools.size(), 2u);
+  request.driver = "bridge";
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::InvalidArgument);
+  request.driver = "macvlan";
+  request.pools[1].subnet = prefix("10.1.0.128/25");
+  EXPECT_EQ(plan_network(request, {}).error().kind(), Kind::Forbidden);
 }
 
 TEST(SubnetPools, AreReadAsDockerWritesThem) {

@@ -1,6 +1,8 @@
 // The façade: networks, attaching and detaching.
 #include "network/networks.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 
 #include "base/format.h"
@@ -8,6 +10,7 @@
 #include "base/rollback.h"
 #include "base/sha256.h"
 #include "network/networks_state.h"
+#include "network/parent_link.h"
 #include "network/resolv_conf.h"
 
 namespace berth::network {
@@ -24,6 +27,24 @@ void sort_by_creation(std::vector<const Record*>& records) {
   });
 }
 
+/// One deletion waits for the kernel as long as that of a thousand in a group.
+Result<void> delete_together(sys::RouteSocket& routes, const std::vector<std::string>& links) {
+  uint32_t group = 0;
+  (void)!::getrandom(&group, sizeof(group), 0);
+  group |= 0x80000000;  // those that people number are small
+  for (const std::string& link : links) {
+    sys::RouteBatch batch;
+    batch.set_group(link, group);
+    auto grouped = routes.run(batch);
+    if (!grouped && grouped.error().kind() != Kind::NotFound) return grouped;
+  }
+  sys::RouteBatch batch;
+  batch.delete_group(group);
+  auto deleted = routes.run(batch);
+  if (!deleted && deleted.error().kind() != Kind::NotFound) return deleted;
+  return {};
+}
+
 }  // namespace
 
 std::string instance_of_exec_root(std::string_view exec_root) {
@@ -35,6 +56,7 @@ std::string instance_of_exec_root(std::string_view exec_root) {
 Result<void> LinkRemoval::run() const {
   if (host_links.empty()) return {};
   TRY(auto routes, sys::RouteSocket::open());
+  if (host_links.size() > 1) return delete_together(routes, host_links);
   std::optional<Error> error;
   for (const auto& link : host_links) {
     sys::RouteBatch batch;
@@ -57,7 +79,8 @@ Networks::~Networks() = default;
 Result<std::unique_ptr<Networks>> Networks::open(NetworkOptions options) {
   auto state = std::make_unique<State>();
   state->options = std::move(options);
-  state->ipv6 = state->options.enable_ipv6 && host_has_ipv6();
+  state->ipv6 = host_has_ipv6();
+  state->bridges.set_owner(table_name(state->options));
   TRY(state->routes, sys::RouteSocket::open());
   if (!state->options.bridge_name.empty()) CHECK(state->find_given_bridge());
   TRY(state->nft, sys::NftSocket::open());
@@ -125,17 +148,16 @@ std::vector<IpAddress> Networks::host_gateways() const {
 Result<const NetworkRecord*> Networks::create(const NetworkRequest& request) {
   TRY(Surroundings surroundings, state_->surroundings());
   TRY(NetworkRecord record, plan_network(request, surroundings));
+  if (has_parent(record.driver)) CHECK(ensure_parent(state_->routes, record, table_name(state_->options)));
   if (record.bridge.empty()) return &state_->add_network(std::move(record));
   auto link = state_->routes.link(record.bridge);
-  if (link) {
-    return failure(Kind::AlreadyExists, "a link named {} exists already: choose another bridge name",
-                   record.bridge);
-  }
-  if (link.error().kind() != Kind::NotFound) return std::move(link).error();
+  if (!link && link.error().kind() != Kind::NotFound) return std::move(link).error();
+  // A bridge of the host's own is used as it is, with the gateway's address added, and outlives the network.
+  record.foreign_bridge = link.has_value();
   const NetworkRecord& added = state_->add_network(std::move(record));
-  if (!is_named(added)) return &added;
-  // Who names a bridge has plans for it: it is there at once.
+  // As with docker the bridge is there at once, for whoever looks at it or writes rules for it.
   if (auto ready = state_->bring_up(added); !ready) {
+    if (!added.foreign_bridge) (void)LinkRemoval{{added.bridge}}.run();
     std::string id = added.id;
     state_->pools.erase(id);
     state_->networks.erase(id);
@@ -149,6 +171,11 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
   if (network->predefined) {
     return failure(Kind::Forbidden, "{} is a pre-defined network and cannot be removed", network->name);
   }
+  for (const auto& [id, other] : state_->networks) {
+    if (!network->config_only || other.config_from != network->name) continue;
+    return failure(Kind::Forbidden, "error while removing network: configuration network \"{}\" is in use",
+                   network->name);
+  }
   auto attached = endpoints(network->id);
   if (!attached.empty()) {
     return failure(Kind::Forbidden,
@@ -156,12 +183,24 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
                    network->name, attached.front()->container_name, attached.front()->id.substr(0, 12));
   }
   LinkRemoval removal;
-  bool has_bridge = !network->bridge.empty();
+  bool has_bridge = !network->bridge.empty() && !network->foreign_bridge;
   if (has_bridge && (state_->bridges.is_ready(network->bridge) || state_->routes.link(network->bridge))) {
     removal.host_links.push_back(network->bridge);
   }
+  if (has_parent(network->driver)) {
+    // A parent of berth's own goes with the last network that hangs on it.
+    std::string parent = parent_name(*network);
+    auto link = state_->routes.link(parent);
+    bool is_shared = std::any_of(state_->networks.begin(), state_->networks.end(), [&](const auto& entry) {
+      const NetworkRecord& other = entry.second;
+      return other.id != network->id && has_parent(other.driver) && parent_name(other) == parent;
+    });
+    if (link && link->alias == table_name(state_->options) && !is_shared)
+      removal.host_links.push_back(parent);
+  }
   bool was_ready = state_->bridges.is_ready(network->bridge);
   state_->bridges.forget(network->bridge);
+  std::erase_if(state_->resting, [&](const auto& one) { return one.network_id == network->id; });
   state_->pools.erase(network->id);
   state_->networks.erase(std::string(network->id));
   if (was_ready && state_->table_present) CHECK(state_->rebuild_firewall());
@@ -170,6 +209,8 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
 
 Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys::NetworkNamespace& netns) {
   TRY(const NetworkRecord* network, find(request.network));
+  if (network->config_only)
+    return Error(Kind::Forbidden, "cannot create endpoint on configuration-only network");
   for (const auto& [id, other] : state_->endpoints) {
     if (other.container_id != request.container_id || other.network_id != network->id) continue;
     return failure(Kind::Forbidden, "endpoint with name {} already exists in network {}",
@@ -242,7 +283,7 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   EndpointRecord endpoint = std::move(found->second);
   state_->endpoints.erase(found);
   state_->unpublish(endpoint);
-  state_->release_addresses(endpoint);
+  state_->rest_addresses(endpoint);
   state_->update_names(endpoint.network_id);
   if (needs_dns(endpoint.container_id)) {
     state_->dns.set_container_networks(endpoint.container_id, state_->networks_of(endpoint.container_id));

@@ -43,6 +43,10 @@ struct NetworkOptions {
   /// What "host-gateway" stands for in --add-host; empty: the default network's gateways, the IPv6 one where
   /// its subnet was chosen by the user.
   std::vector<IpAddress> host_gateways;
+  /// Where the default network's containers send what leaves it (docker's --default-gateway), within its
+  /// subnets; none: the bridge's own address.
+  std::optional<IpAddress> default_gateway4;
+  std::optional<IpAddress> default_gateway6;
   /// A bridge of the host's administrator that the default network is on, with its addresses; empty: berth's
   /// own.
   std::string bridge_name;
@@ -50,6 +54,16 @@ struct NetworkOptions {
   bool default_network = true;
   /// Published ports are open at the container's own address as well (docker's --allow-direct-routing).
   bool direct_routing = false;
+  /// Which families' packets berth filters and redirects (docker's --iptables, --ip6tables). Without:
+  /// published ports are served by the proxy alone, and nothing keeps networks apart.
+  bool firewall4 = true;
+  bool firewall6 = true;
+  /// Forwarding is switched on where it is off (docker's --ip-forward); then what is not containers' traffic
+  /// is dropped from now on, so that the host does not become a router for everybody.
+  bool forward = true;
+  bool forward_drop = true;
+  /// Containers of the default network have the host's address outside (docker's --ip-masq).
+  bool masquerade = true;
   /// Options of new networks that do not give them, by driver (docker's --default-network-opt).
   std::map<std::string, std::map<std::string, std::string>> default_options;
 };
@@ -66,10 +80,12 @@ std::string instance_of_exec_root(std::string_view exec_root);
 /// POST /networks/create
 struct NetworkRequest {
   struct Pool {
-    std::optional<IpPrefix> subnet;
-    std::optional<IpPrefix> range;
-    std::optional<IpAddress> gateway;
-    std::map<std::string, IpAddress> auxiliary;
+    std::optional<IpPrefix> subnet = {};
+    std::optional<IpPrefix> range = {};
+    std::optional<IpAddress> gateway = {};
+    std::map<std::string, IpAddress> auxiliary = {};
+    /// The command sends an empty entry for "no wish".
+    bool is_empty() const { return !subnet && !range && !gateway && auxiliary.empty(); }
   };
   std::string name;
   std::string driver = "bridge";
@@ -82,6 +98,8 @@ struct NetworkRequest {
   std::map<std::string, std::string> ipam_options;
   std::map<std::string, std::string> options;
   std::map<std::string, std::string> labels;
+  bool config_only = false;  ///< a configuration for other networks (config_network.h)
+  std::string config_from;   ///< name of the configuration that says the rest; empty: none
 };
 
 /// One container's wish to join one network.
@@ -116,7 +134,7 @@ struct LinkRemoval {
 /// What recover() found.
 struct Recovery {
   std::vector<std::string> repairs;  ///< sentences for the log
-  LinkRemoval stale;  ///< ports of berth's bridges that belong to nobody: run() on a worker thread
+  LinkRemoval stale;  ///< bridges of nobody, and ports of berth's bridges: run() on a worker thread
 };
 
 class Networks {
@@ -144,7 +162,7 @@ class Networks {
   std::vector<IpAddress> host_gateways() const;
 
   /// A new bridge network. AlreadyExists: "network with name x already exists"; InvalidArgument for
-  /// overlapping or malformed ranges. The kernel's link is made when the first container attaches.
+  /// overlapping or malformed ranges. The kernel's link is there afterwards.
   Result<const NetworkRecord*> create(const NetworkRequest& request);
   /// Forbidden for predefined ones, or while endpoints are attached (docker's words). The link is removed by
   /// the returned work.

@@ -101,7 +101,7 @@ std::vector<OpenPort> Networks::State::open_ports_of(const EndpointRecord& endpo
 
 Result<void> Networks::State::publish(const EndpointRecord& endpoint, std::vector<HeldPort> held) {
   PublishedRules rules{forwards_of(endpoint), open_ports_of(endpoint)};
-  auto published = nft.commit(plan_publish(table_name(options), rules));
+  auto published = nft.commit(plan_publish(table_name(options), rules, firewall_families()));
   // Somebody flushed or changed the tables: write them anew as a whole.
   if (!published) CHECK(rebuild_firewall());
   forget_flows(endpoint);
@@ -128,7 +128,7 @@ void Networks::State::unpublish(const EndpointRecord& endpoint) {
     });
   }
   bool any = !rules.forwards.empty() || !rules.open.empty();
-  if (any && !nft.commit(plan_unpublish(table_name(options), rules))) {
+  if (any && !nft.commit(plan_unpublish(table_name(options), rules, firewall_families()))) {
     // Elements that are gone already; the rest must not stay.
     auto rebuilt = rebuild_firewall();
     if (!rebuilt) notices.push_back(fmt::format("firewall: {}", rebuilt.error().message()));

@@ -5,6 +5,7 @@
 #include "network/default_network.h"
 #include "network/networks.h"
 #include "network/networks_state.h"
+#include "network/parent_link.h"
 
 namespace berth::network {
 namespace {
@@ -29,6 +30,7 @@ class NetworkRecovery {
     CHECK(adopt_ports());
     for (const auto& [id, network] : state_.networks) state_.update_names(id);
     find_stale_links();
+    find_stale_bridges();
     CHECK(settle_firewall());
     return std::move(recovery_);
   }
@@ -55,7 +57,7 @@ class NetworkRecovery {
     }
     for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
       if (!address) continue;
-      AddressPool* pool = state_.pool(endpoint.network_id, address->family());
+      AddressPool* pool = state_.pool_of(endpoint.network_id, address->address);
       auto claimed = pool != nullptr ? pool->claim(address->address)
                                      : Result<void>(Error(Kind::NotFound, "the network has no such subnet"));
       if (!claimed) {
@@ -94,9 +96,15 @@ class NetworkRecovery {
     const NetworkOptions& options = state_.options;
     if (network.bridge != default_bridge_name(options) || pool4 == nullptr) return true;
     if (differs(*pool4, options.bridge_subnet4, options.bridge_range4)) return true;
-    if (state_.ipv6 != (pool6 != nullptr)) return true;
+    if ((options.enable_ipv6 && state_.ipv6) != (pool6 != nullptr)) return true;
     if (pool6 != nullptr && differs(*pool6, options.bridge_subnet6, options.bridge_range6)) return true;
-    if (option_is_on(network, kOptionInterContainer, true) != state_.options.inter_container) return true;
+    if (option_is_on(network, kOptionInterContainer, true) != options.inter_container) return true;
+    if (option_is_on(network, kOptionMasquerade, true) != options.masquerade) return true;
+    for (const IpamPool& pool : network.pools) {
+      IpamPool wanted = pool;
+      wanted.auxiliary.clear();
+      if (!add_default_gateway(options, wanted) || wanted.auxiliary != pool.auxiliary) return true;
+    }
     return !options.bridge_subnet4 && !options.bridge_range4 &&
            std::any_of(surroundings.routes.begin(), surroundings.routes.end(),
                        [&](const IpPrefix& route) { return route.overlaps(pool4->subnet); });
@@ -110,6 +118,7 @@ class NetworkRecovery {
     } else if (bridge == nullptr || is_outdated(*bridge, surroundings)) {
       std::erase(surroundings.networks, bridge);
       TRY(NetworkRecord planned, plan_default_network(state_.options, surroundings));
+      if (state_.makes_given_bridge) planned.foreign_bridge = false;
       if (bridge != nullptr) {
         said(fmt::format("network bridge moves from {} to {}", bridge->pools.front().subnet.to_string(),
                          planned.pools.front().subnet.to_string()));
@@ -143,18 +152,33 @@ class NetworkRecovery {
     return {};
   }
 
-  /// Bridges that are there, and those that running containers need.
+  /// Every network's bridge is there from now on. One that cannot be does not keep the engine from starting
+  /// while no container needs it: the next one that joins tries again.
   Result<void> adopt_bridges() {
-    for (const auto& [id, network] : state_.networks) {
+    for (auto& [id, network] : state_.networks) {
+      if (has_parent(network.driver)) {
+        auto made = ensure_parent(state_.routes, network, table_name(state_.options));
+        if (!made) said(made.error().message());
+      }
       if (network.driver != NetworkDriver::Bridge) continue;
-      bool present = link(network.bridge) != nullptr;
-      if (!present && !has_endpoints(id) && !is_named(network)) continue;
-      TRY(uint32_t index, state_.bridges.ensure(network, state_.wanted_mtu(network)));
-      if (!present && has_endpoints(id))
-        said(fmt::format("bridge {} of network {} was gone and is made anew", network.bridge, network.name));
-      TRY(auto restored, state_.restore_ports(network, index));
-      for (auto& sentence : restored) said(std::move(sentence));
+      auto adopted = adopt_bridge(network);
+      if (adopted) continue;
+      if (has_endpoints(id)) return adopted;
+      said(fmt::format("bridge {} of network {}: {}", network.bridge, network.name,
+                       adopted.error().message()));
     }
+    return {};
+  }
+
+  Result<void> adopt_bridge(NetworkRecord& network) {
+    bool present = link(network.bridge) != nullptr;
+    if (!present) CHECK(state_.settle_subnet(network));
+    TRY(uint32_t index, state_.bridges.ensure(network, state_.wanted_mtu(network)));
+    CHECK(state_.ensure_forwarding(network));
+    if (!present && has_endpoints(network.id))
+      said(fmt::format("bridge {} of network {} was gone and is made anew", network.bridge, network.name));
+    TRY(auto restored, state_.restore_ports(network, index));
+    for (auto& sentence : restored) said(std::move(sentence));
     return {};
   }
 
@@ -194,12 +218,36 @@ class NetworkRecovery {
     }
   }
 
+  /// Bridges and parents of interfaces that an earlier daemon made and did not come to record.
+  void find_stale_bridges() {
+    std::set<std::string, std::less<>> known;
+    for (const auto& [id, network] : state_.networks)
+      known.insert(has_parent(network.driver) ? parent_name(network) : network.bridge);
+    std::string owner = table_name(state_.options);
+    for (const auto& candidate : links_) {
+      if (candidate.alias != owner || known.contains(candidate.name)) continue;
+      said(fmt::format("{} {} belongs to no network and is removed", candidate.kind, candidate.name));
+      recovery_.stale.host_links.push_back(candidate.name);
+    }
+  }
+
   Result<void> settle_firewall() {
     bool any_ready = std::any_of(state_.networks.begin(), state_.networks.end(), [&](const auto& entry) {
       return state_.bridges.is_ready(entry.second.bridge);
     });
-    if (any_ready) return state_.rebuild_firewall();
-    return state_.remove_firewall();
+    if (!any_ready) return state_.remove_firewall({IpFamily::V4, IpFamily::V6});
+    std::vector<IpFamily> gone;
+    for (IpFamily family : {IpFamily::V4, IpFamily::V6}) {
+      if (!state_.firewall_families().has(family)) gone.push_back(family);
+    }
+    // A kernel without nf_tables has nothing to be removed.
+    if (auto removed = state_.remove_firewall(gone); !removed) said(removed.error().message());
+    auto built = state_.rebuild_firewall();
+    if (built || !state_.endpoints.empty()) return built;
+    // A host without nf_tables still runs containers that need no network.
+    said(fmt::format("firewall: {}", built.error().message()));
+    for (const auto& [id, network] : state_.networks) state_.bridges.forget(network.bridge);
+    return {};
   }
 
   Networks::State& state_;
@@ -226,8 +274,14 @@ Result<void> Networks::shut_down() {
     if (network.foreign_bridge) continue;
     removal.host_links.push_back(network.bridge);
   }
+  TRY(auto all, state_->routes.links());
+  for (const auto& link : all) {
+    if (link.kind != "bridge" && link.alias == table_name(state_->options))
+      removal.host_links.push_back(link.name);
+  }
   auto links = removal.run();
-  CHECK(state_->remove_firewall());
+  CHECK(state_->remove_firewall({IpFamily::V4, IpFamily::V6}));
+  state_->table_present = false;
   return links;
 }
 

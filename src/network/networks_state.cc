@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/rollback.h"
 #include "network/default_network.h"
+#include "network/parent_link.h"
 #include "network/resolv_conf.h"
 
 namespace berth::network {
@@ -29,13 +30,15 @@ Result<Surroundings> Networks::State::surroundings() {
   found.host_has_ipv6 = ipv6;
   found.address_pools = options.address_pools;
   found.default_options = options.default_options;
-  std::set<uint32_t> own_links;
-  TRY(auto links, routes.links());
+  std::set<std::string_view> own_names;
   for (const auto& [id, network] : networks) {
     found.networks.push_back(&network);
-    for (const auto& link : links) {
-      if (!network.bridge.empty() && link.name == network.bridge) own_links.insert(link.index);
-    }
+    if (!network.bridge.empty()) own_names.insert(network.bridge);
+  }
+  std::set<uint32_t> own_links;
+  TRY(auto links, routes.links());
+  for (const auto& link : links) {
+    if (own_names.contains(link.name)) own_links.insert(link.index);
   }
   TRY(auto all, routes.routes());
   for (const auto& route : all) {
@@ -49,6 +52,9 @@ Result<Surroundings> Networks::State::surroundings() {
 Result<void> Networks::State::find_given_bridge() {
   auto link = routes.link(options.bridge_name);
   if (!link && link.error().kind() != Kind::NotFound) return std::move(link).error();
+  // docker's own bridge is nobody's where there is no docker: whoever asks for it has rules for the name.
+  makes_given_bridge = link ? link->alias == table_name(options) : options.bridge_name == "docker0";
+  if (makes_given_bridge) return {};
   if (!link || link->kind != "bridge") {
     return failure(Kind::InvalidArgument, "bridge {} of --bridge {}: make it first, or leave the option out",
                    options.bridge_name, link ? "is no bridge" : "does not exist");
@@ -63,6 +69,7 @@ Result<void> Networks::State::find_given_bridge() {
 
 const NetworkRecord& Networks::State::add_network(NetworkRecord record) {
   std::vector<AddressPool> own_pools;
+  if (record.config_only) return networks.insert_or_assign(record.id, record).first->second;
   for (IpamPool pool : record.pools) {
     // An address that nobody has is there for containers.
     if (!reserves_gateway(record, pool.subnet.family())) pool.gateway = IpAddress();
@@ -73,13 +80,46 @@ const NetworkRecord& Networks::State::add_network(NetworkRecord record) {
   return networks.insert_or_assign(std::move(id), std::move(record)).first->second;
 }
 
-AddressPool* Networks::State::pool(const std::string& network_id, IpFamily family) {
+AddressPool* Networks::State::pool_of(const std::string& network_id, const IpAddress& address) {
   auto found = pools.find(network_id);
   if (found == pools.end()) return nullptr;
   for (auto& pool : found->second) {
-    if (pool.subnet().family() == family) return &pool;
+    if (pool.subnet().contains(address)) return &pool;
   }
   return nullptr;
+}
+
+Result<IpPrefix> Networks::State::allocate_address(const std::string& network_id, IpFamily family) {
+  std::optional<Error> exhausted;
+  for (Rest rest : {Rest::WhileLinksLinger, Rest::Over}) {
+    settle_resting(network_id, rest);
+    for (AddressPool& pool : pools.at(network_id)) {
+      if (pool.subnet().family() != family) continue;
+      auto address = pool.allocate();
+      if (address) return IpPrefix{*address, pool.subnet().length};
+      exhausted = std::move(address).error();
+    }
+  }
+  return *std::move(exhausted);
+}
+
+void Networks::State::rest_addresses(const EndpointRecord& endpoint) {
+  constexpr std::chrono::seconds kRest{2};
+  auto until = std::chrono::steady_clock::now() + kRest;
+  for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
+    if (address) resting.push_back({endpoint.network_id, address->address, endpoint.host_link, until});
+  }
+}
+
+void Networks::State::settle_resting(const std::string& network_id, Rest rest) {
+  auto now = std::chrono::steady_clock::now();
+  std::erase_if(resting, [&](const RestingAddress& one) {
+    if (one.network_id != network_id) return false;
+    bool lingers = one.link.empty() ? now < one.until : routes.link(one.link).has_value();
+    if (lingers && rest == Rest::WhileLinksLinger) return false;
+    if (AddressPool* own = pool_of(network_id, one.address)) own->release(one.address);
+    return true;
+  });
 }
 
 uint32_t Networks::State::wanted_mtu(const NetworkRecord& network) {
@@ -112,56 +152,17 @@ Result<void> Networks::State::settle_subnet(NetworkRecord& network) {
 }
 
 Result<void> Networks::State::ensure_forwarding(const NetworkRecord& network) {
+  if (!options.forward) return {};
   auto ensure = [&](IpFamily family, bool& done) -> Result<void> {
     if (done || network.pool(family) == nullptr) return {};
     TRY(auto said, enable_forwarding(family));
+    if (!said.empty() && options.forward_drop) new_router.insert(family);
     notices.insert(notices.end(), said.begin(), said.end());
     done = true;
     return {};
   };
   CHECK(ensure(IpFamily::V4, forwards4));
   return ensure(IpFamily::V6, forwards6);
-}
-
-FirewallState Networks::State::firewall_state() const {
-  FirewallState state;
-  for (const auto& [id, network] : networks) {
-    if (network.driver != NetworkDriver::Bridge || !bridges.is_ready(network.bridge)) continue;
-    FirewallNetwork rules{.bridge = network.bridge,
-                          .internal = network.internal,
-                          .masquerade = option_is_on(network, kOptionMasquerade, true),
-                          .mode4 = gateway_mode(network, IpFamily::V4),
-                          .mode6 = gateway_mode(network, IpFamily::V6),
-                          .direct = options.direct_routing,
-                          .trusted = trusted_interfaces(network)};
-    if (const auto* pool4 = network.pool(IpFamily::V4)) rules.subnet4 = pool4->subnet;
-    if (const auto* pool6 = network.pool(IpFamily::V6)) rules.subnet6 = pool6->subnet;
-    state.networks.push_back(std::move(rules));
-  }
-  for (const auto& [id, endpoint] : endpoints) {
-    auto forwards = forwards_of(endpoint);
-    state.ports.forwards.insert(state.ports.forwards.end(), forwards.begin(), forwards.end());
-    auto open = open_ports_of(endpoint);
-    state.ports.open.insert(state.ports.open.end(), open.begin(), open.end());
-  }
-  return state;
-}
-
-Result<void> Networks::State::rebuild_firewall() {
-  CHECK(nft.commit(plan_firewall(table_name(options), firewall_state(), ipv6)));
-  table_present = true;
-  return {};
-}
-
-Result<void> Networks::State::remove_firewall() {
-  std::vector<sys::NftFamily> families;
-  for (sys::NftFamily family : {sys::NftFamily::Ip, sys::NftFamily::Ip6}) {
-    TRY(bool present, nft.has_table(family, table_name(options)));
-    if (present) families.push_back(family);
-  }
-  CHECK(nft.commit(plan_remove_tables(table_name(options), families)));
-  table_present = false;
-  return {};
 }
 
 Result<std::vector<std::string>> Networks::State::restore_ports(const NetworkRecord& network,
@@ -187,20 +188,6 @@ Result<std::vector<std::string>> Networks::State::restore_ports(const NetworkRec
   return sentences;
 }
 
-void Networks::State::notice_other_firewalls() {
-  for (sys::NftFamily family : {sys::NftFamily::Ip, sys::NftFamily::Ip6}) {
-    auto chains = nft.dropping_chains(family, sys::NftHook::Forward);
-    if (!chains) continue;
-    for (const auto& chain : *chains) {
-      notices.push_back(
-          fmt::format("firewall chain \"{} {}\" drops forwarded packets unless told otherwise: let it accept "
-                      "those of {}, or "
-                      "containers will not reach the world",
-                      family == sys::NftFamily::Ip ? "ip" : "ip6", chain, default_bridge_name(options)));
-    }
-  }
-}
-
 Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   bool was_ready = bridges.is_ready(network.bridge);
   if (!was_ready) uplink.reset();
@@ -221,27 +208,40 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   return index;
 }
 
+Result<IpPrefix> Networks::State::claim_address(const std::string& network_id, const IpAddress& address) {
+  AddressPool* own = pool_of(network_id, address);
+  if (own == nullptr) {
+    return failure(Kind::InvalidArgument, "no configured subnet contains IP address {}", address.to_string());
+  }
+  // Who asks for this one gets it, resting or not.
+  std::erase_if(resting, [&](const RestingAddress& one) {
+    if (one.network_id != network_id || one.address != address) return false;
+    own->release(address);
+    return true;
+  });
+  CHECK(own->claim(address));
+  return IpPrefix{address, own->subnet().length};
+}
+
 Result<void> Networks::State::take_addresses(const NetworkRecord& network, const AttachRequest& request,
                                              EndpointRecord& endpoint) {
   auto take = [&](IpFamily family, const std::optional<IpAddress>& wanted,
                   const std::optional<IpAddress>& previous, std::optional<IpPrefix>& address,
                   std::optional<IpAddress>& gateway) -> Result<void> {
-    AddressPool* addresses = pool(network.id, family);
-    if (addresses == nullptr) {
-      if (!wanted) return {};
-      return failure(Kind::InvalidArgument, "no configured subnet contains IP address {}",
-                     wanted->to_string());
-    }
     if (wanted) {
-      CHECK(addresses->claim(*wanted));
-      address = IpPrefix{*wanted, addresses->subnet().length};
-    } else if (previous && addresses->claim(*previous)) {
-      address = IpPrefix{*previous, addresses->subnet().length};
+      TRY(address, claim_address(network.id, *wanted));
+    } else if (network.pool(family) == nullptr) {
+      return {};
     } else {
-      TRY(IpAddress next, addresses->allocate());
-      address = IpPrefix{next, addresses->subnet().length};
+      auto again = previous ? claim_address(network.id, *previous) : allocate_address(network.id, family);
+      if (!again && previous) again = allocate_address(network.id, family);
+      if (!again) return std::move(again).error();
+      address = *again;
     }
-    if (!network.internal) gateway = network.pool(family)->gateway;
+    if (network.internal || leads_nowhere(network) || routes_by_device(network)) return {};
+    for (const IpamPool& pool : network.pools) {
+      if (pool.subnet.contains(address->address)) gateway = pool.container_gateway();
+    }
     return {};
   };
   CHECK(take(IpFamily::V4, request.ipv4, request.previous_ipv4, endpoint.ipv4, endpoint.gateway4));
@@ -252,8 +252,7 @@ Result<void> Networks::State::take_addresses(const NetworkRecord& network, const
 void Networks::State::release_addresses(const EndpointRecord& endpoint) {
   for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
     if (!address) continue;
-    if (AddressPool* addresses = pool(endpoint.network_id, address->family()))
-      addresses->release(address->address);
+    if (AddressPool* own = pool_of(endpoint.network_id, address->address)) own->release(address->address);
   }
 }
 
@@ -263,6 +262,29 @@ bool Networks::State::disable_ipv6(const std::string& interface, const sys::Netw
   auto written = netns.run_inside(work);
   return written || written.error().kind() != Kind::NotFound;
 }
+
+namespace {
+
+/// An address usually has the MAC address that follows from it. Where it has another one, those who have
+/// spoken to it before have to unlearn.
+bool is_new_to_neighbours(const NetworkRecord& network, const EndpointRecord& endpoint) {
+  auto wanted = network.options.find("com.docker.network.advertise_addr_nmsgs");
+  if (wanted != network.options.end() && wanted->second == "0") return false;
+  return !endpoint.ipv4 || endpoint.mac != MacAddress::of_ipv4(endpoint.ipv4->address);
+}
+
+/// From now on the kernel tells neighbours when the interface's MAC address is set: by a gratuitous ARP
+/// request and an unsolicited neighbour advertisement.
+void enable_announcements(const std::string& interface, const sys::NetworkNamespace& netns) {
+  auto work = [&]() -> Result<void> {
+    (void)sys::write_sysctl(fmt::format("net/ipv4/conf/{}/arp_notify", interface), "1");
+    (void)sys::write_sysctl(fmt::format("net/ipv6/conf/{}/ndisc_notify", interface), "1");
+    return {};
+  };
+  (void)netns.run_inside(work);  // neighbours find out by themselves, half a minute later
+}
+
+}  // namespace
 
 Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointRecord& endpoint,
                                          sys::NetworkNamespace& netns) {
@@ -278,6 +300,10 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
     auto made = routes.run(batch);
     if (made) break;
     netns.count_link(false);
+    if (made.error().errno_value() == EEXIST && netns.routes().link(endpoint.interface)) {
+      return failure(Kind::AlreadyExists, "error renaming interface {} to {}: file exists",
+                     endpoint.host_link, endpoint.interface);
+    }
     // Somebody may have deleted the bridge since its index was learned.
     auto bridge = routes.link(network.bridge);
     bool is_there = bridge && bridge->index == links.bridge_index;
@@ -296,6 +322,10 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
   }
   bool has_ipv6 = endpoint.ipv6 || disable_ipv6(endpoint.interface, netns);
   sys::RouteBatch inside = plan_inside(index, endpoint, has_ipv6);
+  if (is_new_to_neighbours(network, endpoint)) {
+    enable_announcements(endpoint.interface, netns);
+    inside.change_link({.index = index, .mac = endpoint.mac});
+  }
   CHECK(netns.routes().run(inside));
   netns.count_link(true);
   rollback.keep();
@@ -308,7 +338,8 @@ Result<void> Networks::State::make_sublink(const NetworkRecord& network, const E
     auto found = network.options.find(std::string(name));
     return found == network.options.end() ? std::string() : found->second;
   };
-  std::string parent = option(kOptionParent);
+  std::string parent = parent_name(network);
+  CHECK(ensure_parent(routes, network, table_name(options)));
   auto link = routes.link(parent);
   if (!link) return std::move(link).error().in(fmt::format("network {}: parent interface", network.name));
   bool macvlan = network.driver == NetworkDriver::Macvlan;
@@ -317,6 +348,7 @@ Result<void> Networks::State::make_sublink(const NetworkRecord& network, const E
                           .kind = macvlan ? sys::SublinkKind::Macvlan : sys::SublinkKind::Ipvlan,
                           .mode = macvlan ? macvlan_mode(option(kOptionMacvlanMode)).value_or(0)
                                           : ipvlan_mode(option(kOptionIpvlanMode)).value_or(0),
+                          .flags = ipvlan_flags(option("ipvlan_flag")).value_or(0),
                           .mtu = mtu_of(network),
                           .netns = netns.fd()};
   if (macvlan) sublink.mac = endpoint.mac;  // ipvlan's interfaces all have their parent's
@@ -332,6 +364,12 @@ Result<void> Networks::State::make_sublink(const NetworkRecord& network, const E
   TRY(auto inner, netns.routes().link(endpoint.interface));
   bool has_ipv6 = endpoint.ipv6 || disable_ipv6(endpoint.interface, netns);
   sys::RouteBatch inside = plan_inside(inner.index, endpoint, has_ipv6);
+  if (routes_by_device(network) && !network.internal && endpoint.is_default_gateway) {
+    for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
+      if (address)
+        inside.add_route({.destination = {IpAddress::any(address->family()), 0}, .link = inner.index});
+    }
+  }
   return netns.routes().run(inside);
 }
 

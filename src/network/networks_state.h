@@ -1,6 +1,7 @@
 // What Networks holds, for networks.cc and networks_recovery.cc alone.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
@@ -19,6 +20,15 @@
 
 namespace berth::network {
 
+/// An address whose container has left while its link is still being removed: given to another one now, that
+/// one would share it with a dying namespace.
+struct RestingAddress {
+  std::string network_id;
+  IpAddress address;
+  std::string link;  ///< of the host's; empty: the interface was in the namespace alone
+  std::chrono::steady_clock::time_point until;  ///< without a link to look at
+};
+
 struct Networks::State {
   NetworkOptions options;
   bool ipv6 = false;
@@ -32,19 +42,27 @@ struct Networks::State {
   HostPorts host_ports;
   PortProxy proxy;
   DnsServer dns;
+  bool makes_given_bridge = false;  ///< --bridge names one that is berth's to make
   bool table_present = false;
   bool forwards4 = false;  ///< the host forwards packets, as far as we have made sure
   bool forwards6 = false;
-  std::optional<uint32_t> uplink;  ///< MTU of the default route's link, once asked for
-  std::set<std::string> changed;   ///< ids of networks whose record differs from what the engine stored
+  std::set<IpFamily> new_router;              ///< families that are forwarded since now, by berth's doing
+  std::set<IpFamily> host_filter_complaints;  ///< families whose failure has been told
+  std::optional<uint32_t> uplink;             ///< MTU of the default route's link, once asked for
+  std::set<std::string> changed;  ///< ids of networks whose record differs from what the engine stored
   std::vector<std::string> notices;
+  std::vector<RestingAddress> resting;
 
   Result<Surroundings> surroundings();
-  /// The subnets of the default network are those of the bridge that the options name. InvalidArgument when
-  /// there is no such bridge.
+  /// The subnets of the default network are those of the bridge that the options name, unless it is berth's
+  /// to make. InvalidArgument when there is no such bridge.
   Result<void> find_given_bridge();
   const NetworkRecord& add_network(NetworkRecord record);
-  AddressPool* pool(const std::string& network_id, IpFamily family);
+  /// The network's pool that the address is in, or nullptr.
+  AddressPool* pool_of(const std::string& network_id, const IpAddress& address);
+  /// A free address of the first pool of the family that has one; there is such a pool.
+  Result<IpPrefix> allocate_address(const std::string& network_id, IpFamily family);
+  Result<IpPrefix> claim_address(const std::string& network_id, const IpAddress& address);
 
   /// Before a network's first container: a subnet chosen at creation may overlap by now with what others (a
   /// second engine, a VPN) have come to route; then another one is chosen.
@@ -60,13 +78,22 @@ struct Networks::State {
   Result<std::vector<std::string>> restore_ports(const NetworkRecord& network, uint32_t index);
   uint32_t wanted_mtu(const NetworkRecord& network);
   FirewallState firewall_state() const;
+  FirewallFamilies firewall_families() const;
   /// Makes the nft tables say what the state says, in one transaction.
   Result<void> rebuild_firewall();
-  Result<void> remove_firewall();
+  /// Also those of families that an earlier daemon has had tables for.
+  Result<void> remove_firewall(const std::vector<IpFamily>& families);
+  /// berth's part of the host's filter table (host_filter.h).
+  Result<void> write_host_filter(IpFamily family, const std::vector<std::string>& names);
 
   Result<void> take_addresses(const NetworkRecord& network, const AttachRequest& request,
                               EndpointRecord& endpoint);
   void release_addresses(const EndpointRecord& endpoint);
+  /// Releases them when the endpoint's link is gone.
+  void rest_addresses(const EndpointRecord& endpoint);
+  /// Ends the rest of the network's addresses whose links are gone, or of all of them.
+  enum class Rest { WhileLinksLinger, Over };
+  void settle_resting(const std::string& network_id, Rest rest);
   /// Switches IPv6 off on an interface of a network without it. False: the interface knows none.
   bool disable_ipv6(const std::string& interface, const sys::NetworkNamespace& netns) const;
   Result<void> make_links(const NetworkRecord& network, EndpointRecord& endpoint,

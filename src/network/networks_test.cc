@@ -4,9 +4,8 @@
 namespace berth::network {
 namespace {
 
-TEST_F(NetworksTest, NothingIsInTheKernelBeforeTheFirstContainer) {
-  EXPECT_THAT(link_names(), ElementsAre("lo", "uplink"));
-  EXPECT_THAT(tables(), IsEmpty());
+TEST_F(NetworksTest, TheDefaultNetworkIsThereFromTheStart) {
+  EXPECT_THAT(link_names(), ElementsAre("lo", "uplink", "berth0"));
   std::vector<std::string> names;
   for (const auto* network : networks_->list()) names.push_back(network->name);
   EXPECT_THAT(names, ElementsAre("bridge", "host", "none"));

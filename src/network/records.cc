@@ -66,6 +66,8 @@ Result<NetworkRecord> parse_network(const Json& json) {
   TRY(record.labels, json_string_map(json, "labels"));
   TRY(record.bridge, json_string(json, "bridge"));
   TRY(record.foreign_bridge, json_bool(json, "foreign_bridge"));
+  TRY(record.config_only, json_bool(json, "config_only"));
+  TRY(record.config_from, json_string(json, "config_from"));
   if (record.id.empty() || record.name.empty()) return failure(Kind::Corrupt, "a network without id or name");
   auto pools = json.find("pools");
   if (pools == json.end()) return record;
@@ -205,6 +207,15 @@ Result<Protocol> parse_protocol(std::string_view text) {
   return failure(Kind::InvalidArgument, "Invalid proto: {}", text.substr(0, 32));
 }
 
+std::string_view default_gateway_key(IpFamily family) {
+  return family == IpFamily::V4 ? "DefaultGatewayIPv4" : "DefaultGatewayIPv6";
+}
+
+const IpAddress& IpamPool::container_gateway() const {
+  auto own = auxiliary.find(std::string(default_gateway_key(subnet.family())));
+  return own == auxiliary.end() ? gateway : own->second;
+}
+
 const IpamPool* NetworkRecord::pool(IpFamily family) const {
   for (const auto& pool : pools) {
     if (pool.subnet.family() == family) return &pool;
@@ -215,21 +226,24 @@ const IpamPool* NetworkRecord::pool(IpFamily family) const {
 std::string encode(const NetworkRecord& record) {
   Json pools = Json::array();
   for (const auto& pool : record.pools) pools.push_back(pool_json(pool));
-  return to_json({{"id", record.id},
-                  {"name", record.name},
-                  {"created", to_unix_nanoseconds(record.created)},
-                  {"driver", to_string(record.driver)},
-                  {"predefined", record.predefined},
-                  {"internal", record.internal},
-                  {"attachable", record.attachable},
-                  {"enable_ipv4", record.enable_ipv4},
-                  {"enable_ipv6", record.enable_ipv6},
-                  {"pools", std::move(pools)},
-                  {"ipam_options", record.ipam_options},
-                  {"options", record.options},
-                  {"labels", record.labels},
-                  {"bridge", record.bridge},
-                  {"foreign_bridge", record.foreign_bridge}});
+  Json json = {{"id", record.id},
+               {"name", record.name},
+               {"created", to_unix_nanoseconds(record.created)},
+               {"driver", to_string(record.driver)},
+               {"predefined", record.predefined},
+               {"internal", record.internal},
+               {"attachable", record.attachable},
+               {"enable_ipv4", record.enable_ipv4},
+               {"enable_ipv6", record.enable_ipv6},
+               {"pools", std::move(pools)},
+               {"ipam_options", record.ipam_options},
+               {"options", record.options},
+               {"labels", record.labels},
+               {"bridge", record.bridge},
+               {"foreign_bridge", record.foreign_bridge}};
+  if (record.config_only) json["config_only"] = true;
+  if (!record.config_from.empty()) json["config_from"] = record.config_from;
+  return to_json(json);
 }
 
 std::string encode(const EndpointRecord& record) {

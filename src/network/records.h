@@ -27,7 +27,13 @@ struct IpamPool {
   IpAddress gateway;
   std::map<std::string, IpAddress> auxiliary;  ///< reserved by name
   bool automatic = false;  ///< berth chose the subnet, and may choose another while unused
+
+  /// Where containers send what leaves the subnet: the auxiliary address of docker's name for it, else the
+  /// gateway.
+  const IpAddress& container_gateway() const;
 };
+/// "DefaultGatewayIPv4", "DefaultGatewayIPv6"
+std::string_view default_gateway_key(IpFamily family);
 
 /// Where subnets of networks that ask for none come from: the parts of `base` that are `size` bits long.
 struct SubnetPool {
@@ -56,7 +62,9 @@ struct NetworkRecord {
   std::map<std::string, std::string> options;  ///< "com.docker.network.bridge.name", ...
   std::map<std::string, std::string> labels;
   std::string bridge;           ///< link name; empty for host and none
-  bool foreign_bridge = false;  ///< the link is somebody else's: it is neither made nor set up nor removed
+  bool config_only = false;     ///< a configuration of other networks: no container joins it
+  std::string config_from;      ///< name of the network that has configured this one
+  bool foreign_bridge = false;  ///< the link is somebody else's: it is neither made nor removed
 
   /// Whether its containers find each other by name: user-defined networks have the embedded DNS.
   bool has_names() const { return has_links() && !predefined; }

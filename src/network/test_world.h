@@ -199,6 +199,9 @@ class NetworksTest : public ::testing::Test {
     ASSERT_TRUE(host.has_value()) << host.error().message();
     host_ = *std::move(host);
     ASSERT_EQ(::setns(host_.fd(), CLONE_NEWNET), 0);
+    // Whatever the machine does: the engine is to switch it on.
+    ASSERT_TRUE(sys::write_sysctl("net/ipv4/ip_forward", "0").has_value());
+    ASSERT_TRUE(sys::write_sysctl("net/ipv6/conf/all/forwarding", "0").has_value());
     make_outside();
     networks_ = start({}, {});
   }

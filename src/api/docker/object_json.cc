@@ -24,7 +24,8 @@ Json ipam_json(const network::NetworkRecord& network) {
   for (const network::IpamPool& pool : network.pools) {
     Json entry = {{"Subnet", pool.subnet.to_string()}};
     if (pool.range) entry["IPRange"] = pool.range->to_string();
-    entry["Gateway"] = pool.gateway.to_string();
+    // A configuration for other networks need not have one.
+    if (!pool.gateway.is_unspecified()) entry["Gateway"] = pool.gateway.to_string();
     if (!pool.auxiliary.empty()) {
       for (const auto& [name, address] : pool.auxiliary)
         entry["AuxiliaryAddresses"][name] = address.to_string();
@@ -227,8 +228,8 @@ Json network_json(const network::NetworkRecord& network,
           {"Internal", network.internal},
           {"Attachable", network.attachable},
           {"Ingress", false},
-          {"ConfigFrom", {{"Network", ""}}},
-          {"ConfigOnly", false},
+          {"ConfigFrom", {{"Network", network.config_from}}},
+          {"ConfigOnly", network.config_only},
           {"Containers", std::move(containers)},
           {"Options", string_map(network.options)},
           {"Labels", string_map(network.labels)}};
@@ -251,8 +252,10 @@ Result<network::NetworkRequest> parse_network_request(std::string_view body) {
   }
   TRY(request.options, json_string_map(object, "Options"));
   TRY(request.labels, json_string_map(object, "Labels"));
-  TRY(bool config_only, json_bool(object, "ConfigOnly"));
-  if (config_only) return Error(Kind::Unsupported, "configuration-only networks are not supported");
+  TRY(request.config_only, json_bool(object, "ConfigOnly"));
+  if (const Json* from = json_member(object, "ConfigFrom"); from != nullptr && from->is_object()) {
+    TRY(request.config_from, json_string(*from, "Network"));
+  }
   const Json* ipam = json_member(object, "IPAM");
   if (ipam != nullptr && ipam->is_object()) {
     TRY(request.ipam_options, json_string_map(*ipam, "Options"));

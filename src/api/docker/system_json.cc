@@ -199,7 +199,8 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"SecurityOptions", string_list(info.security_options)},
       {"CDISpecDirs", Json::array()},
       {"Warnings", info.warnings.empty() ? Json(nullptr) : string_list(info.warnings)}};
-  if (version >= ApiVersion{1, 49}) object["FirewallBackend"] = {{"Driver", "nftables"}};
+  // Where the host's administrator works: DOCKER-USER and policies are iptables' (network/host_filter.h).
+  if (version >= ApiVersion{1, 49}) object["FirewallBackend"] = {{"Driver", "iptables"}};
   if (version < ApiVersion{1, 50}) {
     object["BridgeNfIptables"] = false;
     object["BridgeNfIp6tables"] = false;

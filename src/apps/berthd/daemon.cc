@@ -94,6 +94,13 @@ Result<spec::LogConfig> default_log(const Options& options) {
   return log;
 }
 
+Result<std::optional<sys::IpAddress>> address_option(const std::string& text, std::string_view flag) {
+  if (text.empty()) return std::optional<sys::IpAddress>();
+  auto address = sys::IpAddress::parse(text);
+  if (!address) return std::move(address).error().in(flag);
+  return std::optional<sys::IpAddress>(*address);
+}
+
 Result<network::NetworkOptions> network_options(const Options& options) {
   network::NetworkOptions result;
   TRY(result.bridge_subnet4, prefix_option(options.bip, "--bip"));
@@ -108,6 +115,13 @@ Result<network::NetworkOptions> network_options(const Options& options) {
                  "--bridge and --bip are mutually exclusive: the bridge has its addresses already");
   }
   result.direct_routing = options.direct_routing;
+  result.firewall4 = options.iptables;
+  result.firewall6 = options.ip6tables;
+  result.forward = options.ip_forward;
+  result.forward_drop = !options.ip_forward_no_drop;
+  result.masquerade = options.ip_masquerade;
+  TRY(result.default_gateway4, address_option(options.default_gateway, "--default-gateway"));
+  TRY(result.default_gateway6, address_option(options.default_gateway6, "--default-gateway-v6"));
   for (const std::string& text : options.host_gateways) {
     auto address = sys::IpAddress::parse(text);
     if (!address) return std::move(address).error().in("--host-gateway-ip");

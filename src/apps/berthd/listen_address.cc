@@ -40,7 +40,7 @@ Result<ListenAddress> parse_tcp(std::string_view whole, std::string_view text) {
 }  // namespace
 
 Result<ListenAddress> parse_listen_address(std::string_view text) {
-  constexpr std::string_view kUnix = "unix://", kTcp = "tcp://", kFd = "fd://";
+  constexpr std::string_view kUnix = "unix://", kTcp = "tcp://", kFd = "fd://", kScheme = "://";
   std::string_view path;
   if (text.starts_with(kUnix)) {
     path = text.substr(kUnix.size());
@@ -50,6 +50,8 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
     return parse_tcp(text, text.substr(kTcp.size()));
   } else if (text.starts_with(kFd)) {
     return ListenAddress(ActivatedSockets{});
+  } else if (text.find(kScheme) == text.npos && text.find(':') != text.npos) {
+    return parse_tcp(text, text);  // dockerd takes what has no scheme for TCP
   } else {
     return invalid(text, "expected unix://PATH, tcp://IP:PORT or fd://");
   }

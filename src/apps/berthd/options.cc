@@ -93,7 +93,7 @@ Result<void> set_log_option(Options& options, std::string_view value) {
   return {};
 }
 
-/// --live-restore=false, --iptables=false...: what berth always does cannot be switched off.
+/// --live-restore=false: what berth always does cannot be switched off.
 Result<void> only_true(Options&, std::string_view value) {
   TRY(bool wanted, boolean(value));
   if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
@@ -156,6 +156,10 @@ constexpr Flag flags[] = {
     {"default-cgroupns-mode", 0, "string",
      "cgroup namespace of containers without a mode: private or host (default \"private\")",
      set_text<&Options::default_cgroupns_mode>},
+    {"default-gateway", 0, "ip",
+     "Where containers of the default bridge send what leaves it (default: the bridge)",
+     set_text<&Options::default_gateway>},
+    {"default-gateway-v6", 0, "ip", "The same for IPv6", set_text<&Options::default_gateway6>},
     {"default-ipc-mode", 0, "string",
      "IPC of containers without a mode: private or shareable (default \"private\")",
      set_text<&Options::default_ipc_mode>},
@@ -226,7 +230,7 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"host", 'H', "list",
-     "Where to listen: unix://PATH, tcp://IP:PORT or fd:// (default unix://<exec-root>/berth.sock)",
+     "Where to listen: unix://PATH, [tcp://]IP:PORT or fd:// (default unix://<exec-root>/berth.sock)",
      append<&Options::hosts>},
     {"host-gateway-ip", 0, "ip",
      "What \"host-gateway\" of --add-host is (default: the default bridge's gateway)",
@@ -244,11 +248,14 @@ constexpr Flag flags[] = {
     {"ip", 0, "ip", "Host address that published ports without an address are bound to",
      set_text<&Options::default_address>},
     {"ipv6", 0, "", "IPv6 on the default bridge (default true)", set_switch<&Options::ipv6>},
-    {"ip-forward", 0, "", "", only_true},
-    {"ip-forward-no-drop", 0, "", "", ignore},
-    {"ip-masq", 0, "", "", only_true},
-    {"ip6tables", 0, "", "", only_true},
-    {"iptables", 0, "", "", only_true},
+    {"ip-forward", 0, "", "Switch the forwarding of packets on (default true)",
+     set_switch<&Options::ip_forward>},
+    {"ip-forward-no-drop", 0, "", "Forward what is not containers' as well, where forwarding was off",
+     set_switch<&Options::ip_forward_no_drop>},
+    {"ip-masq", 0, "", "Containers of the default bridge have the host's address outside (default true)",
+     set_switch<&Options::ip_masquerade>},
+    {"ip6tables", 0, "", "Filter and redirect IPv6 packets (default true)", set_switch<&Options::ip6tables>},
+    {"iptables", 0, "", "Filter and redirect IPv4 packets (default true)", set_switch<&Options::iptables>},
     {"keeper", 0, "string", "Path of the berth-keeper program (default beside berthd)",
      set_text<&Options::keeper>},
     {"label", 0, "list", "Label of the engine, as key=value", append<&Options::labels>},
@@ -269,6 +276,8 @@ constexpr Flag flags[] = {
      set_count<&Options::max_uploads>},
     {"metrics-addr", 0, "address", "Serve GET /metrics for Prometheus on this IP:PORT as well",
      set_text<&Options::metrics_address>},
+    {"network-control-plane-mtu", 0, "int", "", ignore},  // of swarms, as the next
+    {"network-diagnostic-port", 0, "int", "", ignore},
     {"mtu", 0, "int", "MTU of the default bridge (default that of the host's default route)",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.mtu, number<uint32_t>(value));
@@ -342,6 +351,7 @@ constexpr Flag flags[] = {
        return {};
      }},
     {"userland-proxy", 0, "", "", ignore},
+    {"userland-proxy-path", 0, "string", "", ignore},
     {"userns-remap", 0, "string", "", refuse_remap},
     {"validate", 0, "", "Check the configuration and exit",
      [](Options& options, std::string_view) -> Result<void> {

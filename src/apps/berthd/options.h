@@ -39,6 +39,10 @@ struct Options {
   std::string fixed_cidr6 = {};      ///< likewise
   std::string bridge = {};           ///< a bridge of the host's, or "none": no default network
   bool direct_routing = false;
+  std::string default_gateway = {};   ///< where containers of the default bridge send what leaves it
+  std::string default_gateway6 = {};  ///< likewise
+  bool iptables = true, ip6tables = true;
+  bool ip_forward = true, ip_forward_no_drop = false, ip_masquerade = true;
   std::vector<std::string> host_gateways = {};         ///< addresses
   std::vector<std::string> default_network_opts = {};  ///< "driver=option=value"
   bool ipv6 = true;

@@ -157,13 +157,16 @@ TEST(ListenAddress, ReadsHosts) {
   EXPECT_EQ(parse_listen_address("fd://").value(), ListenAddress(ActivatedSockets{}));
   EXPECT_EQ(parse_listen_address("tcp://").value(), ListenAddress(TcpAddress{"127.0.0.1", 0, true}));
   EXPECT_EQ(parse_listen_address("tcp://:99").value(), ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
+  EXPECT_EQ(parse_listen_address(":99").value(), ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
+  EXPECT_EQ(parse_listen_address("0.0.0.0:99").value(), ListenAddress(TcpAddress{"0.0.0.0", 99, false}));
+  EXPECT_EQ(parse_listen_address("[::1]:99").value(), ListenAddress(TcpAddress{"::1", 99, true}));
   EXPECT_EQ(parse_listen_address("tcp://localhost:99").value(),
             ListenAddress(TcpAddress{"127.0.0.1", 99, true}));
   EXPECT_EQ(parse_listen_address("tcp://0.0.0.0:99").value(),
             ListenAddress(TcpAddress{"0.0.0.0", 99, false}));
   EXPECT_EQ(parse_listen_address("tcp://[::1]:99/").value(), ListenAddress(TcpAddress{"::1", 99, true}));
   for (const char* bad : {"", "unix://", "unix://relative", "tcp://host:99", "tcp://1.2.3.4:x",
-                          "tcp://1.2.3.4:99999", "http://x", "127.0.0.1:99"}) {
+                          "tcp://1.2.3.4:99999", "http://x", "127.0.0.1", "1.2.3.4:x"}) {
     EXPECT_FALSE(parse_listen_address(bad)) << bad;
   }
 }
