@@ -7,11 +7,14 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/json.h"
+#include "base/log_lines.h"
 
 namespace berth::log {
 namespace {
 
 std::atomic<Level> threshold = Level::Info;
+std::atomic<Format> line_format = Format::Text;
 
 std::string_view name(Level level) {
   switch (level) {
@@ -32,11 +35,20 @@ std::string_view name(Level level) {
 void set_level(Level level) {
   threshold = level;
 }
+void set_format(Format format) {
+  line_format = format;
+}
 bool enabled(Level level) {
   return level >= threshold.load(std::memory_order_relaxed);
 }
 
 void write(Level level, std::string_view message) {
+  if (line_format.load(std::memory_order_relaxed) == Format::Json) {
+    std::string line =
+        to_json(Json{{"level", name(level)}, {"msg", message}, {"time", to_rfc3339_fixed(now())}}) + "\n";
+    [[maybe_unused]] ssize_t count = ::write(STDERR_FILENO, line.data(), line.size());
+    return;
+  }
   std::string line = fmt::format("{} {:5} ", to_rfc3339_fixed(now()), name(level));
   for (char c : message) {
     // Names and paths come from outside: a newline must not forge a second log line.

@@ -11,6 +11,7 @@
 #include "build/image_result.h"
 #include "build/op_executor.h"
 #include "build/request_values.h"
+#include "build/squash.h"
 #include "build/step_images.h"
 #include "build/step_reporter.h"
 #include "spec/cache_manifest.h"
@@ -107,10 +108,6 @@ Error BuildJob::located(Error error, spec::LineRange lines, std::string instruct
 }
 
 Result<void> BuildJob::check_request() {
-  if (request_.squash) {
-    return Error(Kind::Unsupported,
-                 "--squash is not supported: copy what is wanted into a further stage instead");
-  }
   TRY(tags_, parse_tags(request_.tags));
   options_.platform = spec::Platform::host();
   if (!request_.platform.empty()) {
@@ -156,6 +153,10 @@ io::Task<Result<BuildResult>> BuildJob::build() {
     co_return std::move(solved).error();
   }
   auto made = co_await make_image();
+  if (made && request_.squash) {
+    io::Task<Result<Digest>> squashing = squash(*made);
+    made = co_await std::move(squashing);
+  }
   co_await leave_steps();
   if (!made) co_return std::move(made).error();
   const Digest id = *made;
@@ -387,7 +388,7 @@ io::Task<Result<Digest>> BuildJob::make_image() {
       StepRecord{.key = likeness, .chain_id = root.chain_id, .created = created, .description = "image"};
   const auto time = [created](uint32_t) { return std::optional(created); };
   storage::NewImage image{
-      .config = image_config(contents, result, created, time), .chain_id = root.chain_id, .tags = tags_};
+      .config = image_config(contents, result, created, time), .chain_id = root.chain_id, .tags = own_tags()};
   auto job = [this, &images, &image]() -> Result<Digest> {
     if (!wants_inline_cache(request_)) return images.create(image);
     spec::BuildCache cache{.records = inline_records(shared_steps(), image.config.diff_ids)};
@@ -400,6 +401,26 @@ io::Task<Result<Digest>> BuildJob::make_image() {
   co_return id;
 }
 
+/// Those of the image that the steps lead to: none where another one is made of it.
+std::vector<spec::Reference> BuildJob::own_tags() const {
+  return request_.squash ? std::vector<spec::Reference>() : tags_;
+}
+
+/// The base is what the target's stage begins with.
+io::Task<Result<Digest>> BuildJob::squash(Digest image) {
+  VertexId bottom = plan_->target;
+  while (plan_->graph.at(bottom).base) bottom = *plan_->graph.at(bottom).base;
+  SquashBase base{.chain_id = solved_->root(bottom).chain_id, .history = plan_->config.history.size()};
+  for (const auto& [name, facts] : images_) {
+    if (base.chain_id && facts.chain_id == base.chain_id) base.image = facts.id;
+  }
+  auto& images = services_.shared.images;
+  auto job = [&](std::stop_token stop) {
+    return squash_image(images, image, base, now(), tags_, std::move(stop));
+  };
+  co_return co_await services_.shared.loop.on_worker(job);
+}
+
 /// The image that the steps' images lead to.
 io::Task<Result<Digest>> BuildJob::write_last(StepImages::Final last) {
   auto& images = services_.shared.images;
@@ -407,10 +428,10 @@ io::Task<Result<Digest>> BuildJob::write_last(StepImages::Final last) {
     TRY(const auto steps, solved_->images->take());
     for (const auto& step : steps) CHECK(images.create(step));
     if (last.image) {
-      last.image->tags = tags_;
+      last.image->tags = own_tags();
       return images.create(*last.image);
     }
-    for (const auto& tag : tags_) CHECK(images.tag(last.id, tag));
+    for (const auto& tag : own_tags()) CHECK(images.tag(last.id, tag));
     return last.id;
   };
   CO_TRY(auto id, co_await services_.shared.loop.on_worker(std::move(job)));

@@ -44,6 +44,8 @@ class BuildJob {
   io::Task<Result<void>> resolve_images(std::vector<MissingImage> missing);
   io::Task<Result<void>> solve();
   io::Task<Result<Digest>> make_image();
+  io::Task<Result<Digest>> squash(Digest image);
+  std::vector<spec::Reference> own_tags() const;
   io::Task<Result<Timestamp>> creation_time(Digest likeness);
   io::Task<Result<Digest>> write_last(StepImages::Final last);
   static std::vector<Digest> layers_of(const std::vector<storage::Layer>& chain);

@@ -83,7 +83,7 @@ struct BuildRequest {
   std::shared_ptr<CacheSource> cache_source = {};  ///< what builds elsewhere have made
   /// The image's configuration carries the records of its steps, as BUILDKIT_INLINE_CACHE=1 asks for too.
   bool inline_cache = false;
-  bool squash = false;  ///< refused: Unsupported
+  bool squash = false;  ///< the layers above the base become one
   /// As docker's classic builder has it: every step leaves an image without a name, and each stands on the
   /// one before, the first on that of FROM.
   bool step_images = false;

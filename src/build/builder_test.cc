@@ -228,9 +228,6 @@ TEST_F(Building, NamesFileLineAndInstruction) {
             "Dockerfile:2: COPY --from=busybox /none /x: COPY failed: \"/none\": not found");
   EXPECT_EQ(problem(request(TarBytes().file("x", "y"))), "Cannot locate specified Dockerfile: Dockerfile");
   EXPECT_EQ(problem(request("")), "the Dockerfile (Dockerfile) cannot be empty");
-  auto squash = request("FROM busybox\n");
-  squash.squash = true;
-  EXPECT_NE(problem(std::move(squash)).find("--squash is not supported"), std::string::npos);
   auto tag = request("FROM busybox\n");
   tag.tags = {"UPPER"};
   EXPECT_NE(problem(std::move(tag)).find("invalid tag"), std::string::npos);

@@ -190,6 +190,9 @@ Result<void> SandboxRunner::start(const StepRequest& request, Sandbox& sandbox) 
   CHECK(join_network(request, sandbox));
   CHECK(write_files(request, sandbox));
   TRY(auto launch, plan_step(request, sandbox.files, services_.host));
+  if (services_.shares_cgroup_namespace && services_.shares_cgroup_namespace())
+    std::erase_if(launch.spec.namespaces,
+                  [](const spec::Namespace& each) { return each.type == spec::NamespaceType::Cgroup; });
   TRY(const auto limits, step_limits(request.resources, launch.spec.resources.devices));
   const std::string& parent =
       request.resources.cgroup_parent.empty() ? services_.cgroup_parent : request.resources.cgroup_parent;

@@ -34,6 +34,8 @@ struct SandboxServices {
   std::string exec_root;
   std::string cgroup_parent = {};  ///< empty: "/berth"
   std::string network = "bridge";  ///< that steps with the default network join
+  /// Whether steps see the host's cgroups, as containers do that say nothing of it. None: they do not.
+  std::function<bool()> shares_cgroup_namespace = {};
   /// Finds a container by what follows "container:". WrongState if it does not run.
   std::function<Result<JoinedContainer>(const std::string& reference)> find_container = {};
 };

@@ -36,6 +36,7 @@ struct Run {
   std::vector<std::string> endpoints;  ///< ids of network endpoints
   io::Event settled;                   ///< it runs, or could not be started
   std::optional<launch::LaunchFailure> failure;
+  std::string start_problem;  ///< why it could not be started, where the keeper cannot tell (hooks, criu)
   pid_t pid = 0;
   io::Event exited;
   std::map<std::string, std::shared_ptr<Exec>> execs;  ///< running, by token
@@ -46,7 +47,6 @@ struct Run {
   std::array<uint64_t, 3> streams{};  ///< inode numbers of the pipes that it was given; 0: none
   pid_t criu = 0;                     ///< restores it
   io::Event criu_ready;               ///< criu waits, or it could not be started
-  std::string restore_problem;        ///< why it failed, which the keeper cannot tell
   bool checkpointed = false;          ///< it ends because a checkpoint was made: for good
 };
 

@@ -19,7 +19,8 @@ struct ContainerDefaults {
   int64_t shm_size = 0;            ///< bytes; 0: 64 MiB
   bool init = false;
   bool no_new_privileges = false;
-  std::string seccomp = {};  ///< a profile, or "unconfined"; empty: berth's own
+  std::string seccomp = {};              ///< a profile, or "unconfined"; empty: berth's own
+  std::string seccomp_name = "builtin";  ///< as info shows it: that, unconfined, or the profile's file
 };
 
 /// InvalidArgument names what is wrong.

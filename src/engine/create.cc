@@ -148,8 +148,8 @@ void apply_default_log(const spec::LogConfig& fallback, spec::LogConfig& log) {
 
 void set_defaults(const Core& core, spec::CreateRequest& request) {
   spec::HostConfig& host = request.host_config;
-  apply_default_log(core.options.default_log, host.log_config);
-  apply_defaults(core.options.container_defaults, host);
+  apply_default_log(core.options.settings.default_log, host.log_config);
+  apply_defaults(core.options.settings.container_defaults, host);
   fill_defaults(host);
   pin_container(core, host.network_mode);
   pin_container(core, host.ipc_mode);
@@ -240,6 +240,7 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
     // The image that the name means today: it may mean another one when the container starts again.
     TRY(auto mounted, core.image_store->resolve(mount.name));
     mount.source = mounted.id.str();
+    mount.chain_id = mounted.chain_id;
   }
   TRY(auto endpoints, endpoints_of(core, wanted));
   ContainerRecord record = make_record(std::move(wanted), image);

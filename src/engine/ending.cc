@@ -11,6 +11,7 @@
 #include "engine/run_usage.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
+#include "engine/start_hooks.h"
 #include "engine/start_order.h"
 #include "engine/transitions.h"
 #include "engine/user_namespace.h"
@@ -49,7 +50,10 @@ std::optional<RunUsage> usage_of(const ContainerRecord& record) {
 io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::shared_ptr<sys::Cgroup> cgroup,
                                std::string exec_dir, std::optional<RunUsage> usage) {
   bool measured = false;
+  const std::vector<std::string> runner = core.options.hook_runner;
+  const std::string id = container->record.id;
   auto removed = co_await core.loop.on_worker([&]() -> Result<void> {
+    run_poststop_hooks(runner, id, exec_dir);
     if (auto gone = sys::unmount_shared_memory(exec_dir + "/shm"); !gone)
       log::warn("{}", gone.error().message());
     remove_placed_mounts(exec_dir);
@@ -128,7 +132,8 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
 
   Ending ending{.exit_code = ended.exit_code,
                 .ran_for = ran_for,
-                .stopped_by_user = container->stop_requested || run->checkpointed || core.closing,
+                .stopped_by_user =
+                    container->stop_requested || record.manually_stopped || run->checkpointed || core.closing,
                 .was_unhealthy = std::exchange(container->unhealthy, false)};
   auto delay = next_restart(record.host_config.restart_policy, ending, container->restarts);
   if (auto moved = transition(state, delay ? Action::AwaitRestart : Action::Exit); !moved) {
@@ -149,7 +154,9 @@ void container_exited(Core& core, ContainerHandle container, const launch::ExitR
   tear_down(core, container, run);
   check_log_quota(core);
   bool forget = record.host_config.auto_remove && !delay;
-  if (!forget) core.save_state(record);
+  // Of one that ends with its engine the next one finds the exit, and does what its restart policy says.
+  bool with_engine = core.closing && !core.options.settings.live_restore;
+  if (!forget && !with_engine) core.save_state(record);
   settle_waits(*container, WaitCondition::NextExit, {.status_code = ended.exit_code});
   if (forget) {
     core.recent_outcomes.add(record.id, {.status_code = ended.exit_code}, std::chrono::steady_clock::now());

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/image_quota.h"
@@ -64,12 +65,30 @@ Result<void> open_host(Core& core) {
   TRY(auto cgroups, sys::CgroupHost::detect());
   core.cgroups.emplace(std::move(cgroups));
   core.host_name = read_host_name();
-  CHECK(check_defaults(core.options.container_defaults));
-  for (const std::string& text : core.options.default_ulimits) {
+  CHECK(check_defaults(core.options.settings.container_defaults));
+  for (const std::string& text : core.options.settings.default_ulimits) {
     TRY(auto limit, parse_ulimit(text));
     core.default_ulimits.push_back(std::move(limit));
   }
   return {};
+}
+
+/// docker's file of the engine's id, which an administrator may write (a machine that is cloned keeps it);
+/// without one, it is made of the database's.
+Result<std::string> settle_engine_id(const std::string& root, RecordStore& records) {
+  constexpr size_t kLongest = 256;
+  std::string path = root + "/engine-id";
+  auto text = sys::read_file(path, kLongest);
+  if (text) {
+    while (!text->empty() && std::string_view(" \t\r\n").find(text->back()) != std::string_view::npos)
+      text->pop_back();
+    if (!text->empty()) return text;
+  } else if (text.error().kind() != Kind::NotFound) {
+    return std::move(text).error().in("engine's id");
+  }
+  TRY(std::string id, records.engine_id());
+  CHECK(sys::write_file_atomic(path, id, 0644));
+  return id;
 }
 
 Result<void> open_stores(Core& core) {
@@ -77,14 +96,15 @@ Result<void> open_stores(Core& core) {
   TRY(core.database, storage::Database::open(root + "/state.db"));
   TRY(auto records, RecordStore::open(*core.database));
   core.records.emplace(std::move(records));
-  TRY(core.id, core.records->engine_id());
+  TRY(core.id, settle_engine_id(root, *core.records));
   TRY(auto content, storage::ContentStore::open(root + "/content"));
   core.content.emplace(std::move(content));
   TRY(core.snapshotter, storage::Snapshotter::open(*core.database, *core.content, root));
   TRY(core.image_store, storage::ImageStore::open(*core.database, *core.content, *core.snapshotter));
   core.image_quota = std::make_unique<ImageQuota>(core);
   CHECK(core.image_quota->open());
-  core.registry_jobs = std::make_unique<RegistryJobs>(core.loop, core.options.registry, *core.image_store);
+  core.registry_jobs =
+      std::make_unique<RegistryJobs>(core.loop, core.options.settings.registry, *core.image_store);
   return {};
 }
 
@@ -102,6 +122,32 @@ void fill_in(EngineOptions& options) {
   const std::string& instance = options.network.instance;
   if (options.cgroup_parent.empty())
     options.cgroup_parent = instance.empty() ? "/berth" : "/berth-" + instance;
+}
+
+std::string json_list(const std::vector<std::string>& values) {
+  return to_json(Json(values));
+}
+
+/// docker's names for what has been taken over, and berth's log driver.
+std::map<std::string, std::string> reload_attributes(const Core& core) {
+  const EngineSettings& settings = core.options.settings;
+  std::vector<std::string> mirrors;
+  for (const registry::Mirror& mirror : settings.registry.mirrors) mirrors.push_back(mirror.url.str());
+  return {{"name", core.host_name},
+          {"labels", json_list(settings.labels)},
+          {"debug", log::enabled(log::Level::Debug) ? "true" : "false"},
+          {"shutdown-timeout", std::to_string(settings.shutdown_timeout)},
+          {"live-restore", settings.live_restore ? "true" : "false"},
+          {"max-concurrent-downloads", std::to_string(settings.registry.max_downloads)},
+          {"max-concurrent-uploads", std::to_string(settings.registry.max_uploads)},
+          {"max-download-attempts", std::to_string(settings.registry.max_download_attempts)},
+          {"insecure-registries", json_list(settings.registry.insecure)},
+          {"registry-mirrors", json_list(mirrors)},
+          {"default-runtime", "runc"},
+          {"default-shm-size", std::to_string(settings.container_defaults.shm_size)},
+          {"default-ipc-mode", settings.container_defaults.ipc_mode},
+          {"default-cgroupns-mode", settings.container_defaults.cgroupns_mode},
+          {"log-driver", settings.default_log.type}};
 }
 
 io::Task<Result<bool>> until_empty(io::TaskGroup& group) {
@@ -174,21 +220,11 @@ Result<void> Engine::reload(EngineSettings settings) {
   }
   CHECK(validate_log_config(settings.default_log));
   CHECK(check_defaults(settings.container_defaults));
-  core.options.container_defaults = std::move(settings.container_defaults);
   core.default_ulimits = std::move(ulimits);
-  core.options.shutdown_timeout = settings.shutdown_timeout;
-  core.options.default_log = std::move(settings.default_log);
-  core.options.labels = std::move(settings.labels);
-  core.options.log_total_bytes = settings.log_total_bytes;
-  core.options.storage_quota = settings.storage_quota;
+  core.options.settings = std::move(settings);
+  core.registry_jobs->replace_settings(core.options.settings.registry);
   core.image_quota->check();
-  std::string labels;
-  for (const std::string& label : core.options.labels) labels += (labels.empty() ? "" : ",") + label;
-  core.events.publish("daemon", "reload", core.id,
-                      {{"name", core.host_name},
-                       {"labels", labels},
-                       {"shutdown-timeout", std::to_string(core.options.shutdown_timeout)},
-                       {"log-driver", core.options.default_log.type}});
+  core.events.publish("daemon", "reload", core.id, reload_attributes(core));
   return {};
 }
 
@@ -196,10 +232,15 @@ io::Task<void> Engine::close() {
   Core& core = *core_;
   core.closing = true;
   for (const ContainerHandle& container : core.containers.all()) give_up_restore(*container);
+  if (!core.options.settings.live_restore) {
+    io::Task<void> stopping = stop_with_engine(core);
+    co_await std::move(stopping);
+  }
   core.registry_jobs->stop_all();
   if (auto written = core.image_quota->flush(); !written) log::warn("{}", written.error().message());
   io::Task<Result<bool>> finished = until_empty(core.background);
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(core.options.shutdown_timeout);
+  auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::seconds(core.options.settings.shutdown_timeout);
   auto done = co_await io::with_deadline(std::move(finished), deadline);
   if (!done) log::warn("closing with work unfinished: the next start cleans up");
   bool idle = true;

@@ -3,7 +3,8 @@
 //   auto engine = loop.run_until_complete(Engine::open(loop, options));   // recovers what an earlier daemon
 //   left
 //   ... (*engine)->containers().start("web") ...
-//   loop.run_until_complete((*engine)->close());                          // containers go on
+//   loop.run_until_complete((*engine)->close());                          // containers go on, unless
+//                                                                         // live_restore is off
 #pragma once
 
 #include <functional>
@@ -18,6 +19,7 @@
 #include "engine/networks.h"
 #include "engine/registries.h"
 #include "engine/system.h"
+#include "engine/user_remap.h"
 #include "engine/volumes.h"
 #include "io/event_loop.h"
 #include "io/task.h"
@@ -36,33 +38,33 @@ namespace berth::engine {
 
 class Core;
 
+/// What a running engine can be told anew (SIGHUP).
+struct EngineSettings {
+  int shutdown_timeout = 15;                      ///< seconds that close() waits for work in the background
+  bool live_restore = true;                       ///< containers outlive the engine
+  std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
+  std::vector<std::string> labels = {};           ///< of the engine, "key=value", shown by info
+  std::vector<std::string> cdi_spec_dirs =
+      {};  ///< of CDI specifications, the later the stronger; none: no CDI
+  ContainerDefaults container_defaults = {};
+  spec::LogConfig default_log = {};  ///< of containers that name no log driver
+  uint64_t log_total_bytes = 0;      ///< all containers' logs together; 0: each has its own bound alone
+  uint64_t storage_quota = 0;        ///< bytes of images on the disk; 0: none
+  registry::Settings registry = {};
+};
+
 struct EngineOptions {
   std::string data_root = "/var/lib/berth";
   std::string exec_root = "/run/berth";
-  std::string keeper_program;                     ///< path of berth-keeper
-  std::string cgroup_parent = {};                 ///< empty: "/berth"
-  network::NetworkOptions network = {};           ///< `instance` is filled in from exec_root when empty
-  size_t ready_namespaces = 4;                    ///< stock of network namespaces
-  std::vector<std::string> default_ulimits = {};  ///< "nofile=1024:2048"
-  ContainerDefaults container_defaults = {};
-  spec::LogConfig default_log = {};  ///< of containers that name no log driver
-  registry::Settings registry = {};
-  int shutdown_timeout = 15;             ///< seconds that close() waits for work in the background
-  std::vector<std::string> labels = {};  ///< of the engine, "key=value", shown by info
+  std::string keeper_program;            ///< path of berth-keeper
+  std::string cgroup_parent = {};        ///< empty: "/berth"
+  network::NetworkOptions network = {};  ///< `instance` is filled in from exec_root when empty
+  size_t ready_namespaces = 4;           ///< stock of network namespaces
+  UserRemap user_remap = {};             ///< of containers that say nothing of user namespaces
+  std::vector<std::string> hook_runner =
+      {};  ///< program and arguments that run a launch::encode_hooks() file
   std::vector<std::string> authorization_plugins = {};  ///< shown by info; asking them is api/'s
-  uint64_t log_total_bytes = 0;  ///< all containers' logs together; 0: each has its own bound alone
-  uint64_t storage_quota = 0;    ///< bytes of images on the disk; 0: none
-};
-
-/// What a running engine can be told anew (SIGHUP).
-struct EngineSettings {
-  int shutdown_timeout = 15;
-  std::vector<std::string> default_ulimits = {};
-  ContainerDefaults container_defaults = {};
-  spec::LogConfig default_log = {};
-  std::vector<std::string> labels = {};
-  uint64_t log_total_bytes = 0;
-  uint64_t storage_quota = 0;
+  EngineSettings settings = {};
 };
 
 class ImageQuota;
@@ -88,7 +90,8 @@ class Engine {
   /// nothing has changed.
   Result<void> reload(EngineSettings settings);
 
-  /// Finishes work in the background (bounded) and lets go of the containers, which go on running.
+  /// Finishes work in the background (bounded) and lets go of the containers, which go on running; without
+  /// live_restore they are stopped first.
   io::Task<void> close();
 
   /// Further holders of layers (the build cache), asked whenever images are removed.

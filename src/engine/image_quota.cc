@@ -127,7 +127,7 @@ Result<void> ImageQuota::flush() {
 }
 
 void ImageQuota::check() {
-  if (core_.options.storage_quota == 0 || core_.closing) return;
+  if (core_.options.settings.storage_quota == 0 || core_.closing) return;
   wanted_ = true;
   if (running_) return;
   running_ = true;
@@ -158,7 +158,7 @@ io::Task<Result<bool>> ImageQuota::collect_one() {
   storage::ImageStore* store = core_.image_store.get();
   auto measure = [store] { return store->usage(); };
   CO_TRY(storage::ImageUsage usage, co_await core_.loop.on_worker(measure));
-  uint64_t limit = core_.options.storage_quota;
+  uint64_t limit = core_.options.settings.storage_quota;
   if (limit == 0 || usage.disk_bytes <= limit) {
     told_ = false;
     co_return false;
@@ -222,7 +222,7 @@ io::Task<Result<void>> ImageQuota::remove(const Digest& image, uint64_t disk_byt
                          {{"name", name.name}, {"reason", "storage-quota"}});
   }
   log::info("image {} removed, the least recently used: images took {} bytes, the quota is {}", chosen.str(),
-            disk_bytes, core_.options.storage_quota);
+            disk_bytes, core_.options.settings.storage_quota);
   co_return Result<void>();
 }
 

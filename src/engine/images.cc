@@ -141,6 +141,7 @@ storage::InUse in_use(Core& core) {
     if (record.chain_id) use.chains.insert(*record.chain_id);
     for (const MountPoint& mount : record.mounts) {
       if (mount.type != spec::MountType::Image) continue;
+      if (mount.chain_id) use.chains.insert(*mount.chain_id);
       auto mounted = core.image_store->resolve(mount.source.empty() ? mount.name : mount.source);
       if (!mounted) continue;
       use.images.push_back({mounted->id, record.id, is_alive(record.state.status)});

@@ -43,9 +43,16 @@ void settle_waits(Container& container, WaitCondition reached, const WaitOutcome
 Result<void> signal_container(Core& core, const ContainerHandle& container, int signal);
 /// Waits until the process has ended, or the time has passed (negative: for ever); whether it ended.
 io::Task<bool> await_exit(Core& core, std::shared_ptr<Run> run, std::chrono::nanoseconds timeout);
-io::Task<Result<void>> stop_container(Core& core, ContainerHandle container, StopOptions options);
+/// Who asks for an end: after a user's no restart policy acts until a user starts it, after the engine's own
+/// (live-restore=false) the next engine's start does.
+enum class StopReason { User, Engine };
+io::Task<Result<void>> stop_container(Core& core, ContainerHandle container, StopOptions options,
+                                      StopReason reason = StopReason::User);
 /// SIGKILL, and then some if need be; returns when it has ended.
-io::Task<Result<void>> kill_container(Core& core, ContainerHandle container);
+io::Task<Result<void>> kill_container(Core& core, ContainerHandle container,
+                                      StopReason reason = StopReason::User);
+/// Stops all that runs, each within its own stop timeout, for an engine whose containers end with it.
+io::Task<void> stop_with_engine(Core& core);
 /// Drops a restart that is pending.
 void cancel_restart(Core& core, Container& container);
 

@@ -33,7 +33,7 @@ io::Task<void> enforce(Core& core) {
   for (const ContainerHandle& container : core.containers.all()) {
     if (!container->record.log_path.empty()) logs.push_back(container->record.log_path);
   }
-  uint64_t limit = core.options.log_total_bytes;
+  uint64_t limit = core.options.settings.log_total_bytes;
   auto work = [&logs, limit] { return enforce_log_quota(logs, limit); };
   auto left = co_await core.loop.on_worker(work);
   if (!left) {
@@ -75,7 +75,7 @@ Result<uint64_t> enforce_log_quota(const std::vector<std::string>& logs, uint64_
 }
 
 void check_log_quota(Core& core) {
-  if (core.options.log_total_bytes != 0 && !core.closing) core.in_background(enforce(core));
+  if (core.options.settings.log_total_bytes != 0 && !core.closing) core.in_background(enforce(core));
 }
 
 io::Task<void> watch_log_quota(Core& core) {

@@ -21,25 +21,10 @@ std::string_view variable_name(std::string_view entry) {
   return entry.substr(0, entry.find('='));
 }
 
-/// Later settings win; "NAME" without '=' removes (docker's ReplaceOrAppendEnvValues).
-void merge_environment(std::vector<std::string>& env, const std::vector<std::string>& changes) {
-  for (const std::string& change : changes) {
-    auto same = [&](const std::string& entry) { return variable_name(entry) == variable_name(change); };
-    auto found = std::find_if(env.begin(), env.end(), same);
-    if (change.find('=') == std::string::npos) {
-      if (found != env.end()) env.erase(found);
-    } else if (found != env.end()) {
-      *found = change;
-    } else {
-      env.push_back(change);
-    }
-  }
-}
-
 std::vector<std::string> environment_of(const ContainerRecord& record) {
   std::vector<std::string> env = {std::string(default_path), "HOSTNAME=" + record.config.hostname};
   if (record.config.tty) env.push_back("TERM=xterm");
-  merge_environment(env, record.config.env);
+  override_environment(env, record.config.env);
   return env;
 }
 
@@ -134,12 +119,6 @@ Result<void> check_sysctls(const ContainerRecord& record) {
 
 Result<void> plan_devices(const ContainerRecord& record, spec::RuntimeSpec& spec) {
   const spec::ContainerResources& resources = record.host_config.resources;
-  if (!resources.device_requests.empty()) {
-    return Error(
-        Kind::Unsupported,
-        "could not select device driver with capabilities: berth has no GPU or CDI device driver; give the "
-        "device nodes with --device");
-  }
   for (const spec::DeviceMapping& mapping : resources.devices) {
     std::string inside = mapping.path_in_container.empty() ? mapping.path_on_host : mapping.path_in_container;
     TRY(auto devices, launch::devices_from_host(mapping.path_on_host, inside));
@@ -274,6 +253,20 @@ Result<void> plan_process(const ContainerRecord& record, spec::RuntimeSpec& spec
 
 }  // namespace
 
+void override_environment(std::vector<std::string>& env, const std::vector<std::string>& changes) {
+  for (const std::string& change : changes) {
+    auto same = [&](const std::string& entry) { return variable_name(entry) == variable_name(change); };
+    auto found = std::find_if(env.begin(), env.end(), same);
+    if (change.find('=') == std::string::npos) {
+      if (found != env.end()) env.erase(found);
+    } else if (found != env.end()) {
+      *found = change;
+    } else {
+      env.push_back(change);
+    }
+  }
+}
+
 Result<NamespaceMode> parse_namespace_mode(std::string_view text, std::string_view what) {
   using Mode = NamespaceMode::Kind;
   if (text.empty() || text == "default") return NamespaceMode{Mode::Default};
@@ -367,8 +360,8 @@ Result<spec::Process> plan_exec(const ContainerRecord& record, const spec::ExecC
     process.console_size = spec::ConsoleSize{(*exec.console_size)[0], (*exec.console_size)[1]};
   process.env = {std::string(default_path), "HOSTNAME=" + record.config.hostname};
   if (exec.tty) process.env.push_back("TERM=xterm");
-  merge_environment(process.env, record.config.env);
-  merge_environment(process.env, exec.env);
+  override_environment(process.env, record.config.env);
+  override_environment(process.env, exec.env);
   process.cwd = !exec.working_dir.empty() ? exec.working_dir : init.cwd;
   if (process.cwd.front() != '/')
     return failure(Kind::InvalidArgument,

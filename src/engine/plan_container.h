@@ -52,6 +52,10 @@ struct SecurityOptions {
 };
 Result<SecurityOptions> parse_security_options(const std::vector<std::string>& options);
 
+/// Later settings win; "NAME" without '=' removes (docker's ReplaceOrAppendEnvValues).
+void override_environment(std::vector<std::string>& env, const std::vector<std::string>& changes);
+
+/// What a container asks for by device requests is added by the start (device_requests.h).
 /// The record must hold the merged configuration, the resolved mounts and the paths of hosts, hostname and
 /// resolv.conf (empty ones are not mounted). InvalidArgument names the option that cannot be.
 Result<ContainerPlan> plan_container(const ContainerRecord& record, const JoinedNamespaces& joined,

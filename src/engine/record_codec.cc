@@ -43,7 +43,8 @@ Json mount_json(const MountPoint& mount) {
           {"force_recursive", mount.force_recursive},
           {"create_source", mount.create_source},
           {"anonymous", mount.anonymous},
-          {"options", mount.tmpfs_options}};
+          {"options", mount.tmpfs_options},
+          {"chain", mount.chain_id ? mount.chain_id->str() : ""}};
 }
 
 Result<MountPoint> parse_mount(const Json& object) {
@@ -66,7 +67,12 @@ Result<MountPoint> parse_mount(const Json& object) {
   reader.read("create_source", mount.create_source);
   reader.read("anonymous", mount.anonymous);
   reader.read("options", mount.tmpfs_options);
+  std::string chain;
+  reader.read("chain", chain);
   CHECK(std::move(reader).finish());
+  if (!chain.empty()) {
+    TRY(mount.chain_id, Digest::parse(chain));
+  }
   constexpr std::array types = {spec::MountType::Bind, spec::MountType::Volume, spec::MountType::Tmpfs,
                                 spec::MountType::Image};
   TRY(mount.type, parse_enum(types, type));

@@ -64,13 +64,14 @@ struct MountPoint {
   bool read_write = true;
   std::string propagation = {};  ///< "rprivate", ...; empty for volumes
   // Not shown by docker, needed to mount.
-  std::string subpath = {};                     ///< of a volume or image
-  bool no_copy = false;                         ///< volumes: do not initialise from the image
-  bool non_recursive = false;                   ///< bind, not rbind
-  bool read_only_recursive = true;              ///< read-only reaches mounts below
-  bool force_recursive = false;                 ///< ... or the start fails
-  bool create_source = false;                   ///< -v: a missing host directory is made
-  bool anonymous = false;                       ///< a volume without a name of its own
+  std::string subpath = {};             ///< of a volume or image
+  std::optional<Digest> chain_id = {};  ///< of an image: what is mounted, also when the image has gone
+  bool no_copy = false;                 ///< volumes: do not initialise from the image
+  bool non_recursive = false;           ///< bind, not rbind
+  bool read_only_recursive = true;      ///< read-only reaches mounts below
+  bool force_recursive = false;         ///< ... or the start fails
+  bool create_source = false;           ///< -v: a missing host directory is made
+  bool anonymous = false;               ///< a volume without a name of its own
   std::vector<std::string> tmpfs_options = {};  ///< mount options of a tmpfs, or of a volume with options
   /// Filled in at start: what is mounted is this filesystem with `source` as its device, not a bind.
   std::string filesystem = {};

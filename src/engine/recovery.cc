@@ -168,14 +168,11 @@ struct Repairer {
     run.keeper.emplace(std::move(*found.keeper));
     run.pid = state.pid;
     if (state.phase == launch::KeeperState::Phase::Running) {
-      HealthStatus health = container()->record.state.health.status;
       note_started(*container(), state);
       run.settled.set();
       resume_names(core, container()->record);
+      // Anew, as docker does: what was known may have changed while nobody looked.
       start_health_checks(core, container());
-      if (container()->record.state.health.status != HealthStatus::None && health != HealthStatus::None) {
-        container()->record.state.health.status = health;
-      }
       watch_memory(core, container());
       forward_logs(core, container());
       core.save_state(container()->record);
@@ -299,6 +296,23 @@ void remove_leftovers(Core& core, const std::set<std::string>& known) {
   remove_leftover_groups(core, known);
 }
 
+/// Containers that have outlived an engine without live restore, which was killed: they end now, and those
+/// whose policy says so start anew.
+io::Task<void> end_survivors(Core& core, std::vector<ContainerHandle>& starting) {
+  std::vector<ContainerHandle> survivors;
+  for (const ContainerHandle& container : core.containers.all()) {
+    if (container->run) survivors.push_back(container);
+  }
+  io::Task<void> stopping = stop_with_engine(core);
+  co_await std::move(stopping);
+  for (const ContainerHandle& container : survivors) {
+    const ContainerRecord& record = container->record;
+    if (!container->removed && restarts_with_daemon(record.host_config.restart_policy,
+                                                    record.manually_stopped, true, record.state.exit_code))
+      starting.push_back(container);
+  }
+}
+
 }  // namespace
 
 io::Task<Result<void>> recover(Core& core) {
@@ -329,6 +343,10 @@ io::Task<Result<void>> recover(Core& core) {
       std::visit(Repairer{core, found, execs, starting}, *repair);
     else
       remove_remains(core, found);
+  }
+  if (!core.options.settings.live_restore) {
+    io::Task<void> ending = end_survivors(core, starting);
+    co_await std::move(ending);
   }
   // Each sees those before it under way, and waits for what it needs of them.
   for (const ContainerHandle& container : in_start_order(core, starting)) {

@@ -6,7 +6,15 @@
 namespace berth::engine {
 
 RegistryJobs::RegistryJobs(io::EventLoop& loop, registry::Settings settings, storage::ImageStore& images)
-    : loop_(loop), client_(std::move(settings), images) {}
+    : loop_(loop),
+      images_(images),
+      client_(std::make_unique<registry::Client>(std::move(settings), images)) {}
+
+void RegistryJobs::replace_settings(registry::Settings settings) {
+  auto fresh = std::make_unique<registry::Client>(std::move(settings), images_);
+  std::swap(client_, fresh);
+  if (!threads_.empty()) retired_.push_back(std::move(fresh));
+}
 
 RegistryJobs::~RegistryJobs() {
   alive_.reset();
@@ -72,6 +80,7 @@ void RegistryJobs::ended(const std::shared_ptr<Job>& job, uint64_t thread) {
     it->second.second.join();
     threads_.erase(it);
   }
+  if (threads_.empty()) retired_.clear();
   job->ended = true;
   auto shared = shared_.find(job->key);
   if (shared != shared_.end() && shared->second == job) shared_.erase(shared);

@@ -28,7 +28,10 @@ class RegistryJobs {
   ~RegistryJobs();
   RegistryJobs(const RegistryJobs&) = delete;
 
-  registry::Client& client() { return client_; }
+  /// For what begins from now on: hold it no longer than a job lasts.
+  registry::Client& client() { return *client_; }
+  /// What is under way goes on as it began.
+  void replace_settings(registry::Settings settings);
 
   template <class T>
   using Work = std::function<Result<T>(const registry::MessageCallback& tell, std::stop_token stop)>;
@@ -78,7 +81,9 @@ class RegistryJobs {
   void leave(const std::shared_ptr<Job>& job);
 
   io::EventLoop& loop_;
-  registry::Client client_;
+  storage::ImageStore& images_;
+  std::unique_ptr<registry::Client> client_;
+  std::vector<std::unique_ptr<registry::Client>> retired_;  ///< while threads may use them
   std::map<std::string, std::shared_ptr<Job>> shared_;
   std::map<uint64_t, std::pair<std::shared_ptr<Job>, std::thread>> threads_;
   uint64_t next_thread_ = 1;

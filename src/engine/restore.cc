@@ -208,7 +208,7 @@ io::Task<void> Restore::drive() {
     auto done = co_await core_.loop.on_worker(work);
     Result<void> told = done ? run_->keeper->release() : Result<void>();
     if (!done) {
-      run_->restore_problem =
+      run_->start_problem =
           fmt::format("cannot restore container {} from {}: {} (criu's log is in {})",
                       container_->record.name, images_path_, done.error().message(), work_path_);
       told = run_->keeper->signal("", SIGKILL);

@@ -8,6 +8,7 @@
 #include "engine/lifecycle.h"
 #include "engine/log_forwarding.h"
 #include "engine/sandbox_table.h"
+#include "engine/start_hooks.h"
 #include "engine/transitions.h"
 
 namespace berth::engine {
@@ -46,6 +47,7 @@ void run_started(Core& core, const ContainerHandle& container, const launch::eve
   run.settled.set();
   note_sandbox_ready(core, container->record.id);
   forward_logs(core, container);
+  run_poststart_hooks(core, container);
 }
 
 void attach_ended(Core& core, const ContainerHandle& container, const launch::event::AttachEnded& event) {
@@ -75,6 +77,7 @@ struct EventHandler {
   const ContainerHandle& container;
 
   void operator()(const launch::event::Created&) const {}
+  void operator()(const launch::event::Hooks& event) const { run_create_hooks(core, container, event.pid); }
   void operator()(const launch::event::Ready& event) const {
     container->run->criu = event.pid;
     container->run->criu_ready.set();
@@ -142,7 +145,7 @@ void watch_run(Core& core, ContainerHandle container) {
 void run_failed(Core& core, const ContainerHandle& container, launch::LaunchFailure failure) {
   ContainerRecord& record = container->record;
   std::shared_ptr<Run> run = container->run;
-  if (!run->restore_problem.empty()) failure.message = run->restore_problem;
+  if (!run->start_problem.empty()) failure.message = run->start_problem;
   if (auto moved = transition(record.state, Action::StartFail); !moved) {
     log::error("container {}: {}", record.short_id(), moved.error().message());
   }

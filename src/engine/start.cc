@@ -10,6 +10,7 @@
 #include "engine/checkpoint_record.h"
 #include "engine/container_limits.h"
 #include "engine/container_network.h"
+#include "engine/device_requests.h"
 #include "engine/lifecycle.h"
 #include "engine/links.h"
 #include "engine/mount_id_map.h"
@@ -18,6 +19,7 @@
 #include "engine/restore.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
+#include "engine/start_hooks.h"
 #include "engine/transitions.h"
 #include "engine/user_namespace.h"
 #include "engine/validate.h"
@@ -105,6 +107,10 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
     record.hostname_path = other->record.hostname_path;
     record.hosts_path = other->record.hosts_path;
     record.resolv_conf_path = other->record.resolv_conf_path;
+    TRY(auto maps, user_maps(record.host_config));
+    // From within a user namespace of its own it could not be joined: it is born there.
+    if (maps)
+      return sys::NetworkNamespace::open(fmt::format("/proc/{}/ns/net", other->record.state.pid).c_str());
     return netns;
   }
   if (place == NetworkPlace::Own) {
@@ -173,10 +179,13 @@ Result<MountSourceInputs> mount_inputs(Core& core, const std::vector<MountPoint>
       auto volume = core.volumes.find(mount.name);
       if (volume != core.volumes.end()) inputs.volumes.emplace(mount.name, volume->second);
     } else if (mount.type == spec::MountType::Image) {
-      TRY(auto image, core.image_store->resolve(mount.source.empty() ? mount.name : mount.source));
+      auto image = core.image_store->resolve(mount.source.empty() ? mount.name : mount.source);
+      // Its layers stay with the container when the image is removed by force.
+      if (!image && !mount.chain_id) return std::move(image).error();
       auto& directories = inputs.images[mount.name];
-      if (!image.chain_id) continue;
-      TRY(auto layers, core.snapshotter->chain(*image.chain_id));
+      auto chain_id = image ? image->chain_id : mount.chain_id;
+      if (!chain_id) continue;
+      TRY(auto layers, core.snapshotter->chain(*chain_id));
       for (const storage::Layer& layer : layers) {
         directories.push_back(core.snapshotter->layer_dir(layer.chain_id) + "/fs");
       }
@@ -203,9 +212,37 @@ Result<std::string> shared_memory(Core& core, const ContainerRecord& record) {
                                                       : shm_dir(core, other->record);
 }
 
+/// What is looked up on a worker before the sandbox is prepared.
+struct StartInputs {
+  ResolvedMounts mounts;
+  spec::CdiEdits devices;
+};
+
+io::Task<Result<StartInputs>> look_up_inputs(Core& core, const ContainerRecord& record,
+                                             const SandboxLife* sandbox) {
+  StartInputs inputs{.mounts = {.mounts = record.mounts, .held = {}}};
+  if (sandbox != nullptr)
+    inputs.mounts.mounts.insert(inputs.mounts.mounts.end(), sandbox->mounts.begin(), sandbox->mounts.end());
+  if (needs_host_lookup(record.mounts)) {
+    CO_TRY(auto sources, mount_inputs(core, record.mounts));
+    // Named, by reference: g++ 12 destroys a closure twice that is made inside a co_await expression.
+    std::vector<MountPoint> list = record.mounts;
+    auto resolve = [&list, &sources] { return resolve_mount_sources(list, sources); };
+    CO_TRY(inputs.mounts, co_await core.loop.on_worker(resolve));
+  }
+  const std::vector<spec::DeviceRequest>& requests = record.host_config.resources.device_requests;
+  if (requests.empty()) co_return inputs;
+  std::vector<std::string> directories = core.options.settings.cdi_spec_dirs;
+  auto serve = [&requests, &directories] {
+    return serve_device_requests(requests, find_device_drivers(directories));
+  };
+  CO_TRY(inputs.devices, co_await core.loop.on_worker(serve));
+  co_return inputs;
+}
+
 /// Prepares the sandbox, up to the launch, into container.run. What is there after a failure is torn down by
 /// the caller.
-Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts& mounts,
+Result<PreparedRun> prepare_run(Core& core, Container& container, StartInputs& inputs,
                                 const CheckpointRecord* checkpoint) {
   ContainerRecord& record = container.record;
   record.state.denied_calls.clear();
@@ -218,7 +255,7 @@ Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts
   ContainerRecord planned = record;
   TRY(planned.shm_path, shared_memory(core, record));
   CHECK(launch::failpoint("start.shared-memory"));
-  planned.mounts = std::move(mounts.mounts);
+  planned.mounts = std::move(inputs.mounts.mounts);
   if (has_secrets(core, record.id)) {
     TRY(std::string folder, prepare_secrets(core, record.id));
     planned.mounts.push_back({.type = spec::MountType::Bind,
@@ -229,6 +266,7 @@ Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts
   TRY(auto links, link_environment(core, record));
   planned.config.env.insert(planned.config.env.begin(), links.begin(), links.end());
   TRY(auto plan, plan_of(core, planned));
+  CHECK(apply_device_edits(inputs.devices, record.host_config.privileged, plan.spec));
   TRY(run.cgroup, make_cgroup(core, record, plan.spec));
   CHECK(launch::failpoint("start.cgroup"));
   TRY(auto request, launch_request(core, record, std::move(plan), *run.cgroup));
@@ -236,6 +274,7 @@ Result<PreparedRun> prepare_run(Core& core, Container& container, ResolvedMounts
   CHECK(wire_sandbox(core, record, netns, request));
   TRY(auto maps, user_maps(record.host_config));
   CHECK(place_id_mapped_mounts(core.exec_dir(record.id), planned.mounts, maps, request.spec.mounts));
+  CHECK(prepare_hooks(core, record, maps, request));
   if (maps) CHECK(place_mounts(core, record, maps, netns, request));
   ::unlink(request.exit_path.c_str());
   return PreparedRun{std::move(request), std::move(netns)};
@@ -313,28 +352,15 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
 
   container->torn_down.reset();
   auto run = container->run = std::make_shared<Run>();
-  Result<ResolvedMounts> mounts = ResolvedMounts{.mounts = record.mounts, .held = {}};
   SandboxLife* sandbox = SandboxTable::of(core).find(record.id);
-  if (sandbox != nullptr) {
-    sandbox->run = run;
-    mounts->mounts.insert(mounts->mounts.end(), sandbox->mounts.begin(), sandbox->mounts.end());
-  }
-  if (needs_host_lookup(record.mounts)) {
-    auto inputs = mount_inputs(core, record.mounts);
-    if (!inputs) {
-      mounts = std::move(inputs).error();
-    } else {
-      // Named, by reference: g++ 12 destroys a closure twice that is made inside a co_await expression.
-      std::vector<MountPoint> list = record.mounts;
-      auto resolve = [&list, &inputs] { return resolve_mount_sources(list, *inputs); };
-      mounts = co_await core.loop.on_worker(resolve);
-    }
-  }
+  if (sandbox != nullptr) sandbox->run = run;
+  io::Task<Result<StartInputs>> looking = look_up_inputs(core, record, sandbox);
+  auto inputs = co_await std::move(looking);
   std::optional<Restore> restore;
   Result<void> launched;
-  Result<PreparedRun> prepared = mounts
-                                     ? prepare_run(core, *container, *mounts, restored ? &*restored : nullptr)
-                                     : Result<PreparedRun>(std::move(mounts).error());
+  Result<PreparedRun> prepared = inputs
+                                     ? prepare_run(core, *container, *inputs, restored ? &*restored : nullptr)
+                                     : Result<PreparedRun>(std::move(inputs).error());
   if (!prepared) {
     launched = std::move(prepared).error();
   } else if (restored) {

@@ -20,8 +20,9 @@ constexpr std::chrono::seconds kDefaultStopTimeout{10};
 constexpr std::chrono::seconds kKillGrace{10};
 
 /// A restart that was already scheduled does not happen, and the end that is to come is for good.
-void forbid_restart(Core& core, Container& container) {
+void forbid_restart(Core& core, Container& container, StopReason reason = StopReason::User) {
   container.stop_requested = true;
+  if (reason == StopReason::Engine) return;
   container.record.manually_stopped = true;
   core.save_state(container.record);
 }
@@ -173,8 +174,8 @@ void cancel_restart(Core& core, Container& container) {
   core.save_state(container.record);
 }
 
-io::Task<Result<void>> kill_container(Core& core, ContainerHandle container) {
-  forbid_restart(core, *container);
+io::Task<Result<void>> kill_container(Core& core, ContainerHandle container, StopReason reason) {
+  forbid_restart(core, *container, reason);
   std::shared_ptr<Run> run = container->run;
   if (!run) co_return Result<void>();
   // One that is just being started is killed as soon as there is something to kill.
@@ -200,11 +201,12 @@ io::Task<Result<void>> kill_container(Core& core, ContainerHandle container) {
                     container->record.id);
 }
 
-io::Task<Result<void>> stop_container(Core& core, ContainerHandle container, StopOptions options) {
+io::Task<Result<void>> stop_container(Core& core, ContainerHandle container, StopOptions options,
+                                      StopReason reason) {
   ContainerRecord& record = container->record;
   CO_CHECK(may_stop(record));
   CO_TRY(int signal, stop_signal(record, options));
-  forbid_restart(core, *container);
+  forbid_restart(core, *container, reason);
   if (record.state.status == Status::Restarting) {
     cancel_restart(core, *container);
     core.publish(record, "stop");
@@ -217,7 +219,7 @@ io::Task<Result<void>> stop_container(Core& core, ContainerHandle container, Sto
   bool ended = co_await await_exit(core, run, stop_timeout(record, options));
   if (!ended) {
     core.publish(record, "kill", {{"signal", std::to_string(SIGKILL)}});
-    io::Task<Result<void>> kill = kill_container(core, container);
+    io::Task<Result<void>> kill = kill_container(core, container, reason);
     CO_CHECK(co_await std::move(kill));
   }
   core.publish(record, "stop");

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "engine/cdi_catalog.h"
 #include "engine/core.h"
 #include "engine/rootless.h"
 #include "sys/file.h"
@@ -125,8 +126,11 @@ io::Task<SystemInfo> System::info() {
   info.cgroup_version = core_.cgroups->version() == sys::CgroupVersion::V2 ? "2" : "1";
   if (core_.cgroups->version() == sys::CgroupVersion::None) info.cgroup_driver = "none";
   if (core_.host.apparmor) info.security_options.push_back("name=apparmor");
-  if (core_.host.seccomp_filter) info.security_options.push_back("name=seccomp,profile=builtin");
+  if (core_.host.seccomp_filter)
+    info.security_options.push_back("name=seccomp,profile=" +
+                                    core_.options.settings.container_defaults.seccomp_name);
   info.security_options.push_back("name=cgroupns");
+  if (core_.options.user_remap) info.security_options.push_back("name=userns");
   if (rootless_facts().rootless) info.security_options.push_back("name=rootless");
   info.warnings = missing_limits(info.cgroups);
   for (const std::string& warning : rootless_facts().warnings) info.warnings.push_back("WARNING: " + warning);
@@ -135,7 +139,7 @@ io::Task<SystemInfo> System::info() {
   info.network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
   info.runtimes = {"berth", "runc"};
   info.default_runtime = "runc";
-  const std::string& log_driver = core_.options.default_log.type;
+  const std::string& log_driver = core_.options.settings.default_log.type;
   info.logging_driver = log_driver.empty() ? "json-file" : log_driver;
   info.init_binary = "berth-keeper";
   info.now = now();
@@ -146,8 +150,16 @@ io::Task<SystemInfo> System::info() {
   info.events = core_.events.published();
   info.health_checks = core_.health_checks;
   info.failed_health_checks = core_.failed_health_checks;
-  info.labels = core_.options.labels;
+  info.labels = core_.options.settings.labels;
   info.authorization_plugins = core_.options.authorization_plugins;
+  info.live_restore = core_.options.settings.live_restore;
+  info.cdi_spec_dirs = core_.options.settings.cdi_spec_dirs;
+  if (!info.cdi_spec_dirs.empty()) {
+    auto read = [&info] { return CdiCatalog::read(info.cdi_spec_dirs); };
+    CdiCatalog catalog = co_await core_.loop.on_worker(read);
+    info.cdi_devices = catalog.devices();
+    for (const std::string& problem : catalog.problems()) info.warnings.push_back("WARNING: CDI: " + problem);
+  }
   co_return info;
 }
 
@@ -157,7 +169,7 @@ io::Task<Result<DiskUsageReport>> System::disk_usage(DiskUsageParts parts) {
   CO_TRY(storage::ImageUsage usage, co_await core_.loop.on_worker([store] { return store->usage(); }));
   report.layers_bytes = usage.layers_bytes;
   report.images_disk_bytes = usage.disk_bytes;
-  report.storage_quota = core_.options.storage_quota;
+  report.storage_quota = core_.options.settings.storage_quota;
   if (parts.images) {
     ListImages query;
     query.shared_size = true;

@@ -61,6 +61,9 @@ struct SystemInfo {
   uint64_t failed_health_checks = 0;
   std::vector<std::string> labels;                 ///< of this engine (--label)
   std::vector<std::string> authorization_plugins;  ///< names
+  std::vector<std::string> cdi_spec_dirs;
+  std::vector<std::string> cdi_devices;  ///< qualified names
+  bool live_restore = true;              ///< containers outlive the engine
 };
 
 struct DiskUsageReport {

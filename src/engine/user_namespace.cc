@@ -13,6 +13,7 @@
 #include "engine/core.h"
 #include "engine/plan_container.h"
 #include "engine/rootless.h"
+#include "engine/user_remap.h"
 #include "launch/launch_request.h"
 #include "launch/namespaces.h"
 #include "storage/mapped_copy.h"
@@ -25,9 +26,6 @@
 namespace berth::engine {
 namespace {
 
-/// Where nobody has ranges by convention (systemd's UIDS-GIDS.md: unused), for hosts whose /etc/subuid names
-/// neither "berth" nor "containers".
-constexpr sys::IdRange kDefaultRange{0x70000000, 0x0fff0000};
 constexpr uint32_t kMinSize = 1024;
 
 std::optional<uint32_t> number(std::string_view text) {
@@ -60,15 +58,66 @@ Result<void> parse_option(UserMode& mode, std::string_view option, std::string_v
   return {};
 }
 
+/// "remap:FIRST+COUNT;FIRST+COUNT,FIRST+COUNT": ranges of uids, and of gids.
+std::string remap_text(const UserRemap& remap) {
+  auto list = [](const std::vector<sys::IdRange>& ranges) {
+    std::string text;
+    for (const sys::IdRange& range : ranges)
+      text += fmt::format("{}{}+{}", text.empty() ? "" : ";", range.first, range.count);
+    return text;
+  };
+  return fmt::format("remap:{},{}", list(remap.uids), list(remap.gids));
+}
+
+std::optional<std::vector<sys::IdRange>> parse_ranges(std::string_view text) {
+  std::vector<sys::IdRange> ranges;
+  while (!text.empty()) {
+    std::string_view one = text.substr(0, text.find(';'));
+    text.remove_prefix(std::min(text.size(), one.size() + 1));
+    size_t plus = one.find('+');
+    auto first = number(one.substr(0, plus));
+    auto count = plus == one.npos ? std::nullopt : number(one.substr(plus + 1));
+    if (!first || !count || *first == 0 || *count == 0 || *count > UINT32_MAX - *first) return std::nullopt;
+    ranges.push_back({*first, *count});
+  }
+  return ranges;
+}
+
+Result<UserMode> parse_remap(std::string_view text) {
+  std::string_view lists = text.substr(sizeof "remap:" - 1);
+  size_t comma = lists.find(',');
+  auto uids = parse_ranges(lists.substr(0, comma));
+  auto gids = comma == lists.npos ? std::nullopt : parse_ranges(lists.substr(comma + 1));
+  if (!uids || !gids || uids->empty() || gids->empty()) return unknown_mode(text);
+  UserMode mode{.kind = UserMode::Kind::Remap};
+  mode.uid_ranges = std::move(*uids);
+  mode.gid_ranges = std::move(*gids);
+  return mode;
+}
+
+/// Ids from 0 on without a gap.
+std::vector<spec::IdMapping> map_of(const std::vector<sys::IdRange>& ranges) {
+  std::vector<spec::IdMapping> map;
+  uint32_t next = 0;
+  for (const sys::IdRange& range : ranges) {
+    uint32_t count = std::min(range.count, UINT32_MAX - next);
+    map.push_back({.container_id = next, .host_id = range.first, .size = count});
+    next += count;
+  }
+  return map;
+}
+
 /// docker's words (runconfig, for --userns-remap) where it has any.
-Result<void> check_modes(const spec::HostConfig& host) {
+Result<void> check_modes(const spec::HostConfig& host, UserMode::Kind kind) {
   auto shares = [](std::string_view mode) { return mode == "host" || mode.starts_with("container:"); };
   if (host.privileged) {
     return Error(Kind::InvalidArgument,
                  "privileged mode is incompatible with user namespaces.  You must run the container in the "
                  "host namespace when running privileged mode");
   }
-  if (shares(host.network_mode)) {
+  // Another container's network is handed in from outside (join_networks()), where nobody asks whose it is.
+  bool network_of_another = kind == UserMode::Kind::Remap && host.network_mode.starts_with("container:");
+  if (shares(host.network_mode) && !network_of_another) {
     return Error(
         Kind::InvalidArgument,
         "cannot share the host's network namespace, or another container's, when user namespaces are "
@@ -87,15 +136,6 @@ Result<void> check_modes(const spec::HostConfig& host) {
   return {};
 }
 
-/// The ranges that an administrator has set aside in one file.
-std::vector<sys::IdRange> reserved_ranges(const char* file) {
-  for (const char* name : {"berth", "containers"}) {
-    auto ranges = sys::read_sub_ids(file, name, UINT32_MAX);
-    if (!ranges.empty()) return ranges;
-  }
-  return {kDefaultRange};
-}
-
 /// The first place of this size that no other container's range touches.
 Result<uint32_t> free_range(const Core& core, const char* file, uint32_t size,
                             std::optional<uint32_t> UserMode::*which) {
@@ -105,6 +145,9 @@ Result<uint32_t> free_range(const Core& core, const char* file, uint32_t size,
     if (mode && mode->kind == UserMode::Kind::Auto && (*mode).*which)
       taken.push_back({*((*mode).*which), mode->size});
   }
+  const UserRemap& remap = core.options.user_remap;
+  for (const auto* ranges : {&remap.uids, &remap.gids})
+    taken.insert(taken.end(), ranges->begin(), ranges->end());
   std::ranges::sort(taken, {}, &sys::IdRange::first);
   for (const sys::IdRange& range : reserved_ranges(file)) {
     uint64_t at = range.first;
@@ -193,6 +236,7 @@ Result<UserMode> parse_user_mode(std::string_view text) {
   UserMode mode;
   if (text.empty() || text == "host" || text == "default") return mode;
   std::string_view name = text.substr(0, text.find(':'));
+  if (name == "remap") return parse_remap(text);
   if (name == "auto")
     mode.kind = UserMode::Kind::Auto;
   else if (name == "keep-id")
@@ -213,9 +257,12 @@ Result<void> settle_user_mode(Core& core, spec::ContainerConfig& config, spec::H
   // An ordinary user's containers are in a user namespace already.
   bool needs_own = security.profile == SecurityProfile::Hardened && sys::in_initial_user_namespace();
   if (needs_own && host.userns_mode.empty()) host.userns_mode = "auto";
+  bool says_nothing = host.userns_mode.empty() || host.userns_mode == "default";
+  if (says_nothing && core.options.user_remap) host.userns_mode = remap_text(core.options.user_remap);
   TRY(UserMode mode, parse_user_mode(host.userns_mode));
   if (mode.kind == UserMode::Kind::Host) return {};
-  CHECK(check_modes(host));
+  CHECK(check_modes(host, mode.kind));
+  if (mode.kind == UserMode::Kind::Remap) return {};
   if (mode.kind == UserMode::Kind::KeepId) {
     CHECK(settle_keep_id(mode, config));
     host.userns_mode = fmt::format("keep-id:uid={},gid={}", *mode.uid, *mode.gid);
@@ -235,6 +282,11 @@ Result<void> settle_user_mode(Core& core, spec::ContainerConfig& config, spec::H
 Result<UserMaps> user_maps(const spec::HostConfig& host) {
   TRY(UserMode mode, parse_user_mode(host.userns_mode));
   UserMaps maps;
+  if (mode.kind == UserMode::Kind::Remap) {
+    maps.uids = map_of(mode.uid_ranges);
+    maps.gids = map_of(mode.gid_ranges);
+    return maps;
+  }
   if (mode.kind == UserMode::Kind::Host || !mode.uid || !mode.gid) return maps;
   if (mode.kind == UserMode::Kind::Auto) {
     maps.uids = {{.container_id = 0, .host_id = *mode.uid, .size = mode.size}};

@@ -1,8 +1,11 @@
 // User namespaces of containers (`--userns`): what the mode means, which range of ids a container gets, and
 // what has to be mounted for it from outside.
 //
-//   host       none of its own (the default)
+//   host       none of its own (the default, unless the engine maps all: user_remap.h)
 //   auto       a range of its own on the host; the image's layers are mapped, not changed
+//   remap      what a container becomes that says nothing, where the engine has a range for all
+//   (--userns-remap);
+//              kept with the container, and not shown to clients
 //   keep-id    for an ordinary user's engine: inside, the user has the same id as outside
 #pragma once
 
@@ -14,6 +17,7 @@
 #include "base/result.h"
 #include "engine/records.h"
 #include "spec/runtime.h"
+#include "sys/sub_ids.h"
 
 namespace berth::sys {
 class NetworkNamespace;
@@ -27,11 +31,13 @@ namespace berth::engine {
 class Core;
 
 struct UserMode {
-  enum class Kind { Host, Auto, KeepId } kind = Kind::Host;
+  enum class Kind { Host, Auto, KeepId, Remap } kind = Kind::Host;
   // Auto: the range, 0: not chosen yet. KeepId: the ids that the user keeps, none: those outside.
   std::optional<uint32_t> uid;
   std::optional<uint32_t> gid;
-  uint32_t size = 65536;  ///< Auto
+  uint32_t size = 65536;                 ///< Auto
+  std::vector<sys::IdRange> uid_ranges;  ///< Remap
+  std::vector<sys::IdRange> gid_ranges;
 };
 
 /// "", "host", "auto[:size=N]", "keep-id[:uid=N,gid=N]", and what settle_user_mode() makes of them.

@@ -94,6 +94,7 @@ struct ToEvent {
   std::optional<KeeperEvent> operator()(const notice::Streams& n) const {
     return event::Streams{{n.input, n.output, n.error}};
   }
+  std::optional<KeeperEvent> operator()(const notice::Hooks& n) const { return event::Hooks{n.pid}; }
   std::optional<KeeperEvent> operator()(const notice::CommandFailed& n) const {
     const char* name = n.command < std::size(kCommandNames) ? kCommandNames[n.command] : "?";
     return event::CommandFailed{name, std::string(n.token.view()), n.error};

@@ -129,6 +129,10 @@ struct Denied {
 struct Streams {
   std::array<uint64_t, 3> inodes;
 };
+/// The process waits for hooks (LaunchRequest::awaits_hooks): release() lets it go on.
+struct Hooks {
+  pid_t pid;
+};
 /// A command could not be carried out (no such exec, no terminal, ...).
 struct CommandFailed {
   std::string command;
@@ -139,7 +143,7 @@ struct CommandFailed {
 
 using KeeperEvent = std::variant<event::Created, event::Ready, event::Started, event::Failed, event::Exited,
                                  event::ExecStarted, event::ExecFailed, event::ExecExited, event::AttachEnded,
-                                 event::CommandFailed, event::Denied, event::Streams>;
+                                 event::CommandFailed, event::Denied, event::Streams, event::Hooks>;
 
 /// What a keeper says of itself when a daemon connects.
 struct KeeperState {

@@ -5,16 +5,15 @@
 //   daemon                                   keeper
 //     | -- Attach ""  + client -------------> |    any number, before Launch: they see the first byte
 //     | -- Launch + plan, network, stdio ---> |    clone3, steps
-//     | <--------------------------- Created  |  ]
-//     | <----------------------------- Ready  |  ] StartMode::WhenReleased only
-//     | -- Release -------------------------> |  ]
-//     | <--------------------------- Started  |    or Failed, and the keeper ends
-//     | -- NewExec t, Attach t, RunExec t --> |
-//     | <----------------------- ExecStarted  |    or ExecFailed
-//     | -- Resize, Signal, CloseStdin ------> |
-//     | <------------------------ ExecExited  |    all its output handed over
-//     | <------------------------ AttachEnded |
-//     | <---------------------------- Exited  |    log complete, exit record on disk; the keeper ends
+//     | <----------------------------- Hooks  |  ] with LaunchRequest::awaits_hooks only; when the daemon
+//     goes | -- Release -------------------------> |  ] before its word, the process is ended |
+//     <--------------------------- Created  |  ] | <----------------------------- Ready  |  ]
+//     StartMode::WhenReleased only | -- Release -------------------------> |  ] |
+//     <--------------------------- Started  |    or Failed, and the keeper ends | -- NewExec t, Attach t,
+//     RunExec t --> | | <----------------------- ExecStarted  |    or ExecFailed | -- Resize, Signal,
+//     CloseStdin ------> | | <------------------------ ExecExited  |    all its output handed over |
+//     <------------------------ AttachEnded | | <---------------------------- Exited  |    log complete, exit
+//     record on disk; the keeper ends
 //
 //   a container that criu restores (KeeperSetup::restores):
 //     | -- Launch + plan, network, criu ----> |    clone3, steps, criu
@@ -285,6 +284,15 @@ struct Streams {
   }
 };
 
+/// The sandbox stands, its root is not yet pivoted to: the process waits until the daemon has run hooks.
+struct Hooks {
+  int32_t pid = 0;
+  template <class A>
+  void fields(A& a) {
+    a(pid);
+  }
+};
+
 struct CommandFailed {
   uint8_t command = 0;  ///< alternative of Command
   Text token;
@@ -300,7 +308,7 @@ struct CommandFailed {
 using Notice =
     std::variant<notice::Hello, notice::HelloExec, notice::HelloEnd, notice::Created, notice::Ready,
                  notice::Started, notice::Failed, notice::Exited, notice::ExecExited, notice::AttachEnded,
-                 notice::CommandFailed, notice::Denied, notice::Streams>;
+                 notice::CommandFailed, notice::Denied, notice::Streams, notice::Hooks>;
 
 /// The exit record on disk (exit_record.h).
 struct ExitRecordLayout {

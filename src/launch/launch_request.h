@@ -21,6 +21,8 @@ struct OverlayRoot {
   /// Further overlay options. "volatile" where nobody keeps the upper directory (--rm, build steps): taking
   /// the mount down then does not flush it to disk.
   std::vector<std::string> options;
+  /// Hooks that run before the pivot see the container's mounts below this directory; empty: there are none.
+  std::string seen_at = {};
 };
 
 /// The root is a directory (an OCI bundle); it is bound recursively, mounts below it are seen.
@@ -73,7 +75,7 @@ struct LaunchRequest {
   bool network_from_fd = false;
   /// The process gets LaunchFds::stdio as its own (OCI runtime callers); stdin_mode and log do not apply.
   bool inherits_stdio = false;
-  /// The creator is asked before the root is pivoted to (OCI hooks, network devices).
+  /// The creator is asked before the root is pivoted to (OCI hooks, network devices; event::Hooks).
   bool awaits_hooks = false;
   /// Why not: OCI callers' --no-pivot and --no-new-keyring.
   bool moves_root = false;

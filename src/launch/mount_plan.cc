@@ -161,7 +161,11 @@ Result<void> MountPlanner::make_root() {
                                      .recursive = 1});
     if (directory->seen_at_path) at = path;
   } else {
-    CHECK(make_overlay(std::get<OverlayRoot>(request_.root)));
+    const auto& overlay = std::get<OverlayRoot>(request_.root);
+    CHECK(make_overlay(overlay));
+    if (!overlay.seen_at.empty()) {
+      TRY(at, builder_.text(overlay.seen_at));
+    }
   }
   builder_.add(step::AttachRoot{slots_.root, at});
   return {};

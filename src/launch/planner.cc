@@ -249,6 +249,8 @@ class LaunchPlanner {
       TRY(Text directory, builder_.text(spec_.process.cwd));
       builder_.add(step::MakeDirectory{directory});
     }
+    // Hooks may write to the root, as runc lets them: what is read-only and hidden is so after them.
+    if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
     for (const auto& path : spec_.readonly_paths) {
       TRY(Text text, builder_.text(path));
       builder_.add(step::ReadonlyPath{text});
@@ -262,7 +264,6 @@ class LaunchPlanner {
       builder_.add(step::MaskPath{text, slots_.dev});
     }
     if (spec_.root.readonly) builder_.add(step::SetAttributes{.slot = slots_.root, .set = MOUNT_ATTR_RDONLY});
-    if (request_.awaits_hooks) builder_.add(step::AwaitHooks{});
     builder_.add(step::PivotRoot{slots_.root, static_cast<uint8_t>(request_.moves_root ? 1 : 0)});
     return plan_root_propagation();
   }

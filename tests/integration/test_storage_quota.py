@@ -168,7 +168,7 @@ class Quota(QuotaCase):
             json.dump({"storage-quota": "20m"}, file)
         self.engine.process.send_signal(1)
         eventually(lambda: self.tags() == {"b:1"}, "the older one goes", 60)
-        self.assertTrue(re.search(r"configuration reloaded", self.engine.log()))
+        self.assertTrue(re.search(r"Reloaded configuration", self.engine.log()))
 
     def test_bad_sizes(self):
         for size in ("many", "-1", "10x"):

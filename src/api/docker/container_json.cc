@@ -21,6 +21,13 @@ Json string_list(const std::vector<std::string>& values) {
   return list;
 }
 
+/// As it was asked for: that the engine maps all users (--userns-remap) is not the container's affair.
+Json host_config_json(const spec::HostConfig& config) {
+  Json object = to_json_value(config);
+  if (config.userns_mode.starts_with("remap:")) object["UsernsMode"] = "";
+  return object;
+}
+
 Json health_json(const engine::Health& health) {
   Json log = Json::array();
   for (const engine::HealthProbe& probe : health.log) {
@@ -247,7 +254,7 @@ Json container_inspect_json(const ContainerRecord& record, std::optional<engine:
                  {"ProcessLabel", ""},
                  {"AppArmorProfile", apparmor_profile(record.host_config)},
                  {"ExecIDs", record.exec_ids.empty() ? Json(nullptr) : string_list(record.exec_ids)},
-                 {"HostConfig", to_json_value(record.host_config)},
+                 {"HostConfig", host_config_json(record.host_config)},
                  {"GraphDriver", graph_driver_json(record)},
                  {"Mounts", mounts_json(record.mounts)},
                  {"Config", to_json_value(record.config)},

@@ -190,15 +190,20 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"Runtimes", runtimes_json(info)},
       {"DefaultRuntime", info.default_runtime},
       {"Swarm", swarm_json()},
-      {"LiveRestoreEnabled", true},
+      {"LiveRestoreEnabled", info.live_restore},
       {"Isolation", ""},
       {"InitBinary", info.init_binary},
       {"ContainerdCommit", {{"ID", ""}}},
       {"RuncCommit", {{"ID", ""}}},
       {"InitCommit", {{"ID", ""}}},
       {"SecurityOptions", string_list(info.security_options)},
-      {"CDISpecDirs", Json::array()},
+      {"CDISpecDirs", string_list(info.cdi_spec_dirs)},
       {"Warnings", info.warnings.empty() ? Json(nullptr) : string_list(info.warnings)}};
+  if (version >= ApiVersion{1, 50} && !info.cdi_devices.empty()) {
+    Json devices = Json::array();
+    for (const std::string& id : info.cdi_devices) devices.push_back({{"Source", "cdi"}, {"ID", id}});
+    object["DiscoveredDevices"] = std::move(devices);
+  }
   // Where the host's administrator works: DOCKER-USER and policies are iptables' (network/host_filter.h).
   if (version >= ApiVersion{1, 49}) object["FirewallBackend"] = {{"Driver", "iptables"}};
   if (version < ApiVersion{1, 50}) {

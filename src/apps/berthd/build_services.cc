@@ -37,6 +37,8 @@ build::SandboxServices sandbox_services(io::EventLoop& loop, engine::Engine& eng
           .cgroups = engine.cgroups(),
           .exec_root = options.exec_root,
           .cgroup_parent = options.cgroup_parent,
+          .shares_cgroup_namespace =
+              [&engine] { return engine.options().settings.container_defaults.cgroupns_mode == "host"; },
           .find_container = [&engine](const std::string& name) { return find_container(engine, name); }};
 }
 
@@ -79,7 +81,8 @@ io::Task<Result<storage::Image>> PulledImages::resolve(Request request, build::P
 }
 
 io::Task<Result<std::unique_ptr<BuildServices>>> BuildServices::open(io::EventLoop& loop,
-                                                                     engine::Engine& engine) {
+                                                                     engine::Engine& engine,
+                                                                     uint64_t cache_bytes) {
   std::unique_ptr<BuildServices> services(new BuildServices(loop, engine));
   engine::Engine* holder = &engine;
   build::BuilderServices given{.loop = loop,
@@ -89,6 +92,7 @@ io::Task<Result<std::unique_ptr<BuildServices>>> BuildServices::open(io::EventLo
                                .runner = services->runner_,
                                .data_root = engine.options().data_root,
                                .in_use = [holder] { return holder->layers_in_use(); }};
+  if (cache_bytes != 0) given.limits.max_cache_bytes = cache_bytes;
   CO_TRY(services->builder_, co_await build::Builder::open(std::move(given)));
   co_return services;
 }

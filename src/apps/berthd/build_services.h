@@ -26,7 +26,9 @@ class PulledImages : public build::ImageSource {
 class BuildServices {
  public:
   /// Removes what an earlier daemon's builds have left. Engine and loop must outlive it.
-  static io::Task<Result<std::unique_ptr<BuildServices>>> open(io::EventLoop& loop, engine::Engine& engine);
+  /// `cache_bytes`: what is kept of the build cache; 0: the builder's own bound.
+  static io::Task<Result<std::unique_ptr<BuildServices>>> open(io::EventLoop& loop, engine::Engine& engine,
+                                                               uint64_t cache_bytes);
 
   build::Builder& builder() { return *builder_; }
   /// Ends when what builds have left is removed.

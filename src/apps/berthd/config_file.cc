@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "engine/validate.h"
 #include "spec/url_credentials.h"
 
 namespace berth::berthd {
@@ -19,6 +20,7 @@ std::string flag_of(std::string_view key) {
   for (std::string_view refused : not_in_a_file) {
     if (key == refused) return {};
   }
+  if (name == "runtimes") return "add-runtime";
   if (is_flag(name)) return name;
   if (name.ends_with("ies")) {
     name.replace(name.size() - 3, 3, "y");
@@ -63,6 +65,8 @@ Result<void> add_driver_options(std::string_view driver, const Json& options,
 /// The values that the flag is given one after the other.
 Result<std::vector<std::string>> flag_values(std::string_view key, const Json& value) {
   std::vector<std::string> values;
+  // An empty list says "none" where there is a default.
+  if (key == "cdi-spec-dirs" && value.is_array() && value.empty()) return std::vector<std::string>{""};
   if (value.is_array()) {
     for (const Json& element : value) {
       TRY(std::string text, element.is_object() ? pool_text(element) : scalar_text(key, element));
@@ -72,6 +76,9 @@ Result<std::vector<std::string>> flag_values(std::string_view key, const Json& v
     for (const auto& [name, element] : value.items()) {
       if (element.is_object() && key.starts_with("default-network-opt")) {
         CHECK(add_driver_options(name, element, values));
+      } else if (element.is_object() && key == "runtimes") {
+        TRY(std::string path, json_string(element, "path"));
+        values.push_back(name + "=" + path);
       } else if (element.is_object()) {
         TRY(std::string text, ulimit_text(name, element));
         values.push_back(std::move(text));
@@ -96,13 +103,28 @@ void flatten(Json& document) {
   document.update(group);
 }
 
-/// A value for a message: without a password of a URL.
-std::string shown(const std::string& value) {
-  std::string_view credentials = spec::credentials_in(value);
-  if (credentials.empty()) return value;
-  std::string text = value;
-  return text.replace(static_cast<size_t>(credentials.data() - value.data()), credentials.size(),
-                      "xxxxx:xxxxx@");
+/// "builder": {"gc": {...}, "entitlements": {...}}: of its collector the sizes count that say how much may
+/// stay.
+Result<void> take_builder(Json& document, Options& options) {
+  auto builder = document.find("builder");
+  if (builder == document.end()) return {};
+  Json group = *builder;
+  document.erase(builder);
+  const Json* collector = json_member(group, "gc");
+  if (collector == nullptr) return {};
+  TRY(bool enabled, json_bool(*collector, "enabled", true));
+  for (std::string_view key : {"defaultKeepStorage", "defaultReservedSpace", "defaultMaxUsedSpace"}) {
+    TRY(std::string text, json_string(*collector, key));
+    if (text.empty()) continue;
+    auto bytes = engine::parse_size(text);
+    if (!bytes) return std::move(bytes).error().in(fmt::format("builder.gc.{}", key));
+    if (enabled) options.build_cache_bytes = static_cast<uint64_t>(*bytes);
+  }
+  if (json_member(*collector, "policy") != nullptr)
+    options.notices.emplace_back(
+        "builder.gc.policy is not used: the build cache is bounded by builder.gc.defaultMaxUsedSpace and "
+        "--storage-quota");
+  return {};
 }
 
 }  // namespace
@@ -112,6 +134,7 @@ Result<void> apply_config_file(std::string_view text, Options& options) {
   TRY(Json document, parse_json(text));
   if (!document.is_object()) return Error(Kind::InvalidArgument, "expected a JSON object");
   flatten(document);
+  if (auto taken = take_builder(document, options); !taken) return taken;
   std::string unknown;
   std::string conflicting;
   for (const auto& [key, value] : document.items()) {
@@ -120,7 +143,8 @@ Result<void> apply_config_file(std::string_view text, Options& options) {
     if (auto given = options.given.find(flag); given != options.given.end()) {
       TRY(auto values, flag_values(key, value));
       conflicting += fmt::format("{}{}: (from flag: {}, from file: {})", conflicting.empty() ? "" : ", ", key,
-                                 shown(given->second), shown(fmt::format("{}", fmt::join(values, ","))));
+                                 without_credentials(given->second),
+                                 without_credentials(fmt::format("{}", fmt::join(values, ","))));
     }
   }
   if (!unknown.empty()) {
@@ -134,12 +158,28 @@ Result<void> apply_config_file(std::string_view text, Options& options) {
   }
   for (const auto& [key, value] : document.items()) {
     TRY(auto values, flag_values(key, value));
+    options.in_file[key] = fmt::format("{}", fmt::join(values, ","));
     for (const std::string& one : values) {
       if (auto applied = apply_flag(flag_of(key), one, options); !applied)
         return std::move(applied).error().in(key);
     }
   }
   return {};
+}
+
+std::string without_credentials(const std::string& value) {
+  std::string_view credentials = spec::credentials_in(value);
+  if (credentials.empty()) return value;
+  std::string text = value;
+  return text.replace(static_cast<size_t>(credentials.data() - value.data()), credentials.size(),
+                      "xxxxx:xxxxx@");
+}
+
+std::string settings_text(const Options& options) {
+  Json settings = Json::object();
+  for (const auto& [name, value] : options.in_file) settings[name] = without_credentials(value);
+  for (const auto& [name, value] : options.given) settings[name] = without_credentials(value);
+  return to_json(settings);
 }
 
 }  // namespace berth::berthd

@@ -14,7 +14,9 @@
 #include "api/registry/registry_api.h"
 #include "apps/berthd/build_services.h"
 #include "apps/berthd/buildkit_bridge.h"
+#include "apps/berthd/engine_settings.h"
 #include "apps/berthd/function_part.h"
+#include "apps/berthd/hooks_verb.h"
 #include "apps/berthd/host_setup.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/registry_options.h"
@@ -26,12 +28,10 @@
 #include "build/builder.h"
 #include "engine/engine.h"
 #include "engine/rootless.h"
-#include "engine/validate.h"
 #include "io/event_loop.h"
 #include "io/http_server.h"
 #include "io/task_group.h"
 #include "io/tls.h"
-#include "registry/client/signature_policy.h"
 #include "sys/file.h"
 #include "sys/ip_address.h"
 #include "sys/user_directories.h"
@@ -53,45 +53,6 @@ Result<std::optional<sys::IpPrefix>> prefix_option(const std::string& text, std:
   auto prefix = sys::IpPrefix::parse(text);
   if (!prefix) return std::move(prefix).error().in(flag);
   return std::optional<sys::IpPrefix>(*prefix);
-}
-
-Result<registry::Settings> registry_settings(const Options& options) {
-  registry::Settings settings{.insecure = options.insecure_registries,
-                              .token_servers = options.token_servers,
-                              .http_proxy = options.http_proxy,
-                              .https_proxy = options.https_proxy,
-                              .no_proxy = options.no_proxy,
-                              .signature_policy = options.signature_policy,
-                              .max_downloads = options.max_downloads,
-                              .max_uploads = options.max_uploads};
-  for (const std::string& text : options.insecure_registries) {
-    if (auto valid = registry::check_insecure(text); !valid)
-      return std::move(valid).error().in("--insecure-registry");
-  }
-  if (!options.signature_policy.empty()) CHECK(registry::read_signature_policy(options.signature_policy));
-  for (const std::string& text : options.registry_mirrors) {
-    auto mirror = registry::parse_mirror(text);
-    if (!mirror) return std::move(mirror).error().in("--registry-mirror");
-    settings.mirrors.push_back(std::move(*mirror));
-  }
-  return settings;
-}
-
-/// "20GB" in bytes; empty: 0.
-Result<uint64_t> size_of(const std::string& text, const char* flag) {
-  if (text.empty()) return uint64_t{0};
-  auto bytes = engine::parse_size(text);
-  if (!bytes) return std::move(bytes).error().in(flag);
-  return static_cast<uint64_t>(*bytes);
-}
-
-Result<spec::LogConfig> default_log(const Options& options) {
-  spec::LogConfig log = {.type = options.log_driver.empty() ? "json-file" : options.log_driver,
-                         .config = options.log_options};
-  if (auto valid = engine::validate_log_config(log); !valid) {
-    return std::move(valid).error().in("--log-driver, --log-opt");
-  }
-  return log;
 }
 
 Result<std::optional<sys::IpAddress>> address_option(const std::string& text, std::string_view flag) {
@@ -146,47 +107,22 @@ Result<network::NetworkOptions> network_options(const Options& options) {
   return result;
 }
 
-/// The text of a seccomp profile; empty: berth's own.
-Result<std::string> seccomp_of(const std::string& profile) {
-  constexpr size_t longest = size_t{4} << 20;
-  if (profile.empty() || profile == "builtin" || profile == "default") return std::string();
-  if (profile == "unconfined") return profile;
-  return sys::read_file(profile, longest);
-}
-
-Result<engine::ContainerDefaults> container_defaults(const Options& options) {
-  engine::ContainerDefaults defaults{.dns = options.dns,
-                                     .dns_search = options.dns_search,
-                                     .dns_options = options.dns_options,
-                                     .cgroupns_mode = options.default_cgroupns_mode,
-                                     .ipc_mode = options.default_ipc_mode,
-                                     .init = options.init,
-                                     .no_new_privileges = options.no_new_privileges};
-  TRY(uint64_t shm_size, size_of(options.default_shm_size, "--default-shm-size"));
-  defaults.shm_size = static_cast<int64_t>(shm_size);
-  auto seccomp = seccomp_of(options.seccomp_profile);
-  if (!seccomp) return std::move(seccomp).error().in("--seccomp-profile");
-  defaults.seccomp = *std::move(seccomp);
-  CHECK(engine::check_defaults(defaults));
-  return defaults;
-}
-
 Result<engine::EngineOptions> engine_options(const Options& options) {
   engine::EngineOptions result;
   result.data_root = options.data_root;
   result.exec_root = options.exec_root;
   result.cgroup_parent = options.cgroup_parent;
-  result.default_ulimits = options.default_ulimits;
-  result.shutdown_timeout = options.shutdown_timeout;
   result.keeper_program = options.keeper;
-  result.labels = options.labels;
   result.authorization_plugins = options.authorization_plugins;
-  TRY(result.log_total_bytes, size_of(options.log_total_size, "--log-total-size"));
-  TRY(result.storage_quota, size_of(options.storage_quota, "--storage-quota"));
-  TRY(result.container_defaults, container_defaults(options));
-  TRY(result.default_log, default_log(options));
+  result.hook_runner = {"/proc/self/exe", kHooksVerb};
+  TRY(result.settings, engine_settings(options));
   TRY(result.network, network_options(options));
-  TRY(result.registry, registry_settings(options));
+  auto remap = engine::find_user_remap(options.userns_remap);
+  if (!remap) return std::move(remap).error().in("--userns-remap");
+  if (*remap && ::geteuid() != 0)
+    return Error(Kind::Unsupported,
+                 "--userns-remap: an ordinary user's containers are in a user namespace already");
+  result.user_remap = std::move(*remap);
   return result;
 }
 
@@ -278,21 +214,15 @@ class Listening {
   std::optional<gid_t> group_;
 };
 
-/// Reads the configuration again and takes over what can change while berthd runs: log level, shutdown
-/// timeout, what containers get that say nothing, log driver and options, labels, the bound on logs. The
-/// audit log's file is opened anew.
+/// Reads the configuration again and takes over what can change while berthd runs (engine_settings.h), the
+/// log level, and the audit log's file, which is opened anew.
 Result<void> reload(std::span<const char* const> arguments, engine::Engine& engine, api::DockerApi& api) {
   TRY(Options options, load_options(arguments));
-  engine::EngineSettings settings{.shutdown_timeout = options.shutdown_timeout,
-                                  .default_ulimits = options.default_ulimits,
-                                  .labels = options.labels};
-  TRY(settings.container_defaults, container_defaults(options));
-  TRY(settings.default_log, default_log(options));
-  TRY(settings.log_total_bytes, size_of(options.log_total_size, "--log-total-size"));
-  TRY(settings.storage_quota, size_of(options.storage_quota, "--storage-quota"));
+  TRY(auto settings, engine_settings(options));
   CHECK(engine.reload(std::move(settings)));
   log::set_level(options.log_level);
   if (api.audit_log() != nullptr) CHECK(api.audit_log()->reopen());
+  log::info("Reloaded configuration: {}", settings_text(options));
   return {};
 }
 
@@ -300,11 +230,8 @@ io::Task<void> wait_for_stop(io::EventLoop& loop, Signals& signals, std::functio
   while (true) {
     auto signal = co_await signals.next(loop);
     if (!signal || *signal == Signal::Stop) co_return;
-    if (auto reloaded = on_reload(); reloaded) {
-      log::info("configuration reloaded");
-    } else {
+    if (auto reloaded = on_reload(); !reloaded)
       log::error("configuration not reloaded: {}", reloaded.error().message());
-    }
   }
 }
 
@@ -352,7 +279,8 @@ Result<void> settle_roots(Options& options) {
 void serve(io::EventLoop& loop, io::HttpServer& server, api::RegistryApi& registries, FunctionPart& functions,
            engine::Engine& engine, Signals& signals, std::function<Result<void>()> on_reload) {
   loop.run_until_complete(wait_for_stop(loop, signals, std::move(on_reload)));
-  log::info("stopping; containers go on running");
+  log::info("stopping; containers {}",
+            engine.options().settings.live_restore ? "go on running" : "are stopped");
   announce_stopping();
   io::TaskGroup impatience;
   impatience.spawn(leave_at_second_signal(loop, signals));
@@ -393,6 +321,7 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
   CHECK(check_tls(options));
   TRY(auto lock, lock_instance(options.exec_root));
   if (!options.pid_file.empty()) CHECK(write_pid_file(options.pid_file));
+  for (const std::string& notice : options.notices) log::warn("{}", notice);
   TRY(auto settings, engine_options(options));
   if (settings.keeper_program.empty()) {
     TRY(settings.keeper_program, find_keeper());
@@ -401,13 +330,14 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
     network::set_port_binder(rootless->host.get());
     engine::set_rootless_facts({.rootless = true, .warnings = rootless->warnings});
   }
-  for (const std::string& name : registry::overridden_proxy_variables(settings.registry))
+  for (const std::string& name : registry::overridden_proxy_variables(settings.settings.registry))
     log::info("overriding existing proxy variable with value from configuration: {}", name);
   TRY(auto signals, Signals::install());
 
   TRY(auto loop, io::EventLoop::create());
   TRY(auto engine, loop->run_until_complete(engine::Engine::open(*loop, std::move(settings))));
-  TRY(auto building, loop->run_until_complete(BuildServices::open(*loop, *engine)));
+  TRY(auto building,
+      loop->run_until_complete(BuildServices::open(*loop, *engine, options.build_cache_bytes)));
   api::DockerApi api(*loop, *engine, building->builder());
   api::RegistryApi registries(registry_services(*loop, *engine));
   TRY(auto functions,

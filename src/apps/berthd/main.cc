@@ -3,10 +3,13 @@
 #include <span>
 
 #include "apps/berthd/daemon.h"
+#include "apps/berthd/hooks_verb.h"
 #include "apps/berthd/options.h"
 #include "apps/berthd/rootless/host_process.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/log_lines.h"
+#include "launch/hooks.h"
 
 namespace {
 
@@ -21,6 +24,7 @@ int main(int argc, char** argv) {
   using namespace berth;
   if (argc == 4 && std::string_view(argv[1]) == berthd::rootless::kHostVerb)
     return berthd::rootless::run_host_process(argv[2], argv[3]);
+  if (argc == 3 && std::string_view(argv[1]) == berthd::kHooksVerb) return launch::run_hook_document(argv[2]);
   std::span<const char* const> arguments{argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)};
   auto options = berthd::load_options(arguments);
   if (!options) {
@@ -43,6 +47,7 @@ int main(int argc, char** argv) {
       break;
   }
   log::set_level(options->log_level);
+  log::set_format(options->log_format);
   auto served = berthd::run_daemon(*std::move(options), arguments);
   return served ? 0 : fail(served.error(), 1);
 }

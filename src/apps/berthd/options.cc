@@ -2,10 +2,10 @@
 #include "apps/berthd/options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <functional>
 
 #include "apps/berthd/config_file.h"
+#include "apps/berthd/flag.h"
 #include "apps/berthd/listen_address.h"
 #include "apps/berthd/rootless/uplink.h"
 #include "base/format.h"
@@ -15,35 +15,6 @@
 namespace berth::berthd {
 namespace {
 
-struct Flag {
-  std::string_view name;
-  char letter;  // 0: none
-  std::string_view
-      value;  // what the help calls the value; empty: a switch, which may still take =true or =false
-  std::string_view help;  // empty: taken for compatibility and not shown
-  Result<void> (*apply)(Options& options, std::string_view value);
-};
-
-Result<bool> boolean(std::string_view text) {
-  for (std::string_view yes : {"true", "1", "t", "TRUE", "True"}) {
-    if (text == yes) return true;
-  }
-  for (std::string_view no : {"false", "0", "f", "FALSE", "False"}) {
-    if (text == no) return false;
-  }
-  return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected true or false", text);
-}
-
-template <class T>
-Result<T> number(std::string_view text) {
-  T value{};
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) {
-    return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected a number", text);
-  }
-  return value;
-}
-
 Result<log::Level> level(std::string_view text) {
   if (text == "debug" || text == "trace") return log::Level::Debug;
   if (text == "info") return log::Level::Info;
@@ -51,22 +22,6 @@ Result<log::Level> level(std::string_view text) {
   if (text == "error" || text == "fatal") return log::Level::Error;
   return failure(Kind::InvalidArgument,
                  "invalid logging level \"{}\": expected debug, info, warn, error or fatal", text);
-}
-
-template <std::string Options::*Member>
-Result<void> set_text(Options& options, std::string_view value) {
-  options.*Member = value;
-  return {};
-}
-template <bool Options::*Member>
-Result<void> set_switch(Options& options, std::string_view value) {
-  TRY(options.*Member, boolean(value));
-  return {};
-}
-template <std::vector<std::string> Options::*Member>
-Result<void> append(Options& options, std::string_view value) {
-  (options.*Member).emplace_back(value);
-  return {};
 }
 
 RegistryOptions& registry_of(Options& options) {
@@ -93,27 +48,6 @@ Result<void> set_log_option(Options& options, std::string_view value) {
   return {};
 }
 
-/// --live-restore=false: what berth always does cannot be switched off.
-Result<void> only_true(Options&, std::string_view value) {
-  TRY(bool wanted, boolean(value));
-  if (!wanted) return Error(Kind::Unsupported, "berth always works this way, it cannot be switched off");
-  return {};
-}
-/// One range for all containers is what berth does not have: theirs would not be apart from each other.
-Result<void> refuse_remap(Options&, std::string_view value) {
-  if (value.empty()) return {};
-  return failure(
-      Kind::Unsupported,
-      "userns-remap \"{}\": berth does not map all containers to one range of ids; \"run --userns auto\" "
-      "and \"--security hardened\" give each a range of its own, and files keep their owners",
-      value);
-}
-/// Layers are stacked by overlayfs, whatever the driver is called.
-Result<void> only_overlay(Options&, std::string_view value) {
-  if (value.empty() || value.starts_with("overlay") || value == "fuse-overlayfs") return {};
-  return failure(Kind::Unsupported, "storage driver \"{}\": berth stacks layers with overlayfs (overlay2)",
-                 value);
-}
 /// How many layers at a time.
 template <unsigned Options::*Member>
 Result<void> set_count(Options& options, std::string_view value) {
@@ -121,7 +55,21 @@ Result<void> set_count(Options& options, std::string_view value) {
   if (options.*Member >= 1 && options.*Member <= 64) return {};
   return failure(Kind::InvalidArgument, "invalid argument \"{}\": expected 1 to 64", value);
 }
-Result<void> ignore(Options&, std::string_view) {
+/// "cdi", "cdi=false". Those that are not known are nobody's.
+Result<void> set_feature(Options& options, std::string_view value) {
+  size_t equals = value.find('=');
+  bool on = true;
+  if (equals != value.npos) {
+    TRY(on, boolean(value.substr(equals + 1)));
+  }
+  if (equals == 0 || value.empty()) return Error(Kind::InvalidArgument, "a feature needs a name");
+  options.features[std::string(value.substr(0, equals))] = on;
+  return {};
+}
+Result<void> set_log_format(Options& options, std::string_view value) {
+  if (value != "text" && value != "json")
+    return failure(Kind::InvalidArgument, "invalid log format \"{}\": expected text or json", value);
+  options.log_format = value == "json" ? log::Format::Json : log::Format::Text;
   return {};
 }
 
@@ -138,6 +86,14 @@ constexpr Flag flags[] = {
      set_text<&Options::bridge>},
     {"cgroup-parent", 0, "string", "Parent cgroup of all containers (default \"/berth\")",
      set_text<&Options::cgroup_parent>},
+    {"cdi-spec-dir", 0, "list",
+     "Directory of CDI specifications of devices, the later the stronger (default \"/etc/cdi\" and "
+     "\"/var/run/cdi\"; \"\": none)",
+     [](Options& options, std::string_view value) -> Result<void> {
+       if (!options.cdi_spec_dirs) options.cdi_spec_dirs.emplace();
+       if (!value.empty()) options.cdi_spec_dirs->emplace_back(value);
+       return {};
+     }},
     {"config-file", 0, "string",
      "Daemon configuration as JSON, with dockerd's keys (default \"/etc/berth/daemon.json\")",
      set_text<&Options::config_file>},
@@ -173,13 +129,11 @@ constexpr Flag flags[] = {
     {"dns-opt", 0, "list", "Option of the resolver of containers without their own",
      append<&Options::dns_options>},
     {"dns-search", 0, "list", "Search domain of containers without their own", append<&Options::dns_search>},
-    {"exec-opt", 0, "", "", ignore},
     {"exec-root", 0, "string",
      "Where sockets and other runtime state are kept (default \"/run/berth\", for ordinary users "
      "\"$XDG_RUNTIME_DIR/berth\")",
      set_text<&Options::exec_root>},
-    {"experimental", 0, "", "", ignore},
-    {"feature", 0, "", "", ignore},
+    {"feature", 0, "name=bool", "Switch a feature on or off: cdi (default true)", set_feature},
     {"fixed-cidr", 0, "string", "Part of the default bridge's IPv4 subnet that containers get addresses of",
      set_text<&Options::fixed_cidr>},
     {"fixed-cidr-v6", 0, "string",
@@ -259,9 +213,11 @@ constexpr Flag flags[] = {
     {"keeper", 0, "string", "Path of the berth-keeper program (default beside berthd)",
      set_text<&Options::keeper>},
     {"label", 0, "list", "Label of the engine, as key=value", append<&Options::labels>},
-    {"live-restore", 0, "", "", only_true},
+    {"live-restore", 0, "", "Containers go on running when the engine stops (default true)",
+     set_switch<&Options::live_restore>},
     {"log-driver", 0, "string", "Log driver of containers without their own (default \"json-file\")",
      set_text<&Options::log_driver>},
+    {"log-format", 0, "string", "text or json (default \"text\")", set_log_format},
     {"log-level", 'l', "string", "debug, info, warn, error or fatal (default \"info\")",
      [](Options& options, std::string_view value) -> Result<void> {
        TRY(options.log_level, level(value));
@@ -274,6 +230,8 @@ constexpr Flag flags[] = {
      set_count<&Options::max_downloads>},
     {"max-concurrent-uploads", 0, "int", "Layers pushed at a time (default 5)",
      set_count<&Options::max_uploads>},
+    {"max-download-attempts", 0, "int", "Times that a download is taken up again in vain (default 5)",
+     set_count<&Options::max_download_attempts>},
     {"metrics-addr", 0, "address", "Serve GET /metrics for Prometheus on this IP:PORT as well",
      set_text<&Options::metrics_address>},
     {"network-control-plane-mtu", 0, "int", "", ignore},  // of swarms, as the next
@@ -288,7 +246,6 @@ constexpr Flag flags[] = {
     {"no-proxy", 0, "string", "Hosts that are reached without a proxy (default: of the environment)",
      set_text<&Options::no_proxy>},
     {"pidfile", 'p', "string", "A further file for the daemon's process id", set_text<&Options::pid_file>},
-    {"raw-logs", 0, "", "", ignore},
     {"registry-addr", 0, "string", "Serve the images' store as a registry as well, at IP:PORT",
      set_registry<&RegistryOptions::address>},
     {"registry-cert", 0, "string", "Certificate of the registry; without it: plain HTTP",
@@ -328,7 +285,6 @@ constexpr Flag flags[] = {
      }},
     {"signature-policy", 0, "file", "Which images need whose signatures (JSON); default: none",
      set_text<&Options::signature_policy>},
-    {"storage-driver", 's', "string", "", only_overlay},
     {"storage-quota", 0, "size",
      "Bound on images' disk use, such as 20GB: unused ones go, the least recently used first (default none)",
      set_text<&Options::storage_quota>},
@@ -352,7 +308,11 @@ constexpr Flag flags[] = {
      }},
     {"userland-proxy", 0, "", "", ignore},
     {"userland-proxy-path", 0, "string", "", ignore},
-    {"userns-remap", 0, "string", "", refuse_remap},
+    {"userns-remap", 0, "user",
+     "Range of ids that containers' users are mapped to unless they say otherwise: USER[:GROUP] of "
+     "/etc/subuid, "
+     "or \"default\"",
+     set_text<&Options::userns_remap>},
     {"validate", 0, "", "Check the configuration and exit",
      [](Options& options, std::string_view) -> Result<void> {
        options.action = Options::Action::Validate;
@@ -365,15 +325,19 @@ constexpr Flag flags[] = {
      }},
 };
 
+template <class Test>
+const Flag* find_where(Test test) {
+  for (std::span<const Flag> table : {std::span<const Flag>(flags), docker_flags()}) {
+    auto flag = std::ranges::find_if(table, test);
+    if (flag != table.end()) return &*flag;
+  }
+  return nullptr;
+}
 const Flag* find_flag(std::string_view name) {
-  const auto* flag =
-      std::find_if(std::begin(flags), std::end(flags), [&](const Flag& f) { return f.name == name; });
-  return flag == std::end(flags) ? nullptr : flag;
+  return find_where([&](const Flag& flag) { return flag.name == name; });
 }
 const Flag* find_flag(char letter) {
-  const auto* flag =
-      std::find_if(std::begin(flags), std::end(flags), [&](const Flag& f) { return f.letter == letter; });
-  return flag == std::end(flags) ? nullptr : flag;
+  return find_where([&](const Flag& flag) { return flag.letter == letter; });
 }
 
 /// Hands out the arguments one by one.
@@ -469,10 +433,11 @@ Result<Options> load_options(std::span<const char* const> arguments) {
   if (!text) {
     bool optional = text.error().kind() == Kind::NotFound && !options.given.contains("config-file");
     if (optional) return options;
-    return std::move(text).error().in("unable to configure berthd with file", options.config_file);
+    return std::move(text).error().in("unable to configure the Docker daemon with file", options.config_file);
   }
   if (auto applied = apply_config_file(*text, options); !applied) {
-    return std::move(applied).error().in("unable to configure berthd with file", options.config_file);
+    return std::move(applied).error().in("unable to configure the Docker daemon with file",
+                                         options.config_file);
   }
   for (const std::string& host : options.hosts) CHECK(parse_listen_address(host));
   return options;

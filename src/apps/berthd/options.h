@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/log_lines.h"
 #include "base/result.h"
 
 namespace berth::berthd {
@@ -30,6 +31,7 @@ struct Options {
   std::string pid_file = {};            ///< besides <exec_root>/berthd.pid
   std::string group = {};               ///< owner of unix sockets; empty: "berth" if there is such a group
   log::Level log_level = log::Level::Info;
+  log::Format log_format = log::Format::Text;
   std::string keeper = {};  ///< path of berth-keeper; empty: beside berthd
   std::string cgroup_parent = {};
   std::string bip = {};              ///< address and length of the default bridge, "172.17.0.1/16"
@@ -55,6 +57,11 @@ struct Options {
   std::string seccomp_profile = {};   ///< path, "builtin" or "unconfined"
   bool init = false;
   bool no_new_privileges = false;
+  bool live_restore = true;                                    ///< containers outlive the engine
+  std::string userns_remap = {};                               ///< "default", "user[:group]"
+  std::optional<std::vector<std::string>> cdi_spec_dirs = {};  ///< none: the usual two
+  std::map<std::string, bool> features = {};
+  uint64_t build_cache_bytes = 0;  ///< builder.gc: what is kept of the build cache; 0: all
   std::string log_driver = {};
   std::map<std::string, std::string> log_options = {};
   std::vector<std::string> insecure_registries = {};
@@ -62,6 +69,7 @@ struct Options {
   std::vector<std::string> token_servers = {};     ///< --registry-token-server
   unsigned max_downloads = 3;
   unsigned max_uploads = 5;
+  unsigned max_download_attempts = 5;
   std::string http_proxy = {};
   std::string https_proxy = {};
   std::string no_proxy = {};
@@ -98,7 +106,9 @@ struct Options {
 
   enum class Action { Serve, ShowHelp, ShowVersion, Validate };
   Action action = Action::Serve;
+  std::vector<std::string> notices = {};                       ///< of what was taken and has no effect
   std::map<std::string, std::string, std::less<>> given = {};  ///< flags of the command line, by name
+  std::map<std::string, std::string> in_file = {};             ///< keys of the configuration file, likewise
 };
 
 /// Arguments without the program's name. InvalidArgument in one line: "unknown flag: --x".
@@ -111,6 +121,11 @@ Result<Options> load_options(std::span<const char* const> arguments);
 /// Sets one option as its flag does. NotFound: no flag of this name.
 Result<void> apply_flag(std::string_view name, std::string_view value, Options& options);
 bool is_flag(std::string_view name);
+
+/// All that was given, in the command line and in the file, as one JSON object; passwords left out.
+std::string settings_text(const Options& options);
+/// A value for a message: without a password of a URL.
+std::string without_credentials(const std::string& value);
 
 std::string help_text();
 

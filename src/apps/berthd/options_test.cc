@@ -55,11 +55,38 @@ TEST(Options, RefusesInOneLine) {
   EXPECT_FALSE(parse({"--mtu", "12x"}));
   EXPECT_FALSE(parse({"--log-level", "loud"}));
   EXPECT_FALSE(parse({"--log-opt", "max-size"}));
-  EXPECT_EQ(parse({"--live-restore=false"}).error().kind(), Kind::Unsupported);
-  EXPECT_EQ(parse({"--userns-remap", "default"}).error().kind(), Kind::Unsupported);
-  EXPECT_TRUE(parse({"--userns-remap="}));
+  EXPECT_EQ(parse({"--storage-opt", "size=1"}).error().kind(), Kind::Unsupported);
+  EXPECT_EQ(parse({"--selinux-enabled"}).error().kind(), Kind::Unsupported);
+  EXPECT_EQ(parse({"--default-runtime", "nvidia"}).error().kind(), Kind::Unsupported);
+  EXPECT_FALSE(parse({"--add-runtime", "nvidia"}));
+  EXPECT_FALSE(parse({"--feature", "=true"}));
   EXPECT_FALSE(parse({"--tlsverify=perhaps"}));
   EXPECT_TRUE(parse({"--tls=false"})->open_tcp);
+}
+
+TEST(Options, TakesDockerdsFlagsWithoutAMeaning) {
+  auto options =
+      parse({"--containerd", "/c.sock", "--containerd-namespace", "a", "--containerd-plugins-namespace", "b",
+             "--add-runtime", "nvidia=/usr/bin/n", "--exec-opt", "native.cgroupdriver=systemd", "-r",
+             "--storage-driver", "overlay2", "--init-path", "/i", "--userland-proxy=false"})
+          .value();
+  EXPECT_EQ(options.notices.size(), 2u);
+  EXPECT_NE(options.notices[0].find("\"nvidia\""), std::string::npos);
+}
+
+TEST(Options, OfTheEngine) {
+  auto options = parse({}).value();
+  EXPECT_TRUE(options.live_restore);
+  EXPECT_FALSE(options.cdi_spec_dirs);
+  options = parse({"--live-restore=false", "--userns-remap", "default", "--cdi-spec-dir=/a",
+                   "--cdi-spec-dir=/b", "--feature", "cdi=false", "--feature", "x", "--log-format=json"})
+                .value();
+  EXPECT_FALSE(options.live_restore);
+  EXPECT_EQ(options.userns_remap, "default");
+  EXPECT_EQ(options.cdi_spec_dirs, (std::vector<std::string>{"/a", "/b"}));
+  EXPECT_EQ(options.features, (std::map<std::string, bool>{{"cdi", false}, {"x", true}}));
+  EXPECT_EQ(options.log_format, log::Format::Json);
+  EXPECT_EQ(parse({"--cdi-spec-dir="})->cdi_spec_dirs, std::vector<std::string>());
 }
 
 TEST(Options, Tls) {
@@ -107,6 +134,19 @@ TEST(ConfigFile, TakesDockerdsProxies) {
   EXPECT_EQ(options.http_proxy, "http://a");
   EXPECT_EQ(options.https_proxy, "http://b");
   EXPECT_EQ(options.no_proxy, "c");
+}
+
+TEST(ConfigFile, TakesDockerdsGroups) {
+  Options options;
+  auto applied = apply_config_file(R"({"builder": {"gc": {"enabled": true, "defaultKeepStorage": "10GB"}},
+    "features": {"cdi": true, "buildkit": false}, "cdi-spec-dirs": [],
+    "runtimes": {"nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []}}})",
+                                   options);
+  ASSERT_TRUE(applied.has_value()) << applied.error().message();
+  EXPECT_EQ(options.build_cache_bytes, uint64_t{10} << 30);
+  EXPECT_EQ(options.features, (std::map<std::string, bool>{{"buildkit", false}, {"cdi", true}}));
+  EXPECT_EQ(options.cdi_spec_dirs, std::vector<std::string>());
+  EXPECT_EQ(options.notices.size(), 1u);
 }
 
 TEST(ConfigFile, TakesDockerdsKeysOfNetworks) {

@@ -143,6 +143,8 @@ void Keeper::drop(Connection& connection) {
   connection.outbox.clear();
   connections_.give_back(&connection);
   if (restores_) fail_restore(-ECONNRESET);
+  // How far its hooks have come nobody else can say.
+  if (init().phase == Phase::Hooks && !anybody_listens()) on_keeper_failed(init(), -ECONNRESET, {});
   // Of a keeper that has been told to start nothing, or not in words that it knows, nobody else knows.
   if (init().phase == Phase::Announced) over_ = true;
 }
@@ -321,6 +323,7 @@ long Keeper::perform(const command::Attach& attach, ReceivedFds& fds) {
 long Keeper::perform(const command::Release&, ReceivedFds&) {
   Target& target = init();
   if (restores_) return on_restored(target);
+  if (target.phase == Phase::Hooks) return proceed(target);
   if (!target.wait_for_release) return -EINVAL;
   if (target.phase == Phase::Ready) return proceed(target);
   if (target.phase != Phase::Creating) return -EALREADY;
@@ -333,7 +336,8 @@ long Keeper::perform(const command::Resize& resize, ReceivedFds&) {
   if (target == nullptr || target->phase == Phase::Exited) return -ESRCH;
   target->rows = resize.rows;
   target->columns = resize.columns;
-  if (target->phase == Phase::Announced || target->phase == Phase::Creating) return 0;
+  if (target->phase == Phase::Announced || target->phase == Phase::Creating || target->phase == Phase::Hooks)
+    return 0;
   if (!target->terminal) return -ENOTTY;
   return set_window_size(*target);
 }

@@ -300,8 +300,10 @@ void Keeper::on_report(Target& target, const StepReport& report, size_t size, in
     case ProcessSays::Console:
       if (fd >= 0) adopt_terminal(target, fd);
       return;
-    case ProcessSays::Hooks:  // those that the daemon asks for run no hooks
-      proceed(target);
+    case ProcessSays::Hooks:
+      target.phase = Phase::Hooks;
+      tell(notice::Hooks{target.pid});
+      if (!anybody_listens()) on_keeper_failed(target, -ECONNRESET, {});
       return;
     case ProcessSays::Listener:
       if (fd >= 0) adopt_filter(target, fd);

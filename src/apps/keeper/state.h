@@ -23,6 +23,7 @@ enum class Phase : uint8_t {
   Unused,
   Announced,  ///< named; attachments may come
   Creating,   ///< its process performs the plan's steps
+  Hooks,      ///< waits for the daemon to run hooks
   Ready,      ///< waits for release
   Running,
   Exited,  ///< reaped; init: record written; exec: waits for a daemon to tell

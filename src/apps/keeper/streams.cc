@@ -160,7 +160,8 @@ void Keeper::update_flow(Target& target) {
 
 bool Keeper::takes_input(const Target& target) const {
   return target.opens_stdin && target.input >= 0 && !target.close_input &&
-         (target.phase == Phase::Running || target.phase == Phase::Creating || target.phase == Phase::Ready);
+         (target.phase == Phase::Running || target.phase == Phase::Creating || target.phase == Phase::Hooks ||
+          target.phase == Phase::Ready);
 }
 
 void Keeper::read_client(Client& client) {

@@ -16,7 +16,6 @@
 #include "apps/runtime/console.h"
 #include "apps/runtime/facts.h"
 #include "apps/runtime/flags.h"
-#include "apps/runtime/hooks.h"
 #include "apps/runtime/known_capabilities.h"
 #include "apps/runtime/net_devices.h"
 #include "apps/runtime/own_group.h"
@@ -26,6 +25,7 @@
 #include "base/rollback.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
+#include "launch/hooks.h"
 #include "launch/namespaces.h"
 #include "launch/plan.h"
 #include "launch/stdio_record.h"
@@ -113,11 +113,11 @@ Result<void> run_create_hooks(const Container& container, const spec::RuntimeSpe
   CHECK(move_net_devices(spec.net_devices, pid));
   std::string state = container.state_json(Status::Creating, spec.annotations);
   const std::string& bundle = container.record().bundle;
-  CHECK(run_hooks(spec.hooks.prestart, {.what = "prestart", .directory = bundle}, state));
-  CHECK(run_hooks(spec.hooks.create_runtime, {.what = "createRuntime", .directory = bundle}, state));
-  return run_hooks(spec.hooks.create_container,
-                   {.what = "createContainer", .directory = container.record().rootfs, .container = pid},
-                   state);
+  CHECK(launch::run_hooks(spec.hooks.prestart, {.what = "prestart", .directory = bundle}, state));
+  CHECK(launch::run_hooks(spec.hooks.create_runtime, {.what = "createRuntime", .directory = bundle}, state));
+  return launch::run_hooks(
+      spec.hooks.create_container,
+      {.what = "createContainer", .directory = container.record().rootfs, .container = pid}, state);
 }
 
 Result<void> check_terminal(const spec::RuntimeSpec& spec, const CreateOptions& options) {

@@ -11,12 +11,12 @@
 
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
-#include "apps/runtime/hooks.h"
 #include "apps/runtime/resctrl.h"
 #include "apps/runtime/resources.h"
 #include "apps/runtime/scope.h"
 #include "apps/runtime/signals.h"
 #include "base/format.h"
+#include "launch/hooks.h"
 
 namespace berth::runtime {
 namespace {
@@ -75,8 +75,8 @@ Result<void> destroy_container(const Settings& settings, Container& container) {
       Status::Stopped, spec ? (*spec)->annotations : std::map<std::string, std::string>());
   CHECK(container.remove());
   if (!spec) return {};
-  if (auto done = run_hooks((*spec)->hooks.poststop,
-                            {.what = "poststop", .directory = container.record().bundle}, state);
+  if (auto done = launch::run_hooks((*spec)->hooks.poststop,
+                                    {.what = "poststop", .directory = container.record().bundle}, state);
       !done)
     settings.complaints.warn(done.error().message());
   return {};

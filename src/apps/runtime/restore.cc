@@ -10,7 +10,6 @@
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
 #include "apps/runtime/criu_flags.h"
-#include "apps/runtime/hooks.h"
 #include "apps/runtime/known_capabilities.h"
 #include "apps/runtime/net_devices.h"
 #include "apps/runtime/own_group.h"
@@ -20,6 +19,7 @@
 #include "launch/criu.h"
 #include "launch/criu_container.h"
 #include "launch/failpoint.h"
+#include "launch/hooks.h"
 #include "launch/restore_root.h"
 #include "launch/stdio_record.h"
 #include "sys/file.h"
@@ -64,8 +64,8 @@ Result<void> run_restore_hooks(const Restoration& restored, pid_t pid) {
   std::string state = restored.container.state_json(Status::Creating, restored.spec.annotations);
   const std::string& bundle = restored.container.record().bundle;
   const auto& hooks = restored.spec.hooks;
-  CHECK(run_hooks(hooks.prestart, {.what = "prestart", .directory = bundle}, state));
-  return run_hooks(hooks.create_runtime, {.what = "createRuntime", .directory = bundle}, state);
+  CHECK(launch::run_hooks(hooks.prestart, {.what = "prestart", .directory = bundle}, state));
+  return launch::run_hooks(hooks.create_runtime, {.what = "createRuntime", .directory = bundle}, state);
 }
 
 Result<void> take_terminal(Restoration& restored, sys::UniqueFd master) {
@@ -178,8 +178,8 @@ Result<Container> restore_container(const Settings& settings, const std::string&
   // Not before criu is through with it: nobody may signal it until then.
   CHECK(container.save_init());
   CHECK(write_pid_file(options.pid_file, record.pid));
-  auto hooked = run_hooks(config->hooks.poststart, {.what = "poststart", .directory = record.bundle},
-                          container.state_json(Status::Running, config->annotations));
+  auto hooked = launch::run_hooks(config->hooks.poststart, {.what = "poststart", .directory = record.bundle},
+                                  container.state_json(Status::Running, config->annotations));
   if (!hooked) return std::move(hooked).error();
   CHECK(launch::failpoint("restore.running"));
   rollback.keep();

@@ -6,12 +6,12 @@
 #include "apps/runtime/console.h"
 #include "apps/runtime/create.h"
 #include "apps/runtime/flags.h"
-#include "apps/runtime/hooks.h"
 #include "apps/runtime/hooks_inside.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "launch/direct_launch.h"
 #include "launch/failpoint.h"
+#include "launch/hooks.h"
 #include "sys/packet_socket.h"
 
 namespace berth::runtime {
@@ -62,7 +62,8 @@ Result<void> start_container(const Settings& settings, Container& container, con
   CHECK(launch::failpoint("start.release"));
   CHECK(release(container, spec));
   ::unlink(container.start_socket().c_str());
-  auto done = run_hooks(spec.hooks.poststart, {.what = "poststart", .directory = container.record().bundle},
+  auto done =
+      launch::run_hooks(spec.hooks.poststart, {.what = "poststart", .directory = container.record().bundle},
                         container.state_json(Status::Running, spec.annotations));
   if (done) done = launch::failpoint("start.poststart");
   if (done) return {};

@@ -349,14 +349,16 @@ Result<void> BlobTransfer::read_ranges(size_t endpoint, const std::stop_token& s
     return std::make_unique<Session>(origin_.surroundings, origin_.endpoints[endpoint], origin_.repository,
                                      origin_.credentials, Access::Pull, std::move(line_stop));
   };
-  TRY(auto ranges, RangedDownload::start(content_,
-                                         {.target = target(),
-                                          .digest = descriptor_.digest,
-                                          .from = ingest_->size(),
-                                          .total = total,
-                                          .part_size = part_size,
-                                          .lines = lines_of_a_blob},
-                                         open_session));
+  TRY(auto ranges,
+      RangedDownload::start(content_,
+                            {.target = target(),
+                             .digest = descriptor_.digest,
+                             .from = ingest_->size(),
+                             .total = total,
+                             .part_size = part_size,
+                             .lines = lines_of_a_blob,
+                             .most_attempts = origin_.surroundings.settings->max_download_attempts},
+                            open_session));
   std::stop_callback stopping(stop, [&ranges] { ranges->stop(); });
   std::vector<char> buffer(256u << 10);
   while (true) {
@@ -390,7 +392,7 @@ Result<void> BlobTransfer::download(const std::stop_token& stop) {
                                      origin_.credentials, Access::Pull, stop);
   };
   auto session = open_session();
-  Patience patience;
+  Patience patience(origin_.surroundings.settings->max_download_attempts);
   while (true) {
     // A download that was by ranges goes on by ranges: what is on the disk is in parts.
     bool by_ranges = has_parts_ ? can_have_ranges() : line_is_slow_ && is_worth_ranges();
@@ -419,7 +421,7 @@ Result<void> BlobTransfer::download(const std::stop_token& stop) {
     if (exhausted && endpoint + 1 < origin_.endpoints.size()) {
       ++endpoint;
       session = open_session();
-      patience = Patience();
+      patience = Patience(origin_.surroundings.settings->max_download_attempts);
       line_is_slow_ = false;
       continue;
     }

@@ -128,7 +128,7 @@ void RangedDownload::work() {
 /// Until the part is whole. The thread that fetches a part is the only one that changes what it has.
 Result<void> RangedDownload::fetch(Session& session, Part& part) {
   if (!part.file) CHECK(open(part));
-  Patience patience;
+  Patience patience(goal_.most_attempts);
   while (true) {
     uint64_t before = part.plan.have;
     Sink sink(*this, part);

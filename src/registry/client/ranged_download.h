@@ -29,7 +29,8 @@ class RangedDownload : public storage::ByteSource {
     uint64_t from = 0;   ///< what the blob's partial file has already
     uint64_t total = 0;  ///< the blob's size
     uint64_t part_size = 0;
-    unsigned lines = 1;  ///< requests at a time
+    unsigned lines = 1;          ///< requests at a time
+    unsigned most_attempts = 5;  ///< in a row that bring nothing
   };
   /// Makes a conversation of one thread's own.
   using OpenSession = std::function<std::unique_ptr<Session>(std::stop_token)>;

@@ -31,6 +31,7 @@ struct Settings {
   std::string signature_policy = {};
   unsigned max_downloads = 3;
   unsigned max_uploads = 5;
+  unsigned max_download_attempts = 5;  ///< in a row that bring nothing
 };
 
 /// Where requests go through: what the settings say, else the environment.

@@ -36,6 +36,7 @@ class InfoText {
     text(" Cgroup Driver", "CgroupDriver");
     text(" Cgroup Version", "CgroupVersion");
     plugins();
+    devices();
     swarm();
     runtimes();
     security();
@@ -83,6 +84,19 @@ class InfoText {
     line("  Network", joined(plugins, "Network"));
     if (std::string names = joined(plugins, "Authorization"); !names.empty()) line("  Authorization", names);
     line("  Log", joined(plugins, "Log"));
+  }
+
+  void devices() {
+    if (auto directories = json_strings(info_, "CDISpecDirs"); directories && !directories->empty()) {
+      out_.line(" CDI spec directories:");
+      for (const std::string& directory : *directories) out_.print("  {}\n", output::printable(directory));
+    }
+    auto found = info_.find("DiscoveredDevices");
+    if (found == info_.end() || !found->is_array() || found->empty()) return;
+    out_.line(" Discovered Devices:");
+    for (const Json& device : *found)
+      out_.print("  {}: {}\n", output::printable(get(device, "Source")),
+                 output::printable(get(device, "ID")));
   }
 
   void swarm() {

@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "apps/berth/compose/normalise_parts.h"
-#include "apps/berth/options/devices.h"
 #include "base/format.h"
+#include "spec/cdi.h"
 
 namespace berth::cli::compose {
 namespace {
@@ -215,7 +215,7 @@ Result<void> normalise_devices(Value& service) {
     if (!item.is_scalar()) continue;
     Value device = Value::map(item.at);
     std::string source = item.text, target = source, permissions = "rwm";
-    if (!options::is_cdi_name(item.text)) {
+    if (!spec::is_cdi_name(item.text)) {
       const size_t first = item.text.find(':');
       const size_t second = first == std::string::npos ? first : item.text.find(':', first + 1);
       source = target = item.text.substr(0, first);

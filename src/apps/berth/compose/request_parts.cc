@@ -7,10 +7,10 @@
 #include "apps/berth/compose/copier.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/options/capabilities.h"
-#include "apps/berth/options/devices.h"
 #include "apps/berth/options/quantity.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "spec/cdi.h"
 
 namespace berth::cli::compose {
 namespace {
@@ -43,7 +43,7 @@ Result<void> add_devices(const Service& service, Json& host) {
       TRY(std::string source, text_of(item, "source", service.path() + ".devices"));
       TRY(std::string target, text_of(item, "target", service.path() + ".devices", source));
       TRY(std::string permissions, text_of(item, "permissions", service.path() + ".devices", "rwm"));
-      if (options::is_cdi_name(source)) {
+      if (spec::is_cdi_name(source)) {
         host["DeviceRequests"].push_back({{"Driver", "cdi"}, {"DeviceIDs", {source}}});
         continue;
       }

@@ -13,6 +13,7 @@
 #include "apps/berth/options/ports.h"
 #include "apps/berth/options/security.h"
 #include "base/json.h"
+#include "spec/cdi.h"
 
 namespace berth::cli::options {
 namespace {
@@ -269,7 +270,7 @@ class Builder {
   Result<void> devices() {
     std::vector<std::string> cdi;
     for (const std::string& value : flags_.list("device")) {
-      if (is_cdi_name(value)) {
+      if (spec::is_cdi_name(value)) {
         cdi.push_back(value);
         continue;
       }

@@ -79,13 +79,6 @@ constexpr std::array limit_names{"core",    "cpu",      "data",   "fsize",      
 
 }  // namespace
 
-bool is_cdi_name(std::string_view value) {
-  size_t equals = value.find('=');
-  size_t slash = value.find('/');
-  return equals != std::string_view::npos && slash != std::string_view::npos && slash > 0 && slash < equals &&
-         equals + 1 < value.size() && value.find(':') > equals;
-}
-
 Result<Json> parse_device(std::string_view value) {
   auto bad = [&] { return failure(Kind::InvalidArgument, "bad format for path: {}", value); };
   auto parts = split(value, ':');

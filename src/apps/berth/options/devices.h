@@ -11,8 +11,6 @@ namespace berth::cli::options {
 
 /// --device host[:container[:rwm]]: {PathOnHost, PathInContainer, CgroupPermissions}.
 Result<Json> parse_device(std::string_view value);
-/// vendor/class=name: a device of the Container Device Interface.
-bool is_cdi_name(std::string_view value);
 /// --gpus all | N | driver=...,count=...,device=...,capabilities=...,options=...: a DeviceRequest.
 Result<Json> parse_gpus(std::string_view value);
 /// --ulimit name=soft[:hard]: {Name, Soft, Hard}.

@@ -188,8 +188,6 @@ TEST(Devices, Forms) {
   EXPECT_EQ(error_of(parse_device("foo")), "foo is not an absolute path");
   EXPECT_EQ(error_of(parse_device("/dev/a:/dev/b:x")), "bad mode specified: x");
   EXPECT_FALSE(parse_device("/a:/b:r:w"));
-  EXPECT_TRUE(is_cdi_name("vendor.com/class=name"));
-  EXPECT_FALSE(is_cdi_name("/dev/a"));
 }
 
 TEST(Devices, LimitsAndGpus) {

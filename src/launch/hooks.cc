@@ -1,5 +1,5 @@
 // Running hooks.
-#include "apps/runtime/hooks.h"
+#include "launch/hooks.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -15,7 +15,7 @@
 #include "base/format.h"
 #include "sys/file.h"
 
-namespace berth::runtime {
+namespace berth::launch {
 namespace {
 
 constexpr int kCannotRun = 127;
@@ -144,4 +144,4 @@ Result<void> run_hooks(const std::vector<spec::Hook>& hooks, const HookPlace& wh
   return {};
 }
 
-}  // namespace berth::runtime
+}  // namespace berth::launch
