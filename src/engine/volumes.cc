@@ -24,9 +24,9 @@ Result<void> validate_volume_name(const std::string& name) {
                            [&](char c) { return plain(c) || c == '_' || c == '.' || c == '-'; });
   if (legal) return {};
   if (name.size() == 1)
-    return failure(Kind::InvalidArgument,
-                   "create {}: volume name is too short, names should be at least two alphanumeric characters",
-                   name);
+    return failure(
+        Kind::InvalidArgument,
+        "create {}: volume name is too short, names should be at least two alphanumeric characters", name);
   return failure(Kind::InvalidArgument,
                  "create {}: \"{}\" includes invalid characters for a local volume name, only "
                  "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use "

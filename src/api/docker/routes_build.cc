@@ -65,8 +65,8 @@ storage::InUse nothing_in_use() {
   return {};
 }
 
-/// Filters that choose records by what they are: berth's records have no parents and no labels. `docker system
-/// prune` sends the labels that it was given here too.
+/// Filters that choose records by what they are: berth's records have no parents and no labels. `docker
+/// system prune` sends the labels that it was given here too.
 bool is_chosen(const build::CacheRecordInfo& record, const engine::Filters& filters) {
   return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
     const auto& [name, values] = filter;
