@@ -159,7 +159,8 @@ class CopyOperation {
   Result<void> unpack(const FileTree& tree, const SelectedRoot& root) {
     TRY(const auto directory, make_dirs(op_.destination));
     TRY(auto archive, tree.read(root.path));
-    storage::UnpackOptions options{.limits = context_.limits, .stop = context_.stop};
+    storage::UnpackOptions options{
+        .limits = context_.limits, .root_entry = storage::RootEntry::Ignore, .stop = context_.stop};
     if (owner_) options.owner = storage::FixedOwner{owner_->uid, owner_->gid};
     auto unpacked = storage::unpack(*archive, directory, options);
     if (!unpacked) return std::move(unpacked).error().in("unpack", root.name);

@@ -219,9 +219,10 @@ Result<ContainerRecord> plan_record(Core& core, CreateContainer& request,
   CHECK(validate_config(wanted.config));
   TRY(auto more, check_host(core, wanted));
   warnings.insert(warnings.end(), more.begin(), more.end());
-  if (const std::string& mode = wanted.host_config.pid_mode; mode.starts_with("container:")) {
-    if (auto other = core.containers.find(std::string_view(mode).substr(10)); !other)
-      return failure(Kind::InvalidArgument, "invalid PID mode {}: {}", mode, other.error().message());
+  for (const std::string* mode : {&wanted.host_config.pid_mode, &wanted.host_config.ipc_mode}) {
+    if (!mode->starts_with("container:")) continue;
+    auto other = core.containers.find(std::string_view(*mode).substr(10));
+    if (!other) return Error(Kind::InvalidArgument, other.error().message());
   }
   for (const std::string& link : wanted.host_config.links) {
     TRY(auto name, parse_link(link));

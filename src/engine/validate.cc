@@ -14,6 +14,7 @@
 #include "engine/plan_container.h"
 #include "engine/signals.h"
 #include "engine/user_namespace.h"
+#include "launch/defaults.h"
 #include "sys/ip_address.h"
 
 namespace berth::engine {
@@ -82,6 +83,15 @@ Result<void> check_modes(const spec::HostConfig& host) {
   if (!host.isolation.empty() && host.isolation != "default") {
     return failure(Kind::InvalidArgument, "invalid isolation ({}): linux only supports 'default'",
                    host.isolation);
+  }
+  return {};
+}
+
+/// docker asks for names that it knows when the container is created, not when it starts.
+Result<void> check_capabilities(const spec::HostConfig& host) {
+  for (auto [field, names] : {std::pair{"CapAdd", &host.cap_add}, {"CapDrop", &host.cap_drop}}) {
+    if (auto unknown = launch::unknown_capability(*names))
+      return failure(Kind::InvalidArgument, "invalid {}: unknown capability: \"{}\"", field, *unknown);
   }
   return {};
 }
@@ -164,6 +174,7 @@ Result<void> validate_host_config(const spec::ContainerConfig& config, const spe
   CHECK(check_extra_hosts(host.extra_hosts));
   CHECK(port_requests(host.port_bindings));
   CHECK(check_modes(host));
+  CHECK(check_capabilities(host));
   CHECK(parse_security_options(host.security_opt));
   CHECK(validate_log_config(host.log_config));
   if (host.shm_size < 0) return invalid("SHM size can not be less than 0");

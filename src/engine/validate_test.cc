@@ -62,6 +62,8 @@ TEST(ValidateHostConfig, PolicyModesAndPorts) {
   EXPECT_EQ(host_error({}, host), "can't create 'AutoRemove' container with restart policy");
   EXPECT_EQ(host_error({}, {.ipc_mode = "nope"}), "invalid IPC mode: nope");
   EXPECT_EQ(host_error({}, {.pid_mode = "nope"}), "invalid PID mode: nope");
+  EXPECT_EQ(host_error({}, {.cap_add = {"all", "net_admin"}, .cap_drop = {"nope"}}),
+            "invalid CapDrop: unknown capability: \"CAP_NOPE\"");
   EXPECT_EQ(host_error({}, {.oom_score_adj = 1001}),
             "Invalid value 1001, range for oom score adj is [-1000, 1000].");
   EXPECT_EQ(host_error({}, {.extra_hosts = {"x"}}), "bad format for add-host: \"x\"");

@@ -24,8 +24,9 @@ Result<void> validate_volume_name(const std::string& name) {
                            [&](char c) { return plain(c) || c == '_' || c == '.' || c == '-'; });
   if (legal) return {};
   if (name.size() == 1)
-    return Error(Kind::InvalidArgument,
-                 "volume name is too short, names should be at least two alphanumeric characters");
+    return failure(
+        Kind::InvalidArgument,
+        "create {}: volume name is too short, names should be at least two alphanumeric characters", name);
   return failure(Kind::InvalidArgument,
                  "create {}: \"{}\" includes invalid characters for a local volume name, only "
                  "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use "
@@ -113,15 +114,16 @@ io::Task<Result<void>> erase(Core& core, std::string name) {
 io::Task<Result<VolumeRecord>> Volumes::create(CreateVolume request) {
   if (request.driver.empty()) request.driver = "local";
   if (request.driver != "local") {
-    co_return failure(Kind::NotFound, "error looking up volume plugin {}: plugin \"{}\" not found",
-                      request.driver, request.driver);
+    co_return failure(Kind::NotFound, "create {}: error looking up volume plugin {}: plugin \"{}\" not found",
+                      request.name, request.driver, request.driver);
   }
   if (request.name.empty()) {
     request.name = random_id();
     request.labels.emplace("com.docker.volume.anonymous", "");
   }
   CO_CHECK(validate_volume_name(request.name));
-  CO_CHECK(validate_options(request.driver_options));
+  if (auto valid = validate_options(request.driver_options); !valid)
+    co_return failure(Kind::InvalidArgument, "create {}: {}", request.name, valid.error().message());
   auto existing = core_.volumes.find(request.name);
   if (existing != core_.volumes.end()) {
     bool same = request.driver_options.empty() || request.driver_options == existing->second.options;

@@ -46,16 +46,12 @@ std::string full_name(std::string_view name) {
 
 /// The bits that --cap-add or --cap-drop names.
 Result<uint64_t> named_bits(std::span<const std::string> names, const HostFacts& host) {
+  if (auto unknown = unknown_capability(names))
+    return failure(Kind::InvalidArgument, "unknown capability: \"{}\"", *unknown);
   uint64_t bits = 0;
   for (const auto& given : names) {
     std::string name = full_name(given);
-    if (name == "ALL") {
-      bits |= host.capabilities;
-      continue;
-    }
-    auto number = capability_number(name);
-    if (!number) return failure(Kind::InvalidArgument, "unknown capability: \"{}\"", name);
-    bits |= uint64_t{1} << *number;
+    bits |= name == "ALL" ? host.capabilities : uint64_t{1} << *capability_number(name);
   }
   return bits;
 }
@@ -117,6 +113,14 @@ const std::vector<std::string>& default_capabilities() {
 
 std::vector<std::string> all_capabilities(const HostFacts& host) {
   return names_of(host.capabilities);
+}
+
+std::optional<std::string> unknown_capability(std::span<const std::string> names) {
+  for (const std::string& given : names) {
+    std::string name = full_name(given);
+    if (name != "ALL" && !capability_number(name)) return name;
+  }
+  return std::nullopt;
 }
 
 Result<std::vector<std::string>> resolve_capabilities(std::span<const std::string> add,

@@ -2,6 +2,7 @@
 // `run` flags change them.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ std::vector<std::string> all_capabilities(const HostFacts& host);
 Result<std::vector<std::string>> resolve_capabilities(std::span<const std::string> add,
                                                       std::span<const std::string> drop, bool privileged,
                                                       const HostFacts& host);
+/// The first of the names that resolve_capabilities() would not know, in full: "CAP_NOPE".
+std::optional<std::string> unknown_capability(std::span<const std::string> names);
 /// Sets bounding, effective and permitted; inheritable and ambient stay empty (CVE-2022-24769).
 void set_capabilities(spec::Process& process, const std::vector<std::string>& capabilities);
 

@@ -47,8 +47,9 @@ enum class DeviceNodes { Create, Refuse };
 /// docker cp's noOverwriteDirNonDir: whether a directory may take the place of a file or a file of a
 /// directory.
 enum class Overwrite { Any, SameKindOnly };
-/// What an entry for the root itself ("./") does: a layer's sets mode, owner and times; docker cp and ADD
-/// leave the directory that they unpack into as it is.
+/// What an entry for the root itself ("./") does: in an archive of a volume it sets mode, owner and times. A
+/// layer's, docker cp's and ADD's changes nothing, as with docker, podman and containerd: a tree that was
+/// packed in a private temporary directory would make an image that no user but root can enter.
 enum class RootEntry { Apply, Ignore };
 /// Whether the archive's owners are kept or everything belongs to whoever runs.
 enum class Ownership { Keep, Ignore };

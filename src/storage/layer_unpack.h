@@ -15,13 +15,8 @@ namespace berth::storage {
 /// The roots of the layers beneath, top first. They outlive the unpacking. Asked once, at the first need.
 using FindLowers = std::function<Result<std::vector<const sys::RootDir*>>()>;
 
-struct UnpackedLayer {
-  UnpackResult result;
-  bool has_root_entry = false;  ///< the archive says itself what the layer's root looks like
-};
-
 /// unpack() with `find_lowers` in place of UnpackOptions::lowers; an error of it ends the unpacking.
-Result<UnpackedLayer> unpack_layer(ByteSource& archive, const sys::RootDir& root,
-                                   const UnpackOptions& options, const FindLowers& find_lowers);
+Result<UnpackResult> unpack_layer(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options,
+                                  const FindLowers& find_lowers);
 
 }  // namespace berth::storage

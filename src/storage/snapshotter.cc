@@ -110,19 +110,17 @@ Result<UnpackResult> Snapshotter::unpack_into(Staging& staging, ByteSource& arch
     for (const sys::RootDir& lower : lowers) roots.push_back(&lower);
     return roots;
   };
-  UnpackOptions options{.limits = request.limits, .whiteouts = Whiteouts::Overlay, .stop = request.stop};
-  auto unpacked = [&]() -> Result<UnpackedLayer> {
-    bool has_blob = request.blob || request.keep == UnpackRequest::Keep::Always;
-    if (has_blob) return unpack_layer(archive, tree, options, find_lowers);
-    TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
-    options.recipe = &recipe.sink();
-    TRY(UnpackedLayer layer, unpack_layer(archive, tree, options, find_lowers));
-    CHECK(recipe.finish());
-    return layer;
-  }();
-  if (!unpacked) return std::move(unpacked).error();
-  staging.has_root_entry = unpacked->has_root_entry;
-  return std::move(unpacked->result);
+  UnpackOptions options{.limits = request.limits,
+                        .whiteouts = Whiteouts::Overlay,
+                        .root_entry = RootEntry::Ignore,
+                        .stop = request.stop};
+  bool has_blob = request.blob || request.keep == UnpackRequest::Keep::Always;
+  if (has_blob) return unpack_layer(archive, tree, options, find_lowers);
+  TRY(RecipeFile recipe, RecipeFile::create(staging.recipe()));
+  options.recipe = &recipe.sink();
+  TRY(UnpackResult layer, unpack_layer(archive, tree, options, find_lowers));
+  CHECK(recipe.finish());
+  return layer;
 }
 
 Result<PackResult> Snapshotter::pack_staging(const Staging& staging, Digest& diff_id, std::stop_token stop) {
@@ -158,7 +156,7 @@ Result<Layer> Snapshotter::unpack_new(ByteSource& archive, UnpackRequest request
   }
   // Only now, and not before: the layer beneath may have come meanwhile.
   if (request.parent && !has_layer(*request.parent)) return no_such_layer(*request.parent);
-  if (request.parent && !staging.has_root_entry) CHECK(copy_root_attributes(request.parent, staging.tree()));
+  if (request.parent) CHECK(copy_root_attributes(request.parent, staging.tree()));
   Layer layer{.chain_id = spec::chain_id(request.parent, result.diff_id),
               .diff_id = result.diff_id,
               .parent = request.parent,

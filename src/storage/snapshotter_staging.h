@@ -16,8 +16,7 @@ namespace berth::storage {
 
 struct Snapshotter::Staging {
   explicit Staging(std::string directory) : path(std::move(directory)) {}
-  Staging(Staging&& other) noexcept
-      : path(std::exchange(other.path, {})), has_root_entry(other.has_root_entry) {}
+  Staging(Staging&& other) noexcept : path(std::exchange(other.path, {})) {}
   Staging& operator=(Staging&&) = delete;
   ~Staging();
 
@@ -25,7 +24,6 @@ struct Snapshotter::Staging {
   std::string recipe() const { return path + "/recipe"; }
 
   std::string path;
-  bool has_root_entry = false;  ///< what is unpacked in it says itself what its root looks like
 };
 
 /// A zstd-compressed recipe on disk.

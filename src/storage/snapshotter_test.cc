@@ -55,6 +55,10 @@ class SnapshotterTest : public testing::Test {
     EXPECT_TRUE(*count->step());
     return count->integer(0);
   }
+  /// As a layer's root looks after `RUN chmod 0711 /`.
+  void narrow_root(const Layer& layer) {
+    ASSERT_EQ(::chmod((root() + "/layers/" + layer.chain_id.hex() + "/fs").c_str(), 0711), 0);
+  }
   size_t entries(const std::string& name) { return sys::list_dir(root() + name)->size(); }
 
   TempDir directory_;
@@ -76,7 +80,7 @@ TEST_F(SnapshotterTest, LayersStackAndReadBack) {
   ASSERT_TRUE(view) << view.error().message();
   EXPECT_EQ(read(*view, "/etc/a"), "top");
   EXPECT_FALSE(view->exists("/etc/b"));
-  EXPECT_EQ(view->stat("/")->st_mode & 07777, 0711u);
+  EXPECT_EQ(view->stat("/")->st_mode & 07777, 0755u) << "no layer's archive says what the root looks like";
   EXPECT_EQ(tar_of(base.chain_id), base_tar);
   EXPECT_EQ(tar_of(top.chain_id), top_tar);
   EXPECT_EQ(snapshots_->chain(top.chain_id)->size(), 2u);
@@ -144,7 +148,7 @@ TEST_F(SnapshotterTest, TheLayerBeneathMayComeMeanwhile) {
   auto layer = snapshots_->unpack(other, {.parent = beneath,
                                           .diff_id = sha256(alone),
                                           .keep_archive = [&]() -> Result<LayerBlob> {
-                                            add(base_tar);
+                                            narrow_root(add(base_tar));
                                             TRY(BlobInfo info, content_->put(alone));
                                             return LayerBlob{info.digest, "x", info.size};
                                           },
@@ -175,6 +179,7 @@ TEST_F(SnapshotterTest, ConcurrentUnpacksHappenOnce) {
 
 TEST_F(SnapshotterTest, ContainersPrepareChangeAndCommit) {
   Layer base = add(base_tar);
+  narrow_root(base);
   auto spec = snapshots_->prepare("c1", base.chain_id);
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_EQ(snapshots_->prepare("c1", base.chain_id).error().kind(), Kind::AlreadyExists);

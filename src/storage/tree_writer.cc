@@ -158,7 +158,6 @@ Result<void> TreeWriter::apply_root(const TarEntry& entry) {
                  "the root cannot be replaced by something that is no directory: refused");
   }
   if (options_.root_entry == RootEntry::Ignore) return {};
-  has_root_entry_ = true;
   std::string path = options_.base.empty() ? "." : options_.base;
   TRY(sys::UniqueFd root, root_.open(path, O_PATH | O_DIRECTORY));
   CHECK(set_metadata({.parent = root.get(), .name = ".", .path = path}, entry));

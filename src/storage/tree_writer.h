@@ -38,7 +38,6 @@ class TreeWriter {
   /// An entry has replaced an earlier one that had content.
   bool has_replaced() const { return has_replaced_; }
   /// An entry has said what the root looks like.
-  bool has_root_entry() const { return has_root_entry_; }
 
  private:
   /// Where the current entry goes: an open directory and a name in it.
@@ -106,7 +105,6 @@ class TreeWriter {
   OpaqueDirectories opaque_;
   uint64_t content_bytes_ = 0;
   bool has_replaced_ = false;
-  bool has_root_entry_ = false;
 };
 
 }  // namespace berth::storage

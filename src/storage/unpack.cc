@@ -28,8 +28,8 @@ Result<uint64_t> unpack_entries(TarReader& reader, TreeWriter& writer, const Unp
 
 }  // namespace
 
-Result<UnpackedLayer> unpack_layer(ByteSource& archive, const sys::RootDir& root,
-                                   const UnpackOptions& options, const FindLowers& find_lowers) {
+Result<UnpackResult> unpack_layer(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options,
+                                  const FindLowers& find_lowers) {
   TRY(auto plain, decompress(archive, {.max_bytes = options.limits.max_bytes}));
   using Checked = ChunkPipeline::Checked;
   ChunkPipeline pipeline(*plain, options.stop, options.recipe != nullptr ? Checked::Yes : Checked::No);
@@ -44,18 +44,16 @@ Result<UnpackedLayer> unpack_layer(ByteSource& archive, const sys::RootDir& root
   CHECK(writer.finish());
   Digest diff_id = pipeline.finish();
   if (recipe) CHECK(recipe->finish(pipeline.checksum()));
-  return UnpackedLayer{.result = {.diff_id = std::move(diff_id),
-                                  .stream_bytes = pipeline.bytes(),
-                                  .content_bytes = writer.content_bytes(),
-                                  .entries = entries,
-                                  .recipe_valid = recipe && !writer.has_replaced()},
-                       .has_root_entry = writer.has_root_entry()};
+  return UnpackResult{.diff_id = std::move(diff_id),
+                      .stream_bytes = pipeline.bytes(),
+                      .content_bytes = writer.content_bytes(),
+                      .entries = entries,
+                      .recipe_valid = recipe && !writer.has_replaced()};
 }
 
 Result<UnpackResult> unpack(ByteSource& archive, const sys::RootDir& root, const UnpackOptions& options) {
   auto known = [&options]() -> Result<std::vector<const sys::RootDir*>> { return options.lowers; };
-  TRY(UnpackedLayer unpacked, unpack_layer(archive, root, options, known));
-  return std::move(unpacked.result);
+  return unpack_layer(archive, root, options, known);
 }
 
 }  // namespace berth::storage

@@ -144,9 +144,13 @@ std::string ago(Timestamp then, Timestamp now) {
   return human_duration(now - then) + " ago";
 }
 
+/// As docker shows it: arguments with spaces in quotes.
 std::string command_line(const ContainerRecord& record) {
   std::string text = record.path;
-  for (const std::string& argument : record.args) text.append(" ").append(argument);
+  for (const std::string& argument : record.args) {
+    const std::string_view quote = argument.find(' ') == std::string::npos ? "" : "'";
+    text.append(" ").append(quote).append(argument).append(quote);
+  }
   return text;
 }
 

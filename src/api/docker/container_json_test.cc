@@ -84,6 +84,8 @@ TEST(ContainerSummary, ListsPorts) {
   Json object = container_summary_json(container, std::nullopt, Timestamp{});
   EXPECT_EQ(object["Names"], Json::array({"/web"}));
   EXPECT_EQ(object["Command"], "sleep 1");
+  container.args = {"a b", "c"};
+  EXPECT_EQ(container_summary_json(container, std::nullopt, Timestamp{})["Command"], "sleep 'a b' c");
   ASSERT_EQ(object["Ports"].size(), 3u);
   EXPECT_EQ(object["Ports"][0], (Json{{"PrivatePort", 53}, {"Type", "udp"}}));
   EXPECT_EQ(object["Ports"][1],

@@ -18,7 +18,7 @@ void set_common_headers(io::Exchange& exchange) {
   exchange.set_header("Api-Version", to_string(newest_version));
   exchange.set_header("Docker-Experimental", "true");
   exchange.set_header("Ostype", "linux");
-  exchange.set_header("Server", "Docker/" BERTH_VERSION " (linux)");
+  exchange.set_header("Server", fmt::format("Docker/{} (linux)", engine_version));
 }
 
 Result<void> check_version(const VersionedPath& route) {

@@ -65,7 +65,8 @@ storage::InUse nothing_in_use() {
   return {};
 }
 
-/// Filters that choose records by what they are: none of them is `parent`'s, as berth's records have none.
+/// Filters that choose records by what they are: berth's records have no parents and no labels. `docker
+/// system prune` sends the labels that it was given here too.
 bool is_chosen(const build::CacheRecordInfo& record, const engine::Filters& filters) {
   return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
     const auto& [name, values] = filter;
@@ -73,7 +74,7 @@ bool is_chosen(const build::CacheRecordInfo& record, const engine::Filters& filt
     auto is = [&](bool state) {
       return any([&](const std::string& value) { return (value != "0" && value != "false") == state; });
     };
-    if (name == "parent") return false;
+    if (name == "parent" || name == "label") return false;
     if (name == "inuse") return is(record.in_use);
     if (name == "shared") return is(record.shared);
     if (name == "private") return is(!record.shared);
@@ -87,7 +88,7 @@ bool is_chosen(const build::CacheRecordInfo& record, const engine::Filters& filt
 bool chooses_records(const engine::Filters& filters) {
   return std::any_of(filters.begin(), filters.end(), [](const auto& filter) {
     const std::string& name = filter.first;
-    return name == "parent" || name == "inuse" || name == "shared" || name == "private" ||
+    return name == "parent" || name == "label" || name == "inuse" || name == "shared" || name == "private" ||
            name == "description";
   });
 }
@@ -119,7 +120,7 @@ Outcome prune(Context& context) {
     } else if (name == "type") {
       request.types = values;
     } else if (name != "parent" && name != "description" && name != "inuse" && name != "shared" &&
-               name != "private") {
+               name != "private" && name != "label" && name != "label!") {
       co_return failure(Kind::InvalidArgument, "invalid filter '{}'", name);
     }
   }

@@ -117,10 +117,11 @@ Json version_json(const engine::SystemInfo& info) {
                   {"KernelVersion", info.kernel_version},
                   {"MinAPIVersion", to_string(oldest_version)},
                   {"Os", "linux"}};
-  Json engine = {{"Name", "Engine"}, {"Version", BERTH_VERSION}, {"Details", std::move(details)}};
+  Json engine = {{"Name", "Engine"}, {"Version", engine_version}, {"Details", std::move(details)}};
+  Json berth = {{"Name", "berth"}, {"Version", BERTH_VERSION}, {"Details", Json::object()}};
   return {{"Platform", {{"Name", "berth"}}},
-          {"Components", Json::array({std::move(engine)})},
-          {"Version", BERTH_VERSION},
+          {"Components", Json::array({std::move(engine), std::move(berth)})},
+          {"Version", engine_version},
           {"ApiVersion", to_string(newest_version)},
           {"MinAPIVersion", to_string(oldest_version)},
           {"GitCommit", ""},
@@ -186,7 +187,7 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"Name", info.name},
       {"Labels", string_list(info.labels)},
       {"ExperimentalBuild", true},
-      {"ServerVersion", BERTH_VERSION},
+      {"ServerVersion", engine_version},
       {"Runtimes", runtimes_json(info)},
       {"DefaultRuntime", info.default_runtime},
       {"Swarm", swarm_json()},
