@@ -39,6 +39,11 @@ constexpr char kPublished[] = "published";
 constexpr char kPublishedAny[] = "published_any";
 constexpr char kOpen[] = "open";
 
+// Chains of one network after the other: adding one is a few rules at their ends.
+constexpr char kWithin[] = "within";
+constexpr char kOpenings[] = "openings";
+constexpr char kSources[] = "sources";
+
 std::span<const uint8_t> bytes_of(const uint32_t& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
 }
@@ -61,13 +66,22 @@ class FamilyPlan {
     for (const NftSet* set : {&bridges_, &published_, &published_any_, &open_}) {
       transaction_.add_set(family_, table_, *set);
     }
-    std::vector<NftElement> names;
-    for (const auto& network : state.networks) names.push_back({NftKey().interface(network.bridge), {}});
-    transaction_.add_elements(family_, table_, kBridges, names);
+    for (const char* name : {kWithin, kOpenings, kSources})
+      transaction_.add_chain(family_, table_, {name, {}, {}, 0});
     protect_loopback();
     redirect_published();
-    forward(state);
-    translate_sources(state);
+    forward();
+    translate_sources();
+    for (const auto& network : state.networks) add(network);
+  }
+
+  void add(const FirewallNetwork& network) {
+    std::vector<NftElement> name = {{NftKey().interface(network.bridge), {}}};
+    transaction_.add_elements(family_, table_, kBridges, name);
+    within(network);
+    if (!subnet(network)) return;
+    if (!network.internal) open_ports(network);
+    translate_sources_of(network);
   }
 
  private:
@@ -168,26 +182,19 @@ class FamilyPlan {
     rule(chain, any);
   }
 
-  void forward(const FirewallState& state) {
+  static NftRule jump(std::string_view chain) {
+    NftRule rule;
+    rule.verdict(NftVerdict::Jump, chain);
+    return rule;
+  }
+
+  void forward() {
     chain("forward", sys::NftChainType::Filter, NftHook::Forward, kFilter);
     NftRule not_ours;
     not_ours.meta(Meta::InputName).lookup(bridges_, 0, true);
     not_ours.meta(Meta::OutputName).lookup(bridges_, 0, true).verdict(NftVerdict::Accept);
     rule("forward", not_ours);
-    for (const auto& network : state.networks) {
-      // Within a network (seen here when bridged packets pass the IP hooks).
-      NftRule within;
-      match_interface(within, Meta::InputName, NftCompare::Equal, network.bridge);
-      match_interface(within, Meta::OutputName, NftCompare::Equal, network.bridge)
-          .verdict(NftVerdict::Accept);
-      rule("forward", within);
-      if (!network.internal) continue;
-      for (Meta direction : {Meta::InputName, Meta::OutputName}) {
-        NftRule closed;
-        match_interface(closed, direction, NftCompare::Equal, network.bridge).verdict(NftVerdict::Drop);
-        rule("forward", closed);
-      }
-    }
+    rule("forward", jump(kWithin));
     NftRule replies;
     match_bits(replies.conntrack_state(), kEstablishedRelated).verdict(NftVerdict::Accept);
     rule("forward", replies);
@@ -197,12 +204,25 @@ class FamilyPlan {
     NftRule outbound;
     outbound.meta(Meta::OutputName).lookup(bridges_, 0, true).verdict(NftVerdict::Accept);
     rule("forward", outbound);
-    for (const auto& network : state.networks) {
-      if (!network.internal && subnet(network)) open_ports(network);
-    }
+    rule("forward", jump(kOpenings));
     // What is left goes to a container and was not asked for: from another network, or from a neighbour that
     // routes to container addresses.
     rule("forward", NftRule().counter().verdict(NftVerdict::Drop));
+  }
+
+  /// Within a network (seen here when bridged packets pass the IP hooks); nothing else passes an internal
+  /// one's border.
+  void within(const FirewallNetwork& network) {
+    NftRule within;
+    match_interface(within, Meta::InputName, NftCompare::Equal, network.bridge);
+    match_interface(within, Meta::OutputName, NftCompare::Equal, network.bridge).verdict(NftVerdict::Accept);
+    rule(kWithin, within);
+    if (!network.internal) return;
+    for (Meta direction : {Meta::InputName, Meta::OutputName}) {
+      NftRule closed;
+      match_interface(closed, direction, NftCompare::Equal, network.bridge).verdict(NftVerdict::Drop);
+      rule(kWithin, closed);
+    }
   }
 
   /// What comes to containers at their own addresses. Other networks' containers are let into routed networks
@@ -212,7 +232,7 @@ class FamilyPlan {
       NftRule all;
       all.meta(Meta::InputName).lookup(bridges_, 0, true);
       match_interface(all, Meta::OutputName, NftCompare::Equal, network.bridge).verdict(NftVerdict::Accept);
-      rule("forward", all);
+      rule(kOpenings, all);
       return;
     }
     if (mode(network) == GatewayMode::Routed) {
@@ -222,7 +242,7 @@ class FamilyPlan {
       echo.meta(Meta::Protocol)
           .compare(NftCompare::Equal, std::span<const uint8_t>(&icmp, 1))
           .verdict(NftVerdict::Accept);
-      rule("forward", echo);
+      rule(kOpenings, echo);
     }
     if (mode(network) == GatewayMode::Routed || network.direct) {
       NftRule from_anywhere;
@@ -244,38 +264,39 @@ class FamilyPlan {
         .transport_header(2, 2, 1 + address_size() / 4)
         .lookup(open_)
         .verdict(NftVerdict::Accept);
-    this->rule("forward", rule);
+    this->rule(kOpenings, rule);
   }
 
-  void translate_sources(const FirewallState& state) {
+  void translate_sources() {
     chain("postrouting", sys::NftChainType::Nat, NftHook::Postrouting, kSourceNat);
-    for (const auto& network : state.networks) {
-      auto range = subnet(network);
-      if (!range) continue;
-      if (network.masquerade && !network.internal && mode(network) != GatewayMode::Routed) {
-        NftRule outbound;
-        match_interface(outbound, Meta::OutputName, NftCompare::NotEqual, network.bridge);
-        match_address(outbound, source_offset(), *range, NftCompare::Equal);
-        if (const auto& source = v4_ ? network.source4 : network.source6) {
-          outbound.load(source->bytes()).source_nat(family_, 0);
-        } else {
-          outbound.masquerade();
-        }
-        rule("postrouting", outbound);
-      }
-      // A container that reaches itself or a neighbour through the host's address: the answer must come back
-      // through the host, which undoes the translation.
-      NftRule hairpin;
-      match_interface(hairpin, Meta::OutputName, NftCompare::Equal, network.bridge);
-      match_address(hairpin, source_offset(), *range, NftCompare::Equal);
-      match_bits(hairpin.conntrack_status(), kDestinationNatted).masquerade();
-      rule("postrouting", hairpin);
-    }
+    rule("postrouting", jump(kSources));
     if (!v4_) return;
     NftRule local;
     local.meta(Meta::OutputName).lookup(bridges_);
     match_address(local, source_offset(), loopback(), NftCompare::Equal).masquerade();
     rule("postrouting", local);
+  }
+
+  void translate_sources_of(const FirewallNetwork& network) {
+    auto range = subnet(network);
+    if (network.masquerade && !network.internal && mode(network) != GatewayMode::Routed) {
+      NftRule outbound;
+      match_interface(outbound, Meta::OutputName, NftCompare::NotEqual, network.bridge);
+      match_address(outbound, source_offset(), *range, NftCompare::Equal);
+      if (const auto& source = v4_ ? network.source4 : network.source6) {
+        outbound.load(source->bytes()).source_nat(family_, 0);
+      } else {
+        outbound.masquerade();
+      }
+      rule(kSources, outbound);
+    }
+    // A container that reaches itself or a neighbour through the host's address: the answer must come back
+    // through the host, which undoes the translation.
+    NftRule hairpin;
+    match_interface(hairpin, Meta::OutputName, NftCompare::Equal, network.bridge);
+    match_address(hairpin, source_offset(), *range, NftCompare::Equal);
+    match_bits(hairpin.conntrack_status(), kDestinationNatted).masquerade();
+    rule(kSources, hairpin);
   }
 
   NftTransaction& transaction_;
@@ -373,6 +394,13 @@ NftTransaction plan_firewall(std::string_view table, const FirewallState& state,
     transaction.add_elements(family, table, map, elements);
   };
   for_each_map(state.ports, families, add);
+  return transaction;
+}
+
+NftTransaction plan_add_network(std::string_view table, const FirewallNetwork& network,
+                                const FirewallFamilies& families) {
+  NftTransaction transaction;
+  for (IpFamily family : families.list()) FamilyPlan(transaction, table, table_family(family)).add(network);
   return transaction;
 }
 

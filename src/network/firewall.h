@@ -73,6 +73,10 @@ struct FirewallFamilies {
 /// Replaces the instance's tables by ones that hold `state`, in one transaction.
 sys::NftTransaction plan_firewall(std::string_view table, const FirewallState& state,
                                   const FirewallFamilies& families);
+/// Adds a network to tables that are there, whatever their number of networks in a few rules. Those that are
+/// gone are taken out by plan_firewall().
+sys::NftTransaction plan_add_network(std::string_view table, const FirewallNetwork& network,
+                                     const FirewallFamilies& families);
 /// Adds or removes published ports, in one transaction.
 sys::NftTransaction plan_publish(std::string_view table, const PublishedRules& ports,
                                  const FirewallFamilies& families = {});

@@ -40,6 +40,12 @@ NftRule accept(NftRule::Meta direction, std::string_view bridge) {
   return rule;
 }
 
+void add_bridge(NftTransaction& transaction, NftFamily family, std::string_view own_chain,
+                const std::string& bridge) {
+  transaction.add_rule(family, kTable, own_chain, accept(NftRule::Meta::InputName, bridge));
+  transaction.add_rule(family, kTable, own_chain, accept(NftRule::Meta::OutputName, bridge));
+}
+
 void delete_jumps(NftTransaction& transaction, NftFamily family, const HostFilterState& state,
                   std::string_view chain) {
   for (const sys::NftRuleInfo& rule : state.forward) {
@@ -84,16 +90,20 @@ NftTransaction plan_host_filter(NftFamily family, std::string_view own_chain,
   } else {
     transaction.add_chain(family, kTable, {std::string(own_chain), {}, {}, 0});
   }
-  for (const std::string& bridge : bridges) {
-    transaction.add_rule(family, kTable, own_chain, accept(NftRule::Meta::InputName, bridge));
-    transaction.add_rule(family, kTable, own_chain, accept(NftRule::Meta::OutputName, bridge));
-  }
+  for (const std::string& bridge : bridges) add_bridge(transaction, family, own_chain, bridge);
   // Behind whatever others have come to write since.
   bool is_last = !state.forward.empty() && state.forward.back().jump == own_chain;
   if (!is_last) {
     delete_jumps(transaction, family, state, own_chain);
     transaction.add_rule(family, kTable, kForward, jump(own_chain));
   }
+  return transaction;
+}
+
+NftTransaction plan_add_to_host_filter(NftFamily family, std::string_view own_chain,
+                                       const std::string& bridge) {
+  NftTransaction transaction;
+  add_bridge(transaction, family, own_chain, bridge);
   return transaction;
 }
 

@@ -35,6 +35,9 @@ Result<HostFilterState> read_host_filter(sys::NftSocket& nft, sys::NftFamily fam
 sys::NftTransaction plan_host_filter(sys::NftFamily family, std::string_view own_chain,
                                      const std::vector<std::string>& bridges, const HostFilterState& state,
                                      ForwardPolicy policy);
+/// Lets one more bridge's traffic pass; berth's chain is there.
+sys::NftTransaction plan_add_to_host_filter(sys::NftFamily family, std::string_view own_chain,
+                                            const std::string& bridge);
 /// Takes berth's chain out again.
 sys::NftTransaction plan_leave_host_filter(sys::NftFamily family, std::string_view own_chain,
                                            const HostFilterState& state);

@@ -14,22 +14,26 @@ sys::NftFamily table_family(IpFamily family) {
 
 }  // namespace
 
+FirewallNetwork Networks::State::firewall_network(const NetworkRecord& network) const {
+  FirewallNetwork rules{.bridge = network.bridge,
+                        .internal = network.internal,
+                        .masquerade = option_is_on(network, kOptionMasquerade, true),
+                        .source4 = address_option(network, kOptionHost4),
+                        .source6 = address_option(network, kOptionHost6),
+                        .mode4 = gateway_mode(network, IpFamily::V4),
+                        .mode6 = gateway_mode(network, IpFamily::V6),
+                        .direct = options.direct_routing,
+                        .trusted = trusted_interfaces(network)};
+  if (const auto* pool4 = network.pool(IpFamily::V4)) rules.subnet4 = pool4->subnet;
+  if (const auto* pool6 = network.pool(IpFamily::V6)) rules.subnet6 = pool6->subnet;
+  return rules;
+}
+
 FirewallState Networks::State::firewall_state() const {
   FirewallState state;
   for (const auto& [id, network] : networks) {
-    if (network.driver != NetworkDriver::Bridge || !bridges.is_ready(network.bridge)) continue;
-    FirewallNetwork rules{.bridge = network.bridge,
-                          .internal = network.internal,
-                          .masquerade = option_is_on(network, kOptionMasquerade, true),
-                          .source4 = address_option(network, kOptionHost4),
-                          .source6 = address_option(network, kOptionHost6),
-                          .mode4 = gateway_mode(network, IpFamily::V4),
-                          .mode6 = gateway_mode(network, IpFamily::V6),
-                          .direct = options.direct_routing,
-                          .trusted = trusted_interfaces(network)};
-    if (const auto* pool4 = network.pool(IpFamily::V4)) rules.subnet4 = pool4->subnet;
-    if (const auto* pool6 = network.pool(IpFamily::V6)) rules.subnet6 = pool6->subnet;
-    state.networks.push_back(std::move(rules));
+    if (network.driver == NetworkDriver::Bridge && bridges.is_ready(network.bridge))
+      state.networks.push_back(firewall_network(network));
   }
   for (const auto& [id, endpoint] : endpoints) {
     auto forwards = forwards_of(endpoint);
@@ -44,12 +48,30 @@ FirewallFamilies Networks::State::firewall_families() const {
   return {.ipv4 = options.firewall4, .ipv6 = options.firewall6 && ipv6};
 }
 
+Result<void> Networks::State::add_to_firewall(const NetworkRecord& network) {
+  FirewallFamilies families = firewall_families();
+  auto added = table_present && !firewall_stale && new_router.empty()
+                   ? nft.commit(plan_add_network(table_name(options), firewall_network(network), families))
+                   : Result<void>(Error(Kind::WrongState, "no tables to add to"));
+  // Somebody has flushed or changed the tables, or they know networks that are gone.
+  if (!added) return rebuild_firewall();
+  for (IpFamily family : families.list()) {
+    std::string chain = own_filter_chain(options.instance);
+    auto seen = read_host_filter(nft, table_family(family));
+    bool is_last = seen && !seen->forward.empty() && seen->forward.back().jump == chain;
+    if (!is_last || !nft.commit(plan_add_to_host_filter(table_family(family), chain, network.bridge)))
+      return rebuild_firewall();
+  }
+  return {};
+}
+
 Result<void> Networks::State::rebuild_firewall() {
   FirewallState state = firewall_state();
   FirewallFamilies families = firewall_families();
   auto plan = plan_firewall(table_name(options), state, families);
   if (!plan.empty()) CHECK(nft.commit(plan));
   table_present = true;
+  firewall_stale = false;
   std::vector<std::string> bridge_names;
   for (const FirewallNetwork& network : state.networks) bridge_names.push_back(network.bridge);
   for (IpFamily family : families.list()) {

@@ -199,7 +199,7 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   }
   if (!table_present) notice_other_firewalls();
   if (!was_ready || !table_present) {
-    auto built = rebuild_firewall();
+    auto built = was_ready ? rebuild_firewall() : add_to_firewall(network);
     if (!built) {
       bridges.forget(network.bridge);
       return std::move(built).error();

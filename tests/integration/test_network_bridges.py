@@ -65,10 +65,14 @@ class Bridges(EngineCase):
         self.fails(1, "network", "connect", "--driver-opt", "com.docker.network.endpoint.ifname=eth0", "n1", name,
                    says="file exists")
 
-    def test_an_address_comes_back_to_the_first_container(self):
+    def test_the_lowest_free_address_comes_first(self):
+        """Also when it was another container's before, from the moment when that one's interface is gone."""
         self.create("n1", "--subnet", "10.243.63.0/24")
         for _ in range(2):
-            self.assertIn("10.243.63.2/24", self.ok("run", "--rm", "--network", "n1", IMAGE, "ip", "addr").text)
+            name = self.start("sleep", "300")
+            self.ok("network", "connect", "n1", name)
+            self.assertIn("10.243.63.2/24", self.ok("exec", name, "ip", "addr").text)
+            self.ok("network", "disconnect", "n1", name)
 
 
 class WithoutFirewall(EngineCase):
