@@ -64,7 +64,7 @@ void apply_version(engine::CreateContainer& create, ApiVersion version, sys::Cgr
   if (version < ApiVersion{1, 40} && request.host_config.ipc_mode.empty())
     request.host_config.ipc_mode = "shareable";
   if (version < ApiVersion{1, 40} && request.host_config.cgroupns_mode.empty() &&
-      groups == sys::CgroupVersion::V1)
+      groups != sys::CgroupVersion::V2)
     request.host_config.cgroupns_mode = "host";
   if (version < ApiVersion{1, 42}) request.host_config.console_size = {0, 0};
   if (version < ApiVersion{1, 43}) request.host_config.annotations.clear();
