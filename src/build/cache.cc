@@ -88,13 +88,18 @@ Result<void> Cache::hold_chains() {
 
 Result<std::optional<StepRecord>> Cache::find(const Digest& key) {
   using Found = std::optional<StepRecord>;
-  TRY(auto select, database_.prepare(std::string(step_columns) + " WHERE key = ?"));
-  TRY(const bool any, select.bind(key).step());
-  if (!any) return Found();
-  TRY(auto record, read_step(select));
-  if (record.chain_id && !chains_.exists(*record.chain_id)) return Found();
+  Found record;
+  {
+    TRY(auto select, database_.prepare(std::string(step_columns) + " WHERE key = ?"));
+    TRY(const bool any, select.bind(key).step());
+    if (!any) return Found();
+    TRY(record, read_step(select));
+  }
+  // Not with the statement in hand, which holds the database: whoever makes a layer has the table of layers
+  // locked while it writes there.
+  if (record->chain_id && !chains_.exists(*record->chain_id)) return Found();
   ++uses_[key];
-  return Found(std::move(record));
+  return record;
 }
 
 Result<void> Cache::store(const StepRecord& record) {

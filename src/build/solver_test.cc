@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "base/sha256.h"
 #include "build/index_tree.h"
 #include "io/task_group.h"
@@ -13,11 +15,15 @@ namespace {
 
 class MemoryChains : public ChainHolder {
  public:
-  bool exists(const Digest& chain_id) const override { return !lost.contains(chain_id); }
+  bool exists(const Digest& chain_id) const override {
+    if (when_asked) when_asked();
+    return !lost.contains(chain_id);
+  }
   void hold(const std::set<Digest>& chains) override { held = chains; }
   void add(const Digest& chain_id) override { held.insert(chain_id); }
   std::set<Digest> lost;
   std::set<Digest> held;
+  std::function<void()> when_asked;
 };
 
 /// "Executes" by hashing; counts, fails or waits where it is told to.
@@ -302,6 +308,20 @@ TEST_F(Solving, KeepsDownloadsContentsAndMounts) {
   ASSERT_TRUE(mounts);
   ASSERT_EQ(mounts->size(), 1u);
   EXPECT_EQ((*mounts)[0].use_count, 2u);
+}
+
+TEST_F(Solving, AsksForChainsWithoutHoldingTheDatabase) {
+  const StepRecord record{.key = sha256("key"), .chain_id = sha256("chain"), .created = now()};
+  ASSERT_TRUE(cache_->store(record));
+  bool was_free = false;
+  std::future<void> writer;
+  chains_.when_asked = [&] {
+    // Whoever makes a layer meanwhile, with the table of chains locked.
+    writer = std::async(std::launch::async, [&] { (void)database_->execute("SELECT 1"); });
+    was_free = writer.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  };
+  ASSERT_TRUE(cache_->find(record.key));
+  EXPECT_TRUE(was_free);
 }
 
 TEST_F(Solving, ForgetsRecordsAndLetsGoOfTheirChains) {

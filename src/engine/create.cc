@@ -149,6 +149,9 @@ void apply_default_log(const spec::LogConfig& fallback, spec::LogConfig& log) {
 void set_defaults(const Core& core, spec::CreateRequest& request) {
   spec::HostConfig& host = request.host_config;
   apply_default_log(core.options.settings.default_log, host.log_config);
+  // As docker has it: who may do everything sees where it is (engines within it make groups of their own).
+  bool sees_groups = host.privileged && core.cgroups->version() != sys::CgroupVersion::V2;
+  if (sees_groups && host.cgroupns_mode.empty()) host.cgroupns_mode = "host";
   apply_defaults(core.options.settings.container_defaults, host);
   fill_defaults(host);
   pin_container(core, host.network_mode);

@@ -8,6 +8,7 @@
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/log_quota.h"
+#include "engine/memory_volumes.h"
 #include "engine/run_usage.h"
 #include "engine/sandbox_table.h"
 #include "engine/secrets.h"
@@ -60,6 +61,7 @@ io::Task<void> finish_teardown(Core& core, ContainerHandle container, std::share
     if (auto gone = sys::unmount_shared_memory(secrets_mount(exec_dir)); !gone)
       log::warn("{}", gone.error().message());
     if (auto gone = sys::remove_tree(exec_dir); !gone) log::warn("{}", gone.error().message());
+    if (auto gone = release_memory_volumes(id); !gone) log::warn("{}", gone.error().message());
     if (!cgroup) return {};
     // With a shared pid namespace processes may have outlived the init.
     CHECK(cgroup->kill_all());

@@ -11,6 +11,7 @@
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
 #include "engine/log_forwarding.h"
+#include "engine/memory_volumes.h"
 #include "engine/recovery_plan.h"
 #include "engine/secrets.h"
 #include "engine/start_order.h"
@@ -158,6 +159,7 @@ struct Repairer {
   void prepare_run() const {
     container()->torn_down.reset();
     container()->run = run_of(core, container()->record);
+    adopt_memory_volumes(core.options.exec_root, container()->record.id, container()->record.mounts);
     adopt_execs(core, *container(), execs);
   }
 

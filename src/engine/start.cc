@@ -13,6 +13,7 @@
 #include "engine/device_requests.h"
 #include "engine/lifecycle.h"
 #include "engine/links.h"
+#include "engine/memory_volumes.h"
 #include "engine/mount_id_map.h"
 #include "engine/mount_sources.h"
 #include "engine/plan_container.h"
@@ -229,6 +230,12 @@ io::Task<Result<StartInputs>> look_up_inputs(Core& core, const ContainerRecord& 
     std::vector<MountPoint> list = record.mounts;
     auto resolve = [&list, &sources] { return resolve_mount_sources(list, sources); };
     CO_TRY(inputs.mounts, co_await core.loop.on_worker(resolve));
+    // In a user namespace of its own nobody would be the owner of what is mounted outside.
+    CO_TRY(auto maps, user_maps(record.host_config));
+    auto share = [&] {
+      return share_memory_volumes(core.options.exec_root, record.id, inputs.mounts.mounts);
+    };
+    if (!maps) CO_CHECK(co_await core.loop.on_worker(share));
   }
   const std::vector<spec::DeviceRequest>& requests = record.host_config.resources.device_requests;
   if (requests.empty()) co_return inputs;

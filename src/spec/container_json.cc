@@ -58,13 +58,13 @@ void write_devices(Json& object, const ContainerResources& resources) {
   object["DeviceCgroupRules"] = list_or_null(resources.device_cgroup_rules);
   Json requests = nullptr;
   for (const auto& request : resources.device_requests) {
-    Json capabilities = Json::array();
+    Json capabilities = nullptr;
     for (const auto& alternative : request.capabilities) capabilities.push_back(list(alternative));
     requests.push_back({{"Driver", request.driver},
                         {"Count", request.count},
                         {"DeviceIDs", list_or_null(request.device_ids)},
                         {"Capabilities", std::move(capabilities)},
-                        {"Options", map(request.options)}});
+                        {"Options", request.options.empty() ? Json(nullptr) : map(request.options)}});
   }
   object["DeviceRequests"] = std::move(requests);
 }

@@ -44,6 +44,17 @@ Result<void> mount_private_memory(const std::string& path, int64_t bytes) {
   return Error::from_errno("mount memory on", path, errno);
 }
 
+Result<void> mount_memory(const std::string& path, uint64_t attributes, const std::string& parameters) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Error::from_errno("mkdir", path, errno);
+  if (is_mounted(path)) return {};
+  // The four have the same values as mount(2)'s flags.
+  constexpr uint64_t kFlags = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  static_assert(kFlags == (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC));
+  if (::mount("tmpfs", path.c_str(), "tmpfs", attributes & kFlags, parameters.c_str()) != 0)
+    return Error::from_errno("mount memory on", path, errno);
+  return {};
+}
+
 Result<void> unmount_shared_memory(const std::string& path) {
   if (!is_mounted(path)) return {};
   if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {

@@ -98,6 +98,18 @@ class HealthAnew(FlagsCase):
         eventually(lambda: health() == "healthy", "healthy again")
 
 
+class CgroupNamespaces(FlagsCase):
+    def test_who_is_in_the_host_s(self):
+        version = self.engine.api.get("/info").json()["CgroupVersion"]
+        own = os.readlink("/proc/self/ns/cgroup")
+        see = lambda *flags: self.run_sh("readlink /proc/self/ns/cgroup", *flags).text == own
+        self.assertEqual(see("--privileged"), version == "1")
+        self.assertFalse(see("--privileged", "--cgroupns", "private"))
+        made = self.engine.api.at("1.39").request("POST", f"/containers/create?name={self.name()}", {"Image": IMAGE, "Cmd": ["true"]})
+        mode = self.engine.inspect(made.json()["Id"])["HostConfig"]["CgroupnsMode"]
+        self.assertEqual(mode == "host", version == "1", "older clients know no such namespaces")
+
+
 class Identity(FlagsCase):
     def test_a_file_has_the_engine_s_id(self):
         self.only_berth("20.10 keeps a key instead")

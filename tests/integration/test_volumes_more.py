@@ -6,7 +6,7 @@ import tarfile
 import time
 
 from harness.archives import entry, tar
-from harness.engine import IMAGE, EngineCase
+from harness.engine import IMAGE, EngineCase, eventually
 
 
 class VolumeCase(EngineCase):
@@ -132,6 +132,23 @@ class Mounts(VolumeCase):
         self.assertTrue(os.path.exists(os.path.join(folder, "file")))
         memory = self.volume("memory", "-o", "type=tmpfs", "-o", "o=size=1m", "-o", "device=tmpfs")
         self.assertIn("size=1024k", self.run_sh("grep ' /v ' /proc/mounts", "-v", f"{memory}:/v").out)
+
+    def test_a_volume_of_memory_is_one_for_all_that_run_with_it(self):
+        memory = self.volume("memory", "-o", "type=tmpfs", "-o", "o=size=1m,uid=7,nosuid", "-o", "device=tmpfs")
+        one = self.start("sh", "-c", "echo shared > /v/file; exec sleep 300", flags=("-v", f"{memory}:/v"))
+        eventually(lambda: self.engine("exec", one, "cat", "/v/file").text == "shared", "written")
+        self.assertEqual(self.read(memory), "shared")
+        self.assertEqual(self.run_sh("stat -c %u /v; grep -c ' /v .*nosuid.*size=1024k' /proc/mounts", "-v", f"{memory}:/v").text, "7\n1")
+        self.fails(1, "volume", "rm", memory, says="in use")
+        if not self.against_docker:
+            self.engine.kill()
+            self.engine.start()
+            self.assertEqual(self.read(memory), "shared", "the next engine knows who uses it")
+        self.ok("rm", "-f", one)
+        mounted = lambda: [line for line in open("/proc/self/mounts") if line.split()[1].endswith(f"/{memory}")]
+        eventually(lambda: not mounted(), "unmounted behind the last")
+        self.assertNotEqual(self.engine("run", "--rm", "-v", f"{memory}:/v", IMAGE, "cat", "/v/file").code, 0, "memory forgets")
+        eventually(lambda: not mounted(), "unmounted again")
 
     def test_events_of_use(self):
         self.only_berth("20.10 says less")

@@ -3,6 +3,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "engine/checkpoints.h"
+#include "sys/cgroup.h"
 
 namespace berth::api {
 namespace {
@@ -57,11 +58,14 @@ Outcome list(Context& context) {
 }
 
 /// Behaviour that older API versions had by default (docker-api.md, section 4).
-void apply_version(engine::CreateContainer& create, ApiVersion version) {
+void apply_version(engine::CreateContainer& create, ApiVersion version, sys::CgroupVersion groups) {
   spec::CreateRequest& request = create.request;
   if (version < ApiVersion{1, 25}) request.host_config.auto_remove = false;
   if (version < ApiVersion{1, 40} && request.host_config.ipc_mode.empty())
     request.host_config.ipc_mode = "shareable";
+  if (version < ApiVersion{1, 40} && request.host_config.cgroupns_mode.empty() &&
+      groups != sys::CgroupVersion::V2)
+    request.host_config.cgroupns_mode = "host";
   if (version < ApiVersion{1, 42}) request.host_config.console_size = {0, 0};
   if (version < ApiVersion{1, 43}) request.host_config.annotations.clear();
   if (version < ApiVersion{1, 44} && request.config.healthcheck)
@@ -92,7 +96,7 @@ Outcome create(Context& context) {
   engine::CreateContainer request;
   CO_TRY(request.request, spec::parse_create_request(body));
   CO_CHECK(check_version(request.request, context.version()));
-  apply_version(request, context.version());
+  apply_version(request, context.version(), context.engine().cgroups().version());
   request.name = context.text("name");
   if (request.name.starts_with('/')) request.name.erase(0, 1);
   if (std::string platform = context.text("platform"); !platform.empty()) {
