@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/compose/bake.h"
 #include "apps/berth/compose/images.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
@@ -27,27 +28,30 @@ Outcome<std::vector<std::string>> chosen(Session& session, const Invocation& inv
 }
 
 Outcome<int> build(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project(invocation.arguments()));
+  TRY(auto session, setup.project(invocation.arguments(), Setup::EnvFiles::Left));
   CHECK(confirm_remote(*session, invocation));
-  if (invocation.on("print"))
-    return refuse("--print: the file that it prints is one for docker's bake, which does not build here");
   TRY(auto names, chosen(*session, invocation, "with-dependencies"));
-  CHECK(build_images(*session, names,
-                     {.no_cache = invocation.on("no-cache"),
-                      .pull = invocation.on("pull"),
-                      .quiet = invocation.on("quiet"),
-                      .push = invocation.on("push"),
-                      .arguments = invocation.list("build-arg"),
-                      .memory = invocation.text("memory"),
-                      .ssh = invocation.list("ssh"),
-                      .provenance = invocation.text("provenance"),
-                      .sbom = invocation.text("sbom"),
-                      .check = invocation.on("check")}));
+  const BuildOptions options{.no_cache = invocation.on("no-cache"),
+                             .pull = invocation.on("pull"),
+                             .quiet = invocation.on("quiet"),
+                             .push = invocation.on("push"),
+                             .arguments = invocation.list("build-arg"),
+                             .memory = invocation.text("memory"),
+                             .ssh = invocation.list("ssh"),
+                             .provenance = invocation.text("provenance"),
+                             .sbom = invocation.text("sbom"),
+                             .check = invocation.on("check")};
+  if (invocation.on("print")) {
+    TRY(const Json file, bake_file(session->project, names, options));
+    setup.context.out.line(to_pretty_json(file, 2));
+    return 0;
+  }
+  CHECK(build_images(*session, names, options));
   return 0;
 }
 
 Outcome<int> pull(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project(invocation.arguments()));
+  TRY(auto session, setup.project(invocation.arguments(), Setup::EnvFiles::Left));
   TRY(auto names, chosen(*session, invocation, "include-deps"));
   CHECK(pull_images(*session, names,
                     {.ignore_failures = invocation.on("ignore-pull-failures"),
@@ -58,15 +62,9 @@ Outcome<int> pull(Setup& setup, const Invocation& invocation) {
 }
 
 Outcome<int> push(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project(invocation.arguments()));
+  TRY(auto session, setup.project(invocation.arguments(), Setup::EnvFiles::Left));
   TRY(auto names, chosen(*session, invocation, "include-deps"));
-  for (const std::string& name : names) {
-    const Service& service = session->project.services.at(name);
-    if (service.config.find("build") == nullptr || service.config.find("image") == nullptr) continue;
-    TRY(int code,
-        perform(setup.context, commands::push_command, "push", {image_of(session->project, service)}));
-    if (code != 0 && !invocation.on("ignore-push-failures")) return code;
-  }
+  CHECK(push_images(*session, names, invocation.on("ignore-push-failures")));
   return 0;
 }
 
@@ -114,7 +112,7 @@ constexpr std::array build_flags{
     Flag{.name = "no-cache", .help = "Do not use the cache"},
     Flag{.name = "no-rm", .visibility = Visibility::Hidden},
     Flag{.name = "parallel", .visibility = Visibility::Hidden},
-    Flag{.name = "print", .visibility = Visibility::Hidden},
+    Flag{.name = "print", .help = "Print the builds as a file for docker's bake instead"},
     Flag{.name = "progress", .type = Type::String, .visibility = Visibility::Hidden},
     Flag{.name = "provenance", .type = Type::String, .help = "Add a provenance attestation"},
     Flag{.name = "pull", .help = "Look for newer versions of the base images"},
