@@ -158,6 +158,19 @@ services:
         self.assertEqual([volume["source"] for volume in web["volumes"]], [f"{self.project}/two"])
 
 
+    def test_tables_of_images_and_processes(self):
+        self.write(f"services: {{web: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s, scale: 2}}, db: {{image: '{IMAGE}', {SLEEP}, stop_grace_period: 0s}}}}\n")
+        self.good("up", "-d")
+        heads = self.good("images").lines[0].split("  ")
+        self.assertEqual([head.strip() for head in heads if head.strip()], ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"])
+        first = json.loads(self.good("images", "--format", "json").out)[0]
+        self.assertEqual(first["Platform"], self.inspect(IMAGE)["Os"] + "/" + self.inspect(IMAGE)["Architecture"])
+        self.assertIn("T", first["LastTagTime"])
+        lines = [line.split() for line in self.good("top").lines]
+        self.assertEqual((lines[0][:3], lines[0][-1]), (["SERVICE", "#", "UID"], "CMD"))
+        self.assertEqual(sorted(line[:2] for line in lines[1:]), [["db", "1"], ["web", "1"], ["web", "2"]])
+
+
 class Settings(ComposeCase):
     def test_variables_that_say_how(self):
         self.write("COMPOSE_PROGRESS=json\nCOMPOSE_PARALLEL_LIMIT=1\n", ".env")

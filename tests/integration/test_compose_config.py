@@ -171,7 +171,7 @@ class Refusals(ComposeCase):
             ("services: {a: {image: x, volumes: [{type: tmpfs, target: /x, tmpfs: {size: -1}}]}}", "must not be negative"),
             ("services: {a: {image: x, tmpfs: [/x], volumes: ['v1:/x']}}\nvolumes: {v1: }", "mounts two things at /x"),
             ("services: {a: {image: x, mem_limit: 1m, deploy: {resources: {limits: {memory: 2m}}}}}", "can't set distinct values on 'mem_limit'"),
-            ("services: {a: {image: x, container_name: n}, b: {image: x, container_name: n}}", 'the container name "n"'),
+            ("services: {a: {image: x, container_name: n}, b: {image: x, container_name: n}}", 'container name "n" is already in use'),
             ("services: {a: {platform: linux/arm64, build: {context: ., platforms: [linux/amd64]}}}", "must include the service's platform"),
             ("services: {a: {image: x, models: [m]}}", "refers to undefined model m"),
             ("services: {a: {image: x, secrets: [s]}}\nsecrets: {s: {}}", "secrets.s needs one of file, environment"),

@@ -68,10 +68,30 @@ Outcome<int> push(Setup& setup, const Invocation& invocation) {
   return 0;
 }
 
+/// "linux/arm64/v8"
+std::string platform_of(const Json& image) {
+  std::string platform = fmt::format("{}/{}", json_string(image, "Os").value_or(""),
+                                     json_string(image, "Architecture").value_or(""));
+  const std::string variant = json_string(image, "Variant").value_or("");
+  return variant.empty() ? platform : platform + "/" + variant;
+}
+
+/// When the image got its name, else when it was made.
+std::string tagged_time(const Json& image) {
+  const Json* metadata = json_member(image, "Metadata");
+  const std::string tagged = metadata == nullptr ? "" : json_string(*metadata, "LastTagTime").value_or("");
+  return tagged.empty() || tagged.starts_with("0001-") ? json_string(image, "Created").value_or("") : tagged;
+}
+
+std::string age_of(const std::string& time) {
+  auto then = parse_rfc3339(time);
+  return then ? output::time_ago(*then, now()) : "N/A";
+}
+
 Outcome<int> images(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  std::string table = "CONTAINER\tREPOSITORY\tTAG\tIMAGE ID\tSIZE\n";
+  std::string table = "CONTAINER\tREPOSITORY\tTAG\tPLATFORM\tIMAGE ID\tSIZE\tCREATED\n";
   Json all = Json::array();
   std::set<std::string> ids;
   for (const Observed& container : containers) {
@@ -83,13 +103,16 @@ Outcome<int> images(Setup& setup, const Invocation& invocation) {
     std::string repository = container.image.substr(0, tagged ? colon : std::string::npos);
     std::string tag = tagged ? container.image.substr(colon + 1) : "latest";
     int64_t size = json_int(*json, "Size").value_or(0);
-    table += fmt::format("{}\t{}\t{}\t{}\t{}\n", container.name, repository, tag, id,
-                         output::human_size(static_cast<double>(size), 3));
+    const std::string platform = platform_of(*json), tagged_at = tagged_time(*json);
+    table += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\n", container.name, repository, tag, platform, id,
+                         output::human_size(static_cast<double>(size), 3), age_of(tagged_at));
     all.push_back({{"ID", container.image_id},
                    {"ContainerName", container.name},
                    {"Repository", repository},
                    {"Tag", tag},
-                   {"Size", size}});
+                   {"Platform", platform},
+                   {"Size", size},
+                   {"LastTagTime", tagged_at}});
     ids.insert(container.image_id);
   }
   if (invocation.on("quiet")) {

@@ -292,8 +292,11 @@ Outcome<std::string> reason_to_skip(Session& session, const Service& service, co
   if (!options.policy.empty()) policy = options.policy;
   if (policy == "never" || policy == "build") return std::string("Skipped");
   if (policy == "missing" || policy == "if_not_present") {
-    TRY(const bool there, is_there(session, image_of(session.project, service)));
-    if (there) return std::string("Skipped - Image is already present locally");
+    const std::string image = image_of(session.project, service);
+    TRY(const bool there, is_there(session, image));
+    // One that is called "latest" by name may be another by now.
+    if (there && !image.ends_with(":latest"))
+      return std::string("Skipped - Image is already present locally");
   }
   const bool buildable = service.config.find("build") != nullptr;
   return std::string(buildable && options.ignore_buildable ? "Skipped - Image can be built" : "");
