@@ -182,3 +182,46 @@ services:
         self.assertIn('Skipped: optional dependency "sick" failed to start', result.err)
         self.assertIn("has no healthcheck configured", self.compose("up", "-d", env={"NEEDED": "true"}).err)
         self.assertEqual(self.good("ps", "--services").lines, ["sick", "web"])
+
+
+class Watch(FollowCase):
+    def test_what_comes_later_and_single_files(self):
+        self.write(f"FROM {IMAGE}\n", "Dockerfile")
+        self.write("**/*.tmp\n", ".dockerignore")
+        self.write("first", "one.txt")
+        os.mkdir(os.path.join(self.project, "mounted"))
+        self.write("""
+services:
+  web:
+    build: .
+    command: [sleep, '600']
+    stop_grace_period: 0s
+    volumes: ["./mounted:/mounted"]
+    develop:
+      watch:
+        - {action: sync, path: ./deep/late, target: /srv}
+        - {action: sync, path: ./one.txt, target: /one.txt, x-initialSync: true}
+        - {action: sync, path: ./mounted, target: /elsewhere}
+""")
+        inside = lambda *words: self.compose("exec", "-T", "web", *words)
+        with Client(self.words("watch"), cwd=self.project, env={**os.environ, **self.engine.env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
+            told = ""
+            while "Watch enabled" not in told:
+                line = client.stderr.readline()
+                self.assertTrue(line, told)
+                told += line
+            self.assertIn("x-initialSync is DEPRECATED", told)
+            self.assertIn("also declared by a bind mount volume", told)
+            self.assertEqual(inside("cat", "/one.txt").text, "first")
+            # As editors do it: another file takes the name.
+            os.rename(self.write("second", "other.txt"), os.path.join(self.project, "one.txt"))
+            eventually(lambda: inside("cat", "/one.txt").text == "second", "the file that was replaced arrives")
+            self.write("left", "deep/late/a.tmp")
+            self.write("here", "deep/late/a")
+            eventually(lambda: inside("cat", "/srv/a").text == "here", "a folder that was not there arrives")
+            self.write("there", "deep/late/b")
+            eventually(lambda: inside("cat", "/srv/b").text == "there", "and what comes into it")
+            self.assertEqual(inside("ls", "/srv").text.split(), ["a", "b"])
+            client.send_signal(signal.SIGINT)
+            client.stderr.read()
+            self.assertEqual(client.wait(60), 130)

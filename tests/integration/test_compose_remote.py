@@ -127,6 +127,12 @@ services:
         self.assertIn("bind mounts declaration", asked.err)
         self.assertNotIn("published", asked.err)
         self.assertIn("x/y published", self.compose("publish", "--dry-run", "x/y", input="y\n").err)
+        self.write("GITHUB_TOKEN=ghp_" + "1" * 36 + "\n", "token.env")
+        self.write(f"services: {{web: {{image: '{IMAGE}', env_file: token.env, environment: ['A=AKIA1234567890ABCDEF']}}}}\n")
+        asked = self.compose("publish", "--dry-run", "--with-env", "x/y", input="n\n").err
+        self.assertIn('"GITHUB_TOKEN": ghp_1', asked)
+        self.assertIn('AWS Client ID\n"services.web.environment.A": AKIA1234567890ABCDEF', asked)
+        self.assertNotIn("published", asked)
 
     def test_include_of_a_published_project(self):
         registry = FakeRegistry()

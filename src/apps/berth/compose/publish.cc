@@ -14,6 +14,7 @@
 #include "apps/berth/compose/normalise.h"
 #include "apps/berth/compose/remote_files.h"
 #include "apps/berth/compose/request.h"
+#include "apps/berth/compose/sensitive.h"
 #include "apps/berth/compose/subcommand.h"
 #include "base/bytes.h"
 #include "base/json.h"
@@ -212,6 +213,61 @@ Variables variables_of(const Project& project) {
   return found;
 }
 
+void tell_sensitive(const std::string& key, const std::string& text, std::string& told) {
+  for (const Sensitive& one : find_sensitive(text))
+    told += fmt::format("{}\n\"{}\": {}\n", one.kind, key, one.value);
+}
+
+/// Values below a node, each with its path; entries of lists as `environment` may be one have their names
+/// there.
+void scan_values(const Value& value, const std::string& path, std::string& told) {
+  if (value.is_scalar()) tell_sensitive(path, value.text, told);
+  for (const Value& item : value.items) {
+    const size_t equals = item.is_scalar() ? item.text.find('=') : std::string::npos;
+    if (equals == std::string::npos)
+      scan_values(item, path, told);
+    else
+      tell_sensitive(path + "." + item.text.substr(0, equals), item.text.substr(equals + 1), told);
+  }
+  for (const auto& [key, member] : value.members)
+    scan_values(member, path.empty() ? key : path + "." + key, told);
+}
+
+void scan_env_file(const std::string& path, std::string& told) {
+  auto text = archive::read_text(path, max_file);
+  if (!text) return;
+  for (size_t start = 0; start < text->size();) {
+    const size_t end = std::min(text->find('\n', start), text->size());
+    const std::string line = text->substr(start, end - start);
+    const size_t equals = line.find('=');
+    if (equals != std::string::npos) tell_sensitive(line.substr(0, equals), line.substr(equals + 1), told);
+    start = end + 1;
+  }
+}
+
+/// What looks like a key or a token in all that the project is made of.
+Result<std::string> sensitive_data(const Project& project) {
+  std::string told;
+  for (const std::string& file : project.files) {
+    TRY(const std::string text, archive::read_text(file, max_file));
+    TRY(const auto documents, parse_yaml_documents(text, file));
+    for (const Value& document : documents) scan_values(document, "", told);
+  }
+  for (const auto& [name, service] : project.services) {
+    const Value* files = service.declared.find("env_file");
+    for (const Value& file : files == nullptr ? Value::List() : files->items)
+      if (const Value* path = file.find("path")) scan_env_file(path->text, told);
+  }
+  for (const auto* resources : {&project.configs, &project.secrets}) {
+    for (const auto& [key, resource] : *resources) {
+      const Value* file = resource.config.find("file");
+      auto text = file == nullptr ? Result<std::string>("") : archive::read_text(file->text, max_file);
+      if (text) tell_sensitive("", *text, told);
+    }
+  }
+  return told;
+}
+
 /// Whether the user agrees to what could be private.
 Outcome<bool> agreed(Session& session, const Invocation& invocation) {
   CHECK(refuse_what_is_only_built(session.project));
@@ -225,6 +281,12 @@ Outcome<bool> agreed(Session& session, const Invocation& invocation) {
         binds);
     if (!commands::confirm(session.context, "Are you ok to publish these bind mount declarations?"))
       return false;
+  }
+  TRY(const std::string sensitive, sensitive_data(session.project));
+  if (!sensitive.empty()) {
+    session.report.say("you are about to publish sensitive data within your OCI artifact.\n" +
+                       std::string(care) + sensitive);
+    if (!commands::confirm(session.context, "Are you ok to publish these sensitive data?")) return false;
   }
   const Variables variables = variables_of(session.project);
   if (!variables.reasons.empty() && !invocation.on("with-env"))

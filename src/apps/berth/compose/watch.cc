@@ -189,15 +189,15 @@ class Watcher {
   /// A folder goes whole, or file by file where some of it is left out.
   Outcome<void> sync_below(const Rule& rule, const Observed& container, const std::string& path) {
     std::error_code ignored;
-    const bool whole = rule.ignore.empty() && rule.include.empty();
+    const bool whole = rule.ignore.empty() && rule.include.empty() && !rule.build_ignore.patterns;
     if (whole || !filesystem::is_directory(path, ignored)) return sync_one(rule, container, path);
     if (rule.include.empty()) CHECK(make_folder(container, target_of(rule, path)));
     for (auto entry = filesystem::recursive_directory_iterator(path, ignored);
          entry != filesystem::recursive_directory_iterator(); entry.increment(ignored)) {
       const std::string below = entry->path().string();
       if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) {
-        const bool left_out =
-            entry->path().filename() == ".git" || is_ignored(rule.ignore, below.substr(rule.path.size() + 1));
+        const bool left_out = entry->path().filename() == ".git" || rule.build_ignore.matches(below) ||
+                              is_ignored(rule.ignore, below.substr(rule.path.size() + 1));
         if (left_out)
           entry.disable_recursion_pending();
         else if (rule.include.empty())
