@@ -104,11 +104,11 @@ Result<Image> ImageStore::State::assemble(ImageRow row, std::vector<spec::Refere
               .size = row.size,
               .last_tagged = row.last_tagged,
               .manifest = std::move(row.manifest)};
+  // docker's order: by whole names, so that "docker/x" comes before "library/a", which is shown as "a".
+  std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return a.str() < b.str(); });
   for (const spec::Reference& name : names) {
     (name.digest() ? image.repo_digests : image.repo_tags).push_back(name.familiar_string());
   }
-  std::sort(image.repo_tags.begin(), image.repo_tags.end());
-  std::sort(image.repo_digests.begin(), image.repo_digests.end());
   return image;
 }
 

@@ -18,7 +18,10 @@ class ComposeCase(EngineCase):
             self.skipTest("docker's own compose is not what is tested here")
         self.project = self.folder()
         self.app = "t" + os.path.basename(self.project).lower().replace(".", "").replace("_", "")
-        self.addCleanup(lambda: self.compose("down", "-v", "--remove-orphans", "-t", "0"))
+        # Not -p: with it and without -f a project is known by its containers alone.
+        self.engine.env["COMPOSE_PROJECT_NAME"] = self.app
+        self.addCleanup(self.engine.env.pop, "COMPOSE_PROJECT_NAME")
+        self.addCleanup(lambda: self.compose("-p", self.app, "down", "-v", "--remove-orphans", "-t", "0"))
 
     @staticmethod
     def is_berth_client():
@@ -32,7 +35,7 @@ class ComposeCase(EngineCase):
         return path
 
     def words(self, *words):
-        return [*self.engine.cli, "compose", "-p", self.app, *words]
+        return [*self.engine.cli, "compose", *words]
 
     def compose(self, *words, env=None, input=None):
         return run(self.words(*words), cwd=self.project, env={**self.engine.env, **(env or {})}, input=input)

@@ -150,8 +150,7 @@ services:
         self.assertNotIn("networks", json.loads(self.good(*words, "--no-normalize").out)["services"]["web"])
 
     def test_verbs_that_are_not_there_say_why(self):
-        for words, why in ((("publish", "x/y"), "docker's compose"), (("bridge", "convert"), "Kubernetes"), (("--dry-run", "up"), "always does what it says"),
-                           (("alpha", "viz"), "trials")):
+        for words, why in ((("bridge", "convert"), "Kubernetes"), (("alpha", "viz"), "trials")):
             done = self.compose(*words)
             self.assertNotEqual(done.code, 0)
             self.assertIn(why, done.err)
@@ -163,16 +162,16 @@ class Refusals(ComposeCase):
             ("services: {a: {image: 1}}", "compose.yaml:1:23: services.a.image must be a string"),
             ("services: {a: {image: x, command: true}}", "services.a.command must be a string or a list"),
             ("services: {a: {image: x, deploy: {resources: {impossible: 1}}}}", "services.a.deploy.resources additional properties 'impossible' not allowed"),
-            ("services: {a: {image: x, cap_add: [A, A]}}", "services.a.cap_add has the same item twice"),
+            ("services: {a: {image: x, security_opt: [A, A]}}", "services.a.security_opt has the same item twice"),
             ("services: {a: {image: x, cgroup: x}}", "services.a.cgroup must be one of host, private"),
             ("services: {1: {image: x}}", "a key must be a string"),
             ("services: {a: {image: x, pre_start: []}}", "additional properties 'pre_start' not allowed"),
             ("services: {a: {image: x, depends_on: {b: {required: false}}}}", "services.a.depends_on.b condition is required"),
             ("services: {a: {image: x, volumes: [{type: bind, target: /x}]}}", "a bind needs a source"),
             ("services: {a: {image: x, volumes: [{type: tmpfs, target: /x, tmpfs: {size: -1}}]}}", "must not be negative"),
-            ("services: {a: {image: x, volumes: ['v1:/x', 'v2:/x']}}\nvolumes: {v1: , v2: }", "mounts two things at /x"),
+            ("services: {a: {image: x, tmpfs: [/x], volumes: ['v1:/x']}}\nvolumes: {v1: }", "mounts two things at /x"),
             ("services: {a: {image: x, mem_limit: 1m, deploy: {resources: {limits: {memory: 2m}}}}}", "can't set distinct values on 'mem_limit'"),
-            ("services: {a: {image: x, container_name: n}, b: {image: x, container_name: n}}", 'the container name "n"'),
+            ("services: {a: {image: x, container_name: n}, b: {image: x, container_name: n}}", 'container name "n" is already in use'),
             ("services: {a: {platform: linux/arm64, build: {context: ., platforms: [linux/amd64]}}}", "must include the service's platform"),
             ("services: {a: {image: x, models: [m]}}", "refers to undefined model m"),
             ("services: {a: {image: x, secrets: [s]}}\nsecrets: {s: {}}", "secrets.s needs one of file, environment"),

@@ -83,6 +83,57 @@ class Remote(ComposeCase):
         registry.manifests[(name, "1")] = ("application/vnd.oci.image.manifest.v1+json", manifest)
         return f"oci://{registry.host}/{name}:1"
 
+    def test_what_is_published_is_run_elsewhere(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        self.write("SAID=from the env file\n", "some where.env")
+        self.write(f'services: {{base: {{image: "{IMAGE}", labels: {{from: base}}, {SLEEP}}}}}\n', "base.yaml")
+        self.write(f"""
+services:
+  web: {{image: "{IMAGE}", extends: {{file: base.yaml, service: base}}, env_file: ["some where.env"], stop_grace_period: 0s}}
+""")
+        self.write('services: {web: {environment: ["TWICE=$SAID"]}}\n', "compose.override.yaml")
+        name = f"{registry.host}/apps/mine:1"
+        refused = self.compose("publish", name)
+        self.assertEqual(refused.code, 1)
+        self.assertIn('service "web" has env_file declared.', refused.err)
+        self.assertIn("--with-env", refused.err)
+        self.assertEqual(self.compose("publish", "--with-env", name, input="n\n").code, 0)
+        self.assertEqual(registry.manifests, {})
+        self.assertIn(f"{name} published", self.good("--dry-run", "publish", "--with-env", "-y", name).err)
+        self.assertEqual(registry.manifests, {})
+        self.assertIn(f"{name} published", self.good("publish", "--with-env", "-y", name).err)
+        manifest = json.loads(registry.manifests[("apps/mine", "1")][1])
+        self.assertEqual(manifest["artifactType"], "application/vnd.docker.compose.project")
+        told = "".join(registry.blobs[layer["digest"]].decode() for layer in manifest["layers"])
+        self.assertNotIn("some where", told)
+        self.assertNotIn(self.project, told)
+        with open(os.path.join(self.project, "compose.yaml")) as file:
+            self.assertIn("some where.env", file.read())
+        os.unlink(os.path.join(self.project, "compose.yaml"))
+        web = self.services("-f", f"oci://{name}")["web"]
+        self.assertEqual((web["environment"]["SAID"], web["labels"]), ("from the env file", {"from": "base"}))
+        self.good("-f", f"oci://{name}", "up", "-d", "--yes", env=self.env)
+        self.assertEqual(self.good("-f", f"oci://{name}", "exec", "-T", "web", "sh", "-c", "echo $SAID", env=self.env).text, "from the env file")
+
+    def test_what_is_not_published(self):
+        self.write("services: {web: {build: .}}\n")
+        self.assertIn("only contains a build section", self.compose("publish", "--dry-run", "-y", "x/y").err)
+        self.write("services: {}\n", "other.yaml")
+        self.write(f"include: [other.yaml]\nservices: {{web: {{image: '{IMAGE}'}}}}\n")
+        self.assertIn("local includes", self.compose("publish", "--dry-run", "-y", "x/y").err)
+        self.write(f"services: {{web: {{image: '{IMAGE}', volumes: ['./here:/there']}}}}\n")
+        asked = self.compose("publish", "--dry-run", "x/y", input="n\n")
+        self.assertIn("bind mounts declaration", asked.err)
+        self.assertNotIn("published", asked.err)
+        self.assertIn("x/y published", self.compose("publish", "--dry-run", "x/y", input="y\n").err)
+        self.write("GITHUB_TOKEN=ghp_" + "1" * 36 + "\n", "token.env")
+        self.write(f"services: {{web: {{image: '{IMAGE}', env_file: token.env, environment: ['A=AKIA1234567890ABCDEF']}}}}\n")
+        asked = self.compose("publish", "--dry-run", "--with-env", "x/y", input="n\n").err
+        self.assertIn('"GITHUB_TOKEN": ghp_1', asked)
+        self.assertIn('AWS Client ID\n"services.web.environment.A": AKIA1234567890ABCDEF', asked)
+        self.assertNotIn("published", asked)
+
     def test_include_of_a_published_project(self):
         registry = FakeRegistry()
         self.addCleanup(registry.close)

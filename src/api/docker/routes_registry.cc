@@ -7,7 +7,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "io/cancel.h"
-#include "registry/client/artifact.h"
+#include "registry/client/artifact_push.h"
 
 namespace berth::api {
 namespace {
@@ -182,8 +182,59 @@ Outcome artifact(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
+Result<std::vector<registry::ArtifactFile>> files_of(const Json& list) {
+  if (!list.is_array()) return Error(Kind::InvalidArgument, "an artifact is a list of files");
+  std::vector<registry::ArtifactFile> files;
+  for (const Json& one : list) {
+    registry::ArtifactFile file;
+    TRY(file.media_type, json_string(one, "MediaType"));
+    TRY(file.annotations, json_string_map(one, "Annotations"));
+    TRY(const std::string encoded, json_string(one, "Content"));
+    auto content = from_base64(encoded);
+    if (!content) return Error(Kind::InvalidArgument, "Content is no base64");
+    file.content = std::move(*content);
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+io::Task<Result<Digest>> push_artifact(Context& context, registry::ArtifactRequest request,
+                                       std::vector<registry::ArtifactFile> files,
+                                       registry::ArtifactForm form) {
+  const registry::Settings settings = context.engine().registries().settings();
+  storage::ImageStore* store = &context.engine().image_store();
+  auto work = [settings, store, request, files, form](std::stop_token stop) {
+    return registry::push_artifact(settings, *store, request, files, form, std::move(stop));
+  };
+  co_return co_await context.loop().on_worker(std::move(work));
+}
+
+/// The same the other way round: ?ref=&type=&config=&form=oci-1.0|oci-1.1, and the files as the body.
+Outcome publish_artifact(Context& context) {
+  const std::string name = context.text("ref"), form = context.text("form");
+  CO_TRY(auto reference, spec::Reference::parse(name));
+  registry::ArtifactRequest request{.reference = std::move(reference),
+                                    .type = context.text("type"),
+                                    .config_type = context.text("config"),
+                                    .credentials = credentials_of(context)};
+  if (request.type.empty() || request.config_type.empty())
+    co_return Error(Kind::InvalidArgument, "types of artifact and config must be given");
+  if (!form.empty() && form != "oci-1.0" && form != "oci-1.1")
+    co_return failure(Kind::InvalidArgument, "form is oci-1.0 or oci-1.1, not \"{}\"", form);
+  CO_TRY(const std::string text, co_await context.json_body());
+  CO_TRY(const Json body, parse_json(text, {.max_bytes = max_json_body}));
+  CO_TRY(auto files, files_of(body));
+  const auto shape = form == "oci-1.0" ? registry::ArtifactForm::Oci10 : registry::ArtifactForm::Oci11;
+  auto pushing = push_artifact(context, std::move(request), std::move(files), shape);
+  auto waited = io::unless_cancelled(std::move(pushing), context.exchange().client_gone());
+  CO_TRY(const Digest digest, co_await std::move(waited));
+  Json answer = {{"Digest", digest.str()}};
+  co_return co_await context.json(201, std::move(answer));
+}
+
 constexpr Route routes[] = {
     {"GET", "/berth/artifacts", artifact},
+    {"POST", "/berth/artifacts", publish_artifact},
     {"GET", "/images/search", search},
     {"POST", "/images/{name*}/push", push},
     {"POST", "/auth", auth},

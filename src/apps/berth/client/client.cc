@@ -7,6 +7,7 @@
 
 #include <charconv>
 
+#include "apps/berth/client/interception.h"
 #include "base/json.h"
 
 namespace berth::cli::client {
@@ -14,6 +15,41 @@ namespace {
 
 constexpr size_t max_reply = 256u << 20;
 constexpr size_t max_error_reply = 1u << 20;
+
+Interceptor& interceptor() {
+  static Interceptor installed;
+  return installed;
+}
+
+/// What the interceptor answers, if there is one and it does; asked in its turn, the engine answers.
+std::optional<Outcome<Reply>> intercepted(const Connector& connector, const Headers& headers,
+                                          const Request& request) {
+  static thread_local bool asking = false;
+  if (!interceptor() || asking) return std::nullopt;
+  return interceptor()(request, [&](const Request& asked) {
+    asking = true;
+    auto reply = Client(connector, headers).call(asked);
+    asking = false;
+    return reply;
+  });
+}
+
+/// As if it had come from the engine.
+Outcome<BodyReader> reader_of(const Outcome<Reply>& reply) {
+  if (!reply) return reply.error();
+  const std::string bytes = fmt::format("HTTP/1.1 {} Intercepted\r\nContent-Length: {}\r\n\r\n{}",
+                                        reply->head.status, reply->body.size(), reply->body);
+  std::string_view rest = bytes;
+  ResponseParser parser;
+  std::string body;
+  CHECK(parser.feed(rest, body));
+  return BodyReader(Connection(), std::move(parser), std::move(body));
+}
+
+/// A conversation cannot be made up.
+Failure refused(const Outcome<Reply>& reply, const Request& request) {
+  return reply ? refuse("{} cannot be had without the engine", request.path) : reply.error();
+}
 
 /// Major and minor of "1.41".
 std::pair<int, int> parts_of(std::string_view version) {
@@ -59,6 +95,10 @@ Failure failure_of(const ResponseHead& head, std::string_view body, std::string_
                           head.status, path);
   }
   return Failure::daemon(message, head.status);
+}
+
+void intercept_requests(Interceptor installed) {
+  interceptor() = std::move(installed);
 }
 
 Client::Client(Connector connector, Headers headers)
@@ -126,6 +166,7 @@ Outcome<std::string_view> BodyReader::next() {
 }
 
 Outcome<BodyReader> Client::open_answer(const Request& request) {
+  if (auto answer = intercepted(connector_, headers_, request)) return reader_of(*answer);
   bool reused = false;
   TRY(Connection connection, idle_or_new(reused));
   std::string bytes = head_of(request, request.body.empty() ? Framing::None : Framing::Length) + request.body;
@@ -165,6 +206,7 @@ Outcome<BodyReader> Client::open_answer(const Request& request) {
 
 /// The connection serves the next request when nothing of this answer is left on it.
 void Client::keep(BodyReader& reader) {
+  if (!reader.connection_) return;
   if (reader.parser_.complete() && reader.parser_.keep_alive()) idle_ = std::move(reader.connection_);
 }
 
@@ -271,6 +313,8 @@ Outcome<void> BodyWriter::finish() {
 }
 
 Outcome<ResponseHead> Client::upload(const Request& request, const Producer& produce, const Sink& sink) {
+  if (auto answer = intercepted(connector_, headers_, request))
+    return *answer ? Outcome<ResponseHead>((*answer)->head) : answer->error();
   // The body cannot be sent twice, so the version must be right the first time.
   CHECK(negotiate());
   bool reused = false;
@@ -286,6 +330,7 @@ Outcome<ResponseHead> Client::upload(const Request& request, const Producer& pro
 }
 
 Outcome<Upgraded> Client::upgrade(const Request& request) {
+  if (auto answer = intercepted(connector_, headers_, request)) return refused(*answer, request);
   for (int round = 0;; ++round) {
     TRY(Connection connection, connector_());
     CHECK(connection.send(head_of(request, Framing::Upgrade) + request.body));
@@ -312,6 +357,7 @@ Outcome<Upgraded> Client::upgrade(const Request& request) {
 }
 
 Outcome<Pending> Client::begin(Request request) {
+  if (auto answer = intercepted(connector_, headers_, request)) return refused(*answer, request);
   TRY(Connection connection, connector_());
   CHECK(connection.send(head_of(request, request.body.empty() ? Framing::None : Framing::Length) +
                         request.body));

@@ -7,21 +7,11 @@
 #include <algorithm>
 
 #include "apps/berth/compose/converge.h"
-#include "apps/berth/compose/request.h"
-#include "apps/berth/output/progress.h"
-#include "base/json.h"
 
 namespace berth::cli::compose {
 namespace {
 
 using client::path_of;
-using client::Query;
-
-std::string attribute(const Json& event, std::string_view key) {
-  const Json* actor = json_member(event, "Actor");
-  const Json* attributes = actor == nullptr ? nullptr : json_member(*actor, "Attributes");
-  return attributes == nullptr ? std::string() : json_string(*attributes, key).value_or("");
-}
 
 }  // namespace
 
@@ -47,7 +37,12 @@ Attached::Attached(Session& session, Follower& follower, AttachedOptions options
 Attached::~Attached() {
   done_write_.reset();
   watcher_.join();
-  if (stopper_.joinable()) stopper_.join();
+  for (std::thread& stopper : stoppers_) stopper.join();
+}
+
+void Attached::beside(std::function<void()> work) {
+  std::lock_guard lock(stoppers_mutex_);
+  stoppers_.emplace_back(std::move(work));
 }
 
 void Attached::watch_signals() {
@@ -64,13 +59,13 @@ void Attached::watch_signals() {
     if (count == 1) {
       follower_.say("Gracefully Stopping... press Ctrl+C again to force");
       if (options_.interrupted) options_.interrupted();
-      stopper_ = std::thread([this] {
+      beside([this] {
         const bool any = stop_all(false);
         // Nothing ends any more that events could tell of.
         if (options_.stay && !any) ::_exit(130);
       });
     } else if (count == 2) {
-      stop_all(true);
+      beside([this] { stop_all(true); });
     }
   }
 }
@@ -88,8 +83,10 @@ bool Attached::stop_all(bool by_force) {
   auto work = [&](const std::string& service) -> Outcome<void> {
     auto engine = session_.client();
     for (const Observed& container : *containers) {
-      if (container.service != service || !container.running()) continue;
-      if (by_force) {
+      if (container.service != service) continue;
+      if (!container.running()) {
+        if (!by_force) session_.report.tell("Container", container.name, "Stopped");
+      } else if (by_force) {
         (void)call(*engine, "POST", path_of("containers", container.id, "kill"));
       } else {
         CHECK(stop_container(session_, *engine, container, options_.timeout));
@@ -102,90 +99,88 @@ bool Attached::stop_all(bool by_force) {
   return std::any_of(containers->begin(), containers->end(), [](const auto& one) { return one.running(); });
 }
 
-Outcome<bool> Attached::ended(const Json& event, const std::set<std::string>& services) {
-  std::string action = json_string(event, "Action").value_or("");
-  std::string service = attribute(event, label_service);
-  const Json* actor = json_member(event, "Actor");
-  std::string id = actor == nullptr ? "" : json_string(*actor, "ID").value_or("");
-  if (!services.contains(service) || attribute(event, label_one_off) == "True") return false;
-  Observed container{.id = id, .name = attribute(event, "name"), .service = service};
-  if (action == "start") {
-    alive_.insert(id);
-    follower_.add(container, fmt::format("{}", json_int(event, "time").value_or(0)));
-    return false;
-  }
-  if (action != "die" || alive_.erase(id) == 0) return false;
-  std::string code = attribute(event, "exitCode");
-  int status = std::atoi(code.c_str());
-  auto engine = session_.client();
-  auto json = call_json(*engine, "GET", path_of("containers", id, "json"));
-  const Json* state = json ? json_member(*json, "State") : nullptr;
-  if (state != nullptr && json_bool(*state, "Restarting").value_or(false) && interrupts_ == 0) {
-    alive_.insert(id);
-    return false;
-  }
-  follower_.say(fmt::format("{} exited with code {}", shown_name(session_.project, container), code));
-  if (service == options_.exit_code_from) exit_code_ = status;
-  bool abort = options_.abort_on_exit || (options_.abort_on_failure && status != 0);
-  if (abort && !aborting_ && interrupts_ == 0) {
-    aborting_ = true;
-    if (options_.exit_code_from.empty()) exit_code_ = status;
-    follower_.say("Aborting on container exit...");
-    stopper_ = std::thread([this] { stop_all(false); });
-  }
-  return alive_.empty();
+void Attached::abort() {
+  aborting_ = true;
+  follower_.say("Aborting on container exit...");
+  beside([this] { stop_all(false); });
 }
 
-Outcome<int> Attached::run(const std::set<std::string>& services) {
-  Query query;
-  query.add("filters",
-            to_json(Json{{"type", {"container"}},
-                         {"event", {"start", "die"}},
-                         {"label", {fmt::format("{}={}", label_project, session_.project.name)}}}));
-  auto engine = session_.client();
-  TRY(auto events, engine->open_answer({.path = "/events", .query = query}));
-  running_ = true;
+void Attached::note_end(const Observed& container, int64_t code) {
+  follower_.say(fmt::format("{} exited with code {}", shown_name(session_.project, container), code));
+  if (container.service != options_.exit_code_from || code_is_final_) return;
+  code_is_final_ = true;
+  exit_code_ = static_cast<int>(code);
+}
+
+void Attached::started(const ContainerEvent& event) {
+  alive_.insert(event.id);
+  if (shown_.empty() || shown_.contains(event.service)) follower_.add_restarted(event.container());
+}
+
+void Attached::ended(const ContainerEvent& event) {
+  if (!alive_.contains(event.id)) return;
+  follower_.note_end(event.id);
+  if (interrupts_ == 0 && end_state(*session_.client(), event.id).goes_on) {
+    follower_.say(fmt::format("{} exited with code {} (restarting)",
+                              shown_name(session_.project, event.container()), event.exit_code));
+    return;
+  }
+  alive_.erase(event.id);
+  note_end(event.container(), event.exit_code);
+  const bool ends_all = options_.abort_on_exit || (options_.abort_on_failure && event.exit_code != 0);
+  if (!ends_all || aborting_ || interrupts_ > 0) return;
+  if (options_.exit_code_from.empty()) exit_code_ = event.exit_code;
+  abort();
+}
+
+/// A container as it is when following begins: it may have ended meanwhile.
+void Attached::look(const Observed& container) {
+  if (shown_.contains(container.service)) follower_.add(container, {.new_alone = true});
+  if (container.running()) {
+    alive_.insert(container.id);
+    return;
+  }
+  EndState end = end_state(*session_.client(), container.id);
+  note_end(container, end.exit_code);
+  if (!options_.abort_on_exit && !(options_.abort_on_failure && end.exit_code != 0)) return;
+  if (end.finished.ends_with('Z')) end.finished.pop_back();  // so that fractions of other lengths compare
+  const bool is_first = !aborting_ || end.finished < first_end_;
+  aborting_ = true;
+  if (!is_first) return;
+  first_end_ = end.finished;
+  if (options_.exit_code_from.empty()) exit_code_ = static_cast<int>(end.exit_code);
+}
+
+/// What dependencies write that go on is shown no further.
+Outcome<void> Attached::finish_output() {
   TRY(auto containers, session_.containers());
-  bool any_failed = false;
-  std::string first_end;  // whose container's code counts
-  for (const Observed& container : containers) {
-    if (!services.contains(container.service)) continue;
-    if (container.running()) {
-      alive_.insert(container.id);
-      follower_.add(container);
-    } else {
-      any_failed = true;
-      auto json = call_json(*session_.client(), "GET", path_of("containers", container.id, "json"));
-      const Json* state = json ? json_member(*json, "State") : nullptr;
-      int64_t code = state == nullptr ? 0 : json_int(*state, "ExitCode").value_or(0);
-      follower_.add(container);
-      follower_.say(fmt::format("{} exited with code {}", shown_name(session_.project, container), code));
-      if (container.service == options_.exit_code_from) exit_code_ = static_cast<int>(code);
-      if (options_.abort_on_exit || (options_.abort_on_failure && code != 0)) {
-        std::string end = state == nullptr ? "" : json_string(*state, "FinishedAt").value_or("");
-        if (end.ends_with('Z')) end.pop_back();  // so that fractions of other lengths compare
-        if (options_.exit_code_from.empty() && (!aborting_ || end < first_end)) {
-          exit_code_ = static_cast<int>(code);
-          first_end = end;
-        }
-        aborting_ = true;
-      }
+  std::set<std::string> running;
+  for (const Observed& container : containers)
+    if (container.running() && !alive_.contains(container.id)) running.insert(container.id);
+  goes_on_ = follower_.wait_but_for(running);
+  return {};
+}
+
+Outcome<int> Attached::run(const std::set<std::string>& shown, const std::set<std::string>& watched) {
+  shown_ = shown;
+  watched_ = watched;
+  TRY(auto events, ProjectEvents::open(session_, {"start", "die"}));
+  running_ = true;
+  auto is_watched = [&](const std::string& service) {
+    return watched_.empty() || watched_.contains(service);
+  };
+  TRY(auto containers, session_.containers());
+  for (const Observed& container : containers)
+    if (is_watched(container.service)) look(container);
+  if (aborting_) abort();
+  while (!alive_.empty() || (options_.stay && interrupts_ == 0)) {
+    TRY(auto happened, events.next());
+    for (const ContainerEvent& event : happened) {
+      if (event.one_off || !is_watched(event.service)) continue;
+      event.action == "start" ? started(event) : ended(event);
     }
   }
-  if (aborting_ && any_failed) stopper_ = std::thread([this] { stop_all(false); });
-  output::JsonCutter cutter;
-  bool all_ended = alive_.empty();
-  while (!all_ended || (options_.stay && interrupts_ == 0)) {
-    TRY(std::string_view piece, events.next());
-    if (piece.empty()) return Failure::plain("the engine went away");
-    CHECK(cutter.feed(piece, [&](std::string_view text) -> Outcome<void> {
-      TRY(Json event, parse_json(text));
-      TRY(bool last, ended(event, services));
-      all_ended = (all_ended && alive_.empty()) || last;
-      return {};
-    }));
-  }
-  follower_.wait();
+  CHECK(finish_output());
   if (interrupts_ > 0 && options_.exit_code_from.empty()) return 130;
   return exit_code_;
 }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "apps/berth/compose/follow.h"
+#include "apps/berth/compose/project_events.h"
 #include "apps/berth/compose/session.h"
 #include "apps/berth/terminal/signals.h"
 
@@ -31,16 +32,27 @@ class Attached {
                                                   AttachedOptions options);
   ~Attached();
 
-  /// Follows the events of these containers until all have ended. The value is the exit code.
-  Outcome<int> run(const std::set<std::string>& services);
+  /// Follows the events of the containers of `watched` until all have ended, and shows what those of `shown`
+  /// write. The value is the exit code.
+  Outcome<int> run(const std::set<std::string>& shown, const std::set<std::string>& watched);
+
+  /// Whether output is still followed that nobody waits for: then this program ends at once.
+  bool goes_on() const { return goes_on_; }
 
  private:
   Attached(Session& session, Follower& follower, AttachedOptions options, terminal::Signals signals,
            int pipe_read, int pipe_write);
   void watch_signals();
+  /// Does it on a thread of its own.
+  void beside(std::function<void()> work);
   /// Whether anything ran.
   bool stop_all(bool by_force);
-  Outcome<bool> ended(const Json& event, const std::set<std::string>& services);
+  void look(const Observed& container);
+  void started(const ContainerEvent& event);
+  void ended(const ContainerEvent& event);
+  void note_end(const Observed& container, int64_t code);
+  void abort();
+  Outcome<void> finish_output();
 
   Session& session_;
   Follower& follower_;
@@ -49,10 +61,16 @@ class Attached {
   sys::UniqueFd done_read_, done_write_;
   std::atomic<int> interrupts_{0};
   std::atomic<bool> running_{false};
+  std::set<std::string> shown_, watched_;
   int exit_code_ = 0;
+  bool code_is_final_ = false;  ///< that of --exit-code-from is known
   bool aborting_ = false;
+  bool goes_on_ = false;
+  std::string first_end_;  ///< of those that had ended before anybody looked: whose code counts
   std::set<std::string> alive_;
-  std::thread watcher_, stopper_;
+  std::mutex stoppers_mutex_;
+  std::vector<std::thread> stoppers_;
+  std::thread watcher_;
 };
 
 }  // namespace berth::cli::compose

@@ -26,12 +26,12 @@ Outcome<void> add_secret(const Project& project, const Resource& resource, const
     source = file->text;
   } else if (const Value* variable = resource.config.find("environment")) {
     // Also from .env, which is no variable of this process.
-    auto value = project.environment.find(variable->text);
-    if (value == project.environment.end()) {
+    auto value = project.value_of("secrets", resource);
+    if (!value) {
       return complaint(*variable, fmt::format("secrets.{}.environment", resource.key),
                        fmt::format("environment variable \"{}\" is not set", variable->text));
     }
-    TRY(TemporaryFile file, TemporaryFile::create(value->second));
+    TRY(TemporaryFile file, TemporaryFile::create(*value));
     source = file.path();
     inputs.files.push_back(std::move(file));
   } else {

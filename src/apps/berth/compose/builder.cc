@@ -23,6 +23,7 @@ class Builder {
     file_ = std::move(file);
     CHECK(take_services());
     CHECK(choose_profiles());
+    CHECK(resolve_files());
     CHECK(take_resources());
     if (!options_.check) return {};
     CHECK(check_references(project_));
@@ -54,8 +55,6 @@ class Builder {
       if (options_.normalise) resolve_build_arguments(service);
       for (std::string_view key : {"environment", "env_file", "label_file"})
         if (const Value* declared = config.find(key)) service.declared.set(key, *declared);
-      CHECK(resolve_environment(service));
-      CHECK(resolve_label_files(service));
       const Value* own = config.find("networks");
       if ((own == nullptr || own->members.empty()) && options_.normalise &&
           config.find("network_mode") == nullptr && config.find("provider") == nullptr) {
@@ -124,6 +123,18 @@ class Builder {
     }
     std::erase_if(arguments->members, [](const auto& argument) { return argument.second.is_null(); });
     if (arguments->members.empty()) build->members.erase("args");
+  }
+
+  /// Files that a service names are read where the service is asked for.
+  Result<void> resolve_files() {
+    for (auto& [name, service] : project_.services) CHECK(resolve_label_files(service));
+    if (!options_.resolve_environment) return {};
+    std::vector<std::string> asked_for = options_.selected;
+    if (asked_for.empty())
+      for (const auto& [name, service] : project_.services) asked_for.push_back(name);
+    for (const std::string& name : project_.with_dependencies(asked_for))
+      CHECK(resolve_environment(project_.services.at(name)));
+    return {};
   }
 
   std::optional<std::string> outer(const std::string& name) const {

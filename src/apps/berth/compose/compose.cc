@@ -1,11 +1,16 @@
 // compose: the flags before the subcommand, and the way to it.
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 
+#include "apps/berth/client/interception.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/prompt.h"
 #include "apps/berth/commands/registry_auth.h"
+#include "apps/berth/compose/artifact.h"
+#include "apps/berth/compose/dry_run.h"
+#include "apps/berth/compose/presentation.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
 #include "apps/berth/grammar/help.h"
@@ -31,11 +36,12 @@ constexpr std::array global_flags{
          .help = "When to use colours (never, always, auto)",
          .fallback = "auto"},
     Flag{.name = "compatibility", .visibility = Visibility::Hidden},
-    Flag{.name = "dry-run", .visibility = Visibility::Hidden},
+    Flag{.name = "dry-run", .help = "Say what would be done, and do nothing"},
     Flag{.name = "env-file",
          .type = Type::List,
          .help = "File of variables for interpolation, instead of .env"},
     Flag{'f', "file", Type::List, "Compose file; several are merged"},
+    Flag{.name = "no-ansi", .visibility = Visibility::Hidden},  // --ansi never
     Flag{.name = "parallel",
          .type = Type::Int,
          .help = "Services worked on at once; -1 for no limit",
@@ -50,6 +56,10 @@ constexpr std::array global_flags{
          .help = "Folder that relative paths are relative to (default: that of the first file)"},
     Flag{'p', "project-name", Type::String, "Name of the project"},
     Flag{.name = "verbose", .visibility = Visibility::Hidden},
+    Flag{'v', "version", Type::Bool, "", "", nullptr, Visibility::Hidden},
+    Flag{.name = "workdir",
+         .type = Type::String,
+         .visibility = Visibility::Hidden},  // what it was called once
 };
 
 constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
@@ -60,8 +70,9 @@ constexpr grammar::Command self{.usage = "[OPTIONS] COMMAND",
 
 std::vector<Subcommand> all_subcommands() {
   std::vector<Subcommand> all;
-  for (auto table : {life_subcommands(), verb_subcommands(), list_subcommands(), view_subcommands(),
-                     config_subcommands(), image_subcommands(), inside_subcommands()}) {
+  for (auto table : {life_subcommands(), down_subcommands(), verb_subcommands(), list_subcommands(),
+                     logs_subcommands(), view_subcommands(), config_subcommands(), image_subcommands(),
+                     publish_subcommands(), inside_subcommands()}) {
     all.insert(all.end(), table.begin(), table.end());
   }
   std::sort(all.begin(), all.end(), [](const Subcommand& a, const Subcommand& b) { return a.name < b.name; });
@@ -92,10 +103,29 @@ void show_help(Context& context) {
   context.out.write("\nRun 'berth compose COMMAND --help' for more information on a command.\n");
 }
 
+/// --dry-run may stand before and behind the subcommand.
+bool take_dry_run(std::vector<const char*>& words, const Subcommand& sub) {
+  const bool flags_first = sub.command->placement == grammar::FlagPlacement::BeforeArguments;
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    const std::string_view text = *word;
+    if (text == "--" || (flags_first && !text.starts_with('-'))) return false;
+    if (text != "--dry-run" && text != "--dry-run=true") continue;
+    words.erase(word);
+    return true;
+  }
+  return false;
+}
+
+/// Ctrl-C ends a command with 130, as docker's compose does; who follows containers takes it over.
+void end_on_interrupts() {
+  for (int signal : {SIGINT, SIGTERM}) ::signal(signal, [](int) { ::_exit(130); });
+}
+
 Outcome<int> perform_subcommand(Context& context, const Invocation& globals, const Subcommand& sub) {
   Invocation invocation(*sub.command, fmt::format("compose {}", sub.name));
   std::vector<const char*> words;
   for (size_t i = 1; i < globals.arguments().size(); ++i) words.push_back(globals.argument(i).c_str());
+  const bool dry = take_dry_run(words, sub) || globals.on("dry-run");
   grammar::Parser parser(invocation);
   auto verdict = parser.parse(words);
   if (!verdict) {
@@ -113,30 +143,25 @@ Outcome<int> perform_subcommand(Context& context, const Invocation& globals, con
     context.err.print("berth: {}\n", *complaint);
     return 1;
   }
-  Setup setup(context, globals);
+  end_on_interrupts();
+  Setup setup(context, globals, dry ? std::make_shared<DryRun>() : nullptr);
   return sub.action(setup, invocation);
 }
 
 /// What docker's compose has and this one does not.
 std::string_view reason_against(std::string_view verb) {
   if (verb == "bridge") return "it turns projects into files for Kubernetes by images that a registry has";
-  if (verb == "publish")
-    return "projects are published by docker's compose; here they are run (-f oci://...)";
   if (verb == "alpha") return "docker's own trials";
   if (verb == "viz" || verb == "generate") return "it is one of docker's own trials";
   return {};
 }
 
 Outcome<int> compose(Context& context, const Invocation& globals) {
-  if (globals.on("dry-run"))
-    return refuse(
-        "--dry-run: berth compose always does what it says: \"config\" shows what would be run, and "
-        "\"up --rollback\" puts everything back if something fails");
-  if (globals.arguments().empty() || globals.argument(0) == "help") {
+  if (!globals.on("version") && (globals.arguments().empty() || globals.argument(0) == "help")) {
     show_help(context);
     return 0;
   }
-  const std::string& name = globals.argument(0);
+  const std::string name = globals.arguments().empty() ? "version" : globals.argument(0);
   for (const Subcommand& sub : all_subcommands()) {
     if (sub.name == name) return perform_subcommand(context, globals, sub);
   }
@@ -157,13 +182,13 @@ Result<std::map<std::string, std::string>> artifact_files(const Json& layers) {
     TRY(const std::string encoded, json_string(layer, "Content"));
     const auto content = from_base64(encoded);
     if (!content) return Error(Kind::Internal, "the engine answered with what is no base64");
-    if (type == "application/vnd.docker.compose.file+yaml") {
-      const bool extended = annotations.contains("com.docker.compose.extends");
-      std::string& file = files[extended ? annotations["com.docker.compose.file"] : "compose.yaml"];
+    if (type == artifact_file_type) {
+      const bool extended = annotations.contains(std::string(annotation_extends));
+      std::string& file = files[extended ? annotations[std::string(annotation_file)] : "compose.yaml"];
       if (!file.empty()) file += "\n---\n";
       file += *content;
-    } else if (type == "application/vnd.docker.compose.envfile") {
-      files[annotations["com.docker.compose.envfile"]] = *content;
+    } else if (type == artifact_env_type) {
+      files[annotations[std::string(annotation_env_file)]] = *content;
     }
   }
   return files;
@@ -171,10 +196,18 @@ Result<std::map<std::string, std::string>> artifact_files(const Json& layers) {
 
 }  // namespace
 
+Setup::Setup(Context& context, const Invocation& globals, std::shared_ptr<DryRun> dry)
+    : context(context), globals_(globals), dry_(std::move(dry)) {
+  if (dry_ == nullptr) return;
+  client::intercept_requests([dry = dry_](const client::Request& request, const client::Ask& ask) {
+    return dry->answer(request, ask);
+  });
+}
+
 LoadOptions Setup::load_options(const std::vector<std::string>& selected) const {
   LoadOptions options{.files = globals_.list("file"),
                       .name = globals_.text("project-name"),
-                      .directory = globals_.text("project-directory"),
+                      .directory = globals_.text(globals_.given("workdir") ? "workdir" : "project-directory"),
                       .env_files = globals_.list("env-file"),
                       .profiles = globals_.list("profile"),
                       .selected = selected,
@@ -191,11 +224,8 @@ LoadOptions Setup::load_options(const std::vector<std::string>& selected) const 
 }
 
 Result<std::map<std::string, std::string>> Setup::artifact(const std::string& reference) const {
-  // As `docker compose publish` names them.
-  constexpr const char* type = "application/vnd.docker.compose.project";
-  constexpr const char* config_type = "application/vnd.docker.compose.config.empty.v1+json";
   client::Query query;
-  query.add("ref", reference).add("type", type).add("config", config_type);
+  query.add("ref", reference).add("type", artifact_type).add("config", artifact_config_type);
   auto headers = commands::registry_auth_header(context, reference);
   if (!headers) return Error(Kind::Unauthenticated, headers.error().message);
   auto reply =
@@ -209,32 +239,31 @@ Result<std::map<std::string, std::string>> Setup::artifact(const std::string& re
 }
 
 Outcome<std::unique_ptr<Session>> Setup::open(Project project) const {
-  bool quiet = globals_.text("progress") == "quiet";
-  auto session = std::make_unique<Session>(context, std::move(project), quiet);
+  TRY(const Presentation how, presentation(globals_, project));
+  output::Stream& status = how.status_on_stdout ? context.out : context.err;
+  const Reporter::Style style{
+      .mode = how.mode, .dry_run = dry_ != nullptr, .verbose = globals_.on("verbose")};
+  auto session = std::make_unique<Session>(context, std::move(project), status, style);
   for (const std::string& warning : session->project.warnings) session->report.warn(warning);
-  int64_t parallel = globals_.number("parallel");
-  if (parallel > 0) session->parallel = static_cast<size_t>(parallel);
+  session->all_resources = globals_.on("all-resources");
+  session->colours = how.colours;
+  session->dry = dry_;
+  if (how.parallel > 0) session->parallel = static_cast<size_t>(how.parallel);
   return session;
 }
 
-Outcome<std::unique_ptr<Session>> Setup::project(const std::vector<std::string>& selected) const {
-  auto project = load_project(load_options(selected));
+Outcome<std::unique_ptr<Session>> Setup::project(const std::vector<std::string>& selected,
+                                                 EnvFiles env_files) const {
+  LoadOptions options = load_options(selected);
+  options.resolve_environment = env_files == EnvFiles::Read;
+  auto project = load_project(options);
   if (!project) return Failure::plain(project.error().message());
   return open(std::move(*project));
 }
 
-Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::string>& selected) const {
-  LoadOptions options = load_options(selected);
-  auto project = load_project(options);
-  if (project) return open(std::move(*project));
-  auto from_environment = options.environment.find("COMPOSE_PROJECT_NAME");
-  std::string name = options.name;
-  if (name.empty() && from_environment != options.environment.end()) name = from_environment->second;
-  bool has_files = !options.files.empty() || options.environment.contains("COMPOSE_FILE");
-  if (name.empty() || has_files) {
-    return Failure::plain(project.error().message());
-  }
+Outcome<std::unique_ptr<Session>> Setup::known_by_name(const std::string& name) const {
   Project known{.name = name};
+  known.environment = load_options().environment;
   TRY(auto session, open(std::move(known)));
   TRY(auto containers, session->containers());
   for (const Observed& container : containers) {
@@ -249,6 +278,26 @@ Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::
   return session;
 }
 
+Outcome<std::unique_ptr<Session>> Setup::project_or_name(const std::vector<std::string>& selected) const {
+  LoadOptions options = load_options(selected);
+  options.resolve_environment = false;
+  if (!options.name.empty() && options.files.empty()) return known_by_name(options.name);
+  auto project = load_project(options);
+  Outcome<std::unique_ptr<Session>> session =
+      project ? open(std::move(*project)) : Failure::plain(project.error().message());
+  Outcome<void> usable = session ? Outcome<void>() : session.error();
+  if (session) {
+    if (auto services = (*session)->services(selected); !services) usable = services.error();
+  }
+  if (usable) return session;
+  const auto name = options.environment.find("COMPOSE_PROJECT_NAME");
+  if (name == options.environment.end() || name->second.empty()) return usable.error();
+  TRY(auto by_name, known_by_name(name->second));
+  const bool no_file = !project && project.error().kind() == Kind::NotFound;
+  if (!no_file) by_name->report.warn(usable.error().text());
+  return by_name;
+}
+
 Outcome<void> confirm_remote(Session& session, const Invocation& invocation) {
   const auto variable = session.project.environment.find("BERTH_COMPOSE_YES");
   const bool said = variable != session.project.environment.end() && variable->second == "1";
@@ -261,8 +310,20 @@ Outcome<void> confirm_remote(Session& session, const Invocation& invocation) {
   return Failure::plain("files from elsewhere were not agreed to: give --yes, or set BERTH_COMPOSE_YES=1");
 }
 
+Outcome<void> require_services(Session& session, const std::vector<std::string>& services) {
+  if (!session.project.files.empty()) {
+    CHECK(session.services(services));
+    return {};
+  }
+  // Without files a wrong word cannot be told from a service whose containers have gone.
+  for (const std::string& name : services) {
+    if (!session.project.services.contains(name)) session.report.warn("no such service: " + name);
+  }
+  return {};
+}
+
 Outcome<std::vector<Observed>> chosen_containers(Session& session, const std::vector<std::string>& services) {
-  if (!services.empty()) CHECK(session.services(services));
+  CHECK(require_services(session, services));
   TRY(auto containers, session.containers());
   std::erase_if(containers, [&](const Observed& container) {
     return !services.empty() &&

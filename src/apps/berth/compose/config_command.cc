@@ -3,7 +3,9 @@
 
 #include "apps/berth/archive/file_text.h"
 #include "apps/berth/compose/config_hash.h"
+#include "apps/berth/compose/images.h"
 #include "apps/berth/compose/interpolation.h"
+#include "apps/berth/compose/project_check.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/schema.h"
@@ -44,19 +46,37 @@ Outcome<void> print(Setup& setup, const Invocation& invocation, const Value& val
   return {};
 }
 
+using Variables = std::map<std::string, TemplateVariable>;
+
+/// In the order of docker's compose, whose readers look for lines.
+std::string variables_as_json(const Variables& variables) {
+  std::string members;
+  for (const auto& [name, variable] : variables)
+    members += fmt::format(
+        "{}\n    {}: {{\n        \"Name\": {},\n        \"DefaultValue\": {},\n        \"PresenceValue\": "
+        "{},\n        \"Required\": {}\n    }}",
+        members.empty() ? "" : ",", to_json(name), to_json(name), to_json(variable.fallback),
+        to_json(variable.replacement), variable.required);
+  return members.empty() ? "{}\n" : fmt::format("{{{}\n}}\n", members);
+}
+
+std::string variables_as_yaml(const Variables& variables) {
+  std::string text;
+  for (const auto& [name, variable] : variables)
+    text +=
+        fmt::format("{}:\n    name: {}\n    defaultvalue: {}\n    presencevalue: {}\n    required: {}\n",
+                    name, name, to_json(variable.fallback), to_json(variable.replacement), variable.required);
+  return variables.empty() ? "{}\n" : text;
+}
+
 Outcome<void> print_variables(Setup& setup, const Invocation& invocation, LoadOptions options) {
   options.interpolate = false;
   TRY(Value model, load_model(options));
   std::map<std::string, TemplateVariable> variables;
   collect_variables(model, variables);
-  if (as_json(invocation)) {
-    Json all = Json::object();
-    for (const auto& [name, variable] : variables)
-      all[name] = {{"Name", name},
-                   {"DefaultValue", variable.fallback},
-                   {"PresenceValue", variable.replacement},
-                   {"Required", variable.required}};
-    setup.context.out.line(to_pretty_json(all, 4));
+  if (invocation.given("format")) {
+    setup.context.out.write(as_json(invocation) ? variables_as_json(variables)
+                                                : variables_as_yaml(variables));
     return {};
   }
   std::string table = "NAME\tREQUIRED\tDEFAULT VALUE\tALTERNATE VALUE\n";
@@ -67,26 +87,12 @@ Outcome<void> print_variables(Setup& setup, const Invocation& invocation, LoadOp
   return {};
 }
 
-/// The image by its digest, from its registry.
-Outcome<std::string> pinned(Setup& setup, const std::string& image) {
-  if (image.find('@') != std::string::npos) return image;
-  auto reply = setup.context.engine().call({.path = "/distribution/" + image + "/json"});
-  if (!reply)
-    return Failure::plain(fmt::format("failed to resolve digest for {}: {}", image, reply.error().text()));
-  TRY(const Json json, parse_json(reply->body));
-  const Json* descriptor = json_member(json, "Descriptor");
-  if (descriptor == nullptr)
-    return Failure::plain(fmt::format("failed to resolve digest for {}: the engine tells none", image));
-  TRY(std::string digest, json_string(*descriptor, "digest"));
-  return fmt::format("{}@{}", image, digest);
-}
-
 Outcome<void> pin_images(Setup& setup, Value& file, bool images_alone) {
   Value* services = file.find("services");
   if (services == nullptr) return {};
   for (auto& [name, service] : services->members) {
     if (Value* image = service.find("image")) {
-      TRY(image->text, pinned(setup, image->text));
+      TRY(image->text, pinned_image(setup.context, image->text));
     }
     if (images_alone)
       std::erase_if(service.members, [](const auto& member) { return member.first != "image"; });
@@ -193,6 +199,9 @@ Outcome<int> config(Setup& setup, const Invocation& invocation) {
     return 0;
   }
   if (!options.interpolate) return config_of_templates(setup, invocation, std::move(options));
+  for (std::string_view list :
+       {"services", "volumes", "networks", "models", "hash", "profiles", "images", "environment"})
+    if (invocation.given(list)) options.resolve_environment = false;
   auto project = load_project(options);
   if (!project) return Failure::plain(project.error().message());
   Session session(setup.context, std::move(*project));
@@ -204,6 +213,9 @@ Outcome<int> config(Setup& setup, const Invocation& invocation) {
     auto wanted = session.project.with_dependencies(services);
     std::erase_if(session.project.services, [&](const auto& item) { return !wanted.contains(item.first); });
   }
+  std::set<std::string> shown;
+  for (const auto& [name, service] : session.project.services) shown.insert(name);
+  if (options.check) CHECK(check_container_names(session.project, shown));
   if (!options.all_resources) session.project.drop_unused();
   TRY(auto lines, listed(session.project, invocation));
   if (lines) {

@@ -83,11 +83,8 @@ std::string grants_hash(const Project& project, const Service& service) {
       auto found = resources->find(grant.find("source")->text);
       if (found == resources->end()) continue;
       Value definition = found->second.config;
-      if (const Value* variable = definition.find("environment")) {
-        auto value = project.environment.find(variable->text);
-        if (value != project.environment.end())
-          definition.set("x-content", Value::string(sha256(value->second).hex()));
-      }
+      if (auto value = project.value_of(key, found->second))
+        definition.set("x-content", Value::string(sha256(*value).hex()));
       all.set(std::string(key) + "." + found->first, std::move(definition));
     }
   }

@@ -109,20 +109,27 @@ Result<void> check_targets(const Service& service) {
 }  // namespace
 
 Result<void> check_consistency(const Project& project) {
-  std::map<std::string, std::string> names;
   for (const auto& [name, service] : project.services) {
     CHECK(check_kind(service));
     CHECK(check_build(project, service));
     CHECK(check_scale(service));
     CHECK(check_limits(service));
     CHECK(check_targets(service));
+  }
+  return {};
+}
+
+Result<void> check_container_names(const Project& project, const std::set<std::string>& services) {
+  std::map<std::string, std::string> names;
+  for (const std::string& name : services) {
+    const Service& service = project.services.at(name);
     const Value* container = service.config.find("container_name");
     if (container == nullptr) continue;
     auto [known, is_new] = names.emplace(container->text, name);
     if (!is_new)
-      return complaint(
-          *container, service.path(),
-          fmt::format("has the container name \"{}\" of service \"{}\"", container->text, known->second));
+      return complaint(*container, service.path(),
+                       fmt::format("container name \"{}\" is already in use by service \"{}\"",
+                                   container->text, known->second));
   }
   return {};
 }

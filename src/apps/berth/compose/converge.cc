@@ -5,6 +5,7 @@
 
 #include "apps/berth/compose/config_hash.h"
 #include "apps/berth/compose/hooks.h"
+#include "apps/berth/compose/project_check.h"
 #include "apps/berth/compose/provider.h"
 #include "base/json.h"
 #include "storage/byte_stream.h"
@@ -63,6 +64,7 @@ Outcome<void> Converger::converge() {
       return Failure::plain(fmt::format("no such service: {}", name));
     service->second.replicas = count;
   }
+  CHECK(check_container_names(session_.project, names_));
   CHECK(session_.context.engine().negotiate());
   CHECK(learn_images());
   TRY(before_, session_.containers());
@@ -156,8 +158,11 @@ Outcome<void> Converger::converge_service(const std::string& name) {
   if (is_provided(service)) return provide(service);
   auto engine = session_.client();
   std::vector<Observed> containers;
-  for (const Observed& container : before_) {
-    if (container.service == name) containers.push_back(container);
+  {
+    std::lock_guard lock(mutex_);
+    for (const Observed& container : before_) {
+      if (container.service == name) containers.push_back(container);
+    }
   }
   CHECK(shrink(containers, service.replicas, *engine));
   std::vector<Observed> to_start;
@@ -268,7 +273,31 @@ Outcome<void> put_files(const Project& project, const Service& service, const st
   return {};
 }
 
+/// Those that are restarted with the service stop before it is replaced, and start when they are converged
+/// themselves.
+Outcome<void> Converger::stop_dependents(const std::string& service, client::Client& engine) {
+  std::vector<Observed> dependents;
+  {
+    std::lock_guard lock(mutex_);
+    for (Observed& container : before_) {
+      auto other = session_.project.services.find(container.service);
+      if (!names_.contains(container.service) || other == session_.project.services.end()) continue;
+      auto dependency = other->second.depends_on.find(service);
+      const bool with_it = dependency != other->second.depends_on.end() && dependency->second.restart;
+      if (!with_it || !container.running()) continue;
+      dependents.push_back(container);
+      container.state = "exited";
+    }
+  }
+  for (const Observed& container : dependents) {
+    CHECK(stop_container(session_, engine, container, options_.timeout));
+    note({Done::What::Stopped, container.id, container.name});
+  }
+  return {};
+}
+
 Outcome<void> Converger::replace(const Service& service, Observed& old, client::Client& engine) {
+  CHECK(stop_dependents(service.name, engine));
   session_.report.tell("Container", old.name, "Recreate");
   std::string name = session_.project.container_name(service, old.number);
   std::string temporary = fmt::format("{}_{}", short_id(old.id), name);
@@ -297,27 +326,17 @@ Outcome<void> Converger::replace(const Service& service, Observed& old, client::
 }
 
 Outcome<void> Converger::start(const Observed& container, client::Client& engine) {
+  using Runs = ConvergeOptions::Runs;
+  Runs runs = Runs::AsFound;
   if (container.state != "running") {
+    runs = container.state == "created" ? Runs::ForTheFirstTime : Runs::Again;
     session_.report.tell("Container", container.name, "Starting");
     CHECK(call(engine, "POST", path_of("containers", container.id, "start")));
     note({Done::What::Started, container.id, container.name});
     CHECK(run_hooks(session_, engine, container, "post_start"));
     session_.report.tell("Container", container.name, "Started");
-  } else {
-    bool restart = false;
-    {
-      std::lock_guard lock(mutex_);
-      for (const auto& [other, dependency] : session_.project.services.at(container.service).depends_on) {
-        restart = restart || (dependency.restart && recreated_.contains(other));
-      }
-    }
-    if (restart) {
-      session_.report.tell("Container", container.name, "Restarting");
-      CHECK(call(engine, "POST", path_of("containers", container.id, "restart")));
-      session_.report.tell("Container", container.name, "Started");
-    }
   }
-  if (options_.running) options_.running(container);
+  if (options_.running) options_.running(container, runs);
   return {};
 }
 

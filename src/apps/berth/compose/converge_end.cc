@@ -70,6 +70,8 @@ void Converger::undo() {
       session_.report.tell("Container", done.name, "Restored");
     } else if (done.what == Done::What::Started && !made.contains(done.id)) {
       attempt("POST", path_of("containers", done.id, "stop"), done.name);
+    } else if (done.what == Done::What::Stopped) {
+      attempt("POST", path_of("containers", done.id, "start"), done.name);
     }
   }
   for (auto done = done_.rbegin(); done != done_.rend(); ++done) {

@@ -24,21 +24,31 @@ std::set<std::string> volumes_of(const Service& service) {
 
 }  // namespace
 
-Outcome<void> Converger::make_networks() {
+std::set<std::string> Converger::used_networks() const {
   std::set<std::string> used;
+  if (options_.all_resources) {
+    for (const auto& [key, network] : session_.project.networks) used.insert(key);
+    return used;
+  }
   for (const std::string& name : names_) {
     const Value* networks = session_.project.services.at(name).config.find("networks");
     if (networks == nullptr) continue;
     for (const auto& [key, settings] : networks->members) used.insert(key);
   }
+  return used;
+}
+
+Outcome<void> Converger::make_networks() {
   auto engine = session_.client();
-  for (const std::string& key : used) CHECK(make_network(session_.project.networks.at(key), *engine));
+  for (const std::string& key : used_networks())
+    CHECK(make_network(session_.project.networks.at(key), *engine));
   return {};
 }
 
 Outcome<void> Converger::make_network(const Resource& network, client::Client& engine) {
   auto found = call_json(engine, "GET", path_of("networks", network.name));
   if (!found && !found.error().not_found()) return found.error();
+  std::vector<Observed> users;
   if (network.external) {
     if (found) return {};
     return Failure::plain(
@@ -57,10 +67,7 @@ Outcome<void> Converger::make_network(const Resource& network, client::Client& e
       return {};
     }
     if (label(label_hash) == network_hash(network) || label(label_hash).empty()) return {};
-    CHECK(remove_users([&](const Service& service) {
-      const Value* networks = service.config.find("networks");
-      return networks != nullptr && networks->has(network.key);
-    }));
+    TRY(users, empty_network(network, engine));
     CHECK(call(engine, "DELETE", path_of("networks", network.name)));
     session_.report.tell("Network", network.name, "Removed");
   }
@@ -71,6 +78,37 @@ Outcome<void> Converger::make_network(const Resource& network, client::Client& e
   if (!made && made.error().http_status != 409) return made.error();
   session_.report.tell("Network", network.name, "Created");
   note({Done::What::NetworkMade, network.name, network.name});
+  return connect_again(network, users, engine);
+}
+
+Outcome<std::vector<Observed>> Converger::empty_network(const Resource& network, client::Client& engine) {
+  std::vector<Observed> users;
+  for (Observed& container : before_) {
+    auto service = session_.project.services.find(container.service);
+    const Value* networks =
+        service == session_.project.services.end() ? nullptr : service->second.config.find("networks");
+    if (networks == nullptr || !networks->has(network.key)) continue;
+    CHECK(stop_container(session_, engine, container, options_.timeout));
+    if (container.running()) container.state = "exited";
+    if (!container.networks.contains(network.name)) continue;
+    CHECK(call(engine, "POST", path_of("networks", network.name, "disconnect"), {},
+               to_json(Json{{"Container", container.id}, {"Force", true}})));
+    users.push_back(container);
+  }
+  return users;
+}
+
+/// Their files are kept: only what they are connected to is new.
+Outcome<void> Converger::connect_again(const Resource& network, const std::vector<Observed>& containers,
+                                       client::Client& engine) {
+  for (const Observed& container : containers) {
+    const Service& service = session_.project.services.at(container.service);
+    const Value* settings = service.config.find("networks")->find(network.key);
+    TRY(Json endpoint, endpoint_body(session_.project, service, settings,
+                                     {.number = container.number, .container_of = container_of()}));
+    CHECK(call(engine, "POST", path_of("networks", network.name, "connect"), {},
+               to_json(Json{{"Container", container.id}, {"EndpointConfig", std::move(endpoint)}})));
+  }
   return {};
 }
 
@@ -90,6 +128,8 @@ Outcome<void> Converger::remove_users(const std::function<bool(const Service&)>&
 Outcome<void> Converger::make_volumes() {
   std::set<std::string> used;
   for (const std::string& name : names_) used.merge(volumes_of(session_.project.services.at(name)));
+  if (options_.all_resources)
+    for (const auto& [key, volume] : session_.project.volumes) used.insert(key);
   auto engine = session_.client();
   for (const std::string& key : used) CHECK(make_volume(session_.project.volumes.at(key), *engine));
   return {};

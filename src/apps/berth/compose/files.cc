@@ -86,8 +86,10 @@ Result<std::vector<Value>> FileLoader::read(const std::string& file, const std::
     } else {
       leave_variables(document);
     }
+    drop_repeated(document);
     CHECK(check_shape(document, file_shape));
     CHECK(normalise_file(document, options_.resolve_paths ? directory : ""));
+    fold_lists(document);
   }
   return documents;
 }
@@ -206,7 +208,31 @@ Result<Value> FileLoader::include(const Value& entry, const std::string& directo
   Value merged = merge_documents(std::move(all));
   drop_reset(merged);
   CHECK(complete_file(merged, folder));
+  resolve_variables(merged, own);
   return merged;
+}
+
+/// Names of variables in what is included mean those that it has itself, also where they have no ${}.
+void FileLoader::resolve_variables(Value& included, const Environment& environment) {
+  const Lookup lookup = lookup_in(environment);
+  if (Value* services = included.find("services")) {
+    for (auto& [name, service] : services->members) {
+      Value* variables = service.find("environment");
+      if (variables == nullptr) continue;
+      for (auto& [key, value] : variables->members) {
+        auto own = value.is_null() ? lookup(key) : std::nullopt;
+        if (own) value = Value::string(*own, value.at);
+      }
+    }
+  }
+  for (std::string_view section : {"secrets", "configs"}) {
+    const Value* resources = included.find(section);
+    for (const auto& [name, resource] : resources == nullptr ? Value::Map() : resources->members) {
+      const Value* variable = resource.find("environment");
+      auto own = variable == nullptr ? std::nullopt : lookup(variable->text);
+      if (own) included_values_.try_emplace(fmt::format("{}.{}", section, name), *own);
+    }
+  }
 }
 
 Result<void> FileLoader::resolve_includes(Value& file, const std::string& directory,

@@ -1,6 +1,7 @@
 // Reading Compose files with what they include and extend, into one merged Value.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ class FileLoader {
   Result<Value> load(const std::vector<std::string>& files, const std::string& directory);
   /// Variables that were used and are not set.
   const std::set<std::string>& unset() const { return unset_; }
+  /// Values of "secrets.NAME" and "configs.NAME" by the variables of the file that includes them.
+  const std::map<std::string, std::string>& included_values() const { return included_values_; }
 
  private:
   Result<Value> load_one(const std::string& file, const std::string& directory,
@@ -36,6 +39,7 @@ class FileLoader {
   Result<std::string> locate(const Value& entry, std::string_view what, const std::string& directory,
                              const std::string& name);
   Result<Value> include(const Value& entry, const std::string& directory, const Environment& environment);
+  void resolve_variables(Value& included, const Environment& environment);
   Result<void> resolve_includes(Value& file, const std::string& directory, const Environment& environment);
 
   const Environment& environment_;
@@ -43,6 +47,7 @@ class FileLoader {
   RemoteFiles& remote_;
   std::set<std::string> unset_;
   std::vector<std::string> including_;
+  std::map<std::string, std::string> included_values_;
 };
 
 /// Variables of env files; those that `base` has keep their value.

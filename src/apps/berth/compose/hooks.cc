@@ -60,6 +60,7 @@ Outcome<void> run_hooks(Session& session, client::Client& engine, const Observed
                         std::string_view key) {
   auto service = session.project.services.find(container.service);
   if (service == session.project.services.end() || container.one_off) return {};
+  if (session.dry_run()) return {};
   const Value* hooks = service->second.config.find(key);
   for (const Value& hook : hooks == nullptr ? Value::List() : hooks->items)
     CHECK(run_one(session, engine, container, hook, fmt::format("{}.{}", service->second.path(), key)));

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "apps/berth/commands/commands.h"
+#include "apps/berth/compose/bake.h"
 #include "apps/berth/compose/images.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
@@ -27,27 +28,30 @@ Outcome<std::vector<std::string>> chosen(Session& session, const Invocation& inv
 }
 
 Outcome<int> build(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project(invocation.arguments()));
+  TRY(auto session, setup.project(invocation.arguments(), Setup::EnvFiles::Left));
   CHECK(confirm_remote(*session, invocation));
-  if (invocation.on("print"))
-    return refuse("--print: the file that it prints is one for docker's bake, which does not build here");
   TRY(auto names, chosen(*session, invocation, "with-dependencies"));
-  CHECK(build_images(*session, names,
-                     {.no_cache = invocation.on("no-cache"),
-                      .pull = invocation.on("pull"),
-                      .quiet = invocation.on("quiet"),
-                      .push = invocation.on("push"),
-                      .arguments = invocation.list("build-arg"),
-                      .memory = invocation.text("memory"),
-                      .ssh = invocation.list("ssh"),
-                      .provenance = invocation.text("provenance"),
-                      .sbom = invocation.text("sbom"),
-                      .check = invocation.on("check")}));
+  const BuildOptions options{.no_cache = invocation.on("no-cache"),
+                             .pull = invocation.on("pull"),
+                             .quiet = invocation.on("quiet"),
+                             .push = invocation.on("push"),
+                             .arguments = invocation.list("build-arg"),
+                             .memory = invocation.text("memory"),
+                             .ssh = invocation.list("ssh"),
+                             .provenance = invocation.text("provenance"),
+                             .sbom = invocation.text("sbom"),
+                             .check = invocation.on("check")};
+  if (invocation.on("print")) {
+    TRY(const Json file, bake_file(session->project, names, options));
+    setup.context.out.line(to_pretty_json(file, 2));
+    return 0;
+  }
+  CHECK(build_images(*session, names, options));
   return 0;
 }
 
 Outcome<int> pull(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project(invocation.arguments()));
+  TRY(auto session, setup.project(invocation.arguments(), Setup::EnvFiles::Left));
   TRY(auto names, chosen(*session, invocation, "include-deps"));
   CHECK(pull_images(*session, names,
                     {.ignore_failures = invocation.on("ignore-pull-failures"),
@@ -58,22 +62,36 @@ Outcome<int> pull(Setup& setup, const Invocation& invocation) {
 }
 
 Outcome<int> push(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project(invocation.arguments()));
+  TRY(auto session, setup.project(invocation.arguments(), Setup::EnvFiles::Left));
   TRY(auto names, chosen(*session, invocation, "include-deps"));
-  for (const std::string& name : names) {
-    const Service& service = session->project.services.at(name);
-    if (service.config.find("build") == nullptr || service.config.find("image") == nullptr) continue;
-    TRY(int code,
-        perform(setup.context, commands::push_command, "push", {image_of(session->project, service)}));
-    if (code != 0 && !invocation.on("ignore-push-failures")) return code;
-  }
+  CHECK(push_images(*session, names, invocation.on("ignore-push-failures")));
   return 0;
+}
+
+/// "linux/arm64/v8"
+std::string platform_of(const Json& image) {
+  std::string platform = fmt::format("{}/{}", json_string(image, "Os").value_or(""),
+                                     json_string(image, "Architecture").value_or(""));
+  const std::string variant = json_string(image, "Variant").value_or("");
+  return variant.empty() ? platform : platform + "/" + variant;
+}
+
+/// When the image got its name, else when it was made.
+std::string tagged_time(const Json& image) {
+  const Json* metadata = json_member(image, "Metadata");
+  const std::string tagged = metadata == nullptr ? "" : json_string(*metadata, "LastTagTime").value_or("");
+  return tagged.empty() || tagged.starts_with("0001-") ? json_string(image, "Created").value_or("") : tagged;
+}
+
+std::string age_of(const std::string& time) {
+  auto then = parse_rfc3339(time);
+  return then ? output::time_ago(*then, now()) : "N/A";
 }
 
 Outcome<int> images(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  std::string table = "CONTAINER\tREPOSITORY\tTAG\tIMAGE ID\tSIZE\n";
+  std::string table = "CONTAINER\tREPOSITORY\tTAG\tPLATFORM\tIMAGE ID\tSIZE\tCREATED\n";
   Json all = Json::array();
   std::set<std::string> ids;
   for (const Observed& container : containers) {
@@ -85,13 +103,16 @@ Outcome<int> images(Setup& setup, const Invocation& invocation) {
     std::string repository = container.image.substr(0, tagged ? colon : std::string::npos);
     std::string tag = tagged ? container.image.substr(colon + 1) : "latest";
     int64_t size = json_int(*json, "Size").value_or(0);
-    table += fmt::format("{}\t{}\t{}\t{}\t{}\n", container.name, repository, tag, id,
-                         output::human_size(static_cast<double>(size), 3));
+    const std::string platform = platform_of(*json), tagged_at = tagged_time(*json);
+    table += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\n", container.name, repository, tag, platform, id,
+                         output::human_size(static_cast<double>(size), 3), age_of(tagged_at));
     all.push_back({{"ID", container.image_id},
                    {"ContainerName", container.name},
                    {"Repository", repository},
                    {"Tag", tag},
-                   {"Size", size}});
+                   {"Platform", platform},
+                   {"Size", size},
+                   {"LastTagTime", tagged_at}});
     ids.insert(container.image_id);
   }
   if (invocation.on("quiet")) {
@@ -114,7 +135,7 @@ constexpr std::array build_flags{
     Flag{.name = "no-cache", .help = "Do not use the cache"},
     Flag{.name = "no-rm", .visibility = Visibility::Hidden},
     Flag{.name = "parallel", .visibility = Visibility::Hidden},
-    Flag{.name = "print", .visibility = Visibility::Hidden},
+    Flag{.name = "print", .help = "Print the builds as a file for docker's bake instead"},
     Flag{.name = "progress", .type = Type::String, .visibility = Visibility::Hidden},
     Flag{.name = "provenance", .type = Type::String, .help = "Add a provenance attestation"},
     Flag{.name = "pull", .help = "Look for newer versions of the base images"},

@@ -4,7 +4,10 @@
 
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/commands/pulling.h"
+#include "apps/berth/commands/registry_auth.h"
+#include "apps/berth/compose/bake.h"
 #include "apps/berth/compose/build_inputs.h"
+#include "apps/berth/compose/dry_run.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/temporary_file.h"
@@ -47,6 +50,9 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
   for (const auto& [name, value] : labels) words.push_back(fmt::format("--label={}={}", name, value));
   words.push_back(fmt::format("--label={}={}", label_project, session.project.name));
   words.push_back(fmt::format("--label={}={}", label_service, service.name));
+  words.push_back(fmt::format("--label={}={}", label_version, compose_version));
+  TRY(auto limits, ulimit_words(build, path));
+  add_all(words, "ulimit", limits);
   for (auto [key, flag] : {std::pair{"target", "target"}, {"network", "network"}, {"shm_size", "shm-size"}}) {
     TRY(std::string text, text_of(build, key, path));
     if (!text.empty()) words.push_back(fmt::format("--{}={}", flag, text));
@@ -88,6 +94,13 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
 
 Outcome<void> build_one(Session& session, const Service& service, const BuildOptions& options) {
   const Value& build = *service.config.find("build");
+  if (session.dry_run()) {
+    const std::string image = image_of(session.project, service);
+    session.report.tell("Image", image, "Building");
+    session.dry->assume_image(image);
+    session.report.tell("Image", image, "Built");
+    return {};
+  }
   TRY(auto words, build_words(session, service, options));
   TRY(auto inputs, build_input_words(session.project, service));
   words.insert(words.end(), inputs.words.begin(), inputs.words.end());
@@ -136,15 +149,40 @@ Outcome<bool> is_there(Session& session, const std::string& image) {
   return reply.error();
 }
 
+/// That it could be pulled.
+Outcome<void> is_in_registry(Session& session, const std::string& image) {
+  TRY(auto headers, commands::registry_auth_header(session.context, image));
+  auto found = session.context.engine().call(
+      {.path = "/distribution/" + client::percent_encode(image, "/:@") + "/json",
+       .headers = std::move(headers)});
+  return found ? Outcome<void>() : found.error();
+}
+
+Outcome<void> push_one(Session& session, const Service& service) {
+  const std::string image = image_of(session.project, service);
+  if (session.dry_run()) {
+    session.report.tell("Image", image, "Pushed");
+    return {};
+  }
+  TRY(const int code, perform(session.context, commands::push_command, "push", {image}));
+  return code == 0 ? Outcome<void>() : Outcome<void>(Failure::exit(code));
+}
+
 Outcome<void> pull_one(Session& session, const Service& service, bool quiet) {
   std::string image = image_of(session.project, service);
   TRY(std::string platform, text_of(service.config, "platform", service.path()));
-  session.report.tell("Image", image, "Pulling");
+  session.report.tell_line(service.name, "Pulling");
+  if (session.dry_run()) {
+    CHECK(is_in_registry(session, image));
+    session.dry->assume_image(image);
+    session.report.tell_line(service.name, "Pulled");
+    return {};
+  }
   CHECK(commands::pull_image(session.context, session.context.err,
                              {.image = image,
                               .platform = platform,
                               .quiet = quiet ? output::Progress::Quiet::Yes : output::Progress::Quiet::No}));
-  session.report.tell("Image", image, "Pulled");
+  session.report.tell_line(service.name, "Pulled");
   return {};
 }
 
@@ -175,6 +213,19 @@ Outcome<int> perform(Context& context, const grammar::Command& command, std::str
   return command.action(context, invocation);
 }
 
+Outcome<std::string> pinned_image(Context& context, const std::string& image) {
+  if (image.find('@') != std::string::npos) return image;
+  auto reply = context.engine().call({.path = "/distribution/" + image + "/json"});
+  if (!reply)
+    return Failure::plain(fmt::format("failed to resolve digest for {}: {}", image, reply.error().text()));
+  TRY(const Json json, parse_json(reply->body));
+  const Json* descriptor = json_member(json, "Descriptor");
+  if (descriptor == nullptr)
+    return Failure::plain(fmt::format("failed to resolve digest for {}: the engine tells none", image));
+  TRY(std::string digest, json_string(*descriptor, "digest"));
+  return fmt::format("{}@{}", image, digest);
+}
+
 Outcome<void> build_images(Session& session, const std::vector<std::string>& names,
                            const BuildOptions& options) {
   Built built;
@@ -185,9 +236,18 @@ Outcome<void> build_images(Session& session, const std::vector<std::string>& nam
     if (service.config.find("build") == nullptr) continue;
     CHECK(build_in_order(session, service, whole, built));
     if (!options.push || service.config.find("image") == nullptr) continue;
-    TRY(int code,
-        perform(session.context, commands::push_command, "push", {image_of(session.project, service)}));
-    if (code != 0) return Failure::exit(code);
+    CHECK(push_one(session, service));
+  }
+  return {};
+}
+
+Outcome<void> push_images(Session& session, const std::vector<std::string>& names, bool ignore_failures) {
+  for (const std::string& name : names) {
+    const Service& service = session.project.services.at(name);
+    if (service.config.find("build") == nullptr || service.config.find("image") == nullptr) continue;
+    auto pushed = push_one(session, service);
+    if (!pushed && !ignore_failures) return pushed;
+    if (!pushed) session.report.warn(fmt::format("{}: {}", name, pushed.error().text()));
   }
   return {};
 }
@@ -223,29 +283,56 @@ Outcome<void> ensure_images(Session& session, const std::vector<std::string>& na
   return {};
 }
 
+namespace {
+
+/// Why the image of a service is not pulled; empty: it is.
+Outcome<std::string> reason_to_skip(Session& session, const Service& service, const PullOptions& options) {
+  if (service.config.find("image") == nullptr) return std::string("Skipped - No image to be pulled");
+  TRY(std::string policy, text_of(service.config, "pull_policy", service.path()));
+  if (!options.policy.empty()) policy = options.policy;
+  if (policy == "never" || policy == "build") return std::string("Skipped");
+  if (policy == "missing" || policy == "if_not_present") {
+    const std::string image = image_of(session.project, service);
+    TRY(const bool there, is_there(session, image));
+    // One that is called "latest" by name may be another by now.
+    if (there && !image.ends_with(":latest"))
+      return std::string("Skipped - Image is already present locally");
+  }
+  const bool buildable = service.config.find("build") != nullptr;
+  return std::string(buildable && options.ignore_buildable ? "Skipped - Image can be built" : "");
+}
+
+}  // namespace
+
 Outcome<void> pull_images(Session& session, const std::vector<std::string>& names,
                           const PullOptions& options) {
-  std::set<std::string> done;
+  std::map<std::string, std::string> pulled_by;
+  std::string to_be_built;
+  std::optional<Failure> failed;
   for (const std::string& name : names) {
     const Service& service = session.project.services.at(name);
     if (is_provided(service)) continue;
-    std::string image = image_of(session.project, service);
-    bool buildable = service.config.find("build") != nullptr;
-    if ((buildable && (options.ignore_buildable || service.config.find("image") == nullptr)) ||
-        !done.insert(image).second) {
+    TRY(std::string skipped, reason_to_skip(session, service, options));
+    auto [by, is_first] = pulled_by.try_emplace(image_of(session.project, service), name);
+    if (skipped.empty() && !is_first)
+      skipped = fmt::format("Skipped - Image is already being pulled by {}", by->second);
+    if (!skipped.empty()) {
+      session.report.tell_line(name, skipped);
       continue;
-    }
-    if (options.policy == "missing") {
-      TRY(bool there, is_there(session, image));
-      if (there) continue;
     }
     auto pulled = pull_one(session, service, options.quiet);
     if (pulled) continue;
-    session.report.tell("Image", image, "Error");
+    const bool buildable = service.config.find("build") != nullptr;
+    session.report.tell_line(name,
+                             fmt::format("{} {}", buildable ? "Warning" : "Error", pulled.error().text()));
     if (!options.ignore_failures && !buildable) return pulled.error();
-    session.report.warn(fmt::format("{}: {}", image, pulled.error().text()));
+    failed = pulled.error();
+    if (buildable) to_be_built += " " + name;
   }
-  return {};
+  if (!to_be_built.empty())
+    session.report.warn(
+        "Some service image(s) must be built from source by running:\n    berth compose build" + to_be_built);
+  return failed && !options.ignore_failures ? Outcome<void>(*failed) : Outcome<void>();
 }
 
 }  // namespace berth::cli::compose

@@ -35,6 +35,9 @@ struct ImageOptions {
 Outcome<void> ensure_images(Session& session, const std::vector<std::string>& names,
                             const ImageOptions& options);
 
+/// Of services that are built and whose image has a name.
+Outcome<void> push_images(Session& session, const std::vector<std::string>& names, bool ignore_failures);
+
 struct PullOptions {
   bool ignore_failures = false;
   bool ignore_buildable = false;
@@ -43,6 +46,9 @@ struct PullOptions {
 };
 Outcome<void> pull_images(Session& session, const std::vector<std::string>& names,
                           const PullOptions& options);
+
+/// The image's name with the digest that its registry tells.
+Outcome<std::string> pinned_image(Context& context, const std::string& image);
 
 /// Performs another command of this program as if its words had been typed.
 Outcome<int> perform(Context& context, const grammar::Command& command, std::string_view path,

@@ -8,6 +8,7 @@
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/dotenv.h"
 #include "apps/berth/compose/images.h"
+#include "apps/berth/compose/normalise.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
 #include "apps/berth/compose/subcommand.h"
@@ -43,6 +44,22 @@ bool wants_terminal(const Invocation& invocation) {
   return terminal::is_terminal(STDIN_FILENO) && terminal::is_terminal(STDOUT_FILENO);
 }
 
+/// `run`: a terminal if there is one, unless a flag says what is wanted.
+Outcome<bool> wants_terminal_for_run(const Invocation& invocation, bool interactive) {
+  std::optional<bool> said;
+  for (std::string_view flag : {"no-tty", "no-TTY"})
+    if (invocation.given(flag)) said = !invocation.on(flag);
+  if (invocation.given("tty")) {
+    if (said) return refuse("--tty and --no-TTY can't be used together");
+    said = invocation.on("tty");
+  }
+  if (!said && invocation.given("interactive")) said = terminal::is_terminal(STDOUT_FILENO);
+  if (!said) return wants_terminal(invocation);
+  if (*said && interactive && !terminal::is_terminal(STDIN_FILENO))
+    return Failure::plain("the input device is not a TTY");
+  return *said;
+}
+
 /// A name alone takes the value that the caller or .env has.
 std::string with_value(const Project& project, const std::string& variable) {
   if (variable.find('=') != std::string::npos) return variable;
@@ -58,6 +75,10 @@ Outcome<int> exec(Setup& setup, const Invocation& invocation) {
     return Failure::plain(fmt::format("service \"{}\" is not running", invocation.argument(0)));
   std::vector<std::string> words;
   bool detach = invocation.on("detach");
+  if (detach && session->dry_run()) {
+    session->report.tell("Container", container.name, "Executing command");
+    return 0;
+  }
   if (detach) words.push_back("--detach");
   if (!detach && invocation.text("interactive") != "false") words.push_back("--interactive");
   if (!detach && wants_terminal(invocation)) words.push_back("--tty");
@@ -95,8 +116,9 @@ Outcome<OneOff> one_off(const Project& project, const Invocation& invocation) {
   const auto& arguments = invocation.arguments();
   if (arguments.size() > 1) one.command = std::vector<std::string>(arguments.begin() + 1, arguments.end());
   if (invocation.given("entrypoint")) {
-    std::string entrypoint = invocation.text("entrypoint");
-    one.entrypoint = entrypoint.empty() ? std::vector<std::string>() : std::vector<std::string>{entrypoint};
+    auto words = split_command(invocation.text("entrypoint"));
+    if (!words) return refuse("--entrypoint: {}", words.error().message());
+    one.entrypoint = std::move(*words);
   }
   CHECK(add_env_files(invocation.list("env-from-file"), one.environment));
   for (const std::string& given : invocation.list("env")) {
@@ -106,6 +128,8 @@ Outcome<OneOff> one_off(const Project& project, const Invocation& invocation) {
       one.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
   }
   one.labels = invocation.list("label");
+  for (const std::string& label : one.labels)
+    if (label.find('=') == std::string::npos) return refuse("label must be set as KEY=VALUE");
   one.publish = invocation.list("publish");
   one.volumes = invocation.list("volume");
   for (const std::string& volume : invocation.list("volumes")) one.volumes.push_back(volume);
@@ -116,8 +140,10 @@ Outcome<OneOff> one_off(const Project& project, const Invocation& invocation) {
   one.service_ports = invocation.on("service-ports");
   one.use_aliases = invocation.on("use-aliases");
   bool detach = invocation.on("detach");
-  one.interactive = !detach && (invocation.given("interactive") ? invocation.on("interactive") : true);
-  one.tty = !detach && wants_terminal(invocation);
+  one.interactive = !invocation.given("interactive") || invocation.on("interactive");
+  if (!detach) {
+    TRY(one.tty, wants_terminal_for_run(invocation, one.interactive));
+  }
   one.auto_remove = invocation.on("rm");
   return one;
 }
@@ -154,6 +180,8 @@ Outcome<std::string> create_one_off(Session& session, const Service& service, co
 
 Outcome<int> run(Setup& setup, const Invocation& invocation) {
   const std::string& name = invocation.argument(0);
+  if (invocation.on("service-ports") && invocation.given("publish"))
+    return refuse("--service-ports and --publish are incompatible");
   TRY(auto session, setup.project({name}));
   CHECK(session->services({name}));
   CHECK(confirm_remote(*session, invocation));
@@ -173,9 +201,7 @@ Outcome<int> run(Setup& setup, const Invocation& invocation) {
   ConvergeOptions options{
       .services = {name}, .dependencies = !invocation.on("no-deps"), .recreate = Recreate::Never};
   options.remove_orphans = invocation.on("remove-orphans");
-  const auto ignored = session->project.environment.find("COMPOSE_IGNORE_ORPHANS");
-  options.ignore_orphans =
-      ignored != session->project.environment.end() && (ignored->second == "1" || ignored->second == "true");
+  options.ignore_orphans = session->project.is_on("COMPOSE_IGNORE_ORPHANS");
   if (!invocation.on("no-deps")) {
     auto needed = session->project.with_dependencies(dependencies);
     CHECK(ensure_images(*session, {needed.begin(), needed.end()}, images));
@@ -224,6 +250,10 @@ Outcome<int> copy(Setup& setup, const Invocation& invocation) {
     containers.push_back(std::move(one));
   }
   for (const Observed& container : containers) {
+    if (session->dry_run()) {
+      session->report.tell("Container", container.name, "Copied");
+      continue;
+    }
     std::vector<std::string> words = flags;
     for (const CopyPlace& place : {from, to})
       words.push_back(place.service.empty() ? place.path : container.id + ":" + place.path);
@@ -248,6 +278,10 @@ Outcome<int> export_root(Setup& setup, const Invocation& invocation) {
   TRY(Observed container,
       session->container(invocation.argument(0), invocation.given("index") ? invocation.number("index") : 0));
   std::vector<std::string> words;
+  if (session->dry_run()) {
+    session->report.tell("Container", container.name, "Exported");
+    return 0;
+  }
   pass_on(invocation, {"output"}, words);
   words.push_back(container.id);
   return perform(setup.context, commands::export_command, "export", words);
@@ -258,6 +292,10 @@ Outcome<int> commit(Setup& setup, const Invocation& invocation) {
   TRY(Observed container,
       session->container(invocation.argument(0), invocation.given("index") ? invocation.number("index") : 0));
   std::vector<std::string> words;
+  if (session->dry_run()) {
+    session->report.tell("Container", container.name, "Committed");
+    return 0;
+  }
   pass_on(invocation, {"author", "change", "message", "pause"}, words);
   words.push_back(container.id);
   if (invocation.arguments().size() > 1) words.push_back(invocation.argument(1));
@@ -266,6 +304,7 @@ Outcome<int> commit(Setup& setup, const Invocation& invocation) {
 
 Outcome<int> watch(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project(invocation.arguments()));
+  if (session->dry_run()) return refuse("watch is not supported in dry-run mode");
   CHECK(confirm_remote(*session, invocation));
   TRY(auto watching, Watching::prepare(*session, invocation.arguments()));
   if (!invocation.on("no-up")) {

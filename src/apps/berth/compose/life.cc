@@ -1,4 +1,4 @@
-// up, create, down, scale: from the project to what runs of it, and back.
+// up, create, scale: from the project to what runs of it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,11 +41,27 @@ Outcome<std::map<std::string, int64_t>> scales(const std::vector<std::string>& t
   return result;
 }
 
+bool is_given(const Invocation& invocation, std::string_view flag) {
+  const Flag* declared = invocation.declared(flag);
+  if (declared == nullptr || !invocation.given(flag)) return false;
+  return declared->type != Type::Bool || invocation.on(flag);
+}
+
+Outcome<void> refuse_together(const Invocation& invocation, std::string_view one, std::string_view other) {
+  if (!is_given(invocation, one) || !is_given(invocation, other)) return {};
+  return refuse("--{} and --{} are incompatible", one, other);
+}
+
 Outcome<ConvergeOptions> converge_options(const Invocation& invocation) {
   ConvergeOptions options{.services = invocation.arguments(), .dependencies = !invocation.on("no-deps")};
-  if (invocation.on("force-recreate") && invocation.on("no-recreate")) {
-    return refuse("--force-recreate and --no-recreate are incompatible");
-  }
+  for (auto [one, other] : {std::pair{"force-recreate", "no-recreate"},
+                            {"renew-anon-volumes", "no-recreate"},
+                            {"always-recreate-deps", "no-recreate"},
+                            {"build", "no-build"},
+                            {"watch", "no-build"},
+                            {"abort-on-container-exit", "abort-on-container-failure"},
+                            {"attach", "attach-dependencies"}})
+    CHECK(refuse_together(invocation, one, other));
   if (invocation.on("force-recreate")) options.recreate = Recreate::Always;
   if (invocation.on("no-recreate")) options.recreate = options.recreate_dependencies = Recreate::Never;
   if (invocation.on("always-recreate-deps")) options.recreate_dependencies = Recreate::Always;
@@ -62,25 +78,16 @@ Outcome<ConvergeOptions> converge_options(const Invocation& invocation) {
   return options;
 }
 
-bool is_set(const Project& project, std::string_view variable) {
-  auto found = project.environment.find(variable);
-  if (found == project.environment.end()) return false;
-  constexpr std::string_view words[] = {"1", "true", "True", "TRUE", "yes", "y", "on"};
-  return std::find(std::begin(words), std::end(words), found->second) != std::end(words);
-}
-
 /// What $COMPOSE_REMOVE_ORPHANS and $COMPOSE_IGNORE_ORPHANS say, of the caller or of .env.
 Outcome<void> choose_about_orphans(const Project& project, ConvergeOptions& options) {
-  options.remove_orphans = options.remove_orphans || is_set(project, "COMPOSE_REMOVE_ORPHANS");
-  options.ignore_orphans = is_set(project, "COMPOSE_IGNORE_ORPHANS");
+  options.remove_orphans = options.remove_orphans || project.is_on("COMPOSE_REMOVE_ORPHANS");
+  options.ignore_orphans = project.is_on("COMPOSE_IGNORE_ORPHANS");
   if (options.remove_orphans && options.ignore_orphans)
     return refuse("COMPOSE_IGNORE_ORPHANS and --remove-orphans are incompatible");
   return {};
 }
 
 Outcome<void> prepare_images(Session& session, const Invocation& invocation, const ConvergeOptions& options) {
-  if (invocation.on("build") && invocation.on("no-build"))
-    return refuse("--build and --no-build are incompatible");
   TRY(auto chosen, session.services(options.services));
   auto names = options.dependencies ? session.project.with_dependencies(chosen)
                                     : std::set<std::string>(chosen.begin(), chosen.end());
@@ -144,7 +151,8 @@ Outcome<int> up_attached(Session& session, const Invocation& invocation, Converg
     TRY(watching, Watching::prepare(session, invocation.arguments()));
   }
   Follower follower(session, {.prefix = !invocation.on("no-log-prefix"),
-                              .colour = !invocation.on("no-color"),
+                              .split = true,
+                              .colour = !invocation.on("no-color") && session.coloured(),
                               .timestamps = invocation.on("timestamps")});
   AttachedOptions attached{.abort_on_exit = invocation.on("abort-on-container-exit"),
                            .abort_on_failure = invocation.on("abort-on-container-failure"),
@@ -154,7 +162,7 @@ Outcome<int> up_attached(Session& session, const Invocation& invocation, Converg
   if (watching) attached.interrupted = [&] { watching->stop(); };
   if (!attached.exit_code_from.empty()) {
     CHECK(session.services({attached.exit_code_from}));
-    attached.abort_on_exit = true;
+    attached.abort_on_exit = !attached.abort_on_failure;
   }
   auto services = attached_services(session, invocation);
   auto names = reserve_names(session, services, options, follower);
@@ -167,15 +175,20 @@ Outcome<int> up_attached(Session& session, const Invocation& invocation, Converg
       [&](std::string_view container, std::string_view line) { follower.hook_line(container, line); });
   TRY(auto session_of_signals, Attached::begin(session, follower, attached));
   std::once_flag announced;
-  options.running = [&](const Observed& container) {
+  options.running = [&](const Observed& container, ConvergeOptions::Runs runs) {
     if (!services.contains(container.service)) return;
     std::call_once(announced, [&] { follower.say(fmt::format("Attaching to {}", fmt::join(names, ", "))); });
-    follower.add(container);
+    // What a container has written before is for "logs".
+    if (runs == ConvergeOptions::Runs::Again) return follower.add_restarted(container);
+    follower.add(container, {.new_alone = runs == ConvergeOptions::Runs::AsFound});
   };
   CHECK(Converger(session, options).run());
   if (watching) watching->begin();
-  TRY(const int code, session_of_signals->run(services));
-  if (watching && !watching->is_idle()) {
+  const auto& chosen = invocation.arguments();
+  const std::set<std::string> watched =
+      chosen.empty() ? services : std::set<std::string>(chosen.begin(), chosen.end());
+  TRY(const int code, session_of_signals->run(services, watched));
+  if (session_of_signals->goes_on() || (watching && !watching->is_idle())) {
     // A build can take long: it ends with its connection.
     session.context.out.flush();
     ::_exit(code);
@@ -183,24 +196,44 @@ Outcome<int> up_attached(Session& session, const Invocation& invocation, Converg
   return code;
 }
 
+/// What cannot be had without following the containers.
+Outcome<void> check_detached(const Invocation& invocation) {
+  const bool waits = invocation.on("wait");
+  if (!waits && !invocation.on("detach")) return {};
+  for (std::string_view flag : {"abort-on-container-exit", "abort-on-container-failure", "exit-code-from",
+                                "attach", "attach-dependencies", "watch"}) {
+    if (is_given(invocation, flag))
+      return refuse("--{} cannot be combined with --{}", waits ? "wait" : "detach", flag);
+  }
+  return {};
+}
+
+Outcome<void> check_attached_services(const Session& session, const Invocation& invocation) {
+  auto names = session.project.with_dependencies(invocation.arguments());
+  for (const std::string& name : invocation.list("attach")) {
+    const bool known =
+        invocation.arguments().empty() ? session.project.services.contains(name) : names.contains(name);
+    if (!known) return refuse("cannot attach to services not included in up: {}", name);
+  }
+  return {};
+}
+
 Outcome<int> up(Setup& setup, const Invocation& invocation) {
+  CHECK(check_detached(invocation));
+  TRY(auto options, converge_options(invocation));
   TRY(auto session, setup.project(invocation.arguments()));
   CHECK(confirm_remote(*session, invocation));
-  TRY(auto options, converge_options(invocation));
   CHECK(choose_about_orphans(session->project, options));
-  bool detach = invocation.on("detach") || options.wait || !options.start;
-  bool attached_flags = invocation.on("abort-on-container-exit") ||
-                        invocation.on("abort-on-container-failure") || invocation.given("exit-code-from");
-  if (invocation.on("detach") && attached_flags) {
-    return refuse(
-        "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure or "
-        "--exit-code-from");
-  }
-  if (detach && invocation.on("watch"))
-    return refuse("--watch cannot be combined with --detach, --wait or --no-start");
+  options.all_resources = session->all_resources;
+  if (session->project.services.empty() && !options.all_resources)
+    return Failure::plain("no service selected");
+  CHECK(check_attached_services(*session, invocation));
   CHECK(prepare_images(*session, invocation, options));
-  if (!detach) return up_attached(*session, invocation, std::move(options));
+  const bool follows = !invocation.on("detach") && !options.wait && options.start;
+  if (follows && !session->dry_run()) return up_attached(*session, invocation, std::move(options));
   CHECK(Converger(*session, options).run());
+  if (follows)
+    session->context.out.line("end of 'compose up' output, containers are not followed in dry-run mode");
   return 0;
 }
 
@@ -226,93 +259,6 @@ Outcome<int> scale(Setup& setup, const Invocation& invocation) {
   CHECK(session->services(options.services));
   CHECK(ensure_images(*session, options.services, {}));
   CHECK(Converger(*session, options).run());
-  return 0;
-}
-
-Outcome<void> remove_networks(Session& session) {
-  auto engine = session.client();
-  Query query;
-  query.add("filters", label_filter(session.project.name));
-  TRY(Json networks, call_json(*engine, "GET", "/networks", std::move(query)));
-  for (const Json& network : networks) {
-    TRY(std::string name, json_string(network, "Name"));
-    TRY(std::string id, json_string(network, "Id"));
-    session.report.tell("Network", name, "Removing");
-    auto removed = call(*engine, "DELETE", path_of("networks", id));
-    if (!removed && removed.error().http_status == 403) {
-      session.report.tell("Network", name, "Resource is still in use");
-      continue;
-    }
-    if (!removed && !removed.error().not_found()) return removed.error();
-    session.report.tell("Network", name, "Removed");
-  }
-  return {};
-}
-
-Outcome<void> remove_volumes(Session& session) {
-  auto engine = session.client();
-  Query query;
-  query.add("filters", label_filter(session.project.name));
-  TRY(Json answer, call_json(*engine, "GET", "/volumes", std::move(query)));
-  const Json* volumes = json_member(answer, "Volumes");
-  for (const Json& volume : volumes == nullptr ? Json::array() : *volumes) {
-    TRY(std::string name, json_string(volume, "Name"));
-    session.report.tell("Volume", name, "Removing");
-    auto removed = call(*engine, "DELETE", path_of("volumes", name));
-    if (!removed && removed.error().http_status == 409) {
-      session.report.tell("Volume", name, "Resource is still in use");
-      continue;
-    }
-    if (!removed && !removed.error().not_found()) return removed.error();
-    session.report.tell("Volume", name, "Removed");
-  }
-  return {};
-}
-
-Outcome<void> remove_images(Session& session, const std::string& which) {
-  for (const auto& [name, service] : session.project.services) {
-    bool built_here = service.config.find("build") != nullptr && service.config.find("image") == nullptr;
-    if (which == "local" && !built_here) continue;
-    if (is_provided(service)) continue;
-    std::string image = image_of(session.project, service);
-    auto removed = session.context.engine().call({.method = "DELETE", .path = client::image_path(image)});
-    if (!removed && removed.error().not_found()) continue;
-    session.report.tell("Image", image, removed ? "Removed" : removed.error().text());
-  }
-  return {};
-}
-
-Outcome<int> down(Setup& setup, const Invocation& invocation) {
-  std::string images = invocation.text("rmi");
-  if (!images.empty() && images != "all" && images != "local")
-    return refuse("invalid value for --rmi: \"{}\"", images);
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, session->containers(Session::Scope::All));
-  const auto& services = invocation.arguments();
-  bool orphans = invocation.on("remove-orphans") || is_set(session->project, "COMPOSE_REMOVE_ORPHANS");
-  std::erase_if(containers, [&](const Observed& container) {
-    bool known = session->project.services.contains(container.service) ||
-                 session->project.disabled.contains(container.service);
-    if (!services.empty())
-      return std::find(services.begin(), services.end(), container.service) == services.end();
-    return !known && !orphans && !session->project.files.empty();
-  });
-  bool volumes = invocation.on("volumes");
-  auto timeout = timeout_of(invocation);
-  CHECK(session->along(containers, reversed(Session::graph_of(containers)),
-                       [&](client::Client& engine, const Observed& container) -> Outcome<void> {
-                         CHECK(stop_container(*session, engine, container, timeout));
-                         return remove_container(*session, engine, container, volumes);
-                       }));
-  if (services.empty()) {
-    CHECK(remove_networks(*session));
-    if (volumes) CHECK(remove_volumes(*session));
-    if (!images.empty()) CHECK(remove_images(*session, images));
-  }
-  if (has_providers(session->project, services)) {
-    CHECK(confirm_remote(*session, invocation));  // what they are asked to do is said there
-    CHECK(take_down_providers(*session, services));
-  }
   return 0;
 }
 
@@ -362,15 +308,6 @@ constexpr std::array create_flags{
     scale_flag,
     yes_flag,
 };
-constexpr std::array down_flags{
-    Flag{.name = "remove-orphans", .help = "Remove containers of services that the file no longer has"},
-    Flag{.name = "rmi",
-         .type = Type::String,
-         .help = "Remove images, too: \"local\" (built, without a name of their own) or \"all\""},
-    timeout_flag,
-    Flag{'v', "volumes", Type::Bool, "Remove the project's volumes, too"},
-    yes_flag,
-};
 constexpr std::array scale_flags{Flag{.name = "no-deps", .help = "Leave dependencies alone"}, yes_flag};
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
@@ -379,10 +316,6 @@ constexpr Command up_command{
     .usage = services, .summary = "Create and start containers", .flags = up_flags, .arity = any};
 constexpr Command create_command{
     .usage = services, .summary = "Create containers", .flags = create_flags, .arity = any};
-constexpr Command down_command{.usage = services,
-                               .summary = "Stop and remove containers and networks",
-                               .flags = down_flags,
-                               .arity = any};
 constexpr Command scale_command{.usage = "[OPTIONS] SERVICE=NUMBER...",
                                 .summary = "Change how many containers a service has",
                                 .flags = scale_flags,
@@ -390,19 +323,10 @@ constexpr Command scale_command{.usage = "[OPTIONS] SERVICE=NUMBER...",
 constexpr std::array table{
     Subcommand{"up", &up_command, up},
     Subcommand{"create", &create_command, create},
-    Subcommand{"down", &down_command, down},
     Subcommand{"scale", &scale_command, scale},
 };
 
 }  // namespace
-
-Outcome<int> take_down(Setup& setup) {
-  Invocation invocation(down_command, "compose down");
-  grammar::Parser parser(invocation);
-  const char* words[] = {"--remove-orphans"};
-  if (auto verdict = parser.parse(words); !verdict) return verdict.error();
-  return down(setup, invocation);
-}
 
 std::span<const Subcommand> life_subcommands() {
   return table;

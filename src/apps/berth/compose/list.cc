@@ -140,7 +140,7 @@ Outcome<std::vector<Json>> listed_containers(Session& session, const Invocation&
 
 Outcome<int> list_containers(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
-  if (!invocation.arguments().empty()) CHECK(session->services(invocation.arguments()));
+  CHECK(require_services(*session, invocation.arguments()));
   TRY(auto containers, listed_containers(*session, invocation));
   output::Stream& out = setup.context.out;
   if (invocation.on("quiet")) {

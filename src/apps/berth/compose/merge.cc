@@ -1,6 +1,7 @@
 #include "apps/berth/compose/merge.h"
 
 #include <functional>
+#include <set>
 
 #include "base/format.h"
 #include "base/json.h"
@@ -123,6 +124,43 @@ Value merge_files(Value base, Value over) {
     }
   }
   return base;
+}
+
+namespace {
+
+/// Lists of services in which nothing stands twice.
+constexpr std::string_view sets[] = {"cap_add",    "cap_drop", "configs",     "devices", "dns",    "dns_opt",
+                                     "dns_search", "env_file", "environment", "expose",  "labels", "links",
+                                     "ports",      "profiles", "secrets",     "sysctls", "tmpfs",  "volumes"};
+
+template <class Change>
+void for_each_set(Value& file, const Change& change) {
+  Value* services = file.find("services");
+  if (services == nullptr) return;
+  for (auto& [name, service] : services->members) {
+    for (std::string_view key : sets) {
+      Value* list = service.find(key);
+      if (list != nullptr && list->is_list() && list->tag == Value::Tag::None)
+        change(*list, std::string(key));
+    }
+  }
+}
+
+}  // namespace
+
+void drop_repeated(Value& file) {
+  for_each_set(file, [](Value& list, const std::string&) {
+    std::set<std::string> seen;
+    std::erase_if(list.items, [&](const Value& item) {
+      return item.tag == Value::Tag::None && !seen.insert(whole_key(item)).second;
+    });
+  });
+}
+
+void fold_lists(Value& file) {
+  for_each_set(file, [](Value& list, const std::string& key) {
+    list = merge_lists(Value::list(list.at), Value(list), key);
+  });
 }
 
 void drop_reset(Value& value) {

@@ -12,6 +12,10 @@ namespace berth::cli::compose {
 /// !reset removes, !override replaces. Pure.
 Value merge_files(Value base, Value over);
 Value merge_services(Value base, Value over);
+/// What a list of a service says twice counts once, as docker's compose has it: before the long forms are
+/// there what is written alike, afterwards what is for the same thing, of which the last holds.
+void drop_repeated(Value& file);
+void fold_lists(Value& file);
 /// Removes members that are marked !reset, once everything is merged.
 void drop_reset(Value& value);
 

@@ -2,6 +2,7 @@
 #include "apps/berth/compose/normalise.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 
@@ -367,7 +368,10 @@ std::string resolve_path(const std::string& directory, const std::string& path) 
     const char* home = std::getenv("HOME");
     if (home != nullptr) result = home + result.substr(1);
   }
-  if (result.starts_with('/')) return result;
+  // A path of Windows ("C:\\x") is whole, too: the engine may be there.
+  const bool has_drive = result.size() > 2 && std::isalpha(static_cast<unsigned char>(result[0])) != 0 &&
+                         result[1] == ':' && (result[2] == '\\' || result[2] == '/');
+  if (result.starts_with('/') || has_drive) return result;
   result = directory + "/" + result;
   result = std::filesystem::path(result).lexically_normal().string();
   if (result.size() > 1 && result.ends_with('/')) result.pop_back();

@@ -146,8 +146,7 @@ Result<void> find_project(const LoadOptions& options, Project& project) {
     TRY(project.environment, read_environment({own}, project.environment));
   }
   TRY(project.name, choose_name(options, project));
-  const std::string compatible = variable(project.environment, "COMPOSE_COMPATIBILITY");
-  if (options.compatibility || compatible == "1" || compatible == "true") project.separator = "_";
+  if (options.compatibility || project.is_on("COMPOSE_COMPATIBILITY")) project.separator = "_";
   project.environment["COMPOSE_PROJECT_NAME"] = project.name;
   return {};
 }
@@ -163,6 +162,7 @@ Result<Value> read_project(LoadOptions& options, Project& project) {
   FileLoader loader(project.environment, options, remote);
   TRY(Value file, loader.load(project.files, project.directory));
   project.remote = {remote.fetched().begin(), remote.fetched().end()};
+  project.included_values = loader.included_values();
   for (const std::string& name : loader.unset()) {
     project.warnings.push_back(
         fmt::format("The \"{}\" variable is not set. Defaulting to a blank string.", name));
@@ -228,6 +228,22 @@ std::string Project::container_name(const Service& service, int64_t number) cons
   const Value* given = service.config.find("container_name");
   if (given != nullptr) return given->text;
   return fmt::format("{}{}{}{}{}", name, separator, service.name, separator, number);
+}
+
+bool Project::is_on(std::string_view variable) const {
+  const auto found = environment.find(variable);
+  if (found == environment.end()) return false;
+  constexpr std::string_view words[] = {"1", "true", "True", "TRUE", "yes", "y", "on"};
+  return std::find(std::begin(words), std::end(words), found->second) != std::end(words);
+}
+
+std::optional<std::string> Project::value_of(std::string_view section, const Resource& resource) const {
+  const auto included = included_values.find(fmt::format("{}.{}", section, resource.key));
+  if (included != included_values.end()) return included->second;
+  const Value* variable = resource.config.find("environment");
+  if (variable == nullptr) return std::nullopt;
+  const auto found = environment.find(variable->text);
+  return found == environment.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::vector<std::string> Project::in_order() const {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ struct Project {
   Value extensions = Value::map();  ///< x-... of the file itself
   std::vector<std::string> warnings;
   std::vector<std::string> remote;  ///< files from elsewhere that it is made of
+  /// Values of secrets and configs ("secrets.NAME") whose variable an included file's own .env has.
+  std::map<std::string, std::string> included_values;
 
   /// "NAME-web-1", or the service's container_name.
   std::string container_name(const Service& service, int64_t number) const;
@@ -61,6 +64,10 @@ struct Project {
   enum class Format { Yaml, Json };
   /// The project as one file, as `config` shows it.
   Value canonical(Format format) const;
+  /// Whether a variable says yes ("1", "true", ...).
+  bool is_on(std::string_view variable) const;
+  /// The value of a secret's or config's variable (`section`: "secrets" or "configs"); none: it is not set.
+  std::optional<std::string> value_of(std::string_view section, const Resource& resource) const;
   /// Forgets networks, volumes, secrets, configs and models that no service uses.
   void drop_unused();
 };
@@ -78,8 +85,11 @@ struct LoadOptions {
   bool interpolate = true;
   bool all_resources = false;  ///< also those that no service uses
   bool resolve_paths = true;
-  bool check = true;             ///< whether what services refer to is there
-  bool normalise = true;         ///< defaults, and what follows from something else
+  bool check = true;      ///< whether what services refer to is there
+  bool normalise = true;  ///< defaults, and what follows from something else
+  /// Whether env files are read, for `selected` (all without) and what it depends on; nothing else needs
+  /// them.
+  bool resolve_environment = true;
   Environment environment = {};  ///< of the process
   /// An artifact's files by name, from a registry; none: they are refused.
   std::function<Result<std::map<std::string, std::string>>(const std::string& reference)> artifacts = {};

@@ -195,6 +195,10 @@ Result<void> check_provider(const Service& service) {
 }
 
 Outcome<ProviderVariables> run_provider(Session& session, const Service& service, std::string_view command) {
+  if (session.dry_run()) {
+    session.report.tell("Service", service.name, command == "up" ? "Created" : "Removed");
+    return ProviderVariables();
+  }
   return Provider(session, service).run(command);
 }
 

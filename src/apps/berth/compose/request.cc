@@ -281,6 +281,11 @@ std::vector<std::pair<std::string, const Value*>> networks_of(const Project& pro
   return networks;
 }
 
+Result<Json> endpoint_body(const Project& project, const Service& service, const Value* settings,
+                           const CreateInput& input) {
+  return endpoint_of(project, service, settings, input, service.path() + ".networks");
+}
+
 Result<Json> create_body(const Project& project, const Service& service, const CreateInput& input) {
   CHECK(refuse_what_cannot_be(service));
   Json body = Json::object();

@@ -71,6 +71,9 @@ struct CreateInput {
   std::optional<OneOff> one_off = {};
 };
 
+/// What POST /networks/{id}/connect gets for a container of the service.
+Result<Json> endpoint_body(const Project& project, const Service& service, const Value* settings,
+                           const CreateInput& input);
 Result<Json> create_body(const Project& project, const Service& service, const CreateInput& input);
 
 /// Networks of a service by engine name, the one with the highest priority first; empty with network_mode.

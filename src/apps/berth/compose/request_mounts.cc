@@ -144,12 +144,12 @@ Result<void> add_injected(const Project& project, const Service& service, std::s
     std::string path = fmt::format("{}.{}", key, found->first);
     InjectedFile file{.target = grant_target(grant, folder)};
     if (const Value* variable = found->second.config.find("environment")) {
-      auto value = project.environment.find(variable->text);
-      if (value == project.environment.end()) {
+      auto value = project.value_of(key, found->second);
+      if (!value) {
         return complaint(*variable, path + ".environment",
                          fmt::format("environment variable \"{}\" is not set", variable->text));
       }
-      file.content = value->second;
+      file.content = *value;
     } else if (const Value* content = found->second.config.find("content")) {
       file.content = content->text;
     } else {

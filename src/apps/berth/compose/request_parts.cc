@@ -21,6 +21,9 @@ Result<void> add_healthcheck(const Service& service, Json& body) {
   const Value* check = service.config.find("healthcheck");
   if (check == nullptr) return {};
   std::string path = service.path() + ".healthcheck";
+  if (check->find("start_interval") != nullptr && check->find("start_period") == nullptr)
+    return complaint(*check, service.path(),
+                     "healthcheck.start_interval requires healthcheck.start_period to be set");
   Json health = Json::object();
   CHECK(Copier(*check, path, health)
             .texts("test", "Test")

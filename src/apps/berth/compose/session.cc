@@ -79,10 +79,26 @@ Result<Observed> observed_from(const Json& json) {
 
 }  // namespace
 
-void Reporter::tell(std::string_view kind, std::string_view name, std::string_view what) {
-  if (quiet_) return;
+void Reporter::tell_line(std::string_view name, std::string_view what) {
+  if (style_.mode == Mode::Quiet) return;
   std::lock_guard lock(mutex_);
-  out_.print(" {} {}  {}\n", kind, name, what);
+  if (style_.mode == Mode::Json)
+    out_.line(to_json(Json{{"id", name}, {"text", what}}));
+  else
+    out_.print("{} {} {}\n", style_.dry_run ? " DRY-RUN MODE - " : "", name, what);
+  out_.flush();
+}
+
+void Reporter::tell(std::string_view kind, std::string_view name, std::string_view what) {
+  if (style_.mode == Mode::Quiet) return;
+  std::lock_guard lock(mutex_);
+  if (style_.mode == Mode::Json) {
+    Json line{{"id", fmt::format("{} {}", kind, name)}, {"status", what}};
+    if (style_.dry_run) line["dry-run"] = true;
+    out_.line(to_json(line));
+  } else {
+    out_.print("{} {} {}  {}\n", style_.dry_run ? " DRY-RUN MODE - " : "", kind, name, what);
+  }
   out_.flush();
 }
 
@@ -90,6 +106,17 @@ void Reporter::warn(std::string_view text) {
   std::lock_guard lock(mutex_);
   out_.print("WARNING: {}\n", text);
   out_.flush();
+}
+
+void Reporter::say(std::string_view text) {
+  if (style_.mode == Mode::Quiet) return;
+  std::lock_guard lock(mutex_);
+  out_.line(style_.mode == Mode::Json ? to_json(Json{{"text", text}, {"tail", true}}) : std::string(text));
+  out_.flush();
+}
+
+void Reporter::debug(std::string_view text) {
+  if (style_.verbose) say(text);
 }
 
 void Reporter::hook_line(std::string_view container, std::string_view line) {
@@ -145,7 +172,7 @@ Outcome<std::vector<Observed>> Session::containers_of(const std::string& service
 }
 
 Outcome<Observed> Session::container(const std::string& service, int64_t number) {
-  CHECK(services({service}));
+  if (!project.files.empty()) CHECK(services({service}));
   TRY(auto all, containers_of(service));
   if (number == 0) {
     // One that `run` has made will do where the service itself has none.

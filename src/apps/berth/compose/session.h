@@ -19,6 +19,8 @@
 
 namespace berth::cli::compose {
 
+class DryRun;
+
 /// A container of the project, as the engine lists it.
 struct Observed {
   std::string id, name, service, hash, grants, image, image_id;
@@ -33,12 +35,24 @@ struct Observed {
   bool running() const { return state == "running" || state == "restarting" || state == "paused"; }
 };
 
-/// " Container x-web-1  Started" on stderr, from any thread.
+/// " Container x-web-1  Started", or the same as JSON, from any thread.
 class Reporter {
  public:
-  Reporter(output::Stream& out, bool quiet) : out_(out), quiet_(quiet) {}
+  enum class Mode { Plain, Json, Quiet };
+  struct Style {
+    Mode mode = Mode::Plain;
+    bool dry_run = false;  ///< said in every line
+    bool verbose = false;
+  };
+  Reporter(output::Stream& out, Style style) : out_(out), style_(style) {}
   void tell(std::string_view kind, std::string_view name, std::string_view what);
+  /// " NAME published": of what has no kind.
+  void tell_line(std::string_view name, std::string_view what);
   void warn(std::string_view text);
+  /// A line of its own.
+  void say(std::string_view text);
+  /// The same, for those who want to know exactly (--verbose).
+  void debug(std::string_view text);
   /// Where lines of hooks go instead of to stderr. Before other threads are there.
   using HookSink = std::function<void(std::string_view container, std::string_view line)>;
   void send_hook_lines_to(HookSink sink) { hook_sink_ = std::move(sink); }
@@ -47,20 +61,33 @@ class Reporter {
 
  private:
   output::Stream& out_;
-  bool quiet_;
+  Style style_;
   HookSink hook_sink_;
   std::mutex mutex_;
 };
 
+enum class Colours { OnTerminals, Always, Never };
+
 class Session {
  public:
-  Session(Context& context, Project project, bool quiet = false)
-      : context(context), project(std::move(project)), report(context.err, quiet) {}
+  /// `status`: where progress is told.
+  Session(Context& context, Project project, output::Stream& status, Reporter::Style style)
+      : context(context), project(std::move(project)), report(status, style), style(style) {}
+  Session(Context& context, Project project) : Session(context, std::move(project), context.err, {}) {}
 
   Context& context;
   Project project;
   Reporter report;
+  Reporter::Style style;
   size_t parallel = 16;
+  bool all_resources = false;  ///< also what no service uses (--all-resources)
+  Colours colours = Colours::OnTerminals;
+  std::shared_ptr<DryRun> dry;  ///< where nothing is done in truth
+  bool dry_run() const { return dry != nullptr; }
+  /// Whether names before lines of logs are coloured.
+  bool coloured() const {
+    return colours == Colours::Always || (colours == Colours::OnTerminals && context.out.is_terminal());
+  }
 
   /// A client of its own, for the calling thread.
   std::unique_ptr<client::Client> client() { return context.another_client(); }

@@ -179,9 +179,8 @@ Outcome<int> pause_or_not(Setup& setup, const Invocation& invocation, std::strin
                           std::string_view done) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, containers_to_act_on(*session, invocation.arguments()));
-  std::erase_if(containers, [&](const Observed& container) {
-    return (action == "pause") != (container.state == "running");
-  });
+  // What cannot be done (paused already) is refused by the engine.
+  std::erase_if(containers, [&](const Observed& container) { return !container.running(); });
   CHECK(session->along(containers, Session::graph_of(containers),
                        [&](client::Client& engine, const Observed& container) {
                          return simple(*session, engine, container, action, "", done);

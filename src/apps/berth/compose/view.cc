@@ -1,9 +1,8 @@
-// logs, top, port, events, stats, version.
+// top, port, events, stats, version.
 #include <algorithm>
 #include <array>
 
 #include "apps/berth/commands/commands.h"
-#include "apps/berth/compose/follow.h"
 #include "apps/berth/compose/images.h"
 #include "apps/berth/compose/provider.h"
 #include "apps/berth/compose/request.h"
@@ -29,40 +28,53 @@ std::string text(const Json& json, std::string_view key) {
   return json_string(json, key).value_or("");
 }
 
-Outcome<int> logs(Setup& setup, const Invocation& invocation) {
-  TRY(auto session, setup.project_or_name(invocation.arguments()));
-  TRY(auto containers, chosen_containers(*session, invocation.arguments()));
-  int64_t index = invocation.number("index");
-  FollowOptions options{.follow = invocation.on("follow"),
-                        .prefix = !invocation.on("no-log-prefix"),
-                        .colour = !invocation.on("no-color"),
-                        .timestamps = invocation.on("timestamps"),
-                        .tail = invocation.text("tail")};
-  Timestamp time = now();
-  TRY(options.since, options::api_time(invocation.text("since"), time));
-  TRY(options.until, options::api_time(invocation.text("until"), time));
-  CHECK(setup.context.engine().negotiate());
-  Follower follower(*session, options);
-  for (const Observed& container : containers) follower.reserve(shown_name(session->project, container));
-  for (const Observed& container : containers) {
-    if (index != 0 && container.number != index) continue;
-    follower.add(container);
-    if (!options.follow) follower.wait();
+/// Processes of all containers in one table, whose columns are those that any of the containers has.
+class ProcessTable {
+ public:
+  Outcome<void> add(const Observed& container, const Json& listed) {
+    TRY(auto titles, json_strings(listed, "Titles"));
+    for (const std::string& title : titles)
+      if (std::find(titles_.begin(), titles_.end(), title) == titles_.end()) titles_.push_back(title);
+    const Json* processes = json_member(listed, "Processes");
+    for (const Json& process : processes == nullptr ? Json::array() : *processes) {
+      std::map<std::string, std::string> row{{"SERVICE", container.service},
+                                             {"#", fmt::format("{}", container.number)}};
+      for (size_t i = 0; i < std::min(titles.size(), process.size()); ++i)
+        if (process[i].is_string()) row[titles[i]] = process[i].get<std::string>();
+      rows_.push_back(std::move(row));
+    }
+    return {};
   }
-  follower.wait();
-  return 0;
-}
+
+  std::string text() {
+    if (rows_.empty()) return "";
+    // The command stands last: it may be long.
+    std::stable_partition(titles_.begin(), titles_.end(), [](const auto& title) { return title != "CMD"; });
+    std::string table = fmt::format("{}\n", fmt::join(titles_, "\t"));
+    for (auto& row : rows_) {
+      std::vector<std::string> cells;
+      for (const std::string& title : titles_) cells.push_back(row.contains(title) ? row[title] : "-");
+      table += fmt::format("{}\n", fmt::join(cells, "\t"));
+    }
+    return output::align_columns(table);
+  }
+
+ private:
+  std::vector<std::string> titles_{"SERVICE", "#"};
+  std::vector<std::map<std::string, std::string>> rows_;
+};
 
 Outcome<int> top(Setup& setup, const Invocation& invocation) {
   TRY(auto session, setup.project_or_name(invocation.arguments()));
   TRY(auto containers, chosen_containers(*session, invocation.arguments()));
+  ProcessTable table;
   for (const Observed& container : containers) {
     if (!container.running()) continue;
-    setup.context.out.line(container.name);
-    TRY(int code, perform(setup.context, commands::top_command, "top", {container.id}));
-    if (code != 0) return code;
-    setup.context.out.line("");
+    TRY(const Json listed,
+        call_json(setup.context.engine(), "GET", path_of("containers", container.id, "top")));
+    CHECK(table.add(container, listed));
   }
+  setup.context.out.write(table.text());
   return 0;
 }
 
@@ -157,16 +169,6 @@ Outcome<int> stats(Setup& setup, const Invocation& invocation) {
   return perform(setup.context, commands::stats_command, "stats", words);
 }
 
-constexpr std::array logs_flags{
-    Flag{'f', "follow", Type::Bool, "Go on with new lines as they come"},
-    Flag{.name = "index", .type = Type::Int, .help = "Number of the container"},
-    Flag{.name = "no-color", .help = "No colours"},
-    Flag{.name = "no-log-prefix", .help = "No names before the lines"},
-    Flag{.name = "since", .type = Type::String, .help = "Show lines from this time on"},
-    Flag{'n', "tail", Type::String, "Number of lines to show from the end", "all"},
-    Flag{'t', "timestamps", Type::Bool, "Put the time before each line"},
-    Flag{.name = "until", .type = Type::String, .help = "Show lines before this time"},
-};
 constexpr std::array port_flags{
     Flag{.name = "index", .type = Type::Int, .help = "Number of the container"},
     Flag{.name = "protocol", .type = Type::String, .help = "tcp or udp", .fallback = "tcp"},
@@ -189,8 +191,6 @@ constexpr std::array stats_flags{
 
 constexpr std::string_view services = "[OPTIONS] [SERVICE...]";
 constexpr auto any = grammar::at_least(0);
-constexpr Command logs_command{
-    .usage = services, .summary = "Show what containers have written", .flags = logs_flags, .arity = any};
 constexpr Command top_command{.usage = "[SERVICE...]", .summary = "Show processes", .arity = any};
 constexpr Command port_command{.usage = "[OPTIONS] SERVICE PRIVATE_PORT",
                                .summary = "Print where a port is published",
@@ -204,9 +204,11 @@ constexpr Command stats_command{
     .usage = services, .summary = "Show what containers use", .flags = stats_flags, .arity = any};
 
 constexpr std::array table{
-    Subcommand{"logs", &logs_command, logs},    Subcommand{"top", &top_command, top},
-    Subcommand{"port", &port_command, port},    Subcommand{"events", &events_command, events},
-    Subcommand{"stats", &stats_command, stats}, Subcommand{"version", &version_command, version},
+    Subcommand{"top", &top_command, top},
+    Subcommand{"port", &port_command, port},
+    Subcommand{"events", &events_command, events},
+    Subcommand{"stats", &stats_command, stats},
+    Subcommand{"version", &version_command, version},
 };
 
 }  // namespace

@@ -1,8 +1,6 @@
 #include "apps/berth/compose/watch.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,9 +9,11 @@
 #include <set>
 #include <thread>
 
+#include "apps/berth/archive/file_text.h"
 #include "apps/berth/commands/commands.h"
 #include "apps/berth/compose/converge.h"
 #include "apps/berth/compose/images.h"
+#include "apps/berth/compose/watch_tree.h"
 #include "base/json.h"
 #include "spec/dockerignore.h"
 #include "sys/fd.h"
@@ -24,100 +24,89 @@ namespace {
 namespace filesystem = std::filesystem;
 using client::path_of;
 
+/// Files of the build's context that its ignore file leaves out.
+struct BuildIgnore {
+  std::string context;
+  std::optional<spec::PatternSet> patterns;
+
+  bool matches(const std::string& path) const {
+    return patterns && path.starts_with(context + "/") && patterns->matches(path.substr(context.size() + 1));
+  }
+};
+
 struct Rule {
   std::string service, action, path, target;
   std::vector<std::string> ignore, include;
+  BuildIgnore build_ignore;
   std::vector<std::string> command;  ///< sync+exec
   bool initial_sync = false;
 };
 
-/// inotify on folders and everything below them.
-class Tree {
- public:
-  static Outcome<Tree> open() {
-    Tree tree;
-    tree.fd_.reset(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    if (!tree.fd_) return Error::from_errno("inotify_init1", "", errno);
-    return tree;
+BuildIgnore build_ignore_of(const Service& service) {
+  BuildIgnore ignore;
+  const Value* build = service.config.find("build");
+  if (build == nullptr) return ignore;
+  const Value* context = build->find("context");
+  const Value* file = build->find("dockerfile");
+  ignore.context = context == nullptr ? "" : context->text;
+  for (const std::string& name : spec::ignore_file_candidates(file == nullptr ? "Dockerfile" : file->text)) {
+    auto text = archive::read_text(ignore.context + "/" + name, size_t{1} << 20);
+    if (!text) continue;
+    auto lines = spec::parse_ignore_file(*text);
+    auto set = lines ? spec::PatternSet::create(*lines) : Result<spec::PatternSet>(lines.error());
+    if (set) ignore.patterns = std::move(*set);
+    break;
   }
+  return ignore;
+}
 
-  Outcome<void> add(const std::string& path) {
-    constexpr uint32_t mask =
-        IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB;
-    int id = ::inotify_add_watch(fd_.get(), path.c_str(), mask);
-    if (id < 0) {
-      if (errno == ENOENT) return {};
-      return Error::from_errno("watch", path, errno);
-    }
-    paths_[id] = path;
-    std::error_code ignored;
-    if (!filesystem::is_directory(path, ignored)) return {};
-    for (const auto& entry : filesystem::directory_iterator(path, ignored)) {
-      bool link = entry.is_symlink(ignored);
-      if (!link && entry.is_directory(ignored) && entry.path().filename() != ".git")
-        CHECK(add(entry.path().string()));
-    }
-    return {};
+/// What is mounted needs nobody to bring it.
+bool is_mounted(const Service& service, const std::string& path) {
+  const Value* volumes = service.config.find("volumes");
+  for (const Value& volume : volumes == nullptr ? Value::List() : volumes->items) {
+    const Value* source = volume.find("source");
+    if (source == nullptr || volume.find("type")->text != "bind") continue;
+    if (path == source->text || path.starts_with(source->text + "/")) return true;
   }
+  return false;
+}
 
-  /// Paths that have changed; waits for the first and gathers what follows within a moment. Empty: `stop` is
-  /// readable.
-  Outcome<std::set<std::string>> changes(int stop) {
-    std::set<std::string> changed;
-    int patience = -1;
-    while (true) {
-      pollfd entries[2] = {{fd_.get(), POLLIN, 0}, {stop, POLLIN, 0}};
-      int ready = ::poll(entries, 2, patience);
-      if (ready > 0 && entries[1].revents != 0) return std::set<std::string>();
-      if (ready < 0 && errno == EINTR) continue;
-      if (ready < 0) return Error::from_errno("poll", "inotify", errno);
-      if (ready == 0) return changed;
-      CHECK(take(changed));
-      patience = 60;
-    }
+Outcome<Rule> rule_of(Session& session, const Service& service, const Value& item) {
+  const std::string path = service.path() + ".develop.watch";
+  Rule rule{.service = service.name};
+  TRY(rule.action, text_of(item, "action", path));
+  TRY(rule.path, text_of(item, "path", path));
+  TRY(rule.target, text_of(item, "target", path));
+  TRY(rule.ignore, texts_of(item, "ignore", path));
+  TRY(rule.include, texts_of(item, "include", path));
+  TRY(rule.initial_sync, bool_of(item, "initial_sync", path));
+  TRY(const bool by_old_name, bool_of(item, "x-initialSync", path));
+  if (by_old_name) {
+    session.report.warn("x-initialSync is DEPRECATED, please use the official `initial_sync` attribute");
+    rule.initial_sync = true;
   }
-
- private:
-  Outcome<void> take(std::set<std::string>& changed) {
-    alignas(inotify_event) char buffer[64 * 1024];
-    ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
-    if (got < 0)
-      return errno == EAGAIN || errno == EINTR ? Outcome<void>()
-                                               : Outcome<void>(Error::from_errno("read", "inotify", errno));
-    for (char* at = buffer; at < buffer + got;) {
-      const auto* event = reinterpret_cast<const inotify_event*>(at);
-      at += sizeof(inotify_event) + event->len;
-      auto known = paths_.find(event->wd);
-      if (known == paths_.end()) continue;
-      std::string path = event->len == 0 ? known->second : known->second + "/" + event->name;
-      if ((event->mask & IN_ISDIR) != 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0) CHECK(add(path));
-      changed.insert(path);
-    }
-    return {};
+  if (const Value* exec = item.find("exec")) {
+    TRY(rule.command, texts_of(*exec, "command", path));
   }
+  if (rule.action == "rebuild" && service.config.find("build") == nullptr)
+    return complaint(item, path, "cannot rebuild a service without a build section");
+  return rule;
+}
 
-  sys::UniqueFd fd_;
-  std::map<int, std::string> paths_;
-};
-
-Outcome<std::vector<Rule>> rules_of(const Session& session, const std::vector<std::string>& services) {
+Outcome<std::vector<Rule>> rules_of(Session& session, const std::vector<std::string>& services) {
   std::vector<Rule> rules;
   for (const std::string& name : services) {
     const Service& service = session.project.services.at(name);
     const Value* develop = service.config.find("develop");
     const Value* watch = develop == nullptr ? nullptr : develop->find("watch");
     for (const Value& item : watch == nullptr ? Value::List() : watch->items) {
-      std::string path = service.path() + ".develop.watch";
-      Rule rule{.service = name};
-      TRY(rule.action, text_of(item, "action", path));
-      TRY(rule.path, text_of(item, "path", path));
-      TRY(rule.target, text_of(item, "target", path));
-      TRY(rule.ignore, texts_of(item, "ignore", path));
-      TRY(rule.include, texts_of(item, "include", path));
-      TRY(rule.initial_sync, bool_of(item, "initial_sync", path));
-      if (const Value* exec = item.find("exec")) {
-        TRY(rule.command, texts_of(*exec, "command", path));
+      TRY(Rule rule, rule_of(session, service, item));
+      if (rule.action.starts_with("sync") && is_mounted(service, rule.path)) {
+        session.report.warn(fmt::format(
+            "path '{}' also declared by a bind mount volume, this path won't be monitored!", rule.path));
+        continue;
       }
+      rule.build_ignore = build_ignore_of(service);
       rules.push_back(std::move(rule));
     }
   }
@@ -151,11 +140,16 @@ class Watcher {
     }
     for (const std::string& service : rebuild) tell(service, rebuild_service(service));
     for (const std::string& service : restart) {
-      if (!rebuild.contains(service)) tell(service, restart_service(service));
+      if (rebuild.contains(service)) continue;
+      auto restarted = restart_service(service);
+      if (restarted) say(fmt::format("service(s) [\"{}\"] restarted", service));
+      tell(service, restarted);
     }
+    session_.report.debug(fmt::format("batch complete: count[{}]", changed.size()));
   }
 
  private:
+  void say(std::string_view text) { session_.report.say(text); }
   void tell(const std::string& service, const Outcome<void>& outcome) {
     if (!outcome) session_.report.warn(fmt::format("{}: {}", service, outcome.error().text()));
   }
@@ -165,10 +159,17 @@ class Watcher {
     std::string relative =
         path == rule.path ? filesystem::path(path).filename().string() : path.substr(rule.path.size() + 1);
     if (relative == ".git" || relative.starts_with(".git/")) return false;
-    // What editors write beside the file.
-    if (relative.ends_with("~") || relative.ends_with(".swp") || relative.ends_with(".swx")) return false;
+    if (rule.build_ignore.matches(path) || is_passing(relative)) return false;
     if (!rule.include.empty() && !is_ignored(rule.include, relative)) return false;
     return !is_ignored(rule.ignore, relative);
+  }
+
+  /// What editors write beside the file.
+  static bool is_passing(const std::string& relative) {
+    static const std::vector<std::string> patterns{"**/*~",       "**/.*.sw[pxon]",   "**/4913",
+                                                   "**/.#*",      "**/#*#",           "**/.*.kate-swp",
+                                                   "**/.idea/**", "**/*___jb_old___", "**/*___jb_tmp___"};
+    return is_ignored(patterns, relative);
   }
 
   static std::string target_of(const Rule& rule, const std::string& path) {
@@ -181,22 +182,22 @@ class Watcher {
       if (!container.running()) continue;
       for (const std::string& path : paths) CHECK(sync_below(rule, container, path));
     }
-    session_.report.tell("Service", rule.service, fmt::format("{} file(s) synced", paths.size()));
+    say(fmt::format("Syncing service \"{}\" after {} changes were detected", rule.service, paths.size()));
     return {};
   }
 
   /// A folder goes whole, or file by file where some of it is left out.
   Outcome<void> sync_below(const Rule& rule, const Observed& container, const std::string& path) {
     std::error_code ignored;
-    const bool whole = rule.ignore.empty() && rule.include.empty();
+    const bool whole = rule.ignore.empty() && rule.include.empty() && !rule.build_ignore.patterns;
     if (whole || !filesystem::is_directory(path, ignored)) return sync_one(rule, container, path);
     if (rule.include.empty()) CHECK(make_folder(container, target_of(rule, path)));
     for (auto entry = filesystem::recursive_directory_iterator(path, ignored);
          entry != filesystem::recursive_directory_iterator(); entry.increment(ignored)) {
       const std::string below = entry->path().string();
       if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) {
-        const bool left_out =
-            entry->path().filename() == ".git" || is_ignored(rule.ignore, below.substr(rule.path.size() + 1));
+        const bool left_out = entry->path().filename() == ".git" || rule.build_ignore.matches(below) ||
+                              is_ignored(rule.ignore, below.substr(rule.path.size() + 1));
         if (left_out)
           entry.disable_recursion_pending();
         else if (rule.include.empty())
@@ -248,8 +249,9 @@ class Watcher {
   }
 
   Outcome<void> rebuild_service(const std::string& service) {
-    session_.report.tell("Service", service, "Rebuilding");
+    say(fmt::format("Rebuilding service(s) [\"{}\"] after changes were detected...", service));
     CHECK(build_images(session_, {service}, {.quiet = true}));  // else the running container stays
+    say(fmt::format("service(s) [\"{}\"] successfully built", service));
     return Converger(session_, {.services = {service}, .dependencies = false}).run();
   }
 
@@ -287,22 +289,21 @@ bool is_ignored(const std::vector<std::string>& patterns, const std::string& rel
 struct Watching::State {
   Context context;  // its streams and its client: it is used beside the main thread
   Session session;
-  Tree tree;
+  WatchTree tree;
   Watcher watcher;
   sys::UniqueFd stop_read, stop_write;
   std::atomic<bool> idle{true};
   std::thread thread;
 
-  State(const Session& other, Tree watched, std::vector<Rule> rules)
+  State(const Session& other, WatchTree watched, std::vector<Rule> rules)
       : context(other.context.options(), other.context.tree()),
-        session(context, other.project),
+        session(context, other.project, context.err, other.style),
         tree(std::move(watched)),
         watcher(session, std::move(rules)) {}
 
   Outcome<void> watch() {
     CHECK(watcher.initial_sync());
-    session.context.err.line("Watch enabled");
-    session.context.err.flush();
+    session.report.say("Watch enabled");
     while (true) {
       TRY(auto changed, tree.changes(stop_read.get()));
       if (changed.empty()) return {};
@@ -321,7 +322,7 @@ Outcome<std::unique_ptr<Watching>> Watching::prepare(Session& session,
     return Failure::plain(
         "none of the selected services is configured for watch: give one a develop.watch section");
   }
-  TRY(Tree tree, Tree::open());
+  TRY(WatchTree tree, WatchTree::open());
   for (const Rule& rule : rules) CHECK(tree.add(rule.path));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("pipe2", "", errno);
