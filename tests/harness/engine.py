@@ -94,6 +94,16 @@ def fetch(host, port, timeout=5):
         connection.close()
 
 
+def forward_packets():
+    """An engine that has to switch forwarding on itself closes the host's FORWARD chain to all others, for good: the
+    tests' engines find it switched on."""
+    for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        path = f"/proc/sys/net/{setting}"
+        if os.access(path, os.W_OK) and open(path).read().strip() == "0":
+            with open(path, "w") as file:
+                file.write("1")
+
+
 class Client(subprocess.Popen):
     """A command under way; leaving its `with` block ends it, so that a failed test does not wait for it."""
 
@@ -131,6 +141,7 @@ class Engine:
 
     def start(self):
         """Starts the daemon and returns once it answers."""
+        forward_packets()
         argv = [*self.program, "--data-root", self.data, "--exec-root", self.exec, "-H", f"unix://{self.socket}",
                 *self.flags]
         with open(self.log_path, "ab") as log:
