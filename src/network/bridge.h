@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,11 @@ class BridgeLinks {
   /// The bridge is not what it was (deleted behind our back): look again next time.
   void forget(const std::string& bridge) { ready_.erase(bridge); }
   bool is_ready(const std::string& bridge) const { return ready_.contains(bridge); }
+  /// Of a bridge that is ready.
+  std::optional<uint32_t> index(const std::string& bridge) const {
+    auto known = ready_.find(bridge);
+    return known == ready_.end() ? std::nullopt : std::optional(known->second);
+  }
 
  private:
   Result<void> configure(const NetworkRecord& network, uint32_t index, bool is_new);

@@ -46,6 +46,13 @@ void add_bridge(NftTransaction& transaction, NftFamily family, std::string_view 
   transaction.add_rule(family, kTable, own_chain, accept(NftRule::Meta::OutputName, bridge));
 }
 
+/// The rule that refuses whatever is left, which some hosts have in place of a policy; the end: there is
+/// none.
+std::vector<sys::NftRuleInfo>::const_iterator catch_all(const HostFilterState& state) {
+  return std::find_if(state.forward.begin(), state.forward.end(),
+                      [](const sys::NftRuleInfo& rule) { return rule.refuses_all; });
+}
+
 void delete_jumps(NftTransaction& transaction, NftFamily family, const HostFilterState& state,
                   std::string_view chain) {
   for (const sys::NftRuleInfo& rule : state.forward) {
@@ -91,13 +98,19 @@ NftTransaction plan_host_filter(NftFamily family, std::string_view own_chain,
     transaction.add_chain(family, kTable, {std::string(own_chain), {}, {}, 0});
   }
   for (const std::string& bridge : bridges) add_bridge(transaction, family, own_chain, bridge);
-  // Behind whatever others have come to write since.
-  bool is_last = !state.forward.empty() && state.forward.back().jump == own_chain;
-  if (!is_last) {
-    delete_jumps(transaction, family, state, own_chain);
+  if (is_in_place(state, own_chain)) return transaction;
+  delete_jumps(transaction, family, state, own_chain);
+  if (auto rest = catch_all(state); rest != state.forward.end()) {
+    transaction.insert_rule(family, kTable, kForward, jump(own_chain), rest->handle);
+  } else {
     transaction.add_rule(family, kTable, kForward, jump(own_chain));
   }
   return transaction;
+}
+
+bool is_in_place(const HostFilterState& state, std::string_view own_chain) {
+  auto rest = catch_all(state);
+  return rest != state.forward.begin() && std::prev(rest)->jump == own_chain;
 }
 
 NftTransaction plan_add_to_host_filter(NftFamily family, std::string_view own_chain,

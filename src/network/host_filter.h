@@ -1,7 +1,8 @@
 // What berth keeps in iptables' own filter table (nf_tables' "ip filter" and "ip6 filter"), where the host's
 // administrator works: the chain DOCKER-USER for rules about containers' traffic, which people know from
 // docker, and a chain of berth's that accepts this traffic where the table's policy drops what nobody has
-// asked for. It stands last in FORWARD: what the administrator's own rules drop stays dropped.
+// asked for. It stands last in FORWARD, before a rule that refuses whatever is left: what the administrator's
+// own rules drop stays dropped.
 //
 // Reading what is there and planning the change are apart; the plan is pure. iptables reads the rules back,
 // so that they have no sets. Of the older iptables (ip_tables in the kernel) nothing is seen here.
@@ -35,6 +36,8 @@ Result<HostFilterState> read_host_filter(sys::NftSocket& nft, sys::NftFamily fam
 sys::NftTransaction plan_host_filter(sys::NftFamily family, std::string_view own_chain,
                                      const std::vector<std::string>& bridges, const HostFilterState& state,
                                      ForwardPolicy policy);
+/// Whether berth's chain stands where it should: last, or before a rule that refuses whatever is left.
+bool is_in_place(const HostFilterState& state, std::string_view own_chain);
 /// Lets one more bridge's traffic pass; berth's chain is there.
 sys::NftTransaction plan_add_to_host_filter(sys::NftFamily family, std::string_view own_chain,
                                             const std::string& bridge);

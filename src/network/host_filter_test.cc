@@ -78,13 +78,33 @@ TEST_F(HostFilterTest, RulesOfTheHostsDecide) {
 TEST_F(HostFilterTest, WhatTheHostDropsInForwardStaysDropped) {
   Container web = run("web", {tcp(8080, 80)});
   EchoServer inside(&web.netns, 80);
-  add("FORWARD", drop_all());
+  add("FORWARD", sys::NftRule()
+                     .meta(sys::NftRule::Meta::InputName)
+                     .compare(sys::NftCompare::Equal, "uplink")
+                     .counter()
+                     .verdict(sys::NftVerdict::Drop));
   // berth's chain goes behind it when it is written next.
   ASSERT_TRUE(networks_->create({.name = "red"}).has_value());
   auto forward = state().forward;
   ASSERT_EQ(forward.size(), 3u);
   EXPECT_EQ(forward[2].jump, "BERTH-FORWARD");
   EXPECT_EQ(ask(&outside_, ip(kOutsideHost), 8080, SOCK_STREAM, kRefusal), "timeout");
+}
+
+TEST_F(HostFilterTest, ARuleThatRefusesTheRestIsAPolicy) {
+  Container web = run("web", {tcp(8080, 80)});
+  EchoServer inside(&web.netns, 80);
+  sys::NftTransaction front;
+  front.flush_chain(sys::NftFamily::Ip, "filter", "FORWARD");
+  ASSERT_TRUE(sys::NftSocket::open()->commit(front).has_value());
+  add("FORWARD", drop_all());
+  ASSERT_EQ(ask(&outside_, ip(kOutsideHost), 8080, SOCK_STREAM, kRefusal), "timeout");
+  ASSERT_TRUE(networks_->create({.name = "red"}).has_value());
+  auto forward = state().forward;
+  ASSERT_EQ(forward.size(), 3u);
+  EXPECT_EQ(forward[1].jump, "BERTH-FORWARD");
+  EXPECT_TRUE(forward[2].refuses_all);
+  EXPECT_EQ(ask(&outside_, ip(kOutsideHost), 8080), kOutsidePeer);
 }
 
 TEST_F(HostFilterTest, NothingIsLeftWhereNobodyElseIs) {

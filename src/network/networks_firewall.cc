@@ -58,8 +58,8 @@ Result<void> Networks::State::add_to_firewall(const NetworkRecord& network) {
   for (IpFamily family : families.list()) {
     std::string chain = own_filter_chain(options.instance);
     auto seen = read_host_filter(nft, table_family(family));
-    bool is_last = seen && !seen->forward.empty() && seen->forward.back().jump == chain;
-    if (!is_last || !nft.commit(plan_add_to_host_filter(table_family(family), chain, network.bridge)))
+    if (!seen || !is_in_place(*seen, chain) ||
+        !nft.commit(plan_add_to_host_filter(table_family(family), chain, network.bridge)))
       return rebuild_firewall();
   }
   return {};

@@ -10,6 +10,7 @@
 #include "network/default_network.h"
 #include "network/parent_link.h"
 #include "network/resolv_conf.h"
+#include "sys/netlink_neighbour.h"
 
 namespace berth::network {
 namespace {
@@ -106,8 +107,14 @@ Result<IpPrefix> Networks::State::allocate_address(const std::string& network_id
 void Networks::State::rest_addresses(const EndpointRecord& endpoint) {
   constexpr std::chrono::seconds kRest{2};
   auto until = std::chrono::steady_clock::now() + kRest;
+  const std::string& bridge = networks.at(endpoint.network_id).bridge;
+  auto index = bridges.index(bridge);
   for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
-    if (address) resting.push_back({endpoint.network_id, address->address, endpoint.host_link, until});
+    if (!address) continue;
+    resting.push_back({endpoint.network_id, address->address, endpoint.host_link, until});
+    // The next container of this address begins on another port of the bridge: what is sent to it before that
+    // port forwards waits for an answer to the host's question, and would be lost if it had none to ask.
+    if (index) sys::forget_neighbour(*index, address->address);
   }
 }
 

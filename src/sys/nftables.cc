@@ -382,6 +382,17 @@ NftTransaction& NftTransaction::add_rule(NftFamily family, std::string_view tabl
   return *this;
 }
 
+NftTransaction& NftTransaction::insert_rule(NftFamily family, std::string_view table, std::string_view chain,
+                                            const NftRule& rule, uint64_t before) {
+  NetlinkMessage message(begin("insert rule into", std::string(chain)), message_type(NFT_MSG_NEWRULE),
+                         kChange | NLM_F_CREATE, family_header(static_cast<uint8_t>(family)));
+  message.text(NFTA_RULE_TABLE, table);
+  message.text(NFTA_RULE_CHAIN, chain);
+  message.u64_be(NFTA_RULE_POSITION, before);
+  message.nest(NFTA_RULE_EXPRESSIONS, [&](NetlinkMessage& list) { list.raw(as_bytes(rule.bytes())); });
+  return *this;
+}
+
 void NftTransaction::change_elements(NftFamily family, std::string_view table, std::string_view set,
                                      std::span<const NftElement> elements, bool add) {
   for (size_t first = 0; first < elements.size(); first += kElementsPerMessage) {

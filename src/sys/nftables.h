@@ -125,6 +125,9 @@ class NftTransaction {
                               uint64_t handle);
   NftTransaction& add_rule(NftFamily family, std::string_view table, std::string_view chain,
                            const NftRule& rule, NftPlace place = NftPlace::Last);
+  /// Before the rule of that handle.
+  NftTransaction& insert_rule(NftFamily family, std::string_view table, std::string_view chain,
+                              const NftRule& rule, uint64_t before);
   NftTransaction& add_elements(NftFamily family, std::string_view table, std::string_view set,
                                std::span<const NftElement> elements);
   NftTransaction& delete_elements(NftFamily family, std::string_view table, std::string_view set,
@@ -148,7 +151,8 @@ class NftTransaction {
 /// A rule that exists, as far as berth looks into those of others.
 struct NftRuleInfo {
   uint64_t handle = 0;
-  std::string jump;  ///< the chain that everything is sent to; empty: the rule is of another kind
+  std::string jump;          ///< the chain that everything is sent to; empty: the rule is of another kind
+  bool refuses_all = false;  ///< drops or rejects whatever comes to it
 };
 
 /// A NETLINK_NETFILTER socket of the namespace it was made in.

@@ -1,6 +1,7 @@
 // What is in nf_tables: tables, chains and rules, also of others.
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
@@ -13,28 +14,41 @@
 namespace berth::sys {
 namespace {
 
-/// The chain that the verdict of an "immediate" expression jumps to.
-std::string jump_of(std::span<const uint8_t> immediate) {
+struct Verdict {
+  int32_t code = 0;
   std::string chain;
-  bool jumps = false;
+};
+
+/// What an "immediate" expression says; nothing if it loads a value.
+std::optional<Verdict> verdict_of(std::span<const uint8_t> immediate) {
+  std::optional<Verdict> found;
   for_each_attribute(immediate, [&](const NetlinkAttribute& part) {
     if (part.type != NFTA_IMMEDIATE_DATA) return;
     for_each_attribute(part.value, [&](const NetlinkAttribute& data) {
       if (data.type != NFTA_DATA_VERDICT) return;
+      found.emplace();
       for_each_attribute(data.value, [&](const NetlinkAttribute& verdict) {
-        if (verdict.type == NFTA_VERDICT_CODE)
-          jumps = static_cast<int32_t>(verdict.u32_be()) == static_cast<int32_t>(NftVerdict::Jump);
-        if (verdict.type == NFTA_VERDICT_CHAIN) chain = verdict.text();
+        if (verdict.type == NFTA_VERDICT_CODE) found->code = static_cast<int32_t>(verdict.u32_be());
+        if (verdict.type == NFTA_VERDICT_CHAIN) found->chain = verdict.text();
       });
     });
   });
-  return jumps ? chain : std::string();
+  return found;
 }
 
-/// Where a rule sends every packet; empty for one that has conditions or another verdict.
-std::string unconditional_jump(std::span<const uint8_t> expressions) {
-  std::string chain;
+/// The name of an extension of iptables' (NFTA_MATCH_NAME, NFTA_TARGET_NAME).
+std::string_view extension_name(std::span<const uint8_t> data) {
+  std::string_view name;
+  for_each_attribute(data, [&](const NetlinkAttribute& part) {
+    if (part.type == NFTA_MATCH_NAME) name = part.text();
+  });
+  return name;
+}
+
+/// What a rule does to every packet; one that has conditions does nothing to every packet.
+void read_expressions(std::span<const uint8_t> expressions, NftRuleInfo& rule) {
   bool conditional = false;
+  std::optional<Verdict> verdict;
   for_each_attribute(expressions, [&](const NetlinkAttribute& element) {
     std::string_view name;
     std::span<const uint8_t> data;
@@ -42,13 +56,20 @@ std::string unconditional_jump(std::span<const uint8_t> expressions) {
       if (part.type == NFTA_EXPR_NAME) name = part.text();
       if (part.type == NFTA_EXPR_DATA) data = part.value;
     });
+    bool comment = name == "match" && extension_name(data) == "comment";
     if (name == "immediate") {
-      chain = jump_of(data);
-    } else if (name != "counter") {
+      verdict = verdict_of(data);
+    } else if (name == "reject" || (name == "target" && extension_name(data) == "REJECT")) {
+      rule.refuses_all = true;
+    } else if (name != "counter" && !comment) {
       conditional = true;
     }
   });
-  return conditional ? std::string() : chain;
+  if (verdict && verdict->code == static_cast<int32_t>(NftVerdict::Jump)) rule.jump = verdict->chain;
+  if (verdict && verdict->code == static_cast<int32_t>(NftVerdict::Drop)) rule.refuses_all = true;
+  if (!conditional) return;
+  rule.jump.clear();
+  rule.refuses_all = false;
 }
 
 }  // namespace
@@ -88,7 +109,7 @@ Result<std::vector<NftRuleInfo>> NftSocket::rules(NftFamily family, std::string_
       if (attribute.type == NFTA_RULE_TABLE) table = attribute.text();
       if (attribute.type == NFTA_RULE_CHAIN) chain = attribute.text();
       if (attribute.type == NFTA_RULE_HANDLE) rule.handle = attribute.u64_be();
-      if (attribute.type == NFTA_RULE_EXPRESSIONS) rule.jump = unconditional_jump(attribute.value);
+      if (attribute.type == NFTA_RULE_EXPRESSIONS) read_expressions(attribute.value, rule);
     });
     if (table == wanted_table && chain == wanted_chain) rules.push_back(std::move(rule));
   };
