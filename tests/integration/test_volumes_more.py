@@ -133,6 +133,15 @@ class Mounts(VolumeCase):
         memory = self.volume("memory", "-o", "type=tmpfs", "-o", "o=size=1m", "-o", "device=tmpfs")
         self.assertIn("size=1024k", self.run_sh("grep ' /v ' /proc/mounts", "-v", f"{memory}:/v").out)
 
+    def test_what_exists_stays_as_it_is(self):
+        """docker answers with the volume that is there, whatever is asked for this time."""
+        name = self.volume("stays")
+        before = self.engine.api.get(f"/volumes/{name}").json()
+        again = self.engine.api.post("/volumes/create", {"Name": name, "Labels": {"new": "1"},
+                                                         "DriverOpts": {"type": "tmpfs", "device": "tmpfs"}})
+        self.assertEqual((again.status, again.json()), (201, before))
+        self.assertEqual(self.engine.api.get(f"/volumes/{name}").json(), before)
+
     def test_events_of_use(self):
         self.only_berth("20.10 says less")
         name = self.volume("seen")
