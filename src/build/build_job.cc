@@ -15,6 +15,7 @@
 #include "build/step_images.h"
 #include "build/step_reporter.h"
 #include "spec/cache_manifest.h"
+#include "spec/dockerfile_lexer.h"
 #include "spec/go_quote.h"
 
 namespace berth::build {
@@ -186,7 +187,32 @@ io::Task<Result<void>> BuildJob::make_plan() {
   co_return Error(Kind::InvalidArgument, "ONBUILD triggers of base images name ever more images");
 }
 
+/// The classic builder goes through all stages up to the target, the first one first.
+void BuildJob::tell_awaited(const std::vector<MissingImage>& missing) {
+  const auto& stages = dockerfile_->stages;
+  const bool first = std::any_of(missing.begin(), missing.end(), [&](const MissingImage& image) {
+    return !image.by_from_flag && image.lines.first == stages.front().lines.first;
+  });
+  if (!options_.step_images || !first) return;
+  const auto& arguments = dockerfile_->global_arguments;
+  size_t total = arguments.size();
+  for (size_t i = 0; i < stages.size(); ++i) {
+    total += 1 + stages[i].instructions.size();
+    const bool named = !options_.target.empty() && spec::dockerfile::lower(stages[i].from.name) ==
+                                                       spec::dockerfile::lower(options_.target);
+    if (named || options_.target == std::to_string(i)) break;
+  }
+  uint32_t step = 0;
+  const auto tell = [&](const std::string& instruction) {
+    progress_.report(
+        StepAwaited{.step = ++step, .total = static_cast<uint32_t>(total), .instruction = instruction});
+  };
+  for (const auto& argument : arguments) tell(argument.source);
+  tell(stages.front().source);
+}
+
 io::Task<Result<void>> BuildJob::resolve_images(std::vector<MissingImage> missing) {
+  tell_awaited(missing);
   for (const auto& wanted : missing) {
     CO_TRY(const auto platform, spec::Platform::parse(wanted.name.platform));
     auto named = request_.contexts.find(wanted.name.reference);

@@ -41,6 +41,7 @@ class BuildJob {
   Result<void> read_dockerfile(LoadedContext& context);
   io::Task<Result<void>> make_plan();
   Result<void> warn();
+  void tell_awaited(const std::vector<MissingImage>& missing);
   io::Task<Result<void>> resolve_images(std::vector<MissingImage> missing);
   io::Task<Result<void>> solve();
   io::Task<Result<Digest>> make_image();

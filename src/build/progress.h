@@ -28,6 +28,14 @@ struct StepStarted {
   uint32_t triggers = 0;  ///< FROM: how many such steps follow
 };
 
+/// A step whose base image is looked up, which may be a long pull: docker's classic builder names the step
+/// first. StepStarted follows once the image is there.
+struct StepAwaited {
+  uint32_t step = 0;
+  uint32_t total = 0;  ///< as far as is known: without the triggers of the image
+  std::string instruction = {};
+};
+
 /// The step's result was known already: docker's " ---> Using cache".
 struct StepCached {
   uint32_t step = 0;
@@ -102,8 +110,8 @@ struct BuildFailed {
 };
 
 using ProgressEvent =
-    std::variant<StepStarted, StepCached, StepRunning, StepLog, StepTransfer, ContextFetching, StepCompleted,
-                 BuildWarning, ImageResolved, ImageBuilt, ImageTagged, BuildFailed>;
+    std::variant<StepStarted, StepAwaited, StepCached, StepRunning, StepLog, StepTransfer, ContextFetching,
+                 StepCompleted, BuildWarning, ImageResolved, ImageBuilt, ImageTagged, BuildFailed>;
 
 class ProgressSink {
  public:

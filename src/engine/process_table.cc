@@ -19,6 +19,9 @@
 namespace berth::engine {
 namespace {
 
+/// docker answers 500 to what its host's ps refuses.
+constexpr Kind ps_refused = Kind::Internal;
+
 struct ProcessInfo {
   int pid = 0;
   std::string comm;
@@ -264,8 +267,7 @@ Result<Chosen> find_column(std::string_view name) {
   }
   std::string known;
   for (const Column& column : columns()) known.append(known.empty() ? "" : " ").append(column.name);
-  return failure(Kind::InvalidArgument, "top: unknown column \"{}\"; there are: {}", name.substr(0, 64),
-                 known);
+  return failure(ps_refused, "top: unknown column \"{}\"; there are: {}", name.substr(0, 64), known);
 }
 
 Result<std::vector<Chosen>> choose(std::string_view list) {
@@ -274,7 +276,7 @@ Result<std::vector<Chosen>> choose(std::string_view list) {
     TRY(Chosen column, find_column(name));
     chosen.push_back(std::move(column));
   }
-  if (chosen.empty()) return Error(Kind::InvalidArgument, "top: -o needs a list of columns");
+  if (chosen.empty()) return Error(ps_refused, "top: -o needs a list of columns");
   return chosen;
 }
 
@@ -298,7 +300,7 @@ Result<std::vector<SortKey>> sort_keys(std::string_view list) {
     TRY(Chosen column, find_column(name.substr(0, name.find('='))));
     keys.push_back({column.column, descending});
   }
-  if (keys.empty()) return Error(Kind::InvalidArgument, "top: --sort needs a list of columns");
+  if (keys.empty()) return Error(ps_refused, "top: --sort needs a list of columns");
   return keys;
 }
 
@@ -344,8 +346,7 @@ Result<View> parse_options(std::string_view options) {
     size_t format = word.find('o');
     for (char c : word.substr(0, format)) {
       bool known = std::string_view(dashed ? "eAafFlyjw" : "auxwef").find(c) != std::string_view::npos;
-      if (!known)
-        return failure(Kind::InvalidArgument, "top: unsupported ps option \"{}\"", words[i].substr(0, 64));
+      if (!known) return failure(ps_refused, "top: unsupported ps option \"{}\"", words[i].substr(0, 64));
       if (!dashed && c == 'u') bsd_user = true;
     }
     if (format == std::string_view::npos) continue;

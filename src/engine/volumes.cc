@@ -124,15 +124,9 @@ io::Task<Result<VolumeRecord>> Volumes::create(CreateVolume request) {
   CO_CHECK(validate_volume_name(request.name));
   if (auto valid = validate_options(request.driver_options); !valid)
     co_return failure(Kind::InvalidArgument, "create {}: {}", request.name, valid.error().message());
+  // As with docker, what exists stays as it is, whatever options and labels are asked for this time.
   auto existing = core_.volumes.find(request.name);
-  if (existing != core_.volumes.end()) {
-    bool same = request.driver_options.empty() || request.driver_options == existing->second.options;
-    if (!same) {
-      co_return failure(Kind::WrongState, "a volume named {} exists with other options: remove it first",
-                        request.name);
-    }
-    co_return existing->second;
-  }
+  if (existing != core_.volumes.end()) co_return existing->second;
   VolumeRecord volume;
   volume.name = request.name;
   volume.mountpoint = volume_dir(core_, request.name) + "/_data";

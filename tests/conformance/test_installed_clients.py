@@ -1,5 +1,6 @@
 """Client libraries and programs that other people wrote, installed by their own package managers: dockerode and
-testcontainers (npm), testcontainers (pip), bollard (cargo), the dev containers command (npm), Debian's docker-compose.
+testcontainers (npm), testcontainers, docker-squash and docker-autocompose (pip), bollard (cargo), the dev containers command
+(npm), Debian's docker-compose.
 
 They are installed into build/clients, once; without their package manager or its registry they are skipped."""
 import json
@@ -14,6 +15,11 @@ from harness.installed import install
 def install_npm():
     return install("npm", "npm", ["package.json", "dockerode.mjs", "testcontainers.mjs"],
                    ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=60000"])
+
+
+def install_pip():
+    return install("pip", "python3", ["requirements.txt", "testcontainers_client.py"], ["/usr/bin/python3", "-m", "venv", "venv"],
+                   ["venv/bin/pip", "install", "--quiet", "--retries", "0", "--timeout", "20", "-r", "requirements.txt"])
 
 
 class InstalledClients(EngineCase):
@@ -32,10 +38,33 @@ class InstalledClients(EngineCase):
         self.client(["node", "testcontainers.mjs"], install_npm(), 5)
 
     def test_testcontainers_for_python(self):
-        folder = install("pip", "python3", ["requirements.txt", "testcontainers_client.py"],
-                         ["/usr/bin/python3", "-m", "venv", "venv"],
-                         ["venv/bin/pip", "install", "--quiet", "--retries", "0", "--timeout", "20", "-r", "requirements.txt"])
-        self.client(["venv/bin/python", "testcontainers_client.py"], folder, 3)
+        self.client(["venv/bin/python", "testcontainers_client.py"], install_pip(), 3)
+
+    def pip_program(self, name, *arguments):
+        result = run([os.path.join(install_pip(), "venv", "bin", name), *arguments], timeout=180,
+                     env={"DOCKER_HOST": f"unix://{self.engine.socket}", "HOME": self.folder()})
+        self.assertEqual(result.code, 0, str(result))
+        return result
+
+    def test_docker_squash(self):
+        """It saves an image, merges its last layers and loads what comes of it."""
+        work = self.folder()
+        with open(os.path.join(work, "Dockerfile"), "w") as file:
+            file.write(f"FROM {IMAGE}\nRUN echo x > /gone\nRUN rm /gone; echo kept > /kept\nENV A=b\n")
+        self.addCleanup(self.engine, "rmi", "-f", "squash:1", "squash:2")
+        self.ok("build", "-q", "-t", "squash:1", work)
+        self.pip_program("docker-squash", "-f", "3", "-t", "squash:2", "squash:1")
+        self.assertEqual(self.ok("run", "--rm", "squash:2", "sh", "-c", "ls /gone; cat /kept; echo $A").lines[-2:], ["kept", "b"])
+        layers = {name: self.engine.api.get(f"/images/{name}/json").json()["RootFS"]["Layers"] for name in (IMAGE, "squash:1", "squash:2")}
+        self.assertEqual(layers["squash:2"][:-1], layers[IMAGE])
+        self.assertEqual(len(layers["squash:1"]), len(layers[IMAGE]) + 2)
+
+    def test_docker_autocompose(self):
+        """It writes a compose file from what inspect says."""
+        name = self.start("sleep", "1000", flags=["-p", "127.0.0.1::80", "-l", "a=b", "--restart", "always"])
+        text = self.pip_program("autocompose", name).out
+        for line in (f"image: \"{IMAGE}\"", "a: \"b\"", "restart: \"always\"", "- \"sleep\""):
+            self.assertIn(line, text)
 
     def test_bollard(self):
         folder = install("bollard", "cargo", ["bollard/Cargo.toml", "bollard/src/main.rs"], ["cargo", "build", "--quiet"])

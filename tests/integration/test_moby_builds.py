@@ -9,6 +9,7 @@ import urllib.parse
 
 from harness import archives
 from harness.engine import IMAGE, EngineCase
+from harness.registry import FakeRegistry, small_image
 
 
 class BuildCase(EngineCase):
@@ -399,6 +400,27 @@ class Images(BuildCase):
     def test_a_blank_name(self):
         answer = self.engine.api.delete("/images/%20")
         self.assertEqual((answer.status, answer.message), (400, "image name cannot be blank"))
+
+
+class Bases(BuildCase):
+    def test_a_step_is_told_before_the_pull_of_its_base(self):
+        registry = FakeRegistry()
+        self.addCleanup(registry.close)
+        base = registry.add("base", "1", small_image("base"))
+        self.addCleanup(self.engine, "rmi", "-f", base)
+        for expected_pull in (True, False):
+            messages = self.build(f"ARG x=1\nFROM {base} AS first\nENV a=b\nFROM {base}\nENV c=d\nENV e=f\n", f"{self.name()}:1")
+            said = [message.get("stream") or message.get("status") or "" for message in messages]
+            self.assertEqual(said[:4], ["Step 1/6 : ARG x=1", "\n", f"Step 2/6 : FROM {base} AS first", "\n"])
+            self.assertEqual("Pulling from" in "".join(said), expected_pull)
+            self.assertEqual([line.split()[1] for line in self.text(messages).splitlines() if line.startswith("Step ")],
+                             [f"{step}/6" for step in range(1, 7)])
+
+    def test_a_base_that_cannot_be_had(self):
+        messages = self.build("FROM 127.0.0.1:1/nothing\nENV a=b\n")
+        self.assertEqual(self.build_status, 200)
+        self.assertEqual(messages[0], {"stream": "Step 1/2 : FROM 127.0.0.1:1/nothing"})
+        self.assertIn("connection refused", self.error_of(messages))
 
 
 class Archives(BuildCase):

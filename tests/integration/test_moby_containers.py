@@ -418,3 +418,9 @@ class Top(ContainersCase):
             table = self.engine.api.get(f"/containers/{name}/top?ps_args=aux%20--sort={keys}").json()
             self.assertEqual((table["Titles"][0], table["Titles"][10]), ("USER", "COMMAND"))
             self.assertIn(last, table["Processes"][-1][10], json.dumps(table))
+
+    def test_what_ps_refuses_is_its_own_failure(self):
+        """docker says 500 to it, as podman's tests of the compatible API have it."""
+        name = self.start("tail", "-f", "/dev/null")
+        for words in ("--invalid", "-o%20nothing"):
+            self.assertEqual(self.engine.api.get(f"/containers/{name}/top?ps_args={words}").status, 500)

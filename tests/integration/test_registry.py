@@ -142,6 +142,11 @@ class Pull(RegistryCase):
                         "denied: requested access to the resource is denied")
         self.registry.close()
         self.fails(1, "pull", f"{host}/there:1", says="connection refused")
+        # docker's status. testcontainers for Go takes it for the last word, and tries for ever again after a 503.
+        for path in (f"/images/create?fromImage={host}/there&tag=1", f"/distribution/{host}/there:1/json"):
+            answer = self.engine.api.request("GET" if path.startswith("/dist") else "POST", path)
+            self.assertEqual(answer.status, 500, path)
+        self.assertEqual(self.engine.api.post("/auth", {"username": "u", "password": "p", "serveraddress": host}).status, 500)
 
     def test_events(self):
         name, _ = self.image()

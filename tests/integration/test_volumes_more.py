@@ -150,6 +150,15 @@ class Mounts(VolumeCase):
         self.assertNotEqual(self.engine("run", "--rm", "-v", f"{memory}:/v", IMAGE, "cat", "/v/file").code, 0, "memory forgets")
         eventually(lambda: not mounted(), "unmounted again")
 
+    def test_what_exists_stays_as_it_is(self):
+        """docker answers with the volume that is there, whatever is asked for this time."""
+        name = self.volume("stays")
+        before = self.engine.api.get(f"/volumes/{name}").json()
+        again = self.engine.api.post("/volumes/create", {"Name": name, "Labels": {"new": "1"},
+                                                         "DriverOpts": {"type": "tmpfs", "device": "tmpfs"}})
+        self.assertEqual((again.status, again.json()), (201, before))
+        self.assertEqual(self.engine.api.get(f"/volumes/{name}").json(), before)
+
     def test_events_of_use(self):
         self.only_berth("20.10 says less")
         name = self.volume("seen")

@@ -152,6 +152,11 @@ void ClassicBuildLines::tell_stage_end() {
   last_id_.clear();
 }
 
+void ClassicBuildLines::tell_step(uint32_t step, uint32_t total, const std::string& instruction) {
+  stream(fmt::format("Step {}/{} : {}", step, total, instruction));
+  stream("\n");
+}
+
 void ClassicBuildLines::report(const build::ProgressEvent& event) {
   if (const auto* built = std::get_if<build::ImageBuilt>(&event)) {
     lines_.push({{"aux", {{"ID", built->id.str()}}}});
@@ -168,13 +173,16 @@ void ClassicBuildLines::report(const build::ProgressEvent& event) {
     return;
   }
   if (verbosity_ == Verbosity::Quiet) return;
-  if (const auto* started = std::get_if<build::StepStarted>(&event)) {
+  if (const auto* awaited = std::get_if<build::StepAwaited>(&event)) {
+    steps_begun_ = true;
+    awaited_ = awaited->step;
+    tell_step(awaited->step, awaited->total, awaited->instruction);
+  } else if (const auto* started = std::get_if<build::StepStarted>(&event)) {
     if (steps_begun_ && started->stage != stage_) tell_stage_end();
     steps_begun_ = true;
     stage_ = started->stage;
-    stream(fmt::format("Step {}/{} : {}{}", started->step, started->total, started->onbuild ? "ONBUILD " : "",
-                       started->instruction));
-    stream("\n");
+    if (started->step > awaited_)
+      tell_step(started->step, started->total, (started->onbuild ? "ONBUILD " : "") + started->instruction);
     if (started->triggers != 0)
       stream(fmt::format("# Executing {} build trigger{}\n", started->triggers,
                          started->triggers == 1 ? "" : "s"));

@@ -43,11 +43,13 @@ class ClassicBuildLines : public build::ProgressSink {
 
  private:
   void stream(std::string text);
+  void tell_step(uint32_t step, uint32_t total, const std::string& instruction);
   void tell_stage_end();
   bool failed_at_an_instruction_ = false;
   JsonLines& lines_;
   Verbosity verbosity_;
   bool steps_begun_ = false;
+  uint32_t awaited_ = 0;         ///< the steps up to this one were told before their image was there
   std::string running_in_ = {};  ///< container of the current RUN
   std::string stage_ = {};       ///< of the current step
   std::string last_id_ = {};     ///< of the image after the last step

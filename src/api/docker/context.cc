@@ -37,8 +37,10 @@ int http_status(const Error& error) {
       return 401;
     case Kind::Unsupported:
       return 501;
+    // What does not answer is a registry, a plugin or a server of logs: docker says 500, and its clients take
+    // that for the last word. 503 is what a node outside of a swarm says (swarm_answer.h), and clients try
+    // again.
     case Kind::Unavailable:
-      return 503;
     case Kind::Cancelled:
     case Kind::DeadlineExceeded:
     case Kind::Exhausted:

@@ -116,6 +116,7 @@ TEST(Errors, MapToStatuses) {
   EXPECT_EQ(http_status(Error(Kind::WrongState, "")), 409);
   EXPECT_EQ(http_status(Error(Kind::NotModified, "")), 304);
   EXPECT_EQ(http_status(Error(Kind::Corrupt, "")), 500);
+  EXPECT_EQ(http_status(Error(Kind::Unavailable, "")), 500);
   EXPECT_EQ(error_body(Error(Kind::NotFound, "No such image: <x> & \"y\"")),
             "{\"message\":\"No such image: <x> & \\\"y\\\"\"}\n");
 }

@@ -76,6 +76,10 @@ Json event_json(const build::StepStarted& event) {
   return {{"event", "step"},      {"step", event.step},       {"total", event.total},
           {"stage", event.stage}, {"onbuild", event.onbuild}, {"instruction", event.instruction}};
 }
+Json event_json(const build::StepAwaited& event) {
+  return {
+      {"event", "awaited"}, {"step", event.step}, {"total", event.total}, {"instruction", event.instruction}};
+}
 Json event_json(const build::StepCached& event) {
   return {{"event", "cached"}, {"step", event.step}};
 }

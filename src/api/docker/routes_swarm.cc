@@ -1,5 +1,6 @@
 // Swarm and plugins, as an engine answers that is in no swarm and has no plugins.
 #include "api/docker/router.h"
+#include "api/docker/swarm_answer.h"
 #include "base/format.h"
 #include "base/json.h"
 
@@ -8,20 +9,14 @@ namespace {
 
 using Outcome = io::Task<Result<void>>;
 
-Outcome not_a_manager(Context&) {
-  co_return Error(
-      Kind::Unavailable,
-      "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this "
-      "node to swarm and try again.");
+Outcome not_in_swarm(Context& context) {
+  Json answer = {{"message", "This node is not part of a swarm"}};
+  co_return co_await context.json(503, std::move(answer));
 }
 
-Outcome not_in_swarm(Context&) {
-  co_return Error(Kind::Unavailable, "This node is not part of a swarm");
-}
-
-Outcome no_swarm(Context&) {
-  co_return Error(Kind::Unavailable,
-                  "berth runs one machine and has no swarm: use Kubernetes or Nomad for several");
+Outcome no_swarm(Context& context) {
+  Json answer = {{"message", "berth runs one machine and has no swarm: use Kubernetes or Nomad for several"}};
+  co_return co_await context.json(503, std::move(answer));
 }
 
 Outcome plugins(Context& context) {
@@ -86,6 +81,13 @@ constexpr Route routes[] = {
 };
 
 }  // namespace
+
+io::Task<Result<void>> not_a_manager(Context& context) {
+  Json answer = {{"message",
+                  "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
+                  "connect this node to swarm and try again."}};
+  co_return co_await context.json(503, std::move(answer));
+}
 
 std::span<const Route> swarm_routes() {
   return routes;

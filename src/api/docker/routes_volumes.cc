@@ -1,6 +1,7 @@
 // /volumes
 #include "api/docker/object_json.h"
 #include "api/docker/router.h"
+#include "api/docker/swarm_answer.h"
 #include "base/json.h"
 
 namespace berth::api {
@@ -54,17 +55,13 @@ Outcome prune(Context& context) {
   co_return co_await context.json(200, std::move(answer));
 }
 
-Outcome update(Context&) {
-  co_return Error(
-      Kind::Unavailable,
-      "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this "
-      "node to swarm and try again.");
-}
-
 constexpr Route routes[] = {
-    {"GET", "/volumes", list},          {"POST", "/volumes/create", create},
-    {"POST", "/volumes/prune", prune},  {"GET", "/volumes/{name}", inspect},
-    {"PUT", "/volumes/{name}", update}, {"DELETE", "/volumes/{name}", remove},
+    {"GET", "/volumes", list},
+    {"POST", "/volumes/create", create},
+    {"POST", "/volumes/prune", prune},
+    {"GET", "/volumes/{name}", inspect},
+    {"PUT", "/volumes/{name}", not_a_manager},
+    {"DELETE", "/volumes/{name}", remove},
 };
 
 }  // namespace

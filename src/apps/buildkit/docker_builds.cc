@@ -30,8 +30,6 @@ int status_of(const Error& error) {
       return 400;
     case Kind::NotFound:
       return 404;
-    case Kind::Unavailable:
-      return 503;
     case Kind::Unsupported:
       return 501;
     default:

@@ -342,9 +342,14 @@ class Planner {
 
   void need_image(ImageName name, spec::LineRange lines, bool by_from_flag = false) {
     if (images_.contains(name)) return;
-    const bool is_listed =
-        std::any_of(missing_.begin(), missing_.end(), [&](const MissingImage& m) { return m.name == name; });
-    if (!is_listed) missing_.push_back({std::move(name), lines, by_from_flag});
+    const auto listed =
+        std::find_if(missing_.begin(), missing_.end(), [&](const MissingImage& m) { return m.name == name; });
+    const MissingImage wanted{std::move(name), lines, by_from_flag};
+    if (listed == missing_.end()) {
+      missing_.push_back(wanted);
+    } else if (lines.first < listed->lines.first) {
+      *listed = wanted;  // the first place that names it is told of
+    }
   }
 
   std::string stage_label(size_t index) const {
