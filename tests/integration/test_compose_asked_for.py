@@ -39,6 +39,16 @@ configs: {{text: {{environment: TOKEN}}}}
         shown = self.good("run", "--rm", "-T", "web", "sh", "-c", "cat /run/secrets/token /text; echo $PLAIN")
         self.assertEqual(shown.text, "of the includedof the includedinner")
 
+    def test_the_default_platform_of_a_projects_own_variables(self):
+        self.write("DOCKER_DEFAULT_PLATFORM=linux/arm64\n", ".env")
+        self.write("FROM scratch\nCOPY .env /\n", "Dockerfile")
+        self.write("services: {web: {build: .}, own: {build: ., platform: linux/amd64}}\n")
+        self.good("build")
+        for service, architecture in (("web", "arm64"), ("own", "amd64")):
+            name = json.loads(self.good("config", "--format", "json").out)["name"]
+            self.addCleanup(self.engine, "rmi", "-f", f"{name}-{service}")
+            self.assertEqual(self.engine.inspect(f"{name}-{service}", "image")["Architecture"], architecture)
+
 
 class Names(ComposeCase):
     def test_names_of_containers_only_among_those_that_are_made(self):

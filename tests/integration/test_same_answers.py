@@ -104,12 +104,20 @@ class RootOfImages(EngineCase):
         self.assertEqual(self.ok("run", "--rm", "--user", "1000", name, "ls", "/below", "/added").out.split(),
                          ["/added", "/below:", "added"])
 
-    def test_a_step_may_say_what_it_looks_like(self):
-        name = self.name("i")
+
+class DefaultPlatform(EngineCase):
+    def test_it_is_that_of_builds_which_name_none(self):
         with tempfile.TemporaryDirectory() as context:
             with open(os.path.join(context, "Dockerfile"), "w") as file:
-                file.write(f"FROM {IMAGE}\nRUN chmod 0711 /\nRUN true\n")
-            self.ok("build", "-q", "-t", name, context)
-        self.addCleanup(self.engine, "rmi", "-f", name)
-        if not self.against_docker:  # which forgets it with the next layer
-            self.assertEqual(self.root_of(name), "711 0")
+                file.write("FROM scratch\nCOPY Dockerfile /\n")
+            for flags, architecture in (((), "arm64"), (("--platform", "linux/amd64"), "amd64")):
+                name = self.name("i")
+                self.ok("build", "-q", "-t", name, *flags, context, env={"DOCKER_DEFAULT_PLATFORM": "linux/arm64"})
+                self.addCleanup(self.engine, "rmi", "-f", name)
+                self.assertEqual(self.engine.inspect(name, "image")["Architecture"], architecture)
+
+    def test_it_is_that_of_creations_which_name_none(self):
+        refused = self.engine("create", IMAGE, "true", env={"DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
+        self.assertNotEqual(refused.code, 0, "an image of another platform is not taken for it")
+        created = self.ok("create", "--platform", "linux/amd64", IMAGE, "true", env={"DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
+        self.addCleanup(self.engine, "rm", "-f", created.out.strip())

@@ -5,6 +5,7 @@
 
 #include "apps/berth/archive/build_context.h"
 #include "apps/berth/archive/file_text.h"
+#include "apps/berth/commands/platform.h"
 #include "base/json.h"
 #include "spec/dockerfile_calls.h"
 
@@ -99,7 +100,7 @@ Outcome<spec::CallAnswer> check(Context& context, const Invocation& invocation, 
   auto given = input.build_args.find("BUILDKIT_DOCKERFILE_CHECK");
   const bool is_given = given != input.build_args.end() && given->second;
   TRY(input.config, spec::CheckConfig::parse(is_given ? *given->second : file->check));
-  if (const auto platforms = invocation.list("platform"); !platforms.empty() && !platforms.front().empty()) {
+  if (const auto platforms = wanted_platforms(invocation); !platforms.empty() && !platforms.front().empty()) {
     const std::string& platform = platforms.front();
     TRY(input.platform, spec::Platform::parse(platform));
   }

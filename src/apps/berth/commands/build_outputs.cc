@@ -22,7 +22,7 @@ using options::BuildOutput;
 
 Outcome<std::vector<std::string>> platforms_of(const Invocation& invocation) {
   std::vector<std::string> platforms;
-  for (std::string& one : invocation.list("platform")) {
+  for (std::string& one : wanted_platforms(invocation)) {
     CHECK(check_platform(one));
     if (!one.empty() && std::find(platforms.begin(), platforms.end(), one) == platforms.end())
       platforms.push_back(std::move(one));

@@ -66,7 +66,7 @@ Outcome<void> pull_for(Context& context, const Invocation& invocation, const std
   return pull_image(
       context, context.err,
       {.image = image,
-       .platform = invocation.text("platform"),
+       .platform = wanted_platform(invocation),
        .quiet = invocation.on("quiet") ? output::Progress::Quiet::Yes : output::Progress::Quiet::No});
 }
 
@@ -162,12 +162,12 @@ options::ConfigContext config_context(Context& context, const Invocation& invoca
 Outcome<std::string> create_container(Context& context, const Invocation& invocation,
                                       const options::ContainerConfig& config) {
   CHECK(check_pull_policy(invocation.text("pull")));
-  CHECK(check_platform(invocation.text("platform")));
+  CHECK(check_platform(wanted_platform(invocation)));
   TRY(auto secrets, read_secrets(invocation));
   TRY(IdFile id_file, IdFile::create(invocation.text("cidfile")));
   client::Request request{.method = "POST", .path = "/containers/create", .body = config.body};
   request.query.add_unless_empty("name", invocation.text("name"));
-  request.query.add_unless_empty("platform", invocation.text("platform"));
+  request.query.add_unless_empty("platform", wanted_platform(invocation));
   TRY(Json created, create_or_pull(context, invocation, request, config.image));
   TRY(std::string id, json_string(created, "Id"));
   for (const std::string& server : config.dns) {

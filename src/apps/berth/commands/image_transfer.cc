@@ -59,13 +59,13 @@ Outcome<int> load(Context& context, const Invocation& invocation) {
 Outcome<int> import(Context& context, const Invocation& invocation) {
   std::string source = invocation.argument(0);
   bool remote = source.starts_with("https://") || source.starts_with("http://");
-  CHECK(check_platform(invocation.text("platform")));
+  CHECK(check_platform(wanted_platform(invocation)));
   Request request{.method = "POST", .path = "/images/create", .content_type = "application/x-tar"};
   request.query.add("fromSrc", remote ? source : "-");
   if (invocation.arguments().size() > 1) request.query.add("repo", invocation.argument(1));
   request.query.add_unless_empty("message", invocation.text("message"));
   for (const std::string& change : invocation.list("change")) request.query.add("changes", change);
-  request.query.add_unless_empty("platform", invocation.text("platform"));
+  request.query.add_unless_empty("platform", wanted_platform(invocation));
   Progress progress(context.out);
   auto show = [&](std::string_view bytes) { return progress.feed(bytes); };
   if (remote) {
@@ -92,14 +92,16 @@ Outcome<int> pull(Context& context, const Invocation& invocation) {
     reference = reference.with_default_tag();
     if (!quiet) context.out.line("Using default tag: latest");
   }
-  CHECK(check_platform(invocation.text("platform")));
-  if (invocation.on("all-platforms") && invocation.given("platform"))
+  const bool all_platforms = invocation.on("all-platforms");
+  const std::string platform = all_platforms ? std::string() : wanted_platform(invocation);
+  CHECK(check_platform(platform));
+  if (all_platforms && invocation.given("platform"))
     return refuse("--platform can't be used with --all-platforms");
   CHECK(pull_image(context, context.out,
                    {.image = reference.familiar_string(),
-                    .platform = invocation.text("platform"),
+                    .platform = platform,
                     .all_tags = all,
-                    .all_platforms = invocation.on("all-platforms"),
+                    .all_platforms = all_platforms,
                     .quiet = quiet ? Progress::Quiet::Yes : Progress::Quiet::No}));
   context.out.line(reference.str());
   return 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <vector>
 
 #include "base/json.h"
@@ -18,6 +19,11 @@ constexpr std::array architectures{"amd64",  "arm64",    "arm",    "386",    "ri
 template <size_t N>
 bool contains(const std::array<const char*, N>& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+std::string default_platform() {
+  const char* value = std::getenv("DOCKER_DEFAULT_PLATFORM");
+  return value == nullptr ? std::string() : value;
 }
 
 std::string canonical_architecture(const std::string& name) {
@@ -77,6 +83,15 @@ Outcome<std::string> platform_json(const std::string& text) {
     if (parts.size() > 2) json["variant"] = parts[2];
   }
   return to_json(json);
+}
+
+std::string wanted_platform(const grammar::Invocation& invocation) {
+  return invocation.given("platform") ? invocation.text("platform") : default_platform();
+}
+
+std::vector<std::string> wanted_platforms(const grammar::Invocation& invocation) {
+  if (invocation.given("platform")) return invocation.list("platform");
+  return {default_platform()};
 }
 
 }  // namespace berth::cli::commands

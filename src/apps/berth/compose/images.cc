@@ -29,6 +29,14 @@ std::string platform_to_run(const std::vector<std::string>& platforms) {
   return has_host ? host : platforms.front();
 }
 
+/// As docker's compose: the project's DOCKER_DEFAULT_PLATFORM is that of services that name none.
+Outcome<std::string> platform_of(const Project& project, const Service& service) {
+  TRY(std::string platform, text_of(service.config, "platform", service.path()));
+  auto fallback = project.environment.find("DOCKER_DEFAULT_PLATFORM");
+  if (platform.empty() && fallback != project.environment.end()) platform = fallback->second;
+  return platform;
+}
+
 Outcome<std::vector<std::string>> build_words(Session& session, const Service& service,
                                               const BuildOptions& options) {
   const Value& build = *service.config.find("build");
@@ -65,7 +73,7 @@ Outcome<std::vector<std::string>> build_words(Session& session, const Service& s
   TRY(auto targets, texts_of(build, "cache_to", path));
   add_all(words, "cache-to", targets);
   TRY(auto platforms, texts_of(build, "platforms", path));
-  TRY(std::string platform, text_of(service.config, "platform", service.path()));
+  TRY(std::string platform, platform_of(session.project, service));
   if (!platform.empty() || platforms.empty()) {
     if (!platform.empty()) words.push_back("--platform=" + platform);
   } else if (options.every_platform) {
@@ -170,7 +178,7 @@ Outcome<void> push_one(Session& session, const Service& service) {
 
 Outcome<void> pull_one(Session& session, const Service& service, bool quiet) {
   std::string image = image_of(session.project, service);
-  TRY(std::string platform, text_of(service.config, "platform", service.path()));
+  TRY(std::string platform, platform_of(session.project, service));
   session.report.tell_line(service.name, "Pulling");
   if (session.dry_run()) {
     CHECK(is_in_registry(session, image));
