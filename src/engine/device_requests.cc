@@ -62,6 +62,10 @@ std::vector<std::string> wanted_devices(const spec::DeviceRequest& request) {
   return names;
 }
 
+spec::Hook nvidia_hook(const std::string& path) {
+  return {.path = path, .args = {std::string(kNvidiaHook), "prestart"}};
+}
+
 /// The hook reads from the container's environment which devices are meant.
 spec::CdiEdits nvidia_edits(const spec::DeviceRequest& request, const spec::StringList& capabilities,
                             const std::string& hook) {
@@ -75,7 +79,7 @@ spec::CdiEdits nvidia_edits(const spec::DeviceRequest& request, const spec::Stri
   }
   if (!drivers.empty())
     edits.env.push_back(fmt::format("NVIDIA_DRIVER_CAPABILITIES={}", fmt::join(drivers, ",")));
-  edits.hooks.prestart.push_back({.path = hook, .args = {std::string(kNvidiaHook), "prestart"}});
+  edits.hooks.prestart.push_back(nvidia_hook(hook));
   return edits;
 }
 
@@ -235,6 +239,30 @@ Result<spec::CdiEdits> serve_device_requests(const std::vector<spec::DeviceReque
                    "does not run",
                    all.hooks.start_container.front().path);
   return all;
+}
+
+Result<spec::CdiEdits> serve_nvidia_runtime(const spec::StringList& env, const DeviceDrivers& drivers) {
+  spec::CdiEdits edits;
+  if (!drivers.nvidia_hook.empty()) {
+    edits.hooks.prestart.push_back(nvidia_hook(drivers.nvidia_hook));
+    return edits;
+  }
+  if (!has_kind(drivers, "nvidia.com/gpu"))
+    return Error(
+        Kind::InvalidArgument,
+        "runtime \"nvidia\": this host has no nvidia-container-runtime-hook, and no CDI specification "
+        "of it (--cdi-spec-dir) has devices of nvidia.com/gpu: install NVIDIA's container toolkit");
+  constexpr std::string_view kVisible = "NVIDIA_VISIBLE_DEVICES=";
+  auto found = std::ranges::find_if(env, [&](const std::string& line) { return line.starts_with(kVisible); });
+  std::string_view wanted = found == env.end() ? "" : std::string_view(*found).substr(kVisible.size());
+  if (wanted == "void" || wanted == "none") return edits;
+  spec::DeviceRequest request;
+  while (!wanted.empty()) {
+    std::string_view id = wanted.substr(0, wanted.find(','));
+    wanted.remove_prefix(std::min(wanted.size(), id.size() + 1));
+    request.device_ids.emplace_back(id);
+  }
+  return request.device_ids.empty() ? edits : gpus_of("nvidia.com/gpu", request, drivers);
 }
 
 Result<void> apply_device_edits(const spec::CdiEdits& edits, bool privileged, spec::RuntimeSpec& spec) {

@@ -31,6 +31,10 @@ DeviceDrivers find_device_drivers(const std::vector<std::string>& cdi_directorie
 Result<spec::CdiEdits> serve_device_requests(const std::vector<spec::DeviceRequest>& requests,
                                              const DeviceDrivers& drivers);
 
+/// The edits of `--runtime nvidia`, which takes the devices from the container's NVIDIA_VISIBLE_DEVICES: by
+/// the hook, else by CDI. InvalidArgument: the host has neither.
+Result<spec::CdiEdits> serve_nvidia_runtime(const spec::StringList& env, const DeviceDrivers& drivers);
+
 /// Carries them out on a planned specification. Looks at the host's device nodes.
 Result<void> apply_device_edits(const spec::CdiEdits& edits, bool privileged, spec::RuntimeSpec& spec);
 

@@ -88,6 +88,23 @@ TEST_F(DeviceRequests, GpusComeByCdiElse) {
   EXPECT_THAT(nvidia->env, ElementsAre("SPEC=nvidia.json", "DEVICE=all"));
 }
 
+TEST_F(DeviceRequests, TheNvidiaRuntimeGoesByTheEnvironment) {
+  EXPECT_THAT(complaint(serve_nvidia_runtime({"NVIDIA_VISIBLE_DEVICES=all"}, drivers())),
+              HasSubstr("install NVIDIA's container toolkit"));
+  auto hooked = serve_nvidia_runtime({}, drivers("/bin/hook"));
+  ASSERT_TRUE(hooked) << hooked.error().message();
+  EXPECT_EQ(hooked->hooks.prestart.size(), 1u);
+  EXPECT_TRUE(hooked->env.empty()) << "the hook reads what the container has";
+  write("nvidia.json", "nvidia.com/gpu", "all");
+  auto all = serve_nvidia_runtime({"A=b", "NVIDIA_VISIBLE_DEVICES=all"}, drivers());
+  ASSERT_TRUE(all) << all.error().message();
+  EXPECT_THAT(all->env, ElementsAre("SPEC=nvidia.json", "DEVICE=all"));
+  for (const char* none : {"NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICES=", "A=b"})
+    EXPECT_TRUE(serve_nvidia_runtime({none}, drivers())->env.empty()) << none;
+  EXPECT_THAT(complaint(serve_nvidia_runtime({"NVIDIA_VISIBLE_DEVICES=all,7"}, drivers())),
+              HasSubstr("nvidia.com/gpu=7"));
+}
+
 TEST_F(DeviceRequests, EditsChangeTheSpecification) {
   spec::CdiEdits edits{
       .env = {"B=2", "A=changed"},

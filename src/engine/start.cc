@@ -238,10 +238,13 @@ io::Task<Result<StartInputs>> look_up_inputs(Core& core, const ContainerRecord& 
     if (!maps) CO_CHECK(co_await core.loop.on_worker(share));
   }
   const std::vector<spec::DeviceRequest>& requests = record.host_config.resources.device_requests;
-  if (requests.empty()) co_return inputs;
+  const bool by_runtime = record.host_config.runtime == "nvidia" && requests.empty();
+  if (requests.empty() && !by_runtime) co_return inputs;
   std::vector<std::string> directories = core.options.settings.cdi_spec_dirs;
-  auto serve = [&requests, &directories] {
-    return serve_device_requests(requests, find_device_drivers(directories));
+  auto serve = [&] {
+    DeviceDrivers drivers = find_device_drivers(directories);
+    return by_runtime ? serve_nvidia_runtime(record.config.env, drivers)
+                      : serve_device_requests(requests, drivers);
   };
   CO_TRY(inputs.devices, co_await core.loop.on_worker(serve));
   co_return inputs;

@@ -76,7 +76,8 @@ Result<void> check_modes(const spec::HostConfig& host) {
   CHECK(parse_namespace_mode(host.uts_mode, "UTS mode"));
   CHECK(parse_namespace_mode(host.cgroupns_mode, "cgroup namespace mode"));
   CHECK(parse_user_mode(host.userns_mode));
-  constexpr std::array<std::string_view, 5> runtimes = {"", "berth", "runc", "crun", "io.containerd.runc.v2"};
+  constexpr std::array<std::string_view, 6> runtimes = {"",     "berth",  "runc",
+                                                        "crun", "nvidia", "io.containerd.runc.v2"};
   if (std::find(runtimes.begin(), runtimes.end(), host.runtime) == runtimes.end()) {
     return failure(Kind::InvalidArgument, "unknown or invalid runtime name: {}", host.runtime);
   }

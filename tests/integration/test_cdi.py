@@ -114,6 +114,14 @@ devices:
             self.assertEqual(out.split(), seen.split(), flag)
         self.fails(125, "run", "--rm", "--gpus", "3", IMAGE, "true", says="unresolvable CDI devices nvidia.com/gpu=2")
 
+    def test_the_nvidia_runtime(self):
+        self.fails(125, "run", "--rm", "--runtime", "nvidia", IMAGE, "true", says="install NVIDIA's container toolkit")
+        self.spec({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [
+            {"name": name, "containerEdits": {"env": [f"GPU_{name}=1"]}} for name in ("0", "1", "all")]})
+        for wanted, seen in (("all", ["GPU_all"]), ("0,1", ["GPU_0", "GPU_1"]), ("void", [])):
+            out = self.run_sh("env | grep ^GPU | sort | cut -d= -f1", "--runtime", "nvidia", "-e", f"NVIDIA_VISIBLE_DEVICES={wanted}")
+            self.assertEqual(out.text.split(), seen, wanted)
+
     def test_what_is_not_there_or_malformed(self):
         self.fails(125, "run", "--rm", "--device", "no.such/thing=x", IMAGE, "true",
                    says="CDI device injection failed: unresolvable CDI devices no.such/thing=x")

@@ -43,7 +43,8 @@ Result<void> refuse_cors(Options&, std::string_view value) {
       "dockerd has removed this too: use a reverse proxy that sets CORS headers in front of the API");
 }
 
-/// Runtimes of others are not run. Which one a container asks for is checked when it is created.
+/// Runtimes of others are not run. Which one a container asks for is checked when it is created; what
+/// nvidia's adds is added by berth (engine/device_requests.h).
 constexpr std::string_view own_runtimes[] = {"", "runc", "berth", "crun", "io.containerd.runc.v2"};
 bool is_own_runtime(std::string_view name) {
   return std::ranges::find(own_runtimes, name) != std::end(own_runtimes);
@@ -52,7 +53,7 @@ Result<void> note_runtime(Options& options, std::string_view value) {
   std::string_view name = value.substr(0, value.find('='));
   if (name.empty() || value.find('=') == value.npos)
     return failure(Kind::InvalidArgument, "invalid runtime \"{}\": expected NAME=PATH", value);
-  if (is_own_runtime(name)) return {};
+  if (is_own_runtime(name) || name == "nvidia") return {};
   options.notices.push_back(fmt::format(
       "runtime \"{}\" is not used: berth runs containers itself, and devices of vendors come by CDI (--gpus, "
       "--device vendor.com/class=name)",
