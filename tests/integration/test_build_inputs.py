@@ -1,6 +1,9 @@
 """`build` with what comes beside the context: SSH agents (--ssh), contexts by name (--build-context), and the same from a
 Compose file."""
+import base64
+import glob
 import os
+import subprocess
 
 from harness import agent
 from harness.agent import ADD, ANSWERS, IDENTITIES, LOCK, REFUSED, SIGN, Agent, message
@@ -96,13 +99,35 @@ class Agents(InputsCase):
 
     def test_what_is_no_agent(self):
         file = self.write("key", "PRIVATE")
-        for value, says in ((f"default={file}", "no socket of an agent"), ("default=/no/such", "there is no /no/such"),
+        for value, says in ((f"default={file}", f"--ssh default={file}: "), ("default=/no/such", "there is no /no/such"),
                             ("=x", "invalid ssh agent")):
             result = self.try_build(f"FROM {IMAGE}\n", "--ssh", value)
             self.assertNotEqual(result.code, 0, value)
             self.assertIn(says, result.err)
         result = self.try_build(f"FROM {IMAGE}\n", "--ssh", "default", env={"SSH_AUTH_SOCK": ""})
         self.assertIn("needs SSH_AUTH_SOCK", result.err)
+
+    def key(self, name, passphrase=""):
+        path = os.path.join(self.folder(), name)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", path], check=True)
+        return path
+
+    def test_keys_in_files(self):
+        """As docker's buildx takes them. OpenSSH's own agent holds them for as long as the build lasts."""
+        first, second = self.key("first"), self.key("second")
+        before = set(glob.glob("/tmp/berth-ssh-*"))
+        self.build(f"FROM {IMAGE}\nRUN --mount=type=ssh,id=mine {self.ask(message(IDENTITIES))}\n", "--ssh", f"mine={first},{second}",
+                   env={"SSH_AUTH_SOCK": ""})
+        answer = bytes.fromhex(self.sh("cat /answers").strip())
+        for path in (first, second):
+            with open(path + ".pub") as public:
+                self.assertIn(base64.b64decode(public.read().split()[1]), answer)
+        locked = self.try_build(f"FROM {IMAGE}\n", "--ssh", f"default={self.key('locked', 'secret')}")
+        self.assertNotEqual(locked.code, 0, "nobody can be asked for its passphrase")
+        self.assertIn("--ssh default=", locked.err)
+        mixed = self.try_build(f"FROM {IMAGE}\n", "--ssh", f"default={first},{self.agent().path}")
+        self.assertIn("one agent for an id, or files of keys", mixed.err)
+        self.assertEqual(set(glob.glob("/tmp/berth-ssh-*")), before, "the agents and their sockets are gone")
 
     def test_an_agent_that_is_gone(self):
         one = self.agent()

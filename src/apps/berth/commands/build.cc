@@ -401,7 +401,7 @@ constexpr std::array flags{
     hidden("squash", Type::Bool),
     Flag{.name = "ssh",
          .type = Type::List,
-         .help = "SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET",
+         .help = "SSH agent for RUN --mount=type=ssh: default, ID=SOCKET, or ID=KEY",
          .check = check_ssh},
     Flag{'t', "tag", Type::List, "Name of the image (name[:tag])", "", check_tag},
     Flag{.name = "target", .type = Type::String, .help = "Stage to build"},

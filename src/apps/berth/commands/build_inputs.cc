@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 
@@ -24,34 +25,42 @@ std::string real_path(const std::string& path) {
   return ::realpath(path.c_str(), resolved) == nullptr ? path : std::string(resolved);
 }
 
-/// The socket of one --ssh value.
-Outcome<std::string> agent_socket(const std::string& flag, const std::string& id, std::string path) {
-  if (path.empty()) {
-    const char* variable = std::getenv("SSH_AUTH_SOCK");
-    if (variable == nullptr || *variable == 0) {
-      return refuse("invalid empty ssh agent socket: --ssh {} needs SSH_AUTH_SOCK, which ssh-agent sets",
-                    flag);
-    }
-    path = variable;
+std::vector<std::string> split_paths(const std::string& text) {
+  std::vector<std::string> paths;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    paths.push_back(text.substr(start, comma - start));
+    start = comma + 1;
   }
-  if (path.find(',') != std::string::npos)
-    return refuse("--ssh {}: one agent for an id: add its keys to that agent (ssh-add)", flag);
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0)
-    return refuse("--ssh {}: there is no {}: start ssh-agent", flag, path);
-  if (!S_ISSOCK(status.st_mode)) {
-    return refuse(
-        "--ssh {}: {} is no socket of an agent: add keys to an agent (\"ssh-add {}\") and give --ssh {}",
-        flag, path, path, id);
+  return paths;
+}
+
+/// Whether the paths of one --ssh value are keys; if not, they are one agent's socket.
+Outcome<bool> are_keys(const std::string& flag, const std::vector<std::string>& paths) {
+  size_t sockets = 0;
+  for (const std::string& path : paths) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0)
+      return refuse("--ssh {}: there is no {}: start ssh-agent, or name the file of a key", flag, path);
+    if (S_ISSOCK(status.st_mode)) ++sockets;
   }
-  return real_path(path);
+  if (sockets == 0) return true;
+  if (paths.size() > 1) return refuse("--ssh {}: one agent for an id, or files of keys", flag);
+  return false;
+}
+
+Outcome<std::string> agent_of_the_environment(const std::string& flag) {
+  const char* variable = std::getenv("SSH_AUTH_SOCK");
+  if (variable == nullptr || *variable == 0)
+    return refuse("invalid empty ssh agent socket: --ssh {} needs SSH_AUTH_SOCK, which ssh-agent sets", flag);
+  return std::string(variable);
 }
 
 }  // namespace
 
 Result<std::string> check_ssh(std::string_view text) {
   if (text.empty() || text.front() == '=')
-    return failure(Kind::InvalidArgument, "invalid ssh agent \"{}\": default, ID or ID=SOCKET", text);
+    return failure(Kind::InvalidArgument, "invalid ssh agent \"{}\": default, ID, ID=SOCKET or ID=KEY", text);
   return std::string(text);
 }
 
@@ -67,7 +76,20 @@ BuildInputs::~BuildInputs() {
     (void)context_.engine().call({.method = "DELETE", .path = "/images/" + image});
 }
 
-Outcome<Json> BuildInputs::agents(const std::vector<std::string>& flags) const {
+/// The socket of one --ssh value.
+Outcome<std::string> BuildInputs::agent_socket(const std::string& flag, std::string value) {
+  if (value.empty()) {
+    TRY(value, agent_of_the_environment(flag));
+  }
+  const auto paths = split_paths(value);
+  TRY(const bool keys, are_keys(flag, paths));
+  if (!keys) return real_path(value);
+  TRY(auto agent, KeyAgent::start(flag, paths));
+  key_agents_.push_back(std::move(agent));
+  return key_agents_.back()->socket();
+}
+
+Outcome<Json> BuildInputs::agents(const std::vector<std::string>& flags) {
   Json agents = Json::object();
   if (!flags.empty() && context_.endpoint().scheme != client::Endpoint::Scheme::Unix) {
     return refuse(
@@ -79,7 +101,7 @@ Outcome<Json> BuildInputs::agents(const std::vector<std::string>& flags) const {
     const size_t equals = flag.find('=');
     const std::string id = flag.substr(0, equals);
     TRY(agents[id],
-        agent_socket(flag, id, equals == std::string::npos ? std::string() : flag.substr(equals + 1)));
+        agent_socket(flag, equals == std::string::npos ? std::string() : flag.substr(equals + 1)));
   }
   return agents;
 }

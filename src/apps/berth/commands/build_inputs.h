@@ -2,17 +2,19 @@
 // body for POST /berth/build.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "apps/berth/commands/build_cache_flags.h"
+#include "apps/berth/commands/key_agent.h"
 #include "apps/berth/context.h"
 #include "apps/berth/failure.h"
 #include "apps/berth/grammar/invocation.h"
 
 namespace berth::cli::commands {
 
-/// "default", "ID" or "ID=SOCKET[,SOCKET]": the value itself if it is one.
+/// "default", "ID", "ID=SOCKET" or "ID=KEY[,KEY]": the value itself if it is one.
 Result<std::string> check_ssh(std::string_view text);
 /// "NAME=VALUE": the value itself if it is one.
 Result<std::string> check_build_context(std::string_view text);
@@ -33,13 +35,15 @@ class BuildInputs {
   BuildCacheFlags& caches() { return caches_; }
 
  private:
-  Outcome<Json> agents(const std::vector<std::string>& flags) const;
+  Outcome<Json> agents(const std::vector<std::string>& flags);
+  Outcome<std::string> agent_socket(const std::string& flag, std::string value);
   Outcome<Json> contexts(const std::vector<std::string>& flags);
   Outcome<std::string> send_directory(const std::string& name, const std::string& path);
 
   Context& context_;
   BuildCacheFlags caches_;
   std::vector<std::string> images_;  ///< of directories
+  std::vector<std::unique_ptr<KeyAgent>> key_agents_;
 };
 
 }  // namespace berth::cli::commands
