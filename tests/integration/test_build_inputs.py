@@ -161,7 +161,7 @@ class NamedContexts(InputsCase):
         self.assertEqual(self.sh("cat /made"), "made\n")
 
     def test_refusals(self):
-        for value, says in (("a=https://x/y.git", "is not supported"), ("a=/no/such", "is no directory"),
+        for value, says in (("a=https://x/y", "is not supported"), ("a=/no/such", "is no directory"),
                             ("a", "expected key=value")):
             result = self.try_build(f"FROM {IMAGE}\n", "--build-context", value)
             self.assertNotEqual(result.code, 0)

@@ -177,6 +177,20 @@ class GitContexts(GitCase):
         self.ok("build", "-t", tag, f"{self.daemon.url}/app.git#main", timeout=120)
         self.assertEqual(self.run_sh("cat /all/f", image=tag).text, "1")
 
+    def test_a_named_context_by_the_command(self):
+        self.only_our_command("the docker command asks BuildKit for named contexts")
+        self.repository("app.git", {"f": "1", "sub/g": "2"})
+        tag, folder = f"{self.name()}:1", self.folder()
+        self.addCleanup(self.engine, "rmi", "-f", tag)
+        with open(os.path.join(folder, "Dockerfile"), "w") as file:
+            file.write(f"FROM {IMAGE}\nCOPY --from=other . /all\n")
+        before = self.ok("images", "-aq").out.split()
+        self.ok("build", "-t", tag, "--build-context", f"other={self.daemon.url}/app.git#main:sub", folder, timeout=120)
+        self.assertEqual(self.run_sh("cd /all && find . -type f", image=tag).text, "./g")
+        self.assertEqual(len(set(self.ok("images", "-aq").out.split()) - set(before)), 1, "the repository's image goes")
+        missing = self.engine("build", "--build-context", f"other={self.daemon.url}/none.git", folder)
+        self.assertNotEqual(missing.code, 0)
+        self.assertIn("ADD failed: fetching", missing.err)
 
     def test_over_smart_http(self):
         made = self.repository("app.git", {"Dockerfile": ALL, "f": "1", "sub/Dockerfile": ALL})

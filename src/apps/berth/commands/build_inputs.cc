@@ -11,7 +11,9 @@
 #include "apps/berth/options/secrets.h"
 #include "apps/berth/output/progress.h"
 #include "base/bytes.h"
+#include "base/format.h"
 #include "base/json.h"
+#include "spec/git_place.h"
 
 namespace berth::cli::commands {
 namespace {
@@ -112,6 +114,26 @@ Outcome<std::string> BuildInputs::send_directory(const std::string& name, const 
     return refuse("the build context {}: {} is no directory", name, path);
   // Without a Dockerfile of its own; the ignore file goes along, as it does with every context.
   archive::BuildContext directory{.folder = real_path(path), .dockerfile = ".dockerignore"};
+  return make_image(
+      name, {{"Dockerfile", directory_dockerfile}, {"Context", true}}, [&](client::BodyWriter& body) {
+        return archive::write_context(
+            directory, [&](std::string_view bytes) -> Outcome<void> { return body.write(bytes); });
+      });
+}
+
+Outcome<std::string> BuildInputs::fetch_repository(const std::string& name, const std::string& url,
+                                                   const Json& agents) {
+  // An image of the repository's files: variables in its address would be the Dockerfile's.
+  std::string plain;
+  for (const char c : url) plain += c == '$' ? std::string("\\$") : std::string(1, c);
+  const std::string dockerfile = fmt::format("FROM scratch\nADD {}\n", to_json(Json::array({plain, "/"})));
+  return make_image(name, {{"Dockerfile", dockerfile}, {"Context", false}, {"Agents", agents}},
+                    [](client::BodyWriter&) { return Outcome<void>(); });
+}
+
+Outcome<std::string> BuildInputs::make_image(
+    const std::string& name, const Json& inputs,
+    const std::function<Outcome<void>(client::BodyWriter&)>& write_context) {
   std::string id;
   output::Progress progress(context_.out, output::Progress::Quiet::Yes, [&id](const Json& aux) {
     if (auto found = json_string(aux, "ID"); found && !found->empty()) id = *found;
@@ -119,13 +141,11 @@ Outcome<std::string> BuildInputs::send_directory(const std::string& name, const 
   client::Request request{
       .method = "POST", .path = "/berth/build", .content_type = "application/vnd.berth.build"};
   request.query.add("progress", "classic");
-  const std::string line = to_json({{"Dockerfile", directory_dockerfile}, {"Context", true}}) + "\n";
   CHECK(context_.engine().upload(
       request,
       [&](client::BodyWriter& body) -> Outcome<void> {
-        CHECK(body.write(line));
-        return archive::write_context(
-            directory, [&](std::string_view bytes) -> Outcome<void> { return body.write(bytes); });
+        CHECK(body.write(to_json(inputs) + "\n"));
+        return write_context(body);
       },
       [&](std::string_view bytes) { return progress.feed(bytes); }));
   CHECK(progress.finish());
@@ -134,7 +154,7 @@ Outcome<std::string> BuildInputs::send_directory(const std::string& name, const 
   return id;
 }
 
-Outcome<Json> BuildInputs::contexts(const std::vector<std::string>& flags) {
+Outcome<Json> BuildInputs::contexts(const std::vector<std::string>& flags, const Json& agents) {
   Json contexts = Json::object();
   for (const std::string& flag : flags) {
     const size_t equals = flag.find('=');
@@ -144,9 +164,14 @@ Outcome<Json> BuildInputs::contexts(const std::vector<std::string>& flags) {
       contexts[name] = value.substr(image_scheme.size());
       continue;
     }
-    if (value.find("://") != std::string::npos || value.starts_with("git@")) {
-      return refuse("the build context {} is neither a directory nor {}IMAGE: {} is not supported", name,
-                    image_scheme, value);
+    if (spec::parse_git_place(value)) {
+      TRY(contexts[name], fetch_repository(name, value, agents));
+      continue;
+    }
+    if (value.find("://") != std::string::npos) {
+      return refuse(
+          "the build context {} is no directory, no git repository and no {}IMAGE: {} is not supported", name,
+          image_scheme, value);
     }
     TRY(contexts[name], send_directory(name, value));
   }
@@ -166,7 +191,7 @@ Outcome<std::string> BuildInputs::first_line(const grammar::Invocation& invocati
     line["Secrets"][secret.id] = to_base64(content);
   }
   TRY(line["Agents"], agents(invocation.list("ssh")));
-  TRY(line["Contexts"], contexts(invocation.list("build-context")));
+  TRY(line["Contexts"], contexts(invocation.list("build-context"), line["Agents"]));
   CHECK(caches_.describe(invocation, line));
   return to_json(line) + "\n";
 }

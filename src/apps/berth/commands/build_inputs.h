@@ -2,6 +2,7 @@
 // body for POST /berth/build.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ class BuildInputs {
  public:
   explicit BuildInputs(Context& context) : context_(context), caches_(context) {}
   BuildInputs(const BuildInputs&) = delete;
-  /// Removes the images that directories were sent as.
+  /// Removes the images that stood for contexts.
   ~BuildInputs();
 
   /// Whether the flags secret, ssh, build-context, cache-from and cache-to ask for what docker's route cannot
@@ -37,12 +38,16 @@ class BuildInputs {
  private:
   Outcome<Json> agents(const std::vector<std::string>& flags);
   Outcome<std::string> agent_socket(const std::string& flag, std::string value);
-  Outcome<Json> contexts(const std::vector<std::string>& flags);
+  Outcome<Json> contexts(const std::vector<std::string>& flags, const Json& agents);
   Outcome<std::string> send_directory(const std::string& name, const std::string& path);
+  Outcome<std::string> fetch_repository(const std::string& name, const std::string& url, const Json& agents);
+  /// Builds the image that stands for a context; `inputs` is the first line of the body.
+  Outcome<std::string> make_image(const std::string& name, const Json& inputs,
+                                  const std::function<Outcome<void>(client::BodyWriter&)>& write_context);
 
   Context& context_;
   BuildCacheFlags caches_;
-  std::vector<std::string> images_;  ///< of directories
+  std::vector<std::string> images_;  ///< of directories and repositories
   std::vector<std::unique_ptr<KeyAgent>> key_agents_;
 };
 
