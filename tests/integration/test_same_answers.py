@@ -25,6 +25,14 @@ class Creation(EngineCase):
         for mode in ("IpcMode", "PidMode"):
             self.assertEqual(self.refusal(**{mode: "container:nobody"}), "No such container: nobody")
 
+    def test_networks_of_a_swarm(self):
+        self.only_berth("docker 20.10 has other words")
+        for body, says in (({"Scope": "swarm"}, "cannot create a swarm scoped network when swarm is not active"),
+                           ({"Driver": "overlay"}, "This node is not a swarm manager")):
+            answer = self.engine.api.post("/networks/create", {"Name": self.name("n"), **body})
+            self.assertEqual(answer.status, 403, str(answer))
+            self.assertIn(says, answer.message)
+
     def test_volumes_say_which_one(self):
         self.only_berth("docker 20.10 has other words")
         for body, says in (({"Name": "v"}, "create v: volume name is too short"),

@@ -1,6 +1,7 @@
 // Image, volume, network and event objects.
 #include "api/docker/object_json.h"
 
+#include "api/docker/swarm_answer.h"
 #include "base/format.h"
 #include "base/json.h"
 
@@ -242,6 +243,10 @@ Result<network::NetworkRequest> parse_network_request(std::string_view body) {
   TRY(request.name, json_string(object, "Name"));
   TRY(request.driver, json_string(object, "Driver"));
   if (request.driver.empty() || request.driver == "default") request.driver = "bridge";
+  TRY(std::string scope, json_string(object, "Scope"));
+  if (scope == "swarm")
+    return Error(Kind::Forbidden, "cannot create a swarm scoped network when swarm is not active");
+  if (request.driver == "overlay") return Error(Kind::Forbidden, std::string(not_a_manager_words));
   TRY(request.internal, json_bool(object, "Internal"));
   TRY(request.attachable, json_bool(object, "Attachable"));
   if (json_member(object, "EnableIPv4") != nullptr) {

@@ -83,9 +83,7 @@ constexpr Route routes[] = {
 }  // namespace
 
 io::Task<Result<void>> not_a_manager(Context& context) {
-  Json answer = {{"message",
-                  "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
-                  "connect this node to swarm and try again."}};
+  Json answer = {{"message", not_a_manager_words}};
   co_return co_await context.json(503, std::move(answer));
 }
 
