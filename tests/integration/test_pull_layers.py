@@ -10,8 +10,8 @@ from harness.registry import FakeRegistry, Image, once
 
 
 def image_of_layers(text, compression="gzip"):
-    """The upper layers use a directory that they do not name, and link to a file that they do not have; the root looks as
-    the lowest says. No layer is another image's."""
+    """The upper layers use a directory that they do not name, and link to a file that they do not have; what the lowest
+    says of the root is passed over. No layer is another image's."""
     own = {"pax_headers": {"comment": os.urandom(8).hex()}}
     base = archives.busybox_entries([directory("./", 0o711), directory("app", 0o751),
                                      entry("app/conf", 0o640, data=text.encode(), uid=3, gid=4)])
@@ -48,7 +48,7 @@ class Layers(EngineCase):
 
     def said(self, name, text):
         self.assertEqual(self.ok("run", "--rm", name).lines,
-                         ["711 0 /", "751 0 /app", "640 3 /app/conf", "640 3 /app/link", f"{text}newalone"])
+                         ["755 0 /", "751 0 /app", "640 3 /app/conf", "640 3 /app/link", f"{text}newalone"])
 
     def test_the_lowest_comes_last(self):
         for compression in ("gzip", None):
