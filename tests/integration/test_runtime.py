@@ -341,7 +341,8 @@ class Inside(RuntimeCase):
         read_end, write_end = os.pipe()
         os.set_inheritable(write_end, True)
         bundle, name = self.bundle("sh", "-c", "echo through >&3"), self.name()
-        child = subprocess.Popen(["sh", "-c", f'exec "$@" 3>&{write_end}', "sh", RUNTIME, "--root", self.root,
+        # bash, as dash knows descriptors of one digit alone.
+        child = subprocess.Popen(["bash", "-c", f'exec "$@" 3>&{write_end}', "bash", RUNTIME, "--root", self.root,
                                   "run", "--preserve-fds", "1", "--bundle", bundle, name],
                                  pass_fds=(write_end,), stdin=subprocess.DEVNULL)
         os.close(write_end)
