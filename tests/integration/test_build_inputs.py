@@ -7,7 +7,8 @@ import subprocess
 
 from harness import agent
 from harness.agent import ADD, ANSWERS, IDENTITIES, LOCK, REFUSED, SIGN, Agent, message
-from harness.engine import IMAGE, EngineCase
+from harness.engine import IMAGE, EngineCase, eventually
+from harness.host import runs
 
 ASK = "probe agent $SSH_AUTH_SOCK"
 
@@ -128,6 +129,15 @@ class Agents(InputsCase):
         mixed = self.try_build(f"FROM {IMAGE}\n", "--ssh", f"default={first},{self.agent().path}")
         self.assertIn("one agent for an id, or files of keys", mixed.err)
         self.assertEqual(set(glob.glob("/tmp/berth-ssh-*")), before, "the agents and their sockets are gone")
+
+    def test_keys_do_not_outlive_a_command_that_is_killed(self):
+        self.write("Dockerfile", f"FROM {IMAGE}\nRUN --mount=type=ssh sleep 300\n")
+        before = set(glob.glob("/tmp/berth-ssh-*"))
+        with self.engine.popen("build", "--ssh", f"default={self.key('key')}", self.context) as client:
+            eventually(lambda: set(glob.glob("/tmp/berth-ssh-*/agent")), "the agent is there")
+            self.assertTrue(runs("berth-ssh"), "somebody watches")
+            client.kill()
+        eventually(lambda: set(glob.glob("/tmp/berth-ssh-*")) == before and not runs("berth-ssh"), "all of it is gone")
 
     def test_an_agent_that_is_gone(self):
         one = self.agent()

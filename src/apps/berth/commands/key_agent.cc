@@ -14,6 +14,11 @@ namespace berth::cli::commands {
 namespace {
 
 constexpr size_t kMaxComplaint = 4096;
+/// What ssh-agent runs and ends with: it waits for the end of the command that builds, also if that is
+/// killed, and takes the agent and its socket along. $1: the command's pid, $2: the folder.
+constexpr const char* kWatch =
+    "end() { kill \"$SSH_AGENT_PID\"; rm -rf \"$folder\"; exit; }; folder=$2; trap end TERM; "
+    "while kill -0 \"$1\" 2>/dev/null; do sleep 1; done; end";
 constexpr auto kPatience = std::chrono::seconds(10);
 
 Failure no_openssh(const std::string& flag, const Error& cause) {
@@ -41,7 +46,9 @@ Outcome<std::unique_ptr<KeyAgent>> KeyAgent::start(const std::string& flag,
   if (::mkdtemp(folder.data()) == nullptr)
     return Failure::plain(Error::from_errno("mkdir", folder, errno).message());
   const std::string socket = folder + "/agent";
-  auto program = sys::HostProgram::start({"ssh-agent", "-D", "-a", socket}, sys::host_environment());
+  auto program = sys::HostProgram::start(
+      {"ssh-agent", "-a", socket, "sh", "-c", kWatch, "berth-ssh", std::to_string(::getpid()), folder},
+      sys::host_environment());
   if (!program) {
     (void)::rmdir(folder.c_str());
     return no_openssh(flag, program.error());
@@ -68,8 +75,6 @@ Outcome<std::unique_ptr<KeyAgent>> KeyAgent::start(const std::string& flag,
 KeyAgent::~KeyAgent() {
   program_.signal_group(SIGTERM);
   (void)program_.wait();
-  (void)::unlink(socket().c_str());
-  (void)::rmdir(folder_.c_str());
 }
 
 }  // namespace berth::cli::commands

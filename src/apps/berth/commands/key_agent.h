@@ -1,5 +1,5 @@
 // An SSH agent for keys in files, as `--ssh ID=KEY[,KEY]` names them: OpenSSH's own, which lives as long as
-// the build.
+// the build, also if the command is killed.
 #pragma once
 
 #include <memory>
