@@ -99,3 +99,23 @@ class WithoutFirewall(EngineCase):
         # Tables are called as the default bridge is.
         self.assertEqual([table for table in host.nft_tables() if table.endswith(f" {name}")], [])
 
+
+class FailedStart(EngineCase):
+    def test_nothing_of_it_stays(self):
+        self.only_berth("docker0 stays")
+        engine = Engine("failed")
+        self.addCleanup(engine.close)
+        engine.start()
+        name = engine.api.get("/networks/bridge").json()["Options"]["com.docker.network.bridge.name"]
+        self.assertNotEqual(link(name), "")
+        engine.terminate()
+        of_it = lambda: [link(name), *(table for table in host.nft_tables() if table.endswith(f" {name}"))]
+        self.assertEqual(of_it(), [""], "an engine without containers takes its networks along")
+        for flags, says in ((("-H", "tcp://203.0.113.9:1", "--tls=false"), "listen on 203.0.113.9:1"),
+                            (("-H", f"unix://{engine.socket}", "--functions-keys", "/no/such/keys"), "/no/such/keys")):
+            failed = subprocess.run([*engine.program, "--data-root", engine.data, "--exec-root", engine.exec, *flags],
+                                    capture_output=True, text=True)
+            self.assertNotEqual(failed.returncode, 0)
+            self.assertIn(says, failed.stderr)
+            self.assertEqual(of_it(), [""])
+        engine.served = False  # nothing is left to be removed

@@ -340,8 +340,13 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
       loop->run_until_complete(BuildServices::open(*loop, *engine, options.build_cache_bytes)));
   api::DockerApi api(*loop, *engine, building->builder());
   api::RegistryApi registries(registry_services(*loop, *engine));
-  TRY(auto functions,
-      loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options))));
+  auto opened = loop->run_until_complete(FunctionPart::open(*loop, *engine, function_options(options)));
+  if (!opened) {
+    // Networks have their bridges by now, and the firewall its rules: nothing of it stays.
+    loop->run_until_complete(engine->close());
+    return std::move(opened).error();
+  }
+  auto functions = std::move(*opened);
   api.set_neighbour({.serves =
                          [](const std::string& path) {
                            return api::RegistryApi::is_route(path) || api::LambdaApi::is_for_functions(path);
@@ -353,19 +358,24 @@ Result<void> run_in_place(const Options& options, std::span<const char* const> a
                                       : registries.handle(exchange);
                          }});
   io::HttpServer server(*loop, [&api](io::Exchange& exchange) { return api.handle(exchange); });
-  CHECK(set_up_api(options, *loop, api));
   std::optional<BuildkitBridge> buildkit;
   if (auto program = find_helper("berth-buildkit"); program) {
     buildkit.emplace(*loop, server, std::move(*program), options.exec_root, options.data_root);
     api.set_buildkit(&*buildkit);
   }
   io::HttpServer metrics(*loop, [&api](io::Exchange& exchange) { return api.handle_metrics(exchange); });
-  CHECK(listen_for_metrics(options, metrics));
-  CHECK(Listening(server, options, rootless != nullptr).open_all());
-  functions->listen();
-  if (options.registry) {
+  auto begin = [&]() -> Result<void> {
+    CHECK(set_up_api(options, *loop, api));
+    CHECK(listen_for_metrics(options, metrics));
+    CHECK(Listening(server, options, rootless != nullptr).open_all());
+    functions->listen();
+    if (!options.registry) return {};
     TRY(auto registry, read_registry_files(*options.registry));
-    CHECK(loop->run_until_complete(registries.serve(std::move(registry))));
+    return loop->run_until_complete(registries.serve(std::move(registry)));
+  };
+  if (auto begun = begin(); !begun) {
+    loop->run_until_complete(shut_down(server, registries, *functions, *engine));
+    return begun;
   }
   announce_ready();
   release_unused_memory();
