@@ -67,11 +67,11 @@ TEST(Options, RefusesInOneLine) {
 TEST(Options, TakesDockerdsFlagsWithoutAMeaning) {
   auto options =
       parse({"--containerd", "/c.sock", "--containerd-namespace", "a", "--containerd-plugins-namespace", "b",
-             "--add-runtime", "nvidia=/usr/bin/n", "--exec-opt", "native.cgroupdriver=systemd", "-r",
+             "--add-runtime", "kata=/usr/bin/k", "--exec-opt", "native.cgroupdriver=systemd", "-r",
              "--storage-driver", "overlay2", "--init-path", "/i", "--userland-proxy=false"})
           .value();
   EXPECT_EQ(options.notices.size(), 2u);
-  EXPECT_NE(options.notices[0].find("\"nvidia\""), std::string::npos);
+  EXPECT_NE(options.notices[0].find("\"kata\""), std::string::npos);
 }
 
 TEST(Options, OfTheEngine) {
@@ -140,7 +140,8 @@ TEST(ConfigFile, TakesDockerdsGroups) {
   Options options;
   auto applied = apply_config_file(R"({"builder": {"gc": {"enabled": true, "defaultKeepStorage": "10GB"}},
     "features": {"cdi": true, "buildkit": false}, "cdi-spec-dirs": [],
-    "runtimes": {"nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []}}})",
+    "runtimes": {"nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []},
+                 "kata": {"path": "kata-runtime", "runtimeArgs": []}}})",
                                    options);
   ASSERT_TRUE(applied.has_value()) << applied.error().message();
   EXPECT_EQ(options.build_cache_bytes, uint64_t{10} << 30);
