@@ -330,7 +330,9 @@ io::Task<void> SandboxRunner::remove_links(network::LinkRemoval removal) {
 io::Task<void> SandboxRunner::remove_traces(std::unique_ptr<sys::Cgroup> cgroup, std::string directory) {
   auto job = [&cgroup, &directory]() -> Result<void> {
     if (cgroup) {
-      CHECK(cgroup->kill_all());
+      // A daemon that was killed while it made the group has left it in some hierarchies alone.
+      auto killed = cgroup->kill_all();
+      if (!killed && killed.error().kind() != Kind::NotFound) return killed;
       CHECK(cgroup->remove());
     }
     return directory.empty() ? Result<void>() : sys::remove_tree(directory);
