@@ -226,16 +226,16 @@ io::Task<Result<StartInputs>> look_up_inputs(Core& core, const ContainerRecord& 
     inputs.mounts.mounts.insert(inputs.mounts.mounts.end(), sandbox->mounts.begin(), sandbox->mounts.end());
   if (needs_host_lookup(record.mounts)) {
     CO_TRY(auto sources, mount_inputs(core, record.mounts));
-    // Named, by reference: g++ 12 destroys a closure twice that is made inside a co_await expression.
-    std::vector<MountPoint> list = record.mounts;
-    auto resolve = [&list, &sources] { return resolve_mount_sources(list, sources); };
-    CO_TRY(inputs.mounts, co_await core.loop.on_worker(resolve));
     // In a user namespace of its own nobody would be the owner of what is mounted outside.
     CO_TRY(auto maps, user_maps(record.host_config));
-    auto share = [&] {
-      return share_memory_volumes(core.options.exec_root, record.id, inputs.mounts.mounts);
+    // Named, by reference: g++ 12 destroys a closure twice that is made inside a co_await expression.
+    std::vector<MountPoint> list = record.mounts;
+    auto resolve = [&]() -> Result<ResolvedMounts> {
+      TRY(ResolvedMounts found, resolve_mount_sources(list, sources));
+      if (!maps) CHECK(share_memory_volumes(core.options.exec_root, record.id, found.mounts));
+      return found;
     };
-    if (!maps) CO_CHECK(co_await core.loop.on_worker(share));
+    CO_TRY(inputs.mounts, co_await core.loop.on_worker(resolve));
   }
   const std::vector<spec::DeviceRequest>& requests = record.host_config.resources.device_requests;
   const bool by_runtime = record.host_config.runtime == "nvidia" && requests.empty();
