@@ -34,17 +34,6 @@ bool any_create_hooks(const spec::Hooks& hooks) {
   return !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty();
 }
 
-Json hook_list(const std::vector<spec::Hook>& hooks) {
-  Json list = Json::array();
-  for (const spec::Hook& hook : hooks) {
-    Json object = {{"path", hook.path}, {"args", hook.args}};
-    if (hook.env) object["env"] = *hook.env;
-    if (hook.timeout) object["timeout"] = *hook.timeout;
-    list.push_back(std::move(object));
-  }
-  return list;
-}
-
 /// Each within some time.
 launch::HookStage stage_of(launch::HookPlace place, std::vector<spec::Hook> hooks) {
   for (spec::Hook& hook : hooks) hook.timeout = hook.timeout.value_or(kLongestSeconds);
@@ -90,11 +79,11 @@ std::string bundle_config(const spec::RuntimeSpec& spec, const std::string& root
                       {"mounts", std::move(mounts)},
                       {"annotations", spec.annotations},
                       {"hooks",
-                       {{"prestart", hook_list(spec.hooks.prestart)},
-                        {"createRuntime", hook_list(spec.hooks.create_runtime)},
-                        {"createContainer", hook_list(spec.hooks.create_container)},
-                        {"poststart", hook_list(spec.hooks.poststart)},
-                        {"poststop", hook_list(spec.hooks.poststop)}}},
+                       {{"prestart", launch::hook_list(spec.hooks.prestart)},
+                        {"createRuntime", launch::hook_list(spec.hooks.create_runtime)},
+                        {"createContainer", launch::hook_list(spec.hooks.create_container)},
+                        {"poststart", launch::hook_list(spec.hooks.poststart)},
+                        {"poststop", launch::hook_list(spec.hooks.poststop)}}},
                       {"linux", {{"devices", std::move(devices)}}}});
 }
 

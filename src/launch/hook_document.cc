@@ -14,13 +14,6 @@ namespace {
 
 constexpr size_t kMaxDocument = size_t{8} << 20;
 
-Json to_json(const spec::Hook& hook) {
-  Json object = {{"path", hook.path}, {"args", hook.args}};
-  if (hook.env) object["env"] = *hook.env;
-  if (hook.timeout) object["timeout"] = *hook.timeout;
-  return object;
-}
-
 Result<spec::Hook> parse_hook(const Json& object) {
   spec::Hook hook;
   spec::ObjectReader reader(object, "a hook");
@@ -58,17 +51,26 @@ Result<void> run_document(const std::string& path) {
 
 }  // namespace
 
+Json hook_list(const std::vector<spec::Hook>& hooks) {
+  Json list = Json::array();
+  for (const spec::Hook& hook : hooks) {
+    Json object = {{"path", hook.path}, {"args", hook.args}};
+    if (hook.env) object["env"] = *hook.env;
+    if (hook.timeout) object["timeout"] = *hook.timeout;
+    list.push_back(std::move(object));
+  }
+  return list;
+}
+
 std::string encode_hooks(const std::vector<HookStage>& stages, const std::string& state) {
   Json list = Json::array();
   for (const HookStage& stage : stages) {
-    Json hooks = Json::array();
-    for (const spec::Hook& hook : stage.hooks) hooks.push_back(to_json(hook));
     list.push_back({{"what", stage.place.what},
                     {"directory", stage.place.directory},
                     {"container", stage.place.container},
-                    {"hooks", std::move(hooks)}});
+                    {"hooks", hook_list(stage.hooks)}});
   }
-  return berth::to_json(Json{{"state", state}, {"stages", std::move(list)}});
+  return to_json(Json{{"state", state}, {"stages", std::move(list)}});
 }
 
 int run_hook_document(const std::string& path) {

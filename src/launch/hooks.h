@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json_fwd.h"
 #include "base/result.h"
 #include "spec/runtime.h"
 
@@ -28,6 +29,8 @@ struct HookStage {
   HookPlace place;
   std::vector<spec::Hook> hooks;
 };
+/// As config.json has them.
+Json hook_list(const std::vector<spec::Hook>& hooks);
 std::string encode_hooks(const std::vector<HookStage>& stages, const std::string& state);
 /// Runs what encode_hooks() has written into a file. Its failure goes to stderr, as one line; the exit status
 /// of a process.
