@@ -89,8 +89,10 @@ class Remote(ComposeCase):
         self.write("SAID=from the env file\n", "some where.env")
         self.write(f'services: {{base: {{image: "{IMAGE}", labels: {{from: base}}, {SLEEP}}}}}\n', "base.yaml")
         self.write(f"""
+x-common: &common {{image: "{IMAGE}", env_file: "some where.env", stop_grace_period: 0s}}
 services:
-  web: {{image: "{IMAGE}", extends: {{file: base.yaml, service: base}}, env_file: ["some where.env"], stop_grace_period: 0s}}
+  web: {{<<: *common, extends: {{file: base.yaml, service: base}}}}
+  other: {{<<: *common, profiles: [more]}}
 """)
         self.write('services: {web: {environment: ["TWICE=$SAID"]}}\n', "compose.override.yaml")
         name = f"{registry.host}/apps/mine:1"
@@ -119,6 +121,9 @@ services:
     def test_what_is_not_published(self):
         self.write("services: {web: {build: .}}\n")
         self.assertIn("only contains a build section", self.compose("publish", "--dry-run", "-y", "x/y").err)
+        self.write(f"services: {{web: {{image: '{IMAGE}', env_file: \"w\\u0065b.env\"}}}}\n")
+        self.write("A=1\n", "web.env")
+        self.assertIn("compose.yaml:1:", self.compose("publish", "--dry-run", "--with-env", "-y", "x/y").err)
         self.write("services: {}\n", "other.yaml")
         self.write(f"include: [other.yaml]\nservices: {{web: {{image: '{IMAGE}'}}}}\n")
         self.assertIn("local includes", self.compose("publish", "--dry-run", "-y", "x/y").err)

@@ -90,8 +90,10 @@ Outcome<int64_t> wait_for_end(client::Client& engine, const std::string& id, con
     const std::string status = state == nullptr ? "" : json_string(*state, "Status").value_or("");
     if (status == "exited" || status == "dead") return json_int(*state, "ExitCode").value_or(0);
     TRY(std::string_view piece, events.next());
-    if (piece.empty())
+    if (piece.empty() && deadline)
       return Failure::plain(fmt::format("container {} did not end in the time of --wait-timeout", name));
+    if (piece.empty())
+      return Failure::plain(fmt::format("the engine went away while waiting for container {}", name));
   }
 }
 

@@ -30,12 +30,14 @@ using grammar::Type;
 
 constexpr size_t max_file = size_t{4} << 20;
 
-/// Where a scalar stands in the text, and what is put there instead.
+/// What is put in a scalar's place.
 struct Replacement {
-  Position at;
-  std::string raw;  ///< as parsed
+  Value scalar;  ///< as parsed
   std::string text;
 };
+
+/// By line and column: what an anchor names several times stands in the text once.
+using Replacements = std::map<std::pair<unsigned, unsigned>, Replacement>;
 
 /// The byte where line and column (both from 1) are.
 size_t offset_of(std::string_view text, const Position& at) {
@@ -44,18 +46,29 @@ size_t offset_of(std::string_view text, const Position& at) {
   return line_start + at.column - 1;
 }
 
+/// How many bytes the scalar takes at `start`, quotes included. InvalidArgument: it is written in a way (with
+/// escapes, an anchor, over several lines) in which it cannot be replaced.
+Result<size_t> length_at(std::string_view text, size_t start, const Value& scalar) {
+  const std::string_view raw = scalar.text;
+  if (text.substr(start, raw.size()) == raw) return raw.size();
+  const std::string_view quote = text.substr(start, 1);
+  if ((quote == "\"" || quote == "'") && text.substr(start + 1, raw.size()) == raw &&
+      text.substr(start + 1 + raw.size(), 1) == quote)
+    return raw.size() + 2;
+  return failure(
+      Kind::InvalidArgument,
+      "{}: the name \"{}\" cannot be replaced by one that tells nothing of this machine: write it on one "
+      "line, without escapes and without an anchor before it",
+      scalar.at.str(), raw);
+}
+
 /// From the back, so that places before stay where they are.
-std::string replaced(std::string text, std::vector<Replacement> replacements) {
-  auto before = [](const Replacement& a, const Replacement& b) {
-    return std::tie(a.at.line, a.at.column) > std::tie(b.at.line, b.at.column);
-  };
-  std::sort(replacements.begin(), replacements.end(), before);
-  for (const Replacement& one : replacements) {
-    const size_t start = offset_of(text, one.at);
-    const char quote = text[start];
-    size_t length = one.raw.size();
-    if (quote == '"' || quote == '\'') length = text.find(quote, start + 1) + 1 - start;
-    if (text.compare(start, length, one.text) != 0) text.replace(start, length, one.text);
+Result<std::string> replaced(std::string text, const Replacements& replacements) {
+  for (auto it = replacements.rbegin(); it != replacements.rend(); ++it) {
+    const Replacement& one = it->second;
+    const size_t start = offset_of(text, one.scalar.at);
+    TRY(const size_t length, length_at(text, start, one.scalar));
+    text.replace(start, length, one.text);
   }
   return text;
 }
@@ -70,14 +83,15 @@ class Parcel {
     TRY(const auto documents, parse_yaml_documents(text, path));
     const std::string folder =
         extended ? std::filesystem::path(path).parent_path().string() : project_.directory;
-    std::vector<Replacement> replacements;
+    Replacements replacements;
     for (const Value& document : documents) {
       if (!extended) CHECK(refuse_local_includes(document));
       CHECK(take_services(document, folder, replacements));
     }
     Json annotations{{annotation_version, compose_version}, {annotation_file, std::move(name)}};
     if (extended) annotations[std::string(annotation_extends)] = "true";
-    add(artifact_file_type, replaced(std::move(text), std::move(replacements)), std::move(annotations));
+    TRY(text, replaced(std::move(text), replacements));
+    add(artifact_file_type, text, std::move(annotations));
     return {};
   }
 
@@ -135,16 +149,15 @@ class Parcel {
 
   /// `name` is to be called by what its path hashes to.
   Result<void> rename(const Value& name, const std::string& folder, std::string_view suffix,
-                      std::map<std::string, std::string>& files, std::vector<Replacement>& replacements) {
+                      std::map<std::string, std::string>& files, Replacements& replacements) {
     TRY(const std::string path, whole_path(name, folder));
     const std::string hashed = sha256(path).hex() + std::string(suffix);
     files[path] = hashed;
-    replacements.push_back({name.at, name.text, hashed});
+    replacements[{name.at.line, name.at.column}] = {name, hashed};
     return {};
   }
 
-  Result<void> take_services(const Value& document, const std::string& folder,
-                             std::vector<Replacement>& replacements) {
+  Result<void> take_services(const Value& document, const std::string& folder, Replacements& replacements) {
     const Value* services = document.find("services");
     for (const auto& [name, service] : services == nullptr ? Value::Map() : services->members) {
       if (const Value* files = service.find("env_file")) {
