@@ -206,9 +206,11 @@ Result<void> SandboxRunner::start(const StepRequest& request, Sandbox& sandbox) 
     launch.cgroups.push_back({directory});
   launch.oom_path = oom_path(services_.cgroups, *sandbox.cgroup);
   launch.network_from_fd = static_cast<bool>(sandbox.netns);
+  launch::LaunchFds fds;
+  fds.sysfs = sandbox.netns.take_sysfs();
+  launch.sysfs_from_fd = static_cast<bool>(fds.sysfs);
   TRY(const auto plan, launch::plan_launch(launch, services_.host));
 
-  launch::LaunchFds fds;
   if (sandbox.netns) {
     fds.network_namespace = sys::UniqueFd(::fcntl(sandbox.netns.fd(), F_DUPFD_CLOEXEC, 0));
     if (!fds.network_namespace) return Error::from_errno("duplicate", "network namespace", errno);

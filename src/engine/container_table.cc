@@ -71,12 +71,14 @@ void ContainerTable::release_name(const std::string& name) {
 
 void ContainerTable::insert(ContainerHandle container) {
   names_.emplace(container->record.name, container->record.id);
+  if (!container->record.host_config.links.empty()) linking_[container->record.id] = container;
   by_id_[container->record.id] = std::move(container);
 }
 
 void ContainerTable::erase(const Container& container) {
   auto named = names_.find(container.record.name);
   if (named != names_.end() && named->second == container.record.id) names_.erase(named);
+  linking_.erase(container.record.id);
   by_id_.erase(container.record.id);
 }
 

@@ -21,6 +21,8 @@ class ContainerTable {
   ContainerHandle by_id(std::string_view id) const;
   /// All, in no useful order.
   std::vector<ContainerHandle> all() const;
+  /// Those with legacy links, by id.
+  const std::map<std::string, ContainerHandle, std::less<>>& linking() const { return linking_; }
   size_t size() const { return by_id_.size(); }
 
   /// AlreadyExists with docker's words when the name belongs to another.
@@ -33,6 +35,7 @@ class ContainerTable {
 
  private:
   std::map<std::string, ContainerHandle, std::less<>> by_id_;
+  std::map<std::string, ContainerHandle, std::less<>> linking_;
   std::map<std::string, std::string, std::less<>> names_;  ///< name -> id
 };
 

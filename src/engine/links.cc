@@ -87,9 +87,9 @@ Result<std::vector<std::pair<sys::IpAddress, std::string>>> link_addresses(Core&
 
 std::vector<ContainerHandle> linking_containers(const Core& core, const ContainerRecord& record) {
   std::vector<ContainerHandle> linking;
-  for (const ContainerHandle& other : core.containers.all()) {
+  for (const auto& [id, other] : core.containers.linking()) {
     const spec::StringList& links = other->record.host_config.links;
-    if (links.empty() || !is_alive(other->record.state.status) || !links_are_legacy(other->record)) continue;
+    if (!is_alive(other->record.state.status) || !links_are_legacy(other->record)) continue;
     bool links_here = std::any_of(links.begin(), links.end(), [&](const std::string& text) {
       auto name = parse_link(text);
       if (!name) return false;

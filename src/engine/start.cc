@@ -299,14 +299,17 @@ std::vector<launch::Attachment> take_attachments(Container& container) {
 }
 
 /// Spawns the keeper, into container.run.
-Result<void> launch_run(Core& core, Container& container, const PreparedRun& prepared) {
+Result<void> launch_run(Core& core, Container& container, PreparedRun& prepared) {
   const ContainerRecord& record = container.record;
   Run& run = *container.run;
+  launch::LaunchFds fds;
+  // In a user namespace the container has one of its own making, or one that is placed for it.
+  if (prepared.netns && record.host_config.userns_mode.empty()) fds.sysfs = prepared.netns.take_sysfs();
+  prepared.request.sysfs_from_fd = static_cast<bool>(fds.sysfs);
   TRY(auto launch_plan, launch::plan_launch(prepared.request, core.host));
   CHECK(launch::failpoint("start.plan"));
   launch_plan.setup.fail_at = launch::failing_step();
 
-  launch::LaunchFds fds;
   if (prepared.netns) {
     fds.network_namespace = sys::UniqueFd(::fcntl(prepared.netns.fd(), F_DUPFD_CLOEXEC, 0));
     if (!fds.network_namespace) return Error::from_errno("duplicate network namespace", record.id, errno);

@@ -128,9 +128,11 @@ Result<Keeper> Keeper::spawn(const KeeperProgram& program, const LaunchPlan& pla
     CHECK(send_attach(pair.first.get(), attachment.request, attachment.client));
   std::vector<int> passed{plan_file.get()};
   if (fds.network_namespace) passed.push_back(fds.network_namespace.get());
+  if (fds.sysfs) passed.push_back(fds.sysfs.get());
   for (const auto& fd : fds.stdio) passed.push_back(fd.get());
   if (fds.criu_socket) passed.push_back(fds.criu_socket.get());
   command::Launch launch{.network = static_cast<uint8_t>(fds.network_namespace ? 1 : 0),
+                         .sysfs = static_cast<uint8_t>(fds.sysfs ? 1 : 0),
                          .stdio = static_cast<uint8_t>(fds.stdio.empty() ? 0 : 1),
                          .criu = static_cast<uint8_t>(fds.criu_socket ? 1 : 0)};
   CHECK(send_command(pair.first.get(), launch, passed));

@@ -65,6 +65,7 @@ struct Attachment {
 /// What a launch is given besides the plan. Attachments made here see the very first byte.
 struct LaunchFds {
   sys::UniqueFd network_namespace;  ///< when LaunchRequest::network_from_fd
+  sys::UniqueFd sysfs;              ///< when LaunchRequest::sysfs_from_fd: a mount that is attached nowhere
   std::vector<Attachment> attachments;
   /// stdin, stdout, stderr of the process itself instead of pipes (OCI runtime callers); all three or none.
   std::vector<sys::UniqueFd> stdio;

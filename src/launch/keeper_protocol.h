@@ -47,14 +47,16 @@ constexpr size_t kMaxMessageFds = 8;
 
 namespace command {
 
-/// Descriptors: the plan's memfd; with `network` the namespace; with `stdio` three; with `criu` its socket.
+/// Descriptors: the plan's memfd; with `network` the namespace; with `sysfs` a mount; with `stdio` three;
+/// with `criu` its socket.
 struct Launch {
   uint8_t network = 0;
+  uint8_t sysfs = 0;
   uint8_t stdio = 0;
   uint8_t criu = 0;
   template <class A>
   void fields(A& a) {
-    a(network, stdio, criu);
+    a(network, sysfs, stdio, criu);
   }
 };
 

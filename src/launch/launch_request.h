@@ -73,6 +73,8 @@ struct LaunchRequest {
   std::string oom_path;
   /// With it, the network namespace is LaunchFds::network_namespace and spec.namespaces' entry is ignored.
   bool network_from_fd = false;
+  /// With it, the sysfs of the spec's first mount of one is LaunchFds::sysfs (not in a user namespace).
+  bool sysfs_from_fd = false;
   /// The process gets LaunchFds::stdio as its own (OCI runtime callers); stdin_mode and log do not apply.
   bool inherits_stdio = false;
   /// The creator is asked before the root is pivoted to (OCI hooks, network devices; event::Hooks).

@@ -228,10 +228,23 @@ Result<void> MountPlanner::add_bind(const spec::Mount& mount) {
   return attach(slot, destination, rule_for_bind(destination));
 }
 
+/// Times of access are the one thing that cannot be set without knowing what is set already.
+bool MountPlanner::takes_given_sysfs(const spec::Mount& mount, const MountOptions& options) const {
+  return request_.sysfs_from_fd && !slots_.sysfs_given && mount.type == "sysfs" &&
+         options.parameters.empty() && (options.set & MOUNT_ATTR__ATIME) == 0 &&
+         find_namespace(request_.spec.namespaces, spec::NamespaceType::User) == nullptr;
+}
+
 /// What has still to be written into becomes read-only later.
 Result<Slot> MountPlanner::make_filesystem(const spec::Mount& mount, MountOptions options) {
   if (is_mapped(mount, options))
     return failure(Kind::Unsupported, "mount \"{}\": only bind mounts can be idmapped", mount.destination);
+  if (takes_given_sysfs(mount, options)) {
+    slots_.sysfs_given = true;
+    builder_.add(step::SetAttributes{.slot = kSlotSysfs, .set = options.set});
+    sources_.push_back({&mount, kSlotSysfs});
+    return kSlotSysfs;
+  }
   TRY(Slot slot, builder_.slot());
   if (mount.type == "devpts" && (!maps_id(request_.spec.gid_mappings, 5) || !knows_terminal_group()))
     std::erase(options.parameters, "gid=5");

@@ -15,6 +15,7 @@ struct MountSlots {
   bool dev_bound = false;  ///< /dev is somebody else's: nothing is made in it
   Slot devpts = kNoSlot;
   Slot proc = kNoSlot;
+  bool sysfs_given = false;         ///< kSlotSysfs is a mount of the plan
   std::vector<Slot> readonly_last;  ///< filesystems that become read-only when everything is in them
 };
 
@@ -39,6 +40,7 @@ class MountPlanner {
   Result<void> make_overlay(const OverlayRoot& root);
   Result<void> add(const spec::Mount& mount);
   Result<void> add_bind(const spec::Mount& mount);
+  bool takes_given_sysfs(const spec::Mount& mount, const MountOptions& options) const;
   Result<Slot> make_filesystem(const spec::Mount& mount, MountOptions options);
   Result<void> add_filesystem(const spec::Mount& mount);
   Result<void> add_cgroup(const spec::Mount& mount);

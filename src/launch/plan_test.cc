@@ -131,6 +131,36 @@ TEST(PlanTest, NamespacesByDescriptorAndPath) {
   EXPECT_TRUE(steps_of<step::LoopbackUp>(plan).empty());
 }
 
+TEST(PlanTest, TheFirstSysfsMayBeGiven) {
+  auto host = modern_host();
+  auto request = basic_request(host);
+  request.sysfs_from_fd = true;
+  auto made = [](const LaunchPlan& plan) {
+    auto all = steps_of<step::NewFilesystem>(plan);
+    return std::count_if(all.begin(), all.end(), [](const auto& one) { return one.type.view() == "sysfs"; });
+  };
+  auto is_given = [](const auto& step) { return step.slot == kSlotSysfs; };
+  auto plan = planned(request, host);
+  EXPECT_EQ(made(plan), 0);
+  auto changes = steps_of<step::SetAttributes>(plan);
+  auto change = std::find_if(changes.begin(), changes.end(), is_given);
+  ASSERT_NE(change, changes.end());
+  EXPECT_EQ(change->set,
+            uint64_t{MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
+  auto attached = steps_of<step::Attach>(plan);
+  auto place = std::find_if(attached.begin(), attached.end(), is_given);
+  ASSERT_NE(place, attached.end());
+  EXPECT_EQ(place->target.view(), "/sys");
+  EXPECT_EQ(place->rule, static_cast<uint8_t>(TargetRule::OrdinaryDirectory));
+
+  request.spec.mounts.push_back({"/other", "sysfs", "sysfs", {"ro"}});
+  EXPECT_EQ(made(planned(request, host)), 1) << "there is one";
+  request.spec.mounts.pop_back();
+  for (auto& mount : request.spec.mounts)
+    if (mount.type == "sysfs") mount.options.push_back("noatime");
+  EXPECT_EQ(made(planned(request, host)), 1) << "nobody knows what is set already";
+}
+
 TEST(PlanTest, CgroupsOfV2AreEnteredByClone) {
   auto host = modern_host();
   auto request = basic_request(host);

@@ -18,7 +18,8 @@ constexpr Slot kMaxSlots = 1024;
 /// Slots that the keeper fills before the first step.
 constexpr Slot kSlotNetwork = 0;  ///< LaunchFds::network_namespace
 constexpr Slot kSlotInit = 1;     ///< exec: pidfd of the container's init
-constexpr Slot kFirstFreeSlot = 2;
+constexpr Slot kSlotSysfs = 2;    ///< LaunchFds::sysfs
+constexpr Slot kFirstFreeSlot = 3;
 
 /// Where Attach may put a mount.
 enum class TargetRule : uint8_t {

@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <thread>
 
@@ -237,7 +239,9 @@ TEST_F(PrivateNetwork, SocketsStayInTheirNamespaceAndThreadsInTheirs) {
 TEST_F(PrivateNetwork, ThePoolHandsOutReadyNamespaces) {
   NetnsPool pool({.size = 2, .sysctls = default_network_sysctls()});
   std::vector<ino_t> seen;
+  int with_sysfs = 0;
   for (int i = 0; i < 5; ++i) {
+    while (i == 0 && pool.ready() == 0) std::this_thread::yield();
     auto taken = pool.take();
     ASSERT_TRUE(taken.has_value()) << taken.error().message();
     struct stat info {};
@@ -251,7 +255,20 @@ TEST_F(PrivateNetwork, ThePoolHandsOutReadyNamespaces) {
       return {};
     }));
     EXPECT_EQ(value, "0");
+    if (auto sysfs = taken->take_sysfs()) {
+      // It is that of this namespace, not of ours.
+      RouteBatch batch;
+      batch.create_veth({.name = "veth-in", .peer_name = "veth-too"});
+      ASSERT_TRUE(taken->routes().run(batch).has_value());
+      EXPECT_EQ(::faccessat(sysfs.get(), "class/net/veth-in", F_OK, 0), 0);
+      struct statfs kind {};
+      ASSERT_EQ(::fstatfs(sysfs.get(), &kind), 0);
+      EXPECT_EQ(kind.f_type, SYSFS_MAGIC);
+      EXPECT_FALSE(taken->take_sysfs()) << "given away once";
+      ++with_sysfs;
+    }
   }
+  EXPECT_GT(with_sysfs, 0);
   EXPECT_LE(pool.ready(), pool.size());
   NetnsPool none({.size = 0});
   EXPECT_TRUE(none.take().has_value());

@@ -26,8 +26,18 @@ constexpr char kOwnNamespace[] = "/proc/thread-self/ns/net";
 struct Prepared {
   UniqueFd fd;
   RouteSocket routes;
+  UniqueFd sysfs;
   uint32_t next_link_index = 0;
 };
+
+/// A new filesystem of the kernel's, attached nowhere; empty where it may not be mounted.
+UniqueFd detached(const char* type) {
+  UniqueFd context(static_cast<int>(std::max(call::open_filesystem(type), -1L)));
+  if (!context || call::configure(context.get(), FSCONFIG_SET_STRING, "source", type) < 0 ||
+      call::configure(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) < 0)
+    return {};
+  return UniqueFd(static_cast<int>(std::max(call::make_mount(context.get(), 0), -1L)));
+}
 
 /// A procfs of one's own for what is written below /proc/sys. The kernel keeps the directories that were
 /// looked up there, those of all namespaces under one name side by side, and goes through them all when a new
@@ -36,18 +46,12 @@ class SysctlFiles {
  public:
   /// For one namespace; -1 (which is /proc) where nothing may be mounted.
   int next() {
-    if (used_++ % kNamespaces == 0) mount_ = make();
+    if (used_++ % kNamespaces == 0) mount_ = detached("proc");
     return mount_.get();
   }
 
  private:
   static constexpr unsigned kNamespaces = 16;
-
-  static UniqueFd make() {
-    UniqueFd context(static_cast<int>(std::max(call::open_filesystem("proc"), -1L)));
-    if (!context || call::configure(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) < 0) return {};
-    return UniqueFd(static_cast<int>(std::max(call::make_mount(context.get(), 0), -1L)));
-  }
 
   UniqueFd mount_;
   unsigned used_ = 0;
@@ -178,6 +182,8 @@ void NetnsPool::fill(std::stop_token stop) {
       if (stop.stop_requested()) return;
     }
     auto prepared = unshare_and_prepare(options_.sysctls, files.next());
+    // Among a thousand the kernel takes as long for this as for all other filesystems of a container.
+    if (prepared) prepared->sysfs = detached("sysfs");
     // Back home at once: this thread must not be what keeps a container's namespace alive.
     if (::setns(home.get(), CLONE_NEWNET) != 0) return;
     std::lock_guard lock(mutex_);
@@ -188,6 +194,7 @@ void NetnsPool::fill(std::stop_token stop) {
     NetworkNamespace ready;
     ready.fd_ = std::move(prepared->fd);
     ready.routes_ = std::move(prepared->routes);
+    ready.sysfs_ = std::move(prepared->sysfs);
     ready.next_link_index_ = prepared->next_link_index;
     stock_.push_back(std::move(ready));
   }

@@ -53,6 +53,9 @@ class NetworkNamespace {
   void count_link(bool known) {
     next_link_index_ = known && next_link_index_ != 0 ? next_link_index_ + 1 : 0;
   }
+  /// Gives away a sysfs of the namespace: a mount that nobody has attached yet, without attributes. Empty for
+  /// those that were not in the stock, and where none may be mounted.
+  UniqueFd take_sysfs() { return std::move(sysfs_); }
   /// Runs `work` inside the namespace, on this thread where it may come back, else on a short-lived one; for
   /// sockets and sysctls.
   Result<void> run_inside(const std::function<Result<void>()>& work) const;
@@ -61,6 +64,7 @@ class NetworkNamespace {
   friend class NetnsPool;
   UniqueFd fd_;
   RouteSocket routes_;
+  UniqueFd sysfs_;
   uint32_t next_link_index_ = 0;
 };
 

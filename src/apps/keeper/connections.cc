@@ -247,16 +247,19 @@ long Keeper::perform(const command::Launch& launch, ReceivedFds& fds) {
   size_t next = 0;
   int plan = fds.take(next++);
   int network = launch.network != 0 ? fds.take(next++) : -1;
+  int sysfs = launch.sysfs != 0 ? fds.take(next++) : -1;
   std::array<int, 3> stdio{-1, -1, -1};
   if (launch.stdio != 0)
     for (int& fd : stdio) fd = fds.take(next++);
   int criu = launch.criu != 0 ? fds.take(next++) : -1;
-  bool complete = plan >= 0 && (launch.network == 0 || network >= 0) &&
+  bool complete = plan >= 0 && (launch.network == 0 || network >= 0) && (launch.sysfs == 0 || sysfs >= 0) &&
                   (launch.stdio == 0 || stdio[2] >= 0) && (launch.criu == 0 || criu >= 0);
   long error = -EINVAL;
   if (complete)
-    error = start(target, plan,
-                  {.network = network, .stdio = launch.stdio != 0 ? &stdio : nullptr, .criu = criu});
+    error = start(
+        target, plan,
+        {.network = network, .sysfs = sysfs, .stdio = launch.stdio != 0 ? &stdio : nullptr, .criu = criu});
+  if (sysfs >= 0) call::close(sysfs);
   if (criu >= 0) call::close(criu);
   if (network >= 0) call::close(network);
   for (int fd : stdio)

@@ -95,6 +95,7 @@ class Keeper {
   /// What came with the plan; -1: nothing.
   struct Given {
     int network = -1;
+    int sysfs = -1;
     const std::array<int, 3>* stdio = nullptr;
     int criu = -1;
   };

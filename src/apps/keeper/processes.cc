@@ -181,6 +181,11 @@ long Keeper::make_process(Target& target, const KeeperSetup& setup, int child_sy
                           const std::array<int, 3>& stdio, const Given& given) {
   const int network = given.network;
   launch::Executor::Descriptors descriptors{.keeper = child_sync, .stdio = stdio, .network = network};
+  const launch::Executor::Descriptors::Filled sysfs{launch::kSlotSysfs, given.sysfs};
+  if (given.sysfs >= 0) {
+    descriptors.filled = &sysfs;
+    descriptors.filled_count = 1;
+  }
   long error = 0;
   if (setup.join_container != 0) {
     descriptors.init = init().pidfd;
