@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "base/format.h"
 #include "base/log.h"
@@ -18,6 +20,16 @@
 
 namespace berth::build {
 namespace {
+
+/// The keeper of a daemon that was killed sees its processes end just now, and writes that down.
+Result<void> remove_with_keeper(const std::string& directory) {
+  constexpr int kAttempts = 100;
+  for (int attempt = 1;; ++attempt) {
+    auto removed = sys::remove_tree(directory);
+    if (removed || removed.error().errno_value() != ENOTEMPTY || attempt == kAttempts) return removed;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
 
 /// Links whose namespace is gone vanish by themselves within this; deleting one takes the kernel 30 ms.
 constexpr std::chrono::milliseconds link_grace{300};
@@ -337,7 +349,7 @@ io::Task<void> SandboxRunner::remove_traces(std::unique_ptr<sys::Cgroup> cgroup,
       if (!killed && killed.error().kind() != Kind::NotFound) return killed;
       CHECK(cgroup->remove());
     }
-    return directory.empty() ? Result<void>() : sys::remove_tree(directory);
+    return directory.empty() ? Result<void>() : remove_with_keeper(directory);
   };
   auto removed = co_await services_.loop.on_worker(std::move(job));
   if (!removed) log::warn("build step: {}", removed.error().message());
