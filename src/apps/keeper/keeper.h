@@ -91,7 +91,7 @@ class Keeper {
   bool is_init(const Target& target) const { return targets_.index(&target) == 0; }
   long set_window_size(Target& target);
 
-  // processes.cc: from plan to running program, and its end
+  // processes.cc: from plan to running program
   /// What came with the plan; -1: nothing.
   struct Given {
     int network = -1;
@@ -116,6 +116,8 @@ class Keeper {
   void on_running(Target& target);
   void on_keeper_failed(Target& target, long error, std::string_view subject);
   void on_failed(Target& target, const launch::StepReport& report);
+
+  // ending.cc
   void on_exit(Target& target);
   bool reap(Target& target, Wait wait);
   void finish_init(Target& target);
