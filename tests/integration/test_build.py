@@ -592,7 +592,8 @@ class Errors(BuildCase):
 
     def test_an_interrupted_build_leaves_nothing(self):
         self.only_berth("the classic builder may leave its containers")
-        self.file("Dockerfile", f"FROM {IMAGE}\nRUN echo running && sleep 600\n")
+        length = str(100_000 + os.getpid())  # nobody else sleeps as long
+        self.file("Dockerfile", f"FROM {IMAGE}\nRUN echo running && sleep {length}\n")
         with self.engine.popen("build", "-t", self.tag, self.context) as client:
             Lines(client.stdout).until("running")
             client.send_signal(signal.SIGINT)
@@ -602,7 +603,7 @@ class Errors(BuildCase):
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 try:
                     with open(f"/proc/{pid}/cmdline", "rb") as line:
-                        if line.read() == b"sleep\x00600\x00" and os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid"):
+                        if line.read() == f"sleep\0{length}\0".encode() and os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid"):
                             return False
                 except OSError:
                     continue
