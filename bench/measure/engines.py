@@ -272,11 +272,20 @@ class Floor:
 
     def __init__(self, runner, scratch, programs, root):
         self.runner = runner
-        directory = os.path.join(scratch, self.name)
-        self.command = [os.path.join(programs, "floor"), root, directory, "berth-bench-floor", "/true"]
+        self.program, self.root = os.path.join(programs, "floor"), root
+        self.directory = os.path.join(scratch, self.name)
 
     def run_true(self):
-        return self.runner.timed(self.command)
+        return self.runner.timed([self.program, self.root, self.directory, "berth-bench-floor", "/true"])
+
+    def start_idle(self, name):
+        return self.runner.timed(self._idle(name, "stay"))
+
+    def end_idle(self, name):
+        self.runner.timed(self._idle(name, "end"))
+
+    def _idle(self, name, what):
+        return [self.program, self.root, f"{self.directory}-{name}", f"berth-bench-floor-{name}", "/idle", what]
 
 
 def prepare(engine, archives):

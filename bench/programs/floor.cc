@@ -1,8 +1,8 @@
-// floor ROOT SCRATCH CGROUP PROGRAM: what the kernel alone takes to run PROGRAM in a container. It clones
-// into new mount, pid, net, uts, ipc and cgroup namespaces, attaches to a cgroup in every hierarchy of the
-// host, mounts an overlay above ROOT, pivots into it, executes PROGRAM, waits for it and removes what it
-// made. No image, no state, no log, no capability or seccomp work: an engine can approach this and not beat
-// it.
+// floor ROOT SCRATCH CGROUP PROGRAM [stay|end]: what the kernel alone takes to run PROGRAM in a container. It
+// clones into new mount, pid, net, uts, ipc and cgroup namespaces, attaches to a cgroup in every hierarchy of
+// the host, mounts an overlay above ROOT, pivots into it, executes PROGRAM, waits for it and removes what it
+// made. With `stay` it returns as soon as PROGRAM is executed and leaves all as it is; `end` ends that. No
+// image, no state, no log, no capability or seccomp work: an engine can approach this and not beat it.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -89,35 +89,89 @@ void enter_root(const std::string& lower, const std::string& scratch) {
   require(chdir("/") == 0, "/");
 }
 
-}  // namespace
+struct Container {
+  std::string lower, scratch;
+  std::vector<std::string> groups;
+  char* program;
+};
 
-int main(int argc, char** argv) {
-  if (argc != 5) {
-    fputs("usage: floor ROOT SCRATCH CGROUP PROGRAM\n", stderr);
-    return 2;
-  }
-  const std::string lower = argv[1], scratch = argv[2];
-  const std::vector<std::string> groups = group_directories(argv[3]);
+void make_places(const Container& container) {
   for (const char* part : {"", "/upper", "/work", "/merged"}) {
-    require(mkdir((scratch + part).c_str(), 0755) == 0, scratch + part);
+    require(mkdir((container.scratch + part).c_str(), 0755) == 0, container.scratch + part);
   }
-  for (const auto& group : groups) make_group(group);
+  for (const auto& group : container.groups) make_group(group);
+}
 
+void remove_places(const Container& container) {
+  for (const auto& group : container.groups) {
+    // A process that has been reaped by somebody else may be counted for a moment.
+    for (int left = 2000; rmdir(group.c_str()) != 0; --left) {
+      require(errno == EBUSY && left > 0, group);
+      usleep(1000);
+    }
+  }
+  for (const char* part : {"/merged", "/work/work", "/work", "/upper", ""}) {
+    rmdir((container.scratch + part).c_str());
+  }
+}
+
+pid_t spawn(const Container& container) {
   clone_args arguments = {};
   arguments.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
   arguments.exit_signal = SIGCHLD;
   const pid_t child = static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
   require(child >= 0, "clone3");
   if (child == 0) {
-    for (const auto& group : groups) join_group(group);
-    enter_root(lower, scratch);
-    char* const command[] = {argv[4], nullptr};
-    execv(argv[4], command);
-    die(argv[4]);
+    for (const auto& group : container.groups) join_group(group);
+    enter_root(container.lower, container.scratch);
+    char* const command[] = {container.program, nullptr};
+    execv(container.program, command);
+    die(container.program);
   }
+  return child;
+}
+
+int run(const Container& container) {
+  make_places(container);
+  const pid_t child = spawn(container);
   int status = 0;
   require(waitpid(child, &status, 0) == child, "wait");
-  for (const auto& group : groups) require(rmdir(group.c_str()) == 0, group);
-  for (const char* part : {"/merged", "/work/work", "/work", "/upper", ""}) rmdir((scratch + part).c_str());
+  remove_places(container);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int start_and_leave(const Container& container) {
+  int executed[2];
+  require(pipe2(executed, O_CLOEXEC) == 0, "pipe");
+  make_places(container);
+  const pid_t child = spawn(container);
+  close(executed[1]);
+  char byte;
+  require(read(executed[0], &byte, 1) == 0, "wait for the execution");
+  siginfo_t ended = {};
+  require(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG) == 0, "wait");
+  return ended.si_pid == 0 ? 0 : 125;
+}
+
+int end(const Container& container) {
+  FILE* file = fopen((container.groups.front() + "/cgroup.procs").c_str(), "r");
+  require(file != nullptr, container.groups.front());
+  int pid;
+  while (fscanf(file, "%d", &pid) == 1) kill(pid, SIGKILL);
+  fclose(file);
+  remove_places(container);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc == 6 ? argv[5] : "";
+  if (argc < 5 || argc > 6 || (argc == 6 && what != "stay" && what != "end")) {
+    fputs("usage: floor ROOT SCRATCH CGROUP PROGRAM [stay|end]\n", stderr);
+    return 2;
+  }
+  const Container container{argv[1], argv[2], group_directories(argv[3]), argv[4]};
+  if (what == "stay") return start_and_leave(container);
+  return what == "end" ? end(container) : run(container);
 }
