@@ -125,6 +125,7 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   }
   if (!attached) return std::move(attached).error().in("failed to set up container networking");
   run.endpoints = *std::move(attached);
+  CHECK(open_links(core, record));
   CHECK(write_container_files(core, record));
   if (netns) CHECK(serve_names(core, record, netns));
   return netns;
@@ -325,9 +326,18 @@ Result<void> launch_run(Core& core, Container& container, PreparedRun& prepared)
 /// It may have another address than before.
 void tell_linking(Core& core, const ContainerRecord& record) {
   for (const ContainerHandle& linking : linking_containers(core, record)) {
-    if (auto written = write_container_files(core, linking->record); !written)
-      log::warn("container {}: {}", linking->record.short_id(), written.error().message());
+    auto told = open_links(core, linking->record);
+    if (told) told = write_container_files(core, linking->record);
+    if (!told) log::warn("container {}: {}", linking->record.short_id(), told.error().message());
   }
+}
+
+/// Neighbours may know its addresses with the MAC address of another start.
+void announce(Core& core, const ContainerRecord& record, const Run& run) {
+  if (network_place(record.host_config) != NetworkPlace::Own || run.endpoints.empty()) return;
+  auto netns = sys::open_file(fmt::format("/proc/{}/ns/net", record.state.pid).c_str(), O_RDONLY);
+  if (!netns) return;  // it has ended
+  for (const std::string& endpoint : run.endpoints) core.network->announce(endpoint, netns->get());
 }
 
 void begin_history(ContainerRecord& record, Container& container) {
@@ -401,6 +411,7 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   if (placed) remove_placed_mounts(core.exec_dir(record.id));
   if (!run->failure) {
     tell_linking(core, record);
+    announce(core, record, *run);
     co_return Result<void>();
   }
   // docker answers 400 when the program is to blame.

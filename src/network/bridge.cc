@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/rollback.h"
 #include "network/network_plan.h"
 #include "sys/netlink.h"
+#include "sys/netlink_neighbour.h"
 
 namespace berth::network {
 namespace {
@@ -46,8 +49,27 @@ sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string&
   // a published port gets its packet back through the port it came from.
   sys::BridgePortChange port{.name = host_link, .hairpin = true};
   // Isolated ports talk to the bridge itself but not to each other, whatever other firewalls do.
-  if (!option_is_on(network, kOptionInterContainer, true)) port.isolated = true;
+  if (is_closed(network)) port.isolated = true;
   return port;
+}
+
+BridgeAddressPlan plan_bridge_address(const IpPrefix& wanted, const std::vector<IpPrefix>& present) {
+  BridgeAddressPlan plan{.removed = {}, .added = wanted};
+  std::optional<IpPrefix> former;
+  for (const IpPrefix& address : present) {
+    if (address.family() != wanted.family()) continue;
+    if (wanted.address.is_v6()) {
+      bool is_same = address.address == wanted.address;  // of whatever length: it names no route
+      if (is_same) plan.added.reset();
+      if (!is_same && !is_standard_link_local(address.address)) plan.removed.push_back(address);
+      continue;
+    }
+    if (address == wanted) return {};
+    bool is_better = former && !wanted.contains(former->address) && wanted.contains(address.address);
+    if (!former || is_better) former = address;
+  }
+  if (former) plan.removed.push_back(*former);
+  return plan;
 }
 
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint) {
@@ -93,12 +115,17 @@ Result<void> BridgeLinks::configure(const NetworkRecord& network, uint32_t index
     TRY(present, routes_.addresses());
   }
   sys::RouteBatch batch;
+  std::vector<IpPrefix> own;
+  for (const auto& other : present) {
+    if (other.link == index) own.push_back(other.address);
+  }
   for (const auto& pool : network.pools) {
     if (!host_has_gateway(network, pool.subnet.family())) continue;
-    sys::NewAddress address{index, {pool.gateway, pool.subnet.length}};
-    bool is_there = false;
-    for (const auto& other : present) is_there |= other.link == index && other.address == address.address;
-    if (!is_there) batch.add_address(address);
+    BridgeAddressPlan plan = plan_bridge_address({pool.gateway, pool.subnet.length}, own);
+    for (const IpPrefix& former : plan.removed) {
+      if (keeps_bridge(network)) batch.delete_address({index, former});
+    }
+    if (plan.added) batch.add_address({index, *plan.added});
   }
   return routes_.run(batch);
 }
@@ -138,6 +165,41 @@ Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu)
   rollback.keep();
   ready_[network.bridge] = link->index;
   return link->index;
+}
+
+Result<void> BridgeLinks::answer_for(const std::string& bridge, const std::set<IpAddress>& containers) {
+  const uint32_t link = ready_.at(bridge);
+  auto has = [&](IpFamily family) {
+    return std::any_of(containers.begin(), containers.end(),
+                       [&](const IpAddress& address) { return address.family() == family; });
+  };
+  // The kernel would answer after a random time of up to 0.8 seconds.
+  write_if_there(fmt::format("net/ipv4/neigh/{}/proxy_delay", bridge), "0");
+  write_if_there(fmt::format("net/ipv4/conf/{}/proxy_arp_pvlan", bridge), has(IpFamily::V4) ? "1" : "0");
+  auto known = answered_.find(bridge);
+  if (known == answered_.end()) {
+    if (!sys::has_ipv6()) return {};
+    // What an earlier daemon has left.
+    TRY(auto left, sys::neighbour_proxies(link));
+    known = answered_.emplace(bridge, std::set<IpAddress>(left.begin(), left.end())).first;
+  }
+  std::set<IpAddress>& answered = known->second;
+  write_if_there(fmt::format("net/ipv6/neigh/{}/proxy_delay", bridge), "0");
+  write_if_there(fmt::format("net/ipv6/conf/{}/proxy_ndp", bridge), has(IpFamily::V6) ? "1" : "0");
+  for (const IpAddress& address : containers) {
+    if (address.is_v4() || answered.contains(address)) continue;
+    CHECK(sys::begin_neighbour_proxy(link, address));
+    answered.insert(address);
+  }
+  for (auto address = answered.begin(); address != answered.end();) {
+    if (containers.contains(*address)) {
+      ++address;
+      continue;
+    }
+    CHECK(sys::end_neighbour_proxy(link, *address));
+    address = answered.erase(address);
+  }
+  return {};
 }
 
 Result<std::vector<std::string>> enable_forwarding(IpFamily family) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,13 @@ struct EndpointLinks {
 
 /// The flags of a container's port on the network's bridge.
 sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string& host_link);
+/// How the bridge docker0 comes to the gateway's address, as docker has it: of IPv4 it takes the place of one
+/// that is there; of IPv6 none stays beside it but those of fe80::/64, which the kernel gives.
+struct BridgeAddressPlan {
+  std::vector<IpPrefix> removed;
+  std::optional<IpPrefix> added;  ///< none: it is there
+};
+BridgeAddressPlan plan_bridge_address(const IpPrefix& wanted, const std::vector<IpPrefix>& present);
 /// Creates the pair and makes its outer end a port of the bridge.
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint);
 /// Brings the inner end up with addresses and, for the default gateway, routes.
@@ -44,7 +52,14 @@ class BridgeLinks {
   /// The bridge's link index; makes the link with its gateway addresses and sysctls when it is missing.
   Result<uint32_t> ensure(const NetworkRecord& network, uint32_t mtu);
   /// The bridge is not what it was (deleted behind our back): look again next time.
-  void forget(const std::string& bridge) { ready_.erase(bridge); }
+  void forget(const std::string& bridge) {
+    ready_.erase(bridge);
+    answered_.erase(bridge);
+  }
+  /// Whoever on the bridge asks for the MAC address of one of these containers is given the host's, so that
+  /// the host routes what one sends to another: isolated ports exchange no frames. Empty: of nobody. Of IPv4
+  /// all or none are answered for; what passes is the firewall's business. The bridge is ready.
+  Result<void> answer_for(const std::string& bridge, const std::set<IpAddress>& containers);
   bool is_ready(const std::string& bridge) const { return ready_.contains(bridge); }
   /// Of a bridge that is ready.
   std::optional<uint32_t> index(const std::string& bridge) const {
@@ -57,6 +72,7 @@ class BridgeLinks {
   sys::RouteSocket& routes_;
   std::string owner_;
   std::map<std::string, uint32_t> ready_;
+  std::map<std::string, std::set<IpAddress>> answered_;  ///< IPv6 addresses, by bridge, once looked at
 };
 
 /// Lets packets of the family pass between links: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. Answers

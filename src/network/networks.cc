@@ -1,6 +1,7 @@
 // The façade: networks, attaching and detaching.
 #include "network/networks.h"
 
+#include <fcntl.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -17,8 +18,6 @@ namespace berth::network {
 namespace {
 
 constexpr std::string_view kDefaultExecRoot = "/run/berth";
-/// Up to this number of networks all rules are written anew in a few milliseconds.
-constexpr size_t kRebuildAtOnce = 100;
 
 template <class Record>
 void sort_by_creation(std::vector<const Record*>& records) {
@@ -200,15 +199,15 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
     if (link && link->alias == table_name(state_->options) && !is_shared)
       removal.host_links.push_back(parent);
   }
-  bool was_ready = state_->bridges.is_ready(network->bridge);
-  state_->bridges.forget(network->bridge);
+  const std::string bridge = network->bridge;
+  bool was_ready = state_->bridges.is_ready(bridge);
+  state_->bridges.forget(bridge);
   std::erase_if(state_->resting, [&](const auto& one) { return one.network_id == network->id; });
   state_->pools.erase(network->id);
   state_->networks.erase(std::string(network->id));
   if (!was_ready || !state_->table_present) return removal;
-  // Rules for a bridge that is gone do nothing: with many networks they go when the next one comes.
-  state_->firewall_stale = true;
-  if (state_->networks.size() <= kRebuildAtOnce) CHECK(state_->rebuild_firewall());
+  // Somebody has flushed or changed the tables: write them anew as a whole.
+  if (!state_->remove_from_firewall(bridge)) CHECK(state_->rebuild_firewall());
   return removal;
 }
 
@@ -239,9 +238,8 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
   Rollback rollback;
   rollback.add([&] { state_->release_addresses(endpoint); });
   CHECK(state_->take_addresses(*network, request, endpoint));
-  endpoint.mac = request.mac     ? *request.mac
-                 : endpoint.ipv4 ? MacAddress::of_ipv4(endpoint.ipv4->address)
-                                 : MacAddress::random();
+  endpoint.mac = request.mac.value_or(MacAddress::random());
+  endpoint.generated_mac = !request.mac;
   auto connectivity_failed = [&](Error cause) {
     Error failed =
         std::move(cause).in(fmt::format("driver failed programming external connectivity on endpoint {} ({})",
@@ -287,6 +285,9 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
 Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   auto found = state_->endpoints.find(std::string(endpoint_id));
   if (found == state_->endpoints.end()) return failure(Kind::NotFound, "endpoint {} not found", endpoint_id);
+  state_->end_links(
+      [&](const EndpointLink& link) { return link.source == endpoint_id || link.target == endpoint_id; });
+  state_->announcer.cancel(found->first);
   EndpointRecord endpoint = std::move(found->second);
   state_->endpoints.erase(found);
   state_->unpublish(endpoint);
@@ -300,6 +301,17 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   LinkRemoval removal;
   if (!endpoint.host_link.empty()) removal.host_links.push_back(endpoint.host_link);
   return removal;
+}
+
+void Networks::announce(std::string_view endpoint_id, int netns) {
+  auto found = state_->endpoints.find(std::string(endpoint_id));
+  if (found == state_->endpoints.end()) return;
+  const EndpointRecord& endpoint = found->second;
+  const NetworkRecord& network = state_->networks.at(endpoint.network_id);
+  // Interfaces of an ipvlan network all have their parent's MAC address.
+  if (!network.has_links() || network.driver == NetworkDriver::Ipvlan) return;
+  sys::UniqueFd own(::fcntl(netns, F_DUPFD_CLOEXEC, 0));
+  if (own) state_->announcer.begin(endpoint, announcement_schedule(network), std::move(own));
 }
 
 Result<std::vector<PublishedPort>> Networks::publish_ports(std::string_view endpoint_id,

@@ -53,9 +53,9 @@ Result<Surroundings> Networks::State::surroundings() {
 Result<void> Networks::State::find_given_bridge() {
   auto link = routes.link(options.bridge_name);
   if (!link && link.error().kind() != Kind::NotFound) return std::move(link).error();
-  // docker's own bridge is nobody's where there is no docker: whoever asks for it has rules for the name.
-  makes_given_bridge = link ? link->alias == table_name(options) : options.bridge_name == "docker0";
-  if (makes_given_bridge) return {};
+  const bool is_docker0 = options.bridge_name == kDockerBridge;
+  makes_given_bridge = is_docker0 || (link && link->alias == table_name(options));
+  if (makes_given_bridge && (!is_docker0 || !link)) return {};
   if (!link || link->kind != "bridge") {
     return failure(Kind::InvalidArgument, "bridge {} of --bridge {}: make it first, or leave the option out",
                    options.bridge_name, link ? "is no bridge" : "does not exist");
@@ -65,7 +65,8 @@ Result<void> Networks::State::find_given_bridge() {
   for (const auto& address : all) {
     if (address.link == link->index) own.push_back(address.address);
   }
-  return build_on_bridge(own, options);
+  return build_on_bridge(own, is_docker0 ? BridgeAddresses::OfTheEngine : BridgeAddresses::OfTheHost,
+                         options);
 }
 
 const NetworkRecord& Networks::State::add_network(NetworkRecord record) {
@@ -137,6 +138,12 @@ uint32_t Networks::State::wanted_mtu(const NetworkRecord& network) {
   return *uplink >= 1280 && *uplink < 1500 ? *uplink : 0;
 }
 
+void Networks::State::note_mtu(NetworkRecord& network) {
+  constexpr uint32_t kEthernet = 1500;
+  uint32_t mtu = wanted_mtu(network);
+  network.mtu = mtu != 0 ? mtu : kEthernet;
+}
+
 Result<void> Networks::State::settle_subnet(NetworkRecord& network) {
   if (network.driver != NetworkDriver::Bridge) return {};
   if (bridges.is_ready(network.bridge) || network.pools.empty() || !network.pools.front().automatic)
@@ -199,10 +206,12 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   bool was_ready = bridges.is_ready(network.bridge);
   if (!was_ready) uplink.reset();
   TRY(uint32_t index, bridges.ensure(network, was_ready ? 0 : wanted_mtu(network)));
+  if (!was_ready) note_mtu(networks.at(network.id));
   CHECK(ensure_forwarding(network));
   if (!was_ready) {
     TRY(auto restored, restore_ports(network, index));
     notices.insert(notices.end(), restored.begin(), restored.end());
+    if (!links.empty()) CHECK(settle_linked_neighbours(network));
   }
   if (!table_present) notice_other_firewalls();
   if (!was_ready || !table_present) {
@@ -270,29 +279,6 @@ bool Networks::State::disable_ipv6(const std::string& interface, const sys::Netw
   return written || written.error().kind() != Kind::NotFound;
 }
 
-namespace {
-
-/// An address usually has the MAC address that follows from it. Where it has another one, those who have
-/// spoken to it before have to unlearn.
-bool is_new_to_neighbours(const NetworkRecord& network, const EndpointRecord& endpoint) {
-  auto wanted = network.options.find("com.docker.network.advertise_addr_nmsgs");
-  if (wanted != network.options.end() && wanted->second == "0") return false;
-  return !endpoint.ipv4 || endpoint.mac != MacAddress::of_ipv4(endpoint.ipv4->address);
-}
-
-/// From now on the kernel tells neighbours when the interface's MAC address is set: by a gratuitous ARP
-/// request and an unsolicited neighbour advertisement.
-void enable_announcements(const std::string& interface, const sys::NetworkNamespace& netns) {
-  auto work = [&]() -> Result<void> {
-    (void)sys::write_sysctl(fmt::format("net/ipv4/conf/{}/arp_notify", interface), "1");
-    (void)sys::write_sysctl(fmt::format("net/ipv6/conf/{}/ndisc_notify", interface), "1");
-    return {};
-  };
-  (void)netns.run_inside(work);  // neighbours find out by themselves, half a minute later
-}
-
-}  // namespace
-
 Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointRecord& endpoint,
                                          sys::NetworkNamespace& netns) {
   EndpointLinks links;
@@ -329,10 +315,6 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
   }
   bool has_ipv6 = endpoint.ipv6 || disable_ipv6(endpoint.interface, netns);
   sys::RouteBatch inside = plan_inside(index, endpoint, has_ipv6);
-  if (is_new_to_neighbours(network, endpoint)) {
-    enable_announcements(endpoint.interface, netns);
-    inside.change_link({.index = index, .mac = endpoint.mac});
-  }
   CHECK(netns.routes().run(inside));
   netns.count_link(true);
   rollback.keep();

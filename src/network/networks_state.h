@@ -2,12 +2,14 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "network/address_pool.h"
+#include "network/announcer.h"
 #include "network/bridge.h"
 #include "network/dns_server.h"
 #include "network/firewall.h"
@@ -29,6 +31,13 @@ struct RestingAddress {
   std::chrono::steady_clock::time_point until;  ///< without a link to look at
 };
 
+/// A link that is open, by the endpoints of the two.
+struct EndpointLink {
+  std::string source;
+  std::string target;
+  std::vector<ExposedPort> ports;  ///< of the target; no two of them equal
+};
+
 struct Networks::State {
   NetworkOptions options;
   bool ipv6 = false;
@@ -42,10 +51,10 @@ struct Networks::State {
   HostPorts host_ports;
   PortProxy proxy;
   DnsServer dns;
+  Announcer announcer;
   bool makes_given_bridge = false;  ///< --bridge names one that is berth's to make
   bool table_present = false;
-  bool firewall_stale = false;  ///< the tables have rules of networks that are gone
-  bool forwards4 = false;       ///< the host forwards packets, as far as we have made sure
+  bool forwards4 = false;  ///< the host forwards packets, as far as we have made sure
   bool forwards6 = false;
   std::set<IpFamily> new_router;              ///< families that are forwarded since now, by berth's doing
   std::set<IpFamily> host_filter_complaints;  ///< families whose failure has been told
@@ -53,6 +62,7 @@ struct Networks::State {
   std::set<std::string> changed;  ///< ids of networks whose record differs from what the engine stored
   std::vector<std::string> notices;
   std::vector<RestingAddress> resting;
+  std::vector<EndpointLink> links;  ///< on networks whose containers do not reach each other
 
   Result<Surroundings> surroundings();
   /// The subnets of the default network are those of the bridge that the options name, unless it is berth's
@@ -78,6 +88,8 @@ struct Networks::State {
   /// for each.
   Result<std::vector<std::string>> restore_ports(const NetworkRecord& network, uint32_t index);
   uint32_t wanted_mtu(const NetworkRecord& network);
+  /// The record says which MTU its containers have.
+  void note_mtu(NetworkRecord& network);
   FirewallNetwork firewall_network(const NetworkRecord& network) const;
   FirewallState firewall_state() const;
   FirewallFamilies firewall_families() const;
@@ -85,6 +97,8 @@ struct Networks::State {
   Result<void> rebuild_firewall();
   /// Adds one network's rules, which does not take the longer the more there are.
   Result<void> add_to_firewall(const NetworkRecord& network);
+  /// Takes the rules of a network's bridge out again.
+  Result<void> remove_from_firewall(const std::string& bridge);
   /// Also those of families that an earlier daemon has had tables for.
   Result<void> remove_firewall(const std::vector<IpFamily>& families);
   /// berth's part of the host's filter table (host_filter.h).
@@ -116,6 +130,14 @@ struct Networks::State {
   /// Ports of an endpoint that is in `endpoints` already.
   Result<void> publish(const EndpointRecord& endpoint, std::vector<HeldPort> held);
   void unpublish(const EndpointRecord& endpoint);
+  /// The container's endpoint on the network, or nullptr.
+  const EndpointRecord* endpoint_of(std::string_view container_id, std::string_view network_id) const;
+  /// What the link opens, of each family that both have.
+  std::vector<LinkedPort> linked_ports(const EndpointLink& link) const;
+  /// Containers of the network that have links find each other, through the host.
+  Result<void> settle_linked_neighbours(const NetworkRecord& network);
+  /// Ends those links of which `ends` says so; their endpoints are in `endpoints` still.
+  void end_links(const std::function<bool(const EndpointLink&)>& ends);
   /// Senders that go on are redirected (or no longer) from their next datagram on.
   void forget_flows(const EndpointRecord& endpoint);
 

@@ -27,6 +27,8 @@ struct IpamPool {
   IpAddress gateway;
   std::map<std::string, IpAddress> auxiliary;  ///< reserved by name
   bool automatic = false;  ///< berth chose the subnet, and may choose another while unused
+  /// Follows from a range of the default network (--fixed-cidr): docker shows none then.
+  bool implied_gateway = false;
 
   /// Where containers send what leaves the subnet: the auxiliary address of docker's name for it, else the
   /// gateway.
@@ -65,6 +67,7 @@ struct NetworkRecord {
   bool config_only = false;     ///< a configuration of other networks: no container joins it
   std::string config_from;      ///< name of the network that has configured this one
   bool foreign_bridge = false;  ///< the link is somebody else's: it is neither made nor removed
+  uint32_t mtu = 1500;          ///< of a bridge network's interfaces, since its bridge is there; not stored
 
   /// Whether its containers find each other by name: user-defined networks have the embedded DNS.
   bool has_names() const { return has_links() && !predefined; }
@@ -107,6 +110,7 @@ struct EndpointRecord {
   std::string interface;             ///< inside: "eth0"
   std::string host_link;             ///< outside; empty for host and none
   MacAddress mac;
+  bool generated_mac = false;  ///< nobody has asked for it: the next start brings another one
   std::optional<IpPrefix> ipv4;
   std::optional<IpAddress> gateway4;
   std::optional<IpPrefix> ipv6;
