@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 
 #include "base/format.h"
 #include "base/log.h"
 #include "engine/container_users.h"
 #include "engine/core.h"
+#include "engine/image_subpath.h"
+#include "engine/mount_sources.h"
 #include "engine/mounted_paths.h"
 #include "engine/paths.h"
 #include "engine/user_namespace.h"
@@ -54,6 +57,14 @@ void add_own_file(const std::string& source, const char* destination, PlaceInput
                            .read_write = !inputs.readonly_root});
 }
 
+/// A volume's directory, or the one that its options name. A file system of its own is mounted only while
+/// containers run with it: its place is as the root has it.
+void show_volume(const VolumeRecord& volume, MountPoint& mount) {
+  mount.source = volume.mountpoint;
+  if (!volume.options.contains("device")) return;
+  if (!apply_volume_options(volume, mount) || !mount.filesystem.empty()) mount.source.clear();
+}
+
 PlaceInputs inputs_of(Core& core, const Container& container, std::string reference) {
   const ContainerRecord& record = container.record;
   int pid = container.run != nullptr && is_alive(record.state.status) ? record.state.pid : 0;
@@ -63,8 +74,7 @@ PlaceInputs inputs_of(Core& core, const Container& container, std::string refere
   for (MountPoint& mount : inputs.mounts) {
     if (mount.type != spec::MountType::Volume) continue;
     auto volume = core.volumes.find(mount.name);
-    if (volume != core.volumes.end()) mount.source = volume->second.mountpoint;
-    if (!mount.subpath.empty()) mount.source += "/" + mount.subpath;
+    if (volume != core.volumes.end()) show_volume(volume->second, mount);
   }
   add_own_file(record.resolv_conf_path, "/etc/resolv.conf", inputs);
   add_own_file(record.hostname_path, "/etc/hostname", inputs);
@@ -101,6 +111,22 @@ std::string_view trailing_part(std::string_view path) {
   return "";
 }
 
+bool is_file(const MountPoint& mount, const Error& why_no_directory) {
+  return mount.type == spec::MountType::Bind ||
+         (!mount.subpath.empty() && why_no_directory.errno_value() == ENOTDIR);
+}
+
+/// A file that is mounted: its directory is the root, its name the path.
+Result<sys::ParentAndName> open_file_source(const MountPoint& mount) {
+  if (mount.subpath.empty()) {
+    TRY(auto host, sys::RootDir::open("/"));
+    return host.open_parent(mount.source);
+  }
+  TRY(auto volume, sys::RootDir::open(mount.source, sys::Scope::Beneath));
+  TRY(const std::string path, volume.resolve(mount.subpath));
+  return volume.open_parent(std::string_view(path).substr(1));
+}
+
 /// Of a container that does not run: in its root, or in the source of the mount that the path leads into.
 Result<Place> find_stopped_place(sys::RootDir root, const PlaceInputs& inputs, const std::string& absolute,
                                  storage::ViewAccess access) {
@@ -121,13 +147,12 @@ Result<Place> find_stopped_place(sys::RootDir root, const PlaceInputs& inputs, c
   if (access == storage::ViewAccess::ReadWrite && !mount->read_write) {
     return Error(Kind::Forbidden, "mounted volume is marked read-only");
   }
-  auto source = sys::RootDir::open(mount->source);
-  if (!source && mount->type == spec::MountType::Bind) {
-    // A bound file: its directory is the root, its name the path.
-    size_t slash = mount->source.rfind('/');
-    TRY(source, sys::RootDir::open(slash == 0 ? "/" : mount->source.substr(0, slash)));
-    return Place{std::move(*source), mount->source.substr(slash), base_name(clean), std::move(target)};
+  auto source = open_source(*mount);
+  if (!source && is_file(*mount, source.error())) {
+    TRY(auto file, open_file_source(*mount));
+    return Place{sys::RootDir(std::move(file.parent)), "/" + file.name, base_name(clean), std::move(target)};
   }
+  if (!source && !mount->subpath.empty()) return subpath_error(mount->source, mount->subpath, source.error());
   if (!source) return std::move(source).error();
   std::string rest = clean.substr(mount->destination.size());
   return Place{std::move(*source),

@@ -34,6 +34,13 @@ bool has_source(const MountPoint& mount) {
 
 }  // namespace
 
+Result<sys::RootDir> open_source(const MountPoint& mount) {
+  if (mount.subpath.empty()) return sys::RootDir::open(mount.source);
+  TRY(auto whole, sys::RootDir::open(mount.source, sys::Scope::Beneath));
+  TRY(auto part, whole.open_dir(mount.subpath));
+  return part.duplicate(sys::Scope::InRoot);
+}
+
 MountedPaths::MountedPaths(const sys::RootDir& root, std::vector<MountPoint> mounts) : root_(root) {
   for (MountPoint& mount : mounts) {
     if (!has_source(mount)) continue;
@@ -60,7 +67,7 @@ std::string MountedPaths::link_at(const std::string& path) {
   if (path.size() == mount->destination.size()) return {};  // the mount point itself
   auto opened = opened_.find(mount);
   if (opened == opened_.end()) {
-    auto directory = sys::RootDir::open(mount->source);
+    auto directory = open_source(*mount);
     if (!directory) return {};
     opened = opened_.emplace(mount, std::move(*directory)).first;
   }

@@ -13,6 +13,10 @@
 
 namespace berth::engine {
 
+/// The directory that a mount's source is. The subpath of a volume is resolved beneath the volume, whose
+/// content others choose: what leads out of it is an error (EXDEV). ENOTDIR: it is a file.
+Result<sys::RootDir> open_source(const MountPoint& mount);
+
 class MountedPaths {
  public:
   /// `root` must live as long as this. Of mounts those count whose source is a directory or file of the host;

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <fstream>
 
 #include "storage/testing.h"
 
@@ -50,6 +52,37 @@ TEST_F(MountedPathsTest, LinksLeadOutOfVolumesAndIntoThem) {
   EXPECT_EQ(follow("/into/file"), "/vol/sub/file");
   EXPECT_EQ(follow("/vol/near/../out/y"), "/dir/y");
   EXPECT_EQ(follow("//vol/./near/"), "/vol/sub");
+}
+
+TEST_F(MountedPathsTest, ASubpathStaysInItsVolume) {
+  link((top_ + "/deep").c_str(), "/volume/host");
+  link("../deep", "/volume/beside");
+  std::ofstream(top_ + "/volume/file") << "x";
+  auto problem = [this](const char* subpath) {
+    auto opened =
+        open_source({.type = spec::MountType::Volume, .source = top_ + "/volume", .subpath = subpath});
+    return opened ? 0 : opened.error().errno_value();
+  };
+  EXPECT_EQ(problem("sub"), 0);
+  EXPECT_EQ(problem("near"), 0);
+  EXPECT_EQ(problem("host"), EXDEV);
+  EXPECT_EQ(problem("beside"), EXDEV);
+  EXPECT_EQ(problem("nothing"), ENOENT);
+  EXPECT_EQ(problem("file"), ENOTDIR);
+}
+
+TEST_F(MountedPathsTest, LinksBelowASubpathAreReadInTheVolume) {
+  link("/dir", "/volume/sub/out");
+  link((top_ + "/volume").c_str(), "/volume/host");
+  MountedPaths below(
+      root_,
+      {{.type = spec::MountType::Volume, .source = top_ + "/volume", .destination = "/vol", .subpath = "sub"},
+       {.type = spec::MountType::Volume,
+        .source = top_ + "/volume",
+        .destination = "/led-out",
+        .subpath = "host"}});
+  EXPECT_EQ(below.resolve("/vol/out", sys::Follow::Yes).value(), "/dir");
+  EXPECT_EQ(below.resolve("/led-out/out", sys::Follow::Yes).value(), "/led-out/out");
 }
 
 TEST_F(MountedPathsTest, TheLastComponentMayBeMeantItself) {

@@ -133,6 +133,20 @@ class Mounts(VolumeCase):
         memory = self.volume("memory", "-o", "type=tmpfs", "-o", "o=size=1m", "-o", "device=tmpfs")
         self.assertIn("size=1024k", self.run_sh("grep ' /v ' /proc/mounts", "-v", f"{memory}:/v").out)
 
+    def test_cp_of_a_stopped_container_into_a_volume_of_another_directory(self):
+        folder, copies = self.folder(), self.folder()
+        for options, code in (("bind", 0), ("bind,ro", 1)):
+            name = self.volume(options.replace(",", "-"), "-o", "type=none", "-o", f"o={options}", "-o", f"device={folder}")
+            box = self.name()
+            self.ok("create", "--name", box, "-v", f"{name}:/v", IMAGE, "true")
+            done = self.engine("cp", "-", f"{box}:/v", input=tar([entry("given", data=options.encode())]), text=False)
+            self.assertEqual(done.code, code, str(done))
+            with open(os.path.join(folder, "given")) as given:
+                self.assertEqual(given.read(), "bind")
+            self.ok("cp", f"{box}:/v/given", os.path.join(copies, name))
+            with open(os.path.join(copies, name)) as copied:
+                self.assertEqual(copied.read(), "bind")
+
     def test_a_volume_of_memory_is_one_for_all_that_run_with_it(self):
         memory = self.volume("memory", "-o", "type=tmpfs", "-o", "o=size=1m,uid=7,nosuid", "-o", "device=tmpfs")
         one = self.start("sh", "-c", "echo shared > /v/file; exec sleep 300", flags=("-v", f"{memory}:/v"))
