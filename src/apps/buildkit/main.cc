@@ -87,7 +87,8 @@ class Bridge {
     }
     if (kind == "session")
       return add_session(introduction, std::move(packet.fds[0]), std::move(already_read));
-    auto socket = start_relay(std::move(packet.fds[0]), std::move(already_read), ended);
+    auto socket =
+        start_relay(std::move(packet.fds[0]), std::move(already_read), Http2Guard::Sender::Client, ended);
     if (!socket) {
       --connections_;
       return std::move(socket).error();
@@ -116,7 +117,7 @@ class Bridge {
       held->session.reset();
       --connections_;
     };
-    auto socket = start_relay(std::move(client), std::move(already_read), ended);
+    auto socket = start_relay(std::move(client), std::move(already_read), Http2Guard::Sender::Server, ended);
     if (!socket) {
       --connections_;
       return std::move(socket).error();
