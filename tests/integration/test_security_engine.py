@@ -1,7 +1,9 @@
 """A running engine against the known ways out of a container (docs/security-cases.md): what containers and images
 can do with calls, files, names and descriptors."""
+import contextlib
 import os
 import re
+import socket
 import struct
 
 from harness import archives
@@ -12,6 +14,7 @@ from test_security_runtime import Swapping, tree_hash
 COPIES = 60
 EPERM, EAFNOSUPPORT = 1, 97
 SECRET = "BERTH_TEST_SECRET"
+DNS_SERVER = "127.53.29.18"
 
 
 def elf64(code):
@@ -292,4 +295,30 @@ class Reach(SecurityCase):
             result = self.engine("run", "--rm", "-w", f"/proc/self/fd/{number}", IMAGE, "ls")
             self.assertNotEqual(result.code, 0, number)
 
+    def network(self, *flags):
+        name = self.name("net")
+        self.ok("network", "create", *flags, name)
+        self.addCleanup(self.engine, "network", "rm", name)
+        return name
 
+    def test_cve_2024_29018_an_internal_network_asks_nobody(self):
+        """Names that only the outside knows would carry data there."""
+        self.only_berth("docker asks a server that --dns names from the container")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind((DNS_SERVER, 53))
+            server.settimeout(30)
+            self.start("nslookup", "asked.example.org", flags=("--network", self.network(), "--dns", DNS_SERVER))
+            self.assertIn(b"asked", server.recv(512))
+            internal = self.network("--internal")
+            for name in ("secret.example.org", "secret.of.the.container"):
+                self.engine("run", "--rm", "--network", internal, "--dns", DNS_SERVER, IMAGE, "nslookup", name)
+            server.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while datagram := server.recv(512):
+                    self.assertNotIn(b"secret", datagram)
+
+    def test_cve_2024_32473_no_ipv6_where_the_network_has_none(self):
+        network = self.network("--ipv6=false")
+        out = self.run_sh("cat /proc/net/if_inet6; cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6", "--network", network).lines
+        self.assertEqual([line for line in out if line.endswith("eth0")], [])
+        self.assertEqual(out[-1], "1")
