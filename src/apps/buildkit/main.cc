@@ -28,6 +28,7 @@ constexpr int control_fd = 3;
 constexpr size_t max_packet = size_t{512} << 10;
 constexpr int idle_milliseconds = 60'000;
 constexpr int max_message = 32 << 20;
+constexpr int max_calls = 1000;  ///< at once, of one connection
 
 class Bridge {
  public:
@@ -44,6 +45,7 @@ class Bridge {
     auto content = make_content_service(services_);
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(max_message);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, max_calls);
     builder.RegisterService(control.get());
     builder.RegisterService(gateway.get());
     builder.RegisterService(content.get());
