@@ -8,6 +8,7 @@
 #include "engine/links.h"
 #include "engine/plan_container.h"
 #include "engine/transitions.h"
+#include "io/cancel.h"
 #include "launch/failpoint.h"
 #include "launch/plan.h"
 #include "sys/root_dir.h"
@@ -18,6 +19,8 @@ namespace {
 /// Ended execs that a container keeps for inspection; the oldest goes first.
 constexpr size_t kMostExecs = 4096;
 constexpr size_t kMostEnded = 64;
+/// How long a resize waits for an exec that has been created and not begun yet, as docker has it.
+constexpr std::chrono::seconds kStartWait{10};
 
 std::string command_text(const spec::ExecConfig& config) {
   std::string text;
@@ -87,6 +90,11 @@ Result<std::vector<launch::Attachment>> attachments(Core& core, const Exec& exec
   request.already_read = std::move(options.received);
   list.push_back({std::move(request), std::move(options.socket)});
   return list;
+}
+
+io::Task<Result<bool>> settled(std::shared_ptr<Exec> exec) {
+  co_await exec->settled.wait();
+  co_return true;
 }
 
 /// Docker's words and kind for a command that could not be started.
@@ -212,7 +220,9 @@ void execs_ended(Core& core, Container& container, Run& run) {
   container.record.exec_ids.clear();
   // What has never been started was for this run: it is gone with it.
   for (const auto& exec : container.execs) {
-    if (!exec->record.started) core.execs.erase(exec->record.id);
+    if (exec->record.started) continue;
+    core.execs.erase(exec->record.id);
+    exec->settled.set();
   }
   std::erase_if(container.execs, [](const auto& exec) { return !exec->record.started; });
 }
@@ -267,13 +277,18 @@ io::Task<Result<void>> Containers::exec_start(std::string id, ExecStart options)
 
 io::Task<Result<void>> Containers::exec_resize(std::string id, uint16_t height, uint16_t width) {
   CO_TRY(auto exec, exec_of(core_, id));
+  if (!exec->record.running && !exec->record.exit_code) {
+    // Clients size the terminal as soon as the stream is theirs, which is before the command runs.
+    io::Task<Result<bool>> starting = settled(exec);
+    auto heard =
+        co_await io::with_deadline(std::move(starting), std::chrono::steady_clock::now() + kStartWait);
+    if (!heard) {
+      co_return failure(Kind::WrongState, "exec command {} has not been started within {} seconds", id,
+                        kStartWait.count());
+    }
+  }
   auto container = core_.containers.by_id(exec->record.container_id);
   bool runs = container && container->run && container->run->keeper && exec->record.running;
-  // Clients size the terminal right behind the start: wait for it rather than refuse.
-  if (!runs && exec->record.started && !exec->record.exit_code) {
-    co_await exec->settled.wait();
-    runs = container && container->run && container->run->keeper && exec->record.running;
-  }
   if (!runs) co_return failure(Kind::WrongState, "exec command {} is not running", id);
   co_return container->run->keeper->resize(id, height, width);
 }
