@@ -61,6 +61,10 @@ TEST(Json, RefusesDepthAndTrailingContent) {
   EXPECT_EQ(json_string(folded, "DetachKeys").value(), "ctrl-p");
   EXPECT_FALSE(json_bool(folded, "tty").value());
   EXPECT_EQ(json_member(folded, "Gone"), nullptr);
+  Json labels = parse_json(R"({"l": {"a": null, "b": "x"}, "wrong": {"a": 1}})").value();
+  EXPECT_EQ(json_string_map(labels, "l").value(),
+            (std::map<std::string, std::string>{{"a", ""}, {"b", "x"}}));
+  EXPECT_FALSE(json_string_map(labels, "wrong"));
 }
 
 TEST(Id, NamesFollowDockersGrammar) {

@@ -174,8 +174,9 @@ Result<std::map<std::string, std::string>> json_string_map(const Json& object, s
   if (value == nullptr) return strings;
   if (!value->is_object()) return wrong_type(key, "an object of strings");
   for (const auto& [name, element] : value->items()) {
-    if (!element.is_string()) return wrong_type(key, "an object of strings");
-    strings[name] = element.get<std::string>();
+    // As in Go's encoding/json, null stands for a string's zero value (docker-java sends labels without one).
+    if (!element.is_string() && !element.is_null()) return wrong_type(key, "an object of strings");
+    strings[name] = element.is_null() ? std::string() : element.get<std::string>();
   }
   return strings;
 }
