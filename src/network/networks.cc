@@ -243,9 +243,11 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
                  : endpoint.ipv4 ? MacAddress::of_ipv4(endpoint.ipv4->address)
                                  : MacAddress::random();
   auto connectivity_failed = [&](Error cause) {
-    return Error(
+    Error failed =
         std::move(cause).in(fmt::format("driver failed programming external connectivity on endpoint {} ({})",
-                                        request.container_name, endpoint.id)));
+                                        request.container_name, endpoint.id));
+    // It is not the container that conflicts: docker's status for a start without its ports is 500, not 409.
+    return failed.kind() == Kind::AlreadyExists ? Error(Kind::Exhausted, failed.message()) : failed;
   };
   // Ports may be asked for on the bridge's own address.
   if (bridged && !request.ports.empty()) {

@@ -169,7 +169,13 @@ Outcome pause(Context& context) {
 }
 
 Outcome unpause(Context& context) {
-  CO_CHECK(co_await context.engine().containers().unpause(context.capture()));
+  auto done = co_await context.engine().containers().unpause(context.capture());
+  // docker answers 500 for a container that is not paused, and its clients have an exception for each status.
+  if (!done && done.error().kind() == Kind::WrongState) {
+    Json answer = {{"message", done.error().message()}};
+    co_return co_await context.json(500, std::move(answer));
+  }
+  CO_CHECK(std::move(done));
   co_return co_await context.empty(204);
 }
 
