@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "sys/file.h"
 
 namespace berth::api {
 namespace {
@@ -100,6 +101,12 @@ Json registry_config_json(const engine::SystemInfo& info) {
           {"Mirrors", info.registry_mirrors.empty() ? Json(nullptr) : mirrors}};
 }
 
+/// What berthd has in place of goroutines: its threads.
+size_t daemon_threads() {
+  auto threads = sys::list_dir("/proc/self/task");
+  return threads ? threads->size() : 0;
+}
+
 }  // namespace
 
 std::string to_string(ApiVersion version) {
@@ -113,7 +120,7 @@ Json version_json(const engine::SystemInfo& info) {
                   {"BuildTime", ""},
                   {"Experimental", "true"},
                   {"GitCommit", ""},
-                  {"GoVersion", ""},
+                  {"GoVersion", "none"},
                   {"KernelVersion", info.kernel_version},
                   {"MinAPIVersion", to_string(oldest_version)},
                   {"Os", "linux"}};
@@ -125,7 +132,7 @@ Json version_json(const engine::SystemInfo& info) {
           {"ApiVersion", to_string(newest_version)},
           {"MinAPIVersion", to_string(oldest_version)},
           {"GitCommit", ""},
-          {"GoVersion", ""},
+          {"GoVersion", "none"},
           {"Os", "linux"},
           {"Arch", architecture},
           {"KernelVersion", info.kernel_version},
@@ -164,7 +171,7 @@ Json info_json(const engine::SystemInfo& info, ApiVersion version) {
       {"IPv4Forwarding", info.ipv4_forwarding},
       {"Debug", log::enabled(log::Level::Debug)},
       {"NFd", info.open_files},
-      {"NGoroutines", 0},
+      {"NGoroutines", daemon_threads()},
       {"SystemTime", to_rfc3339(info.now)},
       {"LoggingDriver", info.logging_driver},
       {"CgroupDriver", info.cgroup_driver},

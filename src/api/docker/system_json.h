@@ -17,7 +17,7 @@ namespace berth::api {
 constexpr ApiVersion newest_version{1, 51};
 /// What clients are told as the engine's version: that of the docker engine whose API is served, since tools
 /// ask for a least version of docker; berth's own is what Semantic Versioning calls build metadata.
-constexpr std::string_view engine_version = "28.5.2+berth" BERTH_VERSION;
+constexpr std::string_view engine_version = "28.5.2+berth";
 constexpr ApiVersion oldest_version{1, 24};
 std::string to_string(ApiVersion version);
 
