@@ -18,17 +18,32 @@ bool links_are_legacy(const ContainerRecord& record) {
   return record.host_config.network_mode == "bridge";
 }
 
+/// Who shares another's network is reached there.
+Result<ContainerHandle> find_linked(const Core& core, std::string_view name) {
+  TRY(auto other, core.containers.find(name));
+  for (int shared = 0; shared < 16 && other->record.host_config.network_mode.starts_with("container:");
+       ++shared) {
+    TRY(other, core.containers.find(std::string_view(other->record.host_config.network_mode).substr(10)));
+  }
+  return other;
+}
+
+std::vector<network::ExposedPort> ports_of(const spec::ContainerConfig& config) {
+  std::vector<network::ExposedPort> ports;
+  for (const std::string& text : config.exposed_ports) {
+    auto port = spec::parse_container_port(text);
+    if (!port) continue;
+    if (auto protocol = network::parse_protocol(port->protocol)) ports.push_back({*protocol, port->port});
+  }
+  return ports;
+}
+
 Result<std::vector<Linked>> linked_containers(Core& core, const ContainerRecord& record) {
   std::vector<Linked> linked;
   if (!links_are_legacy(record)) return linked;
   for (const std::string& text : record.host_config.links) {
     TRY(auto name, parse_link(text));
-    TRY(auto other, core.containers.find(name.container));
-    // Who shares another's network is reached there.
-    for (int shared = 0; shared < 16 && other->record.host_config.network_mode.starts_with("container:");
-         ++shared) {
-      TRY(other, core.containers.find(std::string_view(other->record.host_config.network_mode).substr(10)));
-    }
+    TRY(auto other, find_linked(core, name.container));
     if (other->record.host_config.network_mode == "host") {
       return Error(Kind::InvalidArgument,
                    "conflicting options: host type networking can't be used with links. This would result in "
@@ -99,6 +114,30 @@ std::vector<ContainerHandle> linking_containers(const Core& core, const Containe
     if (links_here) linking.push_back(other);
   }
   return linking;
+}
+
+Result<void> open_links(Core& core, const ContainerRecord& record) {
+  if (!links_are_legacy(record)) return {};
+  for (const std::string& text : record.host_config.links) {
+    auto name = parse_link(text);
+    if (!name) continue;
+    auto other = find_linked(core, name->container);
+    if (!other) continue;
+    CHECK(core.network->open_link(
+        {.source = record.id, .target = (*other)->record.id, .ports = ports_of((*other)->record.config)}));
+  }
+  return {};
+}
+
+void close_link(Core& core, const ContainerRecord& record, const LinkName& former) {
+  auto target = find_linked(core, former.container);
+  if (!target) return;
+  for (const std::string& text : record.host_config.links) {
+    auto name = parse_link(text);
+    auto other = name ? find_linked(core, name->container) : Result<ContainerHandle>(name.error());
+    if (other && *other == *target) return;
+  }
+  core.network->close_link("bridge", record.id, (*target)->record.id);
 }
 
 Result<std::vector<std::string>> link_environment(Core& core, const ContainerRecord& record) {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/container_network.h"
 #include "engine/lifecycle.h"
+#include "engine/links.h"
 #include "engine/log_forwarding.h"
 #include "engine/memory_volumes.h"
 #include "engine/recovery_plan.h"
@@ -173,6 +174,8 @@ struct Repairer {
       note_started(*container(), state);
       run.settled.set();
       resume_names(core, container()->record);
+      if (auto opened = open_links(core, container()->record); !opened)
+        log::warn("container {}: {}", container()->record.short_id(), opened.error().message());
       // Anew, as docker does: what was known may have changed while nobody looked.
       start_health_checks(core, container());
       watch_memory(core, container());

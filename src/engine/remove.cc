@@ -1,6 +1,7 @@
 // Removing containers: from the tables at once, from the disk in the background.
 #include "base/format.h"
 #include "base/log.h"
+#include "engine/container_network.h"
 #include "engine/label_filters.h"
 #include "engine/lifecycle.h"
 #include "engine/links.h"
@@ -41,11 +42,20 @@ Result<void> remove_link(Core& core, std::string_view reference) {
   if (!parent)
     return failure(Kind::NotFound, "Cannot get parent {} for link name {}", path.substr(0, slash), path);
   std::string alias = path.substr(slash + 1);
-  std::erase_if((*parent)->record.host_config.links, [&](const std::string& text) {
+  ContainerRecord& record = (*parent)->record;
+  std::vector<LinkName> removed;
+  std::erase_if(record.host_config.links, [&](const std::string& text) {
     auto link = parse_link(text);
-    return link && link->alias == alias;
+    bool is_it = link && link->alias == alias;
+    if (is_it) removed.push_back(*std::move(link));
+    return is_it;
   });
-  core.save_definition((*parent)->record);
+  core.save_definition(record);
+  if (!is_alive(record.state.status)) return {};
+  for (const LinkName& link : removed) close_link(core, record, link);
+  // Its /etc/hosts has the name no more.
+  if (auto written = write_container_files(core, record); !written)
+    log::warn("container {}: {}", record.short_id(), written.error().message());
   return {};
 }
 

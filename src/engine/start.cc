@@ -125,6 +125,7 @@ Result<sys::NetworkNamespace> join_networks(Core& core, ContainerRecord& record,
   }
   if (!attached) return std::move(attached).error().in("failed to set up container networking");
   run.endpoints = *std::move(attached);
+  CHECK(open_links(core, record));
   CHECK(write_container_files(core, record));
   if (netns) CHECK(serve_names(core, record, netns));
   return netns;
@@ -325,8 +326,9 @@ Result<void> launch_run(Core& core, Container& container, PreparedRun& prepared)
 /// It may have another address than before.
 void tell_linking(Core& core, const ContainerRecord& record) {
   for (const ContainerHandle& linking : linking_containers(core, record)) {
-    if (auto written = write_container_files(core, linking->record); !written)
-      log::warn("container {}: {}", linking->record.short_id(), written.error().message());
+    auto told = open_links(core, linking->record);
+    if (told) told = write_container_files(core, linking->record);
+    if (!told) log::warn("container {}: {}", linking->record.short_id(), told.error().message());
   }
 }
 

@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/rollback.h"
 #include "network/network_plan.h"
 #include "sys/netlink.h"
+#include "sys/netlink_neighbour.h"
 
 namespace berth::network {
 namespace {
@@ -46,7 +49,7 @@ sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string&
   // a published port gets its packet back through the port it came from.
   sys::BridgePortChange port{.name = host_link, .hairpin = true};
   // Isolated ports talk to the bridge itself but not to each other, whatever other firewalls do.
-  if (!option_is_on(network, kOptionInterContainer, true)) port.isolated = true;
+  if (is_closed(network)) port.isolated = true;
   return port;
 }
 
@@ -138,6 +141,41 @@ Result<uint32_t> BridgeLinks::ensure(const NetworkRecord& network, uint32_t mtu)
   rollback.keep();
   ready_[network.bridge] = link->index;
   return link->index;
+}
+
+Result<void> BridgeLinks::answer_for(const std::string& bridge, const std::set<IpAddress>& containers) {
+  const uint32_t link = ready_.at(bridge);
+  auto has = [&](IpFamily family) {
+    return std::any_of(containers.begin(), containers.end(),
+                       [&](const IpAddress& address) { return address.family() == family; });
+  };
+  // The kernel would answer after a random time of up to 0.8 seconds.
+  write_if_there(fmt::format("net/ipv4/neigh/{}/proxy_delay", bridge), "0");
+  write_if_there(fmt::format("net/ipv4/conf/{}/proxy_arp_pvlan", bridge), has(IpFamily::V4) ? "1" : "0");
+  auto known = answered_.find(bridge);
+  if (known == answered_.end()) {
+    if (!sys::has_ipv6()) return {};
+    // What an earlier daemon has left.
+    TRY(auto left, sys::neighbour_proxies(link));
+    known = answered_.emplace(bridge, std::set<IpAddress>(left.begin(), left.end())).first;
+  }
+  std::set<IpAddress>& answered = known->second;
+  write_if_there(fmt::format("net/ipv6/neigh/{}/proxy_delay", bridge), "0");
+  write_if_there(fmt::format("net/ipv6/conf/{}/proxy_ndp", bridge), has(IpFamily::V6) ? "1" : "0");
+  for (const IpAddress& address : containers) {
+    if (address.is_v4() || answered.contains(address)) continue;
+    CHECK(sys::begin_neighbour_proxy(link, address));
+    answered.insert(address);
+  }
+  for (auto address = answered.begin(); address != answered.end();) {
+    if (containers.contains(*address)) {
+      ++address;
+      continue;
+    }
+    CHECK(sys::end_neighbour_proxy(link, *address));
+    address = answered.erase(address);
+  }
+  return {};
 }
 
 Result<std::vector<std::string>> enable_forwarding(IpFamily family) {

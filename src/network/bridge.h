@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,14 @@ class BridgeLinks {
   /// The bridge's link index; makes the link with its gateway addresses and sysctls when it is missing.
   Result<uint32_t> ensure(const NetworkRecord& network, uint32_t mtu);
   /// The bridge is not what it was (deleted behind our back): look again next time.
-  void forget(const std::string& bridge) { ready_.erase(bridge); }
+  void forget(const std::string& bridge) {
+    ready_.erase(bridge);
+    answered_.erase(bridge);
+  }
+  /// Whoever on the bridge asks for the MAC address of one of these containers is given the host's, so that
+  /// the host routes what one sends to another: isolated ports exchange no frames. Empty: of nobody. Of IPv4
+  /// all or none are answered for; what passes is the firewall's business. The bridge is ready.
+  Result<void> answer_for(const std::string& bridge, const std::set<IpAddress>& containers);
   bool is_ready(const std::string& bridge) const { return ready_.contains(bridge); }
   /// Of a bridge that is ready.
   std::optional<uint32_t> index(const std::string& bridge) const {
@@ -57,6 +65,7 @@ class BridgeLinks {
   sys::RouteSocket& routes_;
   std::string owner_;
   std::map<std::string, uint32_t> ready_;
+  std::map<std::string, std::set<IpAddress>> answered_;  ///< IPv6 addresses, by bridge, once looked at
 };
 
 /// Lets packets of the family pass between links: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. Answers

@@ -27,22 +27,31 @@ constexpr int32_t kDestinationNat = -100;
 constexpr int32_t kFilter = 0;
 constexpr int32_t kSourceNat = 100;
 
-constexpr uint32_t kRouteLocal = 2;            ///< RTN_LOCAL
-constexpr uint32_t kEstablishedRelated = 6;    ///< NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | ...(IP_CT_RELATED)
+constexpr uint32_t kRouteLocal = 2;   ///< RTN_LOCAL
+constexpr uint32_t kEstablished = 2;  ///< NF_CT_STATE_BIT(IP_CT_ESTABLISHED)
+constexpr uint32_t kRelated = 4;      ///< NF_CT_STATE_BIT(IP_CT_RELATED)
+constexpr uint32_t kEstablishedRelated = kEstablished | kRelated;
 constexpr uint32_t kDestinationNatted = 0x20;  ///< IPS_DST_NAT
 
 // Lookups of the port maps: the key from word 0, the result from word 8.
 constexpr uint32_t kResultWord = 8;
 
+// In the headers of TCP, UDP and SCTP.
+constexpr uint32_t kSourcePort = 0;
+constexpr uint32_t kDestinationPort = 2;
+
 constexpr char kBridges[] = "bridges";
 constexpr char kPublished[] = "published";
 constexpr char kPublishedAny[] = "published_any";
 constexpr char kOpen[] = "open";
+constexpr char kLinked[] = "linked";
 
 // Chains of one network after the other: adding one is a few rules at their ends.
 constexpr char kWithin[] = "within";
 constexpr char kOpenings[] = "openings";
 constexpr char kSources[] = "sources";
+/// Where networks whose containers do not reach each other send what goes from one to another.
+constexpr char kLinks[] = "links";
 
 std::span<const uint8_t> bytes_of(const uint32_t& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
@@ -58,16 +67,18 @@ class FamilyPlan {
     published_ = {kPublished, 2, {NftType::Protocol, address, NftType::Port}, {address, NftType::Port}};
     published_any_ = {kPublishedAny, 3, {NftType::Protocol, NftType::Port}, {address, NftType::Port}};
     open_ = {kOpen, 4, {NftType::Protocol, address, NftType::Port}, {}};
+    linked_ = {kLinked, 5, {address, address, NftType::Protocol, NftType::Port}, {}};
   }
 
   void write(const FirewallState& state) {
     // Deleting what may not exist is an error; adding what exists is not.
     transaction_.add_table(family_, table_).delete_table(family_, table_).add_table(family_, table_);
-    for (const NftSet* set : {&bridges_, &published_, &published_any_, &open_}) {
+    for (const NftSet* set : {&bridges_, &published_, &published_any_, &open_, &linked_}) {
       transaction_.add_set(family_, table_, *set);
     }
-    for (const char* name : {kWithin, kOpenings, kSources})
+    for (const char* name : {kWithin, kOpenings, kSources, kLinks})
       transaction_.add_chain(family_, table_, {name, {}, {}, 0});
+    let_links_pass();
     protect_loopback();
     redirect_published();
     forward();
@@ -210,12 +221,47 @@ class FamilyPlan {
     rule("forward", NftRule().counter().verdict(NftVerdict::Drop));
   }
 
-  /// Within a network (seen here when bridged packets pass the IP hooks); nothing else passes an internal
-  /// one's border.
+  /// From one container to another that do not reach each other: what a link has opened, and what answers
+  /// it. No more than that goes on when the link ends, also of a connection that has begun.
+  void let_links_pass() {
+    NftRule asked;
+    linked_addresses(asked, source_offset(), destination_offset(), kDestinationPort);
+    asked.lookup(linked_).verdict(NftVerdict::Accept);
+    rule(kLinks, asked);
+    NftRule answered;
+    match_bits(answered.conntrack_state(), kEstablished);
+    linked_addresses(answered, destination_offset(), source_offset(), kSourcePort);
+    answered.lookup(linked_).verdict(NftVerdict::Accept);
+    rule(kLinks, answered);
+    NftRule failed;  // ICMP's errors about them
+    match_bits(failed.conntrack_state(), kRelated).verdict(NftVerdict::Accept);
+    rule(kLinks, failed);
+    NftRule published;  // at the host's address, as everybody reaches it
+    match_bits(published.conntrack_status(), kDestinationNatted).verdict(NftVerdict::Accept);
+    rule(kLinks, published);
+    rule(kLinks, NftRule().counter().verdict(NftVerdict::Drop));
+  }
+
+  /// The key of the set of linked ports, from word 0.
+  void linked_addresses(NftRule& rule, uint32_t source, uint32_t target, uint32_t port_offset) const {
+    const uint32_t address_words = address_size() / 4;
+    rule.network_header(source, address_size(), 0)
+        .network_header(target, address_size(), address_words)
+        .meta(Meta::Protocol, 2 * address_words)
+        .transport_header(port_offset, 2, 2 * address_words + 1);
+  }
+
+  /// Within a network: seen here when bridged packets pass the IP hooks, or when the host routes them.
+  /// Nothing else passes an internal one's border.
   void within(const FirewallNetwork& network) {
     NftRule within;
     match_interface(within, Meta::InputName, NftCompare::Equal, network.bridge);
-    match_interface(within, Meta::OutputName, NftCompare::Equal, network.bridge).verdict(NftVerdict::Accept);
+    match_interface(within, Meta::OutputName, NftCompare::Equal, network.bridge);
+    if (network.closed) {
+      within.verdict(NftVerdict::Jump, kLinks);
+    } else {
+      within.verdict(NftVerdict::Accept);
+    }
     rule(kWithin, within);
     if (!network.internal) return;
     for (Meta direction : {Meta::InputName, Meta::OutputName}) {
@@ -307,6 +353,7 @@ class FamilyPlan {
   NftSet published_;
   NftSet published_any_;
   NftSet open_;
+  NftSet linked_;
 };
 
 NftElement element_of(const PortForward& port) {
@@ -340,6 +387,20 @@ std::vector<NftElement> elements_of(const std::vector<OpenPort>& ports, IpFamily
   return elements;
 }
 
+std::vector<NftElement> elements_of(const std::vector<LinkedPort>& ports, IpFamily family) {
+  std::vector<NftElement> elements;
+  for (const auto& port : ports) {
+    if (port.container_ip.family() != family) continue;
+    elements.push_back({NftKey()
+                            .bytes(port.source_ip.bytes())
+                            .bytes(port.container_ip.bytes())
+                            .byte(static_cast<uint8_t>(port.protocol))
+                            .port(port.container_port),
+                        {}});
+  }
+  return elements;
+}
+
 NftFamily table_family(IpFamily family) {
   return family == IpFamily::V4 ? NftFamily::Ip : NftFamily::Ip6;
 }
@@ -353,6 +414,8 @@ void for_each_map(const PublishedRules& ports, const FirewallFamilies& families,
     }
     auto open = elements_of(ports.open, family);
     if (!open.empty()) change(table_family(family), kOpen, open);
+    auto linked = elements_of(ports.linked, family);
+    if (!linked.empty()) change(table_family(family), kLinked, linked);
   }
 }
 

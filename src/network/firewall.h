@@ -4,7 +4,8 @@
 // Published ports are elements of two maps per family: {protocol, address, port} and, for ports on all
 // addresses, {protocol, port}; both give {container address, container port}. Publishing is one element.
 // Where published ports are open at the container's own address, {protocol, address, port} of these is in a
-// set.
+// set. What a container's links open on a network whose containers do not reach each other is in another:
+// {source address, address, protocol, port}.
 #pragma once
 
 #include <optional>
@@ -23,6 +24,7 @@ struct FirewallNetwork {
   std::optional<IpPrefix> subnet4;
   std::optional<IpPrefix> subnet6;
   bool internal = false;   ///< nothing passes between this network and anything else
+  bool closed = false;     ///< its containers reach of each other what links open
   bool masquerade = true;  ///< hide container addresses behind the host's
   /// The address of the host's that is shown outside; none: that of the interface a packet leaves by.
   std::optional<IpAddress> source4;
@@ -51,10 +53,20 @@ struct OpenPort {
   friend auto operator<=>(const OpenPort&, const OpenPort&) = default;
 };
 
-/// What publishing adds to the tables.
+/// A container's port that another one on its network reaches by a link. The addresses are of one family.
+struct LinkedPort {
+  Protocol protocol = Protocol::Tcp;
+  IpAddress source_ip;
+  IpAddress container_ip;
+  uint16_t container_port = 0;
+  friend auto operator<=>(const LinkedPort&, const LinkedPort&) = default;
+};
+
+/// What publishing and links add to the tables.
 struct PublishedRules {
-  std::vector<PortForward> forwards;
-  std::vector<OpenPort> open;  ///< no two of them equal
+  std::vector<PortForward> forwards = {};
+  std::vector<OpenPort> open = {};      ///< no two of them equal
+  std::vector<LinkedPort> linked = {};  ///< the same
 };
 
 struct FirewallState {

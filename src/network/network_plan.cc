@@ -382,6 +382,18 @@ bool option_is_on(const NetworkRecord& network, std::string_view option, bool fa
   return found->second == "true" || found->second == "1";
 }
 
+bool is_standard_link_local(const IpAddress& address) {
+  return address.is_v6() && IpPrefix::parse("fe80::/64")->contains(address);
+}
+
+bool keeps_bridge(const NetworkRecord& network) {
+  return network.predefined && network.bridge == kDockerBridge;
+}
+
+bool is_closed(const NetworkRecord& network) {
+  return network.driver == NetworkDriver::Bridge && !option_is_on(network, kOptionInterContainer, true);
+}
+
 bool host_has_gateway(const NetworkRecord& network, IpFamily family) {
   if (gateway_mode(network, family) == GatewayMode::Isolated) return false;
   return family == IpFamily::V6 || !option_is_on(network, kOptionInhibit4, false);

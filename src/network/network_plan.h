@@ -63,6 +63,13 @@ std::optional<uint32_t> macvlan_mode(std::string_view name);
 std::optional<uint32_t> ipvlan_mode(std::string_view name);
 /// true for absent, "true", "1"; false for "false", "0".
 bool option_is_on(const NetworkRecord& network, std::string_view option, bool fallback);
+/// Of fe80::/64, which the kernel gives every link an address of.
+bool is_standard_link_local(const IpAddress& address);
+/// Whether the network's bridge stays when the network or the engine goes, though it is the engine's to make
+/// and to give addresses (kDockerBridge).
+bool keeps_bridge(const NetworkRecord& network);
+/// Whether containers of the network do not reach each other, save by links (docker's icc=false).
+bool is_closed(const NetworkRecord& network);
 /// Whether the host has the gateway's address on the bridge: not where the network is isolated, or where
 /// somebody else is to have it (inhibit_ipv4).
 bool host_has_gateway(const NetworkRecord& network, IpFamily family);

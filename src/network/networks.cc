@@ -285,6 +285,8 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
 Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   auto found = state_->endpoints.find(std::string(endpoint_id));
   if (found == state_->endpoints.end()) return failure(Kind::NotFound, "endpoint {} not found", endpoint_id);
+  state_->end_links(
+      [&](const EndpointLink& link) { return link.source == endpoint_id || link.target == endpoint_id; });
   EndpointRecord endpoint = std::move(found->second);
   state_->endpoints.erase(found);
   state_->unpublish(endpoint);

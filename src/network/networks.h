@@ -21,6 +21,11 @@
 
 namespace berth::network {
 
+/// As a default network's bridge it is the engine's, whoever has made it: made where it is missing, with the
+/// addresses that the options give or those of its own that fit them. It stays when the engine goes, as with
+/// docker: people have rules for this name.
+inline constexpr std::string_view kDockerBridge = "docker0";
+
 struct NetworkOptions {
   /// Tells engines on one host apart: names of tables and bridges follow from it. Empty for the default
   /// engine ("berth0", table "berth"); else a short token, see instance_of_exec_root().
@@ -121,6 +126,22 @@ struct AttachRequest {
   std::optional<IpAddress> previous_ipv6;
 };
 
+/// A port of a container's own, published or not.
+struct ExposedPort {
+  Protocol protocol = Protocol::Tcp;
+  uint16_t port = 0;
+  friend auto operator<=>(const ExposedPort&, const ExposedPort&) = default;
+};
+
+/// docker's --link: `source` may reach `ports` of `target`. Containers by their ids, the network as find()
+/// takes it.
+struct ContainerLink {
+  std::string network = "bridge";
+  std::string source;
+  std::string target;
+  std::vector<ExposedPort> ports;
+};
+
 /// Links to delete; run() takes some 30 ms in the kernel: on a worker thread, nobody waits. Copyable, needs
 /// no other state. The links of a container that has ended go with its namespace, and the kernel takes many
 /// at once: run() a second later and merged() is cheapest. After a disconnect it should run at once.
@@ -181,6 +202,12 @@ class Networks {
   /// Ends bindings that are in force: no new connection comes in; those that are under way go on. Store the
   /// record again.
   Result<void> unpublish_ports(std::string_view endpoint_id, const std::vector<PublishedPort>& ports);
+  /// On a network whose containers do not reach each other (docker's icc=false), the link's source reaches
+  /// the ports and gets their answers, until one of the two leaves the network or close_link(). Replaces an
+  /// earlier call for the two. Nothing happens where they reach each other anyway, or where one of them is
+  /// not on the network. Links are not stored: call it again after recover().
+  Result<void> open_link(const ContainerLink& link);
+  void close_link(std::string_view network, std::string_view source, std::string_view target);
   /// The container's default route is this endpoint's from now on, and ports are published on it alone. Which
   /// routes there are and what the other endpoints publish is not touched. Store the container's endpoints
   /// again. NotFound when there is no such endpoint.

@@ -17,6 +17,7 @@ sys::NftFamily table_family(IpFamily family) {
 FirewallNetwork Networks::State::firewall_network(const NetworkRecord& network) const {
   FirewallNetwork rules{.bridge = network.bridge,
                         .internal = network.internal,
+                        .closed = is_closed(network),
                         .masquerade = option_is_on(network, kOptionMasquerade, true),
                         .source4 = address_option(network, kOptionHost4),
                         .source6 = address_option(network, kOptionHost6),
@@ -40,6 +41,10 @@ FirewallState Networks::State::firewall_state() const {
     state.ports.forwards.insert(state.ports.forwards.end(), forwards.begin(), forwards.end());
     auto open = open_ports_of(endpoint);
     state.ports.open.insert(state.ports.open.end(), open.begin(), open.end());
+  }
+  for (const EndpointLink& link : links) {
+    auto linked = linked_ports(link);
+    state.ports.linked.insert(state.ports.linked.end(), linked.begin(), linked.end());
   }
   return state;
 }

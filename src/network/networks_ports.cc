@@ -100,7 +100,7 @@ std::vector<OpenPort> Networks::State::open_ports_of(const EndpointRecord& endpo
 }
 
 Result<void> Networks::State::publish(const EndpointRecord& endpoint, std::vector<HeldPort> held) {
-  PublishedRules rules{forwards_of(endpoint), open_ports_of(endpoint)};
+  PublishedRules rules{.forwards = forwards_of(endpoint), .open = open_ports_of(endpoint)};
   auto published = nft.commit(plan_publish(table_name(options), rules, firewall_families()));
   // Somebody flushed or changed the tables: write them anew as a whole.
   if (!published) CHECK(rebuild_firewall());
@@ -115,7 +115,7 @@ Result<void> Networks::State::publish(const EndpointRecord& endpoint, std::vecto
 
 void Networks::State::unpublish(const EndpointRecord& endpoint) {
   if (endpoint.ports.empty()) return;
-  PublishedRules rules{forwards_of(endpoint), open_ports_of(endpoint)};
+  PublishedRules rules{.forwards = forwards_of(endpoint), .open = open_ports_of(endpoint)};
   // A port that is published twice stays open until the second is ended too.
   if (auto found = endpoints.find(endpoint.id); found != endpoints.end()) {
     EndpointRecord left = found->second;

@@ -203,6 +203,7 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   if (!was_ready) {
     TRY(auto restored, restore_ports(network, index));
     notices.insert(notices.end(), restored.begin(), restored.end());
+    if (!links.empty()) CHECK(settle_linked_neighbours(network));
   }
   if (!table_present) notice_other_firewalls();
   if (!was_ready || !table_present) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -29,6 +30,13 @@ struct RestingAddress {
   std::chrono::steady_clock::time_point until;  ///< without a link to look at
 };
 
+/// A link that is open, by the endpoints of the two.
+struct EndpointLink {
+  std::string source;
+  std::string target;
+  std::vector<ExposedPort> ports;  ///< of the target; no two of them equal
+};
+
 struct Networks::State {
   NetworkOptions options;
   bool ipv6 = false;
@@ -53,6 +61,7 @@ struct Networks::State {
   std::set<std::string> changed;  ///< ids of networks whose record differs from what the engine stored
   std::vector<std::string> notices;
   std::vector<RestingAddress> resting;
+  std::vector<EndpointLink> links;  ///< on networks whose containers do not reach each other
 
   Result<Surroundings> surroundings();
   /// The subnets of the default network are those of the bridge that the options name, unless it is berth's
@@ -116,6 +125,14 @@ struct Networks::State {
   /// Ports of an endpoint that is in `endpoints` already.
   Result<void> publish(const EndpointRecord& endpoint, std::vector<HeldPort> held);
   void unpublish(const EndpointRecord& endpoint);
+  /// The container's endpoint on the network, or nullptr.
+  const EndpointRecord* endpoint_of(std::string_view container_id, std::string_view network_id) const;
+  /// What the link opens, of each family that both have.
+  std::vector<LinkedPort> linked_ports(const EndpointLink& link) const;
+  /// Containers of the network that have links find each other, through the host.
+  Result<void> settle_linked_neighbours(const NetworkRecord& network);
+  /// Ends those links of which `ends` says so; their endpoints are in `endpoints` still.
+  void end_links(const std::function<bool(const EndpointLink&)>& ends);
   /// Senders that go on are redirected (or no longer) from their next datagram on.
   void forget_flows(const EndpointRecord& endpoint);
 
