@@ -115,6 +115,7 @@ io::Task<Result<void>> Networks::connect(std::string network, std::string refere
       co_return std::move(attached).error();
     }
     container->run->endpoints.push_back(*attached);
+    core_.network->announce(*attached, namespaces->fd());
     if (auto settled = settle_default_route(core_, record, *namespaces); !settled)
       log::warn("container {}: default route: {}", record.short_id(), settled.error().message());
     if (auto served = serve_names(core_, record, *namespaces); !served)

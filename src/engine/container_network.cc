@@ -171,11 +171,8 @@ void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointReco
   settings.ipv6_gateway = endpoint.gateway6 ? endpoint.gateway6->to_string() : "";
 }
 
-void clear_endpoint(spec::EndpointSettings& settings) {
-  // What follows from an address goes with it: another container may get both.
-  auto address = sys::IpAddress::parse(settings.ip_address);
-  if (address && !address->is_v6() && settings.mac_address == sys::MacAddress::of_ipv4(*address).to_string())
-    settings.mac_address.clear();
+void clear_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint) {
+  if (endpoint.generated_mac) settings.mac_address.clear();
   settings.endpoint_id.clear();
   settings.ip_address.clear();
   settings.ip_prefix_len = 0;
@@ -255,9 +252,13 @@ network::LinkRemoval detach_networks(Core& core, ContainerRecord& record,
                                      const std::vector<std::string>& endpoints) {
   network::LinkRemoval all;
   for (const std::string& id : endpoints) {
+    network::EndpointRecord leaving;
+    for (const network::EndpointRecord* endpoint : core.network->endpoints_of_container(record.id)) {
+      if (endpoint->id == id) leaving = *endpoint;
+    }
     for (auto& [name, settings] : record.endpoints) {
       if (settings.endpoint_id != id) continue;
-      clear_endpoint(settings);
+      clear_endpoint(settings, leaving);
       if (auto network = core.network->find(name); network)
         publish_network(core, **network, "disconnect", record.id);
     }

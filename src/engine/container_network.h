@@ -62,6 +62,7 @@ std::vector<std::string> dns_aliases(const ContainerRecord& record, const spec::
 std::vector<std::string> dns_names(const ContainerRecord& record, const spec::EndpointSettings& settings);
 
 void fill_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint);
-void clear_endpoint(spec::EndpointSettings& settings);
+/// Forgets what was filled in, but for a MAC address that somebody has asked for.
+void clear_endpoint(spec::EndpointSettings& settings, const network::EndpointRecord& endpoint);
 
 }  // namespace berth::engine

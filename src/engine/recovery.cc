@@ -54,7 +54,16 @@ std::vector<Found> look_around(Core& core, std::vector<ContainerRecord> records)
   return all;
 }
 
-/// Endpoints of the containers whose keeper lives; the others' are dropped from the database.
+void forget_endpoint(const std::vector<Found>& all, const network::EndpointRecord& endpoint) {
+  for (const Found& found : all) {
+    for (auto& [name, settings] : found.container->record.endpoints) {
+      if (settings.endpoint_id == endpoint.id) clear_endpoint(settings, endpoint);
+    }
+  }
+}
+
+/// Endpoints of the containers whose keeper lives; the others' are dropped from the database, and from what
+/// is known of their containers.
 std::vector<network::EndpointRecord> living_endpoints(Core& core, const std::vector<Found>& all,
                                                       std::vector<network::EndpointRecord> stored) {
   std::set<std::string> alive;
@@ -67,9 +76,11 @@ std::vector<network::EndpointRecord> living_endpoints(Core& core, const std::vec
   for (network::EndpointRecord& endpoint : stored) {
     if (alive.contains(endpoint.container_id)) {
       living.push_back(std::move(endpoint));
-    } else if (auto removed = core.records->remove_endpoint(endpoint.id); !removed) {
-      log::warn("{}", removed.error().message());
+      continue;
     }
+    forget_endpoint(all, endpoint);
+    if (auto removed = core.records->remove_endpoint(endpoint.id); !removed)
+      log::warn("{}", removed.error().message());
   }
   return living;
 }

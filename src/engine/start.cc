@@ -332,6 +332,14 @@ void tell_linking(Core& core, const ContainerRecord& record) {
   }
 }
 
+/// Neighbours may know its addresses with the MAC address of another start.
+void announce(Core& core, const ContainerRecord& record, const Run& run) {
+  if (network_place(record.host_config) != NetworkPlace::Own || run.endpoints.empty()) return;
+  auto netns = sys::open_file(fmt::format("/proc/{}/ns/net", record.state.pid).c_str(), O_RDONLY);
+  if (!netns) return;  // it has ended
+  for (const std::string& endpoint : run.endpoints) core.network->announce(endpoint, netns->get());
+}
+
 void begin_history(ContainerRecord& record, Container& container) {
   record.manually_stopped = false;
   record.restart_count = 0;
@@ -403,6 +411,7 @@ io::Task<Result<void>> start_locked(Core& core, ContainerHandle container, Start
   if (placed) remove_placed_mounts(core.exec_dir(record.id));
   if (!run->failure) {
     tell_linking(core, record);
+    announce(core, record, *run);
     co_return Result<void>();
   }
   // docker answers 400 when the program is to blame.

@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "base/id.h"
 #include "network/address_pool.h"
+#include "network/announcements.h"
 #include "network/config_network.h"
 #include "network/parent_link.h"
 
@@ -113,32 +114,6 @@ Result<void> plan_pools(const NetworkRequest& request, const Surroundings& surro
   if (record.enable_ipv6 && record.pool(IpFamily::V6) == nullptr) {
     TRY(IpPrefix subnet, plan_automatic_ipv6(surroundings));
     record.pools.push_back({subnet, {}, subnet.address.plus(1), {}});
-  }
-  return {};
-}
-
-/// Announcements of addresses: one is made where a MAC address does not follow from the address, unless none
-/// are wanted. What docker refuses is refused.
-Result<void> check_announcements(const NetworkRecord& record) {
-  struct Bounds {
-    std::string_view option;
-    int low, high;
-    std::string_view words;
-  };
-  constexpr Bounds known[] = {
-      {"com.docker.network.advertise_addr_nmsgs", 0, 3, "must be an integer"},
-      {"com.docker.network.advertise_addr_ms", 100, 2000, "must be integer milliseconds"}};
-  for (const Bounds& bounds : known) {
-    auto found = record.options.find(std::string(bounds.option));
-    if (found == record.options.end()) continue;
-    const std::string& text = found->second;
-    int value = 0;
-    auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (status != std::errc() || end != text.data() + text.size() || text.empty())
-      return invalid(
-          fmt::format("value for option {} \"{}\" {}", bounds.option, text.substr(0, 64), bounds.words));
-    if (value < bounds.low || value > bounds.high)
-      return invalid(fmt::format("{} must be in the range {} to {}", bounds.option, bounds.low, bounds.high));
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // The façade: networks, attaching and detaching.
 #include "network/networks.h"
 
+#include <fcntl.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -239,9 +240,8 @@ Result<const EndpointRecord*> Networks::attach(const AttachRequest& request, sys
   Rollback rollback;
   rollback.add([&] { state_->release_addresses(endpoint); });
   CHECK(state_->take_addresses(*network, request, endpoint));
-  endpoint.mac = request.mac     ? *request.mac
-                 : endpoint.ipv4 ? MacAddress::of_ipv4(endpoint.ipv4->address)
-                                 : MacAddress::random();
+  endpoint.mac = request.mac.value_or(MacAddress::random());
+  endpoint.generated_mac = !request.mac;
   auto connectivity_failed = [&](Error cause) {
     return Error(
         std::move(cause).in(fmt::format("driver failed programming external connectivity on endpoint {} ({})",
@@ -287,6 +287,7 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   if (found == state_->endpoints.end()) return failure(Kind::NotFound, "endpoint {} not found", endpoint_id);
   state_->end_links(
       [&](const EndpointLink& link) { return link.source == endpoint_id || link.target == endpoint_id; });
+  state_->announcer.cancel(found->first);
   EndpointRecord endpoint = std::move(found->second);
   state_->endpoints.erase(found);
   state_->unpublish(endpoint);
@@ -300,6 +301,17 @@ Result<LinkRemoval> Networks::detach(std::string_view endpoint_id) {
   LinkRemoval removal;
   if (!endpoint.host_link.empty()) removal.host_links.push_back(endpoint.host_link);
   return removal;
+}
+
+void Networks::announce(std::string_view endpoint_id, int netns) {
+  auto found = state_->endpoints.find(std::string(endpoint_id));
+  if (found == state_->endpoints.end()) return;
+  const EndpointRecord& endpoint = found->second;
+  const NetworkRecord& network = state_->networks.at(endpoint.network_id);
+  // Interfaces of an ipvlan network all have their parent's MAC address.
+  if (!network.has_links() || network.driver == NetworkDriver::Ipvlan) return;
+  sys::UniqueFd own(::fcntl(netns, F_DUPFD_CLOEXEC, 0));
+  if (own) state_->announcer.begin(endpoint, announcement_schedule(network), std::move(own));
 }
 
 Result<std::vector<PublishedPort>> Networks::publish_ports(std::string_view endpoint_id,

@@ -195,6 +195,10 @@ class Networks {
   /// Releases ports and addresses at once; the link goes with the returned work (or with the namespace).
   /// NotFound when there is no such endpoint.
   Result<LinkRemoval> detach(std::string_view endpoint_id);
+  /// Tells neighbours, as often as the network's options say, which MAC address the endpoint's addresses have
+  /// now. Call it when the start has been answered: from then on it happens beside, and ends with detach().
+  /// `netns` is a descriptor of the container's.
+  void announce(std::string_view endpoint_id, int netns);
   /// Publishes further ports of an endpoint that is attached, or all of them not at all; what there is goes
   /// on undisturbed. Store the endpoint's record again. WrongState for an endpoint without the default route.
   Result<std::vector<PublishedPort>> publish_ports(std::string_view endpoint_id,

@@ -53,6 +53,7 @@ TEST_F(NetworksTest, NeighboursHearOfAnotherMacAddress) {
     auto attached = networks_->attach(request, web.netns);
     EXPECT_TRUE(attached.has_value()) << (attached ? "" : attached.error().message());
     if (attached) web.endpoint = **attached;
+    networks_->announce(web.endpoint.id, web.netns.fd());
     return web;
   };
   {

@@ -271,29 +271,6 @@ bool Networks::State::disable_ipv6(const std::string& interface, const sys::Netw
   return written || written.error().kind() != Kind::NotFound;
 }
 
-namespace {
-
-/// An address usually has the MAC address that follows from it. Where it has another one, those who have
-/// spoken to it before have to unlearn.
-bool is_new_to_neighbours(const NetworkRecord& network, const EndpointRecord& endpoint) {
-  auto wanted = network.options.find("com.docker.network.advertise_addr_nmsgs");
-  if (wanted != network.options.end() && wanted->second == "0") return false;
-  return !endpoint.ipv4 || endpoint.mac != MacAddress::of_ipv4(endpoint.ipv4->address);
-}
-
-/// From now on the kernel tells neighbours when the interface's MAC address is set: by a gratuitous ARP
-/// request and an unsolicited neighbour advertisement.
-void enable_announcements(const std::string& interface, const sys::NetworkNamespace& netns) {
-  auto work = [&]() -> Result<void> {
-    (void)sys::write_sysctl(fmt::format("net/ipv4/conf/{}/arp_notify", interface), "1");
-    (void)sys::write_sysctl(fmt::format("net/ipv6/conf/{}/ndisc_notify", interface), "1");
-    return {};
-  };
-  (void)netns.run_inside(work);  // neighbours find out by themselves, half a minute later
-}
-
-}  // namespace
-
 Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointRecord& endpoint,
                                          sys::NetworkNamespace& netns) {
   EndpointLinks links;
@@ -330,10 +307,6 @@ Result<void> Networks::State::make_links(const NetworkRecord& network, EndpointR
   }
   bool has_ipv6 = endpoint.ipv6 || disable_ipv6(endpoint.interface, netns);
   sys::RouteBatch inside = plan_inside(index, endpoint, has_ipv6);
-  if (is_new_to_neighbours(network, endpoint)) {
-    enable_announcements(endpoint.interface, netns);
-    inside.change_link({.index = index, .mac = endpoint.mac});
-  }
   CHECK(netns.routes().run(inside));
   netns.count_link(true);
   rollback.keep();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "network/address_pool.h"
+#include "network/announcer.h"
 #include "network/bridge.h"
 #include "network/dns_server.h"
 #include "network/firewall.h"
@@ -50,6 +51,7 @@ struct Networks::State {
   HostPorts host_ports;
   PortProxy proxy;
   DnsServer dns;
+  Announcer announcer;
   bool makes_given_bridge = false;  ///< --bridge names one that is berth's to make
   bool table_present = false;
   bool firewall_stale = false;  ///< the tables have rules of networks that are gone

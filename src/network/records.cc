@@ -128,6 +128,9 @@ Result<EndpointRecord> parse_endpoint(const Json& json) {
   CHECK(parse_optional(json, "gateway4", record.gateway4));
   CHECK(parse_optional(json, "ipv6", record.ipv6));
   CHECK(parse_optional(json, "gateway6", record.gateway6));
+  TRY(record.generated_mac, json_bool(json, "generated_mac"));
+  // Those that earlier versions gave follow from the address, and are not said to be generated.
+  if (record.ipv4 && record.mac == MacAddress::of_ipv4(record.ipv4->address)) record.generated_mac = true;
   TRY(record.is_default_gateway, json_bool(json, "default_gateway"));
   if (record.id.empty() || record.network_id.empty()) return failure(Kind::Corrupt, "an endpoint without id");
   auto ports = json.find("ports");
@@ -256,6 +259,7 @@ std::string encode(const EndpointRecord& record) {
                {"host_link", record.host_link},
                {"default_gateway", record.is_default_gateway}};
   if (!record.mac.is_zero()) json["mac"] = record.mac.to_string();
+  if (record.generated_mac) json["generated_mac"] = true;
   if (record.ipv4) json["ipv4"] = record.ipv4->to_string();
   if (record.gateway4) json["gateway4"] = record.gateway4->to_string();
   if (record.ipv6) json["ipv6"] = record.ipv6->to_string();

@@ -107,6 +107,7 @@ struct EndpointRecord {
   std::string interface;             ///< inside: "eth0"
   std::string host_link;             ///< outside; empty for host and none
   MacAddress mac;
+  bool generated_mac = false;  ///< nobody has asked for it: the next start brings another one
   std::optional<IpPrefix> ipv4;
   std::optional<IpAddress> gateway4;
   std::optional<IpPrefix> ipv6;

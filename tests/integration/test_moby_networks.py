@@ -334,18 +334,6 @@ class Addresses(NetworkCase):
         plain = self.runs_with(network, {})
         self.assertFalse(self.engine.inspect(plain)["Config"].get("MacAddress"))
 
-    def test_a_generated_mac_follows_the_address(self):
-        self.only_berth("docker's are random since 28")
-        network = self.network("--subnet", "192.168.238.0/24")
-        first = self.start("sleep", "300", flags=("--network", network))
-        before = self.endpoint(first, network)
-        self.ok("stop", "-t", "0", first)
-        second = self.start("sleep", "300", flags=("--network", network, "--ip", before["IPAddress"]))
-        self.ok("start", first)
-        macs = [self.endpoint(name, network)["MacAddress"] for name in (first, second)]
-        self.assertNotEqual(*macs)
-        self.assertEqual(macs[1], before["MacAddress"])
-
 
 class Links(NetworkCase):
     def hosts(self, name):
