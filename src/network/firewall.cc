@@ -467,6 +467,28 @@ NftTransaction plan_add_network(std::string_view table, const FirewallNetwork& n
   return transaction;
 }
 
+std::vector<std::string> network_chains() {
+  return {kWithin, kOpenings, kSources};
+}
+
+bool is_rule_of(const sys::NftRuleInfo& rule, std::string_view bridge) {
+  // What lets an interface's packets into a network names that interface as well.
+  return rule.output.empty() ? rule.input == bridge : rule.output == bridge;
+}
+
+NftTransaction plan_remove_network(std::string_view table, NftFamily family, std::string_view bridge,
+                                   const std::map<std::string, std::vector<sys::NftRuleInfo>>& rules) {
+  NftTransaction transaction;
+  for (const auto& [chain, present] : rules) {
+    for (const sys::NftRuleInfo& rule : present) {
+      if (is_rule_of(rule, bridge)) transaction.delete_rule(family, table, chain, rule.handle);
+    }
+  }
+  const std::vector<NftElement> name = {{NftKey().interface(bridge), {}}};
+  transaction.delete_elements(family, table, kBridges, name);
+  return transaction;
+}
+
 NftTransaction plan_remove_tables(std::string_view table, const std::vector<NftFamily>& families) {
   NftTransaction transaction;
   for (NftFamily family : families) transaction.delete_table(family, table);

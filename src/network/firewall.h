@@ -8,6 +8,7 @@
 // {source address, address, protocol, port}.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -85,11 +86,18 @@ struct FirewallFamilies {
 /// Replaces the instance's tables by ones that hold `state`, in one transaction.
 sys::NftTransaction plan_firewall(std::string_view table, const FirewallState& state,
                                   const FirewallFamilies& families);
-/// Adds a network to tables that are there, whatever their number of networks in a few rules. Those that are
-/// gone are taken out by plan_firewall().
+/// Adds a network to tables that are there, whatever their number of networks in a few rules.
 sys::NftTransaction plan_add_network(std::string_view table, const FirewallNetwork& network,
                                      const FirewallFamilies& families);
-/// Adds or removes published ports, in one transaction.
+/// The chains that have rules of single networks.
+std::vector<std::string> network_chains();
+/// Takes a network out of one family's table again; `rules` are those of the chains as they are.
+sys::NftTransaction plan_remove_network(std::string_view table, sys::NftFamily family,
+                                        std::string_view bridge,
+                                        const std::map<std::string, std::vector<sys::NftRuleInfo>>& rules);
+/// Whether the rule is about the network of that bridge.
+bool is_rule_of(const sys::NftRuleInfo& rule, std::string_view bridge);
+/// Adds or removes published ports and what links open, in one transaction.
 sys::NftTransaction plan_publish(std::string_view table, const PublishedRules& ports,
                                  const FirewallFamilies& families = {});
 sys::NftTransaction plan_unpublish(std::string_view table, const PublishedRules& ports,

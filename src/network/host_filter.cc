@@ -120,6 +120,22 @@ NftTransaction plan_add_to_host_filter(NftFamily family, std::string_view own_ch
   return transaction;
 }
 
+NftTransaction plan_remove_from_host_filter(NftFamily family, std::string_view own_chain,
+                                            const std::string& bridge,
+                                            const std::vector<sys::NftRuleInfo>& rules) {
+  NftTransaction transaction;
+  for (const sys::NftRuleInfo& rule : rules) {
+    if (rule.input == bridge || rule.output == bridge)
+      transaction.delete_rule(family, kTable, own_chain, rule.handle);
+  }
+  return transaction;
+}
+
+Result<std::vector<sys::NftRuleInfo>> read_own_filter(sys::NftSocket& nft, NftFamily family,
+                                                      std::string_view own_chain) {
+  return nft.rules(family, kTable, own_chain);
+}
+
 NftTransaction plan_leave_host_filter(NftFamily family, std::string_view own_chain,
                                       const HostFilterState& state) {
   NftTransaction transaction;

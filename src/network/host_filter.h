@@ -41,6 +41,13 @@ bool is_in_place(const HostFilterState& state, std::string_view own_chain);
 /// Lets one more bridge's traffic pass; berth's chain is there.
 sys::NftTransaction plan_add_to_host_filter(sys::NftFamily family, std::string_view own_chain,
                                             const std::string& bridge);
+/// Lets a bridge's traffic pass no more; `rules` are those of berth's chain as they are.
+sys::NftTransaction plan_remove_from_host_filter(sys::NftFamily family, std::string_view own_chain,
+                                                 const std::string& bridge,
+                                                 const std::vector<sys::NftRuleInfo>& rules);
+/// The rules of berth's chain.
+Result<std::vector<sys::NftRuleInfo>> read_own_filter(sys::NftSocket& nft, sys::NftFamily family,
+                                                      std::string_view own_chain);
 /// Takes berth's chain out again.
 sys::NftTransaction plan_leave_host_filter(sys::NftFamily family, std::string_view own_chain,
                                            const HostFilterState& state);

@@ -18,8 +18,6 @@ namespace berth::network {
 namespace {
 
 constexpr std::string_view kDefaultExecRoot = "/run/berth";
-/// Up to this number of networks all rules are written anew in a few milliseconds.
-constexpr size_t kRebuildAtOnce = 100;
 
 template <class Record>
 void sort_by_creation(std::vector<const Record*>& records) {
@@ -201,15 +199,15 @@ Result<LinkRemoval> Networks::remove(std::string_view name_or_id) {
     if (link && link->alias == table_name(state_->options) && !is_shared)
       removal.host_links.push_back(parent);
   }
-  bool was_ready = state_->bridges.is_ready(network->bridge);
-  state_->bridges.forget(network->bridge);
+  const std::string bridge = network->bridge;
+  bool was_ready = state_->bridges.is_ready(bridge);
+  state_->bridges.forget(bridge);
   std::erase_if(state_->resting, [&](const auto& one) { return one.network_id == network->id; });
   state_->pools.erase(network->id);
   state_->networks.erase(std::string(network->id));
   if (!was_ready || !state_->table_present) return removal;
-  // Rules for a bridge that is gone do nothing: with many networks they go when the next one comes.
-  state_->firewall_stale = true;
-  if (state_->networks.size() <= kRebuildAtOnce) CHECK(state_->rebuild_firewall());
+  // Somebody has flushed or changed the tables: write them anew as a whole.
+  if (!state_->remove_from_firewall(bridge)) CHECK(state_->rebuild_firewall());
   return removal;
 }
 

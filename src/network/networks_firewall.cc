@@ -55,10 +55,10 @@ FirewallFamilies Networks::State::firewall_families() const {
 
 Result<void> Networks::State::add_to_firewall(const NetworkRecord& network) {
   FirewallFamilies families = firewall_families();
-  auto added = table_present && !firewall_stale && new_router.empty()
+  auto added = table_present && new_router.empty()
                    ? nft.commit(plan_add_network(table_name(options), firewall_network(network), families))
                    : Result<void>(Error(Kind::WrongState, "no tables to add to"));
-  // Somebody has flushed or changed the tables, or they know networks that are gone.
+  // Somebody has flushed or changed the tables.
   if (!added) return rebuild_firewall();
   for (IpFamily family : families.list()) {
     std::string chain = own_filter_chain(options.instance);
@@ -70,13 +70,28 @@ Result<void> Networks::State::add_to_firewall(const NetworkRecord& network) {
   return {};
 }
 
+Result<void> Networks::State::remove_from_firewall(const std::string& bridge) {
+  const std::string table = table_name(options);
+  const std::string chain = own_filter_chain(options.instance);
+  for (IpFamily address_family : firewall_families().list()) {
+    sys::NftFamily family = table_family(address_family);
+    std::map<std::string, std::vector<sys::NftRuleInfo>> rules;
+    for (const std::string& name : network_chains()) {
+      TRY(rules[name], nft.rules(family, table, name));
+    }
+    CHECK(nft.commit(plan_remove_network(table, family, bridge, rules)));
+    TRY(auto passing, read_own_filter(nft, family, chain));
+    CHECK(nft.commit(plan_remove_from_host_filter(family, chain, bridge, passing)));
+  }
+  return {};
+}
+
 Result<void> Networks::State::rebuild_firewall() {
   FirewallState state = firewall_state();
   FirewallFamilies families = firewall_families();
   auto plan = plan_firewall(table_name(options), state, families);
   if (!plan.empty()) CHECK(nft.commit(plan));
   table_present = true;
-  firewall_stale = false;
   std::vector<std::string> bridge_names;
   for (const FirewallNetwork& network : state.networks) bridge_names.push_back(network.bridge);
   for (IpFamily family : families.list()) {

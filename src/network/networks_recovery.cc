@@ -174,6 +174,7 @@ class NetworkRecovery {
     bool present = link(network.bridge) != nullptr;
     if (!present) CHECK(state_.settle_subnet(network));
     TRY(uint32_t index, state_.bridges.ensure(network, state_.wanted_mtu(network)));
+    state_.note_mtu(network);
     CHECK(state_.ensure_forwarding(network));
     if (!present && has_endpoints(network.id))
       said(fmt::format("bridge {} of network {} was gone and is made anew", network.bridge, network.name));

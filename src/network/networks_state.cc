@@ -137,6 +137,12 @@ uint32_t Networks::State::wanted_mtu(const NetworkRecord& network) {
   return *uplink >= 1280 && *uplink < 1500 ? *uplink : 0;
 }
 
+void Networks::State::note_mtu(NetworkRecord& network) {
+  constexpr uint32_t kEthernet = 1500;
+  uint32_t mtu = wanted_mtu(network);
+  network.mtu = mtu != 0 ? mtu : kEthernet;
+}
+
 Result<void> Networks::State::settle_subnet(NetworkRecord& network) {
   if (network.driver != NetworkDriver::Bridge) return {};
   if (bridges.is_ready(network.bridge) || network.pools.empty() || !network.pools.front().automatic)
@@ -199,6 +205,7 @@ Result<uint32_t> Networks::State::bring_up(const NetworkRecord& network) {
   bool was_ready = bridges.is_ready(network.bridge);
   if (!was_ready) uplink.reset();
   TRY(uint32_t index, bridges.ensure(network, was_ready ? 0 : wanted_mtu(network)));
+  if (!was_ready) note_mtu(networks.at(network.id));
   CHECK(ensure_forwarding(network));
   if (!was_ready) {
     TRY(auto restored, restore_ports(network, index));

@@ -54,8 +54,7 @@ struct Networks::State {
   Announcer announcer;
   bool makes_given_bridge = false;  ///< --bridge names one that is berth's to make
   bool table_present = false;
-  bool firewall_stale = false;  ///< the tables have rules of networks that are gone
-  bool forwards4 = false;       ///< the host forwards packets, as far as we have made sure
+  bool forwards4 = false;  ///< the host forwards packets, as far as we have made sure
   bool forwards6 = false;
   std::set<IpFamily> new_router;              ///< families that are forwarded since now, by berth's doing
   std::set<IpFamily> host_filter_complaints;  ///< families whose failure has been told
@@ -89,6 +88,8 @@ struct Networks::State {
   /// for each.
   Result<std::vector<std::string>> restore_ports(const NetworkRecord& network, uint32_t index);
   uint32_t wanted_mtu(const NetworkRecord& network);
+  /// The record says which MTU its containers have.
+  void note_mtu(NetworkRecord& network);
   FirewallNetwork firewall_network(const NetworkRecord& network) const;
   FirewallState firewall_state() const;
   FirewallFamilies firewall_families() const;
@@ -96,6 +97,8 @@ struct Networks::State {
   Result<void> rebuild_firewall();
   /// Adds one network's rules, which does not take the longer the more there are.
   Result<void> add_to_firewall(const NetworkRecord& network);
+  /// Takes the rules of a network's bridge out again.
+  Result<void> remove_from_firewall(const std::string& bridge);
   /// Also those of families that an earlier daemon has had tables for.
   Result<void> remove_firewall(const std::vector<IpFamily>& families);
   /// berth's part of the host's filter table (host_filter.h).

@@ -65,6 +65,7 @@ struct NetworkRecord {
   bool config_only = false;     ///< a configuration of other networks: no container joins it
   std::string config_from;      ///< name of the network that has configured this one
   bool foreign_bridge = false;  ///< the link is somebody else's: it is neither made nor removed
+  uint32_t mtu = 1500;          ///< of a bridge network's interfaces, since its bridge is there; not stored
 
   /// Whether its containers find each other by name: user-defined networks have the embedded DNS.
   bool has_names() const { return has_links() && !predefined; }

@@ -153,6 +153,9 @@ struct NftRuleInfo {
   uint64_t handle = 0;
   std::string jump;          ///< the chain that everything is sent to; empty: the rule is of another kind
   bool refuses_all = false;  ///< drops or rejects whatever comes to it
+  /// Names that it compares those of the packet's interfaces with; empty: it does not, or with a set.
+  std::string input;
+  std::string output;
 };
 
 /// A NETLINK_NETFILTER socket of the namespace it was made in.

@@ -45,9 +45,33 @@ std::string_view extension_name(std::span<const uint8_t> data) {
   return name;
 }
 
+/// Which of the packet's interfaces a "meta" expression loads the name of; nullptr: something else.
+std::string NftRuleInfo::*loaded_interface(std::span<const uint8_t> meta) {
+  std::string NftRuleInfo::*loaded = nullptr;
+  for_each_attribute(meta, [&](const NetlinkAttribute& part) {
+    if (part.type != NFTA_META_KEY) return;
+    if (part.u32_be() == NFT_META_IIFNAME) loaded = &NftRuleInfo::input;
+    if (part.u32_be() == NFT_META_OIFNAME) loaded = &NftRuleInfo::output;
+  });
+  return loaded;
+}
+
+/// The text that a "cmp" expression compares with.
+std::string compared_text(std::span<const uint8_t> cmp) {
+  std::string text;
+  for_each_attribute(cmp, [&](const NetlinkAttribute& part) {
+    if (part.type != NFTA_CMP_DATA) return;
+    for_each_attribute(part.value, [&](const NetlinkAttribute& data) {
+      if (data.type == NFTA_DATA_VALUE) text = data.text();
+    });
+  });
+  return text;
+}
+
 /// What a rule does to every packet; one that has conditions does nothing to every packet.
 void read_expressions(std::span<const uint8_t> expressions, NftRuleInfo& rule) {
   bool conditional = false;
+  std::string NftRuleInfo::*interface = nullptr;
   std::optional<Verdict> verdict;
   for_each_attribute(expressions, [&](const NetlinkAttribute& element) {
     std::string_view name;
@@ -56,6 +80,8 @@ void read_expressions(std::span<const uint8_t> expressions, NftRuleInfo& rule) {
       if (part.type == NFTA_EXPR_NAME) name = part.text();
       if (part.type == NFTA_EXPR_DATA) data = part.value;
     });
+    if (name == "cmp" && interface != nullptr) rule.*interface = compared_text(data);
+    interface = name == "meta" ? loaded_interface(data) : nullptr;
     bool comment = name == "match" && extension_name(data) == "comment";
     if (name == "immediate") {
       verdict = verdict_of(data);

@@ -212,6 +212,14 @@ Json volume_json(const engine::VolumeRecord& volume) {
           {"Scope", "local"}};
 }
 
+/// Of the default bridge docker always says the MTU, which here may follow the host's uplink.
+Json network_options(const network::NetworkRecord& network) {
+  Json options = string_map(network.options);
+  bool is_default = network.predefined && network.driver == network::NetworkDriver::Bridge;
+  if (is_default) options.emplace("com.docker.network.driver.mtu", std::to_string(network.mtu));
+  return options;
+}
+
 Json network_json(const network::NetworkRecord& network,
                   const std::vector<network::EndpointRecord>& endpoints) {
   Json containers = Json::object();
@@ -232,7 +240,7 @@ Json network_json(const network::NetworkRecord& network,
           {"ConfigFrom", {{"Network", network.config_from}}},
           {"ConfigOnly", network.config_only},
           {"Containers", std::move(containers)},
-          {"Options", string_map(network.options)},
+          {"Options", network_options(network)},
           {"Labels", string_map(network.labels)}};
 }
 
@@ -265,6 +273,8 @@ Result<network::NetworkRequest> parse_network_request(std::string_view body) {
   if (ipam != nullptr && ipam->is_object()) {
     TRY(request.ipam_options, json_string_map(*ipam, "Options"));
     TRY(std::string driver, json_string(*ipam, "Driver"));
+    // Networks without addresses are what drivers of plugins have; docker's own refuse them in these words.
+    if (driver == "null") return Error(Kind::InvalidArgument, "ipv4 pool is empty");
     if (!driver.empty() && driver != "default") {
       return failure(Kind::InvalidArgument, "could not find IPAM driver \"{}\": berth has \"default\" alone",
                      driver.substr(0, 64));
