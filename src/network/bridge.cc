@@ -53,6 +53,25 @@ sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string&
   return port;
 }
 
+BridgeAddressPlan plan_bridge_address(const IpPrefix& wanted, const std::vector<IpPrefix>& present) {
+  BridgeAddressPlan plan{.removed = {}, .added = wanted};
+  std::optional<IpPrefix> former;
+  for (const IpPrefix& address : present) {
+    if (address.family() != wanted.family()) continue;
+    if (wanted.address.is_v6()) {
+      bool is_same = address.address == wanted.address;  // of whatever length: it names no route
+      if (is_same) plan.added.reset();
+      if (!is_same && !is_standard_link_local(address.address)) plan.removed.push_back(address);
+      continue;
+    }
+    if (address == wanted) return {};
+    bool is_better = former && !wanted.contains(former->address) && wanted.contains(address.address);
+    if (!former || is_better) former = address;
+  }
+  if (former) plan.removed.push_back(*former);
+  return plan;
+}
+
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint) {
   sys::RouteBatch batch;
   batch.create_veth({.name = links.host_link,
@@ -96,12 +115,17 @@ Result<void> BridgeLinks::configure(const NetworkRecord& network, uint32_t index
     TRY(present, routes_.addresses());
   }
   sys::RouteBatch batch;
+  std::vector<IpPrefix> own;
+  for (const auto& other : present) {
+    if (other.link == index) own.push_back(other.address);
+  }
   for (const auto& pool : network.pools) {
     if (!host_has_gateway(network, pool.subnet.family())) continue;
-    sys::NewAddress address{index, {pool.gateway, pool.subnet.length}};
-    bool is_there = false;
-    for (const auto& other : present) is_there |= other.link == index && other.address == address.address;
-    if (!is_there) batch.add_address(address);
+    BridgeAddressPlan plan = plan_bridge_address({pool.gateway, pool.subnet.length}, own);
+    for (const IpPrefix& former : plan.removed) {
+      if (keeps_bridge(network)) batch.delete_address({index, former});
+    }
+    if (plan.added) batch.add_address({index, *plan.added});
   }
   return routes_.run(batch);
 }

@@ -29,6 +29,13 @@ struct EndpointLinks {
 
 /// The flags of a container's port on the network's bridge.
 sys::BridgePortChange plan_port(const NetworkRecord& network, const std::string& host_link);
+/// How the bridge docker0 comes to the gateway's address, as docker has it: of IPv4 it takes the place of one
+/// that is there; of IPv6 none stays beside it but those of fe80::/64, which the kernel gives.
+struct BridgeAddressPlan {
+  std::vector<IpPrefix> removed;
+  std::optional<IpPrefix> added;  ///< none: it is there
+};
+BridgeAddressPlan plan_bridge_address(const IpPrefix& wanted, const std::vector<IpPrefix>& present);
 /// Creates the pair and makes its outer end a port of the bridge.
 sys::RouteBatch plan_host_side(const EndpointLinks& links, const EndpointRecord& endpoint);
 /// Brings the inner end up with addresses and, for the default gateway, routes.

@@ -82,11 +82,49 @@ TEST_F(NetworksTest, Docker0IsMadeForWhoAsksForIt) {
   EXPECT_THAT(link_names(), Contains("docker0"));
   std::vector<NetworkRecord> records;
   for (const auto* network : networks_->list()) records.push_back(*network);
-  // Found again by a later engine, it is berth's own still, and goes with it.
+  // It stays when the engine goes, and is used again by the next, also by one that knows nothing of it.
+  ASSERT_TRUE(networks_->shut_down().has_value());
+  EXPECT_THAT(link_names(), Contains("docker0"));
+  IpAddress address = gateway(IpFamily::V4);
   networks_ = start(records, {}, {.bridge_name = "docker0"});
   ASSERT_TRUE(networks_->shut_down().has_value());
-  EXPECT_THAT(link_names(), Not(Contains("docker0")));
+  networks_ = start({}, {}, {.bridge_name = "docker0"});
+  EXPECT_EQ(gateway(IpFamily::V4), address);
   EXPECT_EQ(Networks::open({.bridge_name = "br-none"}).error().kind(), Kind::InvalidArgument);
+}
+
+TEST_F(NetworksTest, Docker0GetsTheAddressesThatTheOptionsGive) {
+  sys::RouteBatch batch;
+  batch.create_bridge({.name = "docker0"});
+  ASSERT_TRUE(host_.routes().run(batch).has_value());
+  uint32_t index = host_.routes().link("docker0")->index;
+  sys::RouteBatch former;
+  former.add_address({index, prefix("192.168.176.88/24")}).add_address({index, prefix("fd05:1::88/64")});
+  ASSERT_TRUE(host_.routes().run(former).has_value());
+  auto own = [&] {
+    std::vector<std::string> texts;
+    auto addresses = host_.routes().addresses();
+    for (const auto& address : *addresses) {
+      if (address.link == index && !address.address.address.is_link_local())
+        texts.push_back(address.address.to_string());
+    }
+    return texts;
+  };
+  networks_ = start({}, {}, {.bridge_name = "docker0"});
+  EXPECT_THAT(own(), ElementsAre("192.168.176.88/24", "fd05:1::88/64"));
+  EXPECT_EQ(gateway(IpFamily::V4), ip("192.168.176.88"));
+  // A larger range, and one elsewhere.
+  networks_ = start({}, {},
+                    {.bridge_range4 = prefix("192.168.176.0/20"),
+                     .bridge_range6 = prefix("fd05:2::/64"),
+                     .bridge_name = "docker0"});
+  EXPECT_THAT(own(), ElementsAre("192.168.176.88/20", "fd05:2::1/64"));
+  EXPECT_FALSE((*networks_->find("bridge"))->pool(IpFamily::V4)->implied_gateway);
+  EXPECT_TRUE((*networks_->find("bridge"))->pool(IpFamily::V6)->implied_gateway);
+  Container web = run("web");
+  EchoServer server(&web.netns, 80);
+  EXPECT_EQ(ask(nullptr, web.v4(), 80), "192.168.176.88");
+  EXPECT_EQ(ask(nullptr, web.v6(), 80), "fd05:2::1");
 }
 
 TEST_F(NetworksTest, ManyLinksAreRemovedTogether) {

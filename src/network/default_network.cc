@@ -1,17 +1,14 @@
 // Planning the network "bridge".
 #include "network/default_network.h"
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/id.h"
 #include "network/network_plan.h"
 
 namespace berth::network {
 namespace {
-
-/// fe80::/64, which the kernel gives every link an address of.
-bool is_standard_link_local(const IpAddress& address) {
-  return IpPrefix::parse("fe80::/64")->contains(address);
-}
 
 /// The address of the bridge that the network is built on, as dockerd chooses it: one whose subnet holds the
 /// range, else the first. What the kernel made of its own counts only where the range is there as well.
@@ -30,11 +27,27 @@ std::optional<IpPrefix> choose_address(const std::vector<IpPrefix>& addresses, I
   return chosen;
 }
 
+/// A bridge's present address for another range: it stays, in a subnet as large as the range, unless it is
+/// elsewhere.
+std::optional<IpPrefix> adapt_address(const std::optional<IpPrefix>& address,
+                                      const std::optional<IpPrefix>& range) {
+  if (!address || !range) return address;
+  if (!address->network().contains(range->address)) return std::nullopt;
+  return IpPrefix{address->address, std::min(address->length, range->length)};
+}
+
 }  // namespace
 
-Result<void> build_on_bridge(const std::vector<IpPrefix>& addresses, NetworkOptions& options) {
-  options.bridge_subnet4 = choose_address(addresses, IpFamily::V4, options.bridge_range4);
-  options.bridge_subnet6 = choose_address(addresses, IpFamily::V6, options.bridge_range6);
+Result<void> build_on_bridge(const std::vector<IpPrefix>& addresses, BridgeAddresses whose,
+                             NetworkOptions& options) {
+  const bool adapts = whose == BridgeAddresses::OfTheEngine;
+  auto build = [&](IpFamily family, std::optional<IpPrefix>& subnet, const std::optional<IpPrefix>& range) {
+    if (adapts && subnet) return;  // --bip
+    subnet = choose_address(addresses, family, range);
+    if (adapts) subnet = adapt_address(subnet, range);
+  };
+  build(IpFamily::V4, options.bridge_subnet4, options.bridge_range4);
+  build(IpFamily::V6, options.bridge_subnet6, options.bridge_range6);
   auto fits = [](const std::optional<IpPrefix>& subnet, const std::optional<IpPrefix>& range) {
     return !subnet || !range || subnet->network().contains(range->network());
   };
@@ -54,6 +67,7 @@ Result<IpamPool> plan_default_pool(const std::optional<IpPrefix>& bip, const std
   // As docker's --bip: host bits name the gateway.
   bool names_gateway = bip && bip->address != pool.subnet.address;
   pool.gateway = names_gateway ? bip->address : pool.subnet.address.plus(1);
+  pool.implied_gateway = !bip;
   if (range && !pool.subnet.contains(*pool.range)) {
     return failure(Kind::InvalidArgument,
                    "the range {} of containers' addresses is not within the subnet {} of the default bridge",
@@ -99,7 +113,7 @@ Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const 
   record.predefined = true;
   record.enable_ipv6 = options.enable_ipv6 && surroundings.host_has_ipv6;
   record.bridge = default_bridge_name(options);
-  record.foreign_bridge = !options.bridge_name.empty();
+  record.foreign_bridge = !options.bridge_name.empty() && options.bridge_name != kDockerBridge;
   if (options.bridge_subnet4 || options.bridge_range4) {
     TRY(IpamPool pool, plan_default_pool(options.bridge_subnet4, options.bridge_range4));
     record.pools.push_back(std::move(pool));

@@ -17,8 +17,12 @@ Result<IpamPool> plan_default_pool(const std::optional<IpPrefix>& bip, const std
 Result<void> add_default_gateway(const NetworkOptions& options, IpamPool& pool);
 /// The network "bridge".
 Result<NetworkRecord> plan_default_network(const NetworkOptions& options, const Surroundings& surroundings);
-/// Subnets from the addresses that the bridge of --bridge has, as --bip would give them. InvalidArgument for
-/// an IPv6 range that is in none of them.
-Result<void> build_on_bridge(const std::vector<IpPrefix>& addresses, NetworkOptions& options);
+/// Who says which addresses the bridge of --bridge has: whoever has made it, or the engine's options.
+enum class BridgeAddresses { OfTheHost, OfTheEngine };
+/// Subnets from the addresses that the bridge of --bridge has, as --bip would give them; of a bridge whose
+/// addresses are the engine's those that fit the options. InvalidArgument for an IPv6 range that is in none
+/// of the host's.
+Result<void> build_on_bridge(const std::vector<IpPrefix>& addresses, BridgeAddresses whose,
+                             NetworkOptions& options);
 
 }  // namespace berth::network

@@ -2,10 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.h"
+#include "network/bridge.h"
 #include "network/default_network.h"
 
 namespace berth::network {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 IpAddress ip(std::string_view text) {
   return *IpAddress::parse(text);
@@ -38,7 +43,7 @@ TEST(PlanDefaultNetwork, ABridgeThatIsThereHasItsAddresses) {
   const std::vector<IpPrefix> addresses = {prefix("192.168.0.1/24"), prefix("10.5.0.7/16"),
                                            prefix("fe80::1/64"), prefix("fd05::7/64")};
   NetworkOptions options{.bridge_name = "br0"};
-  ASSERT_TRUE(build_on_bridge(addresses, options));
+  ASSERT_TRUE(build_on_bridge(addresses, BridgeAddresses::OfTheHost, options));
   EXPECT_EQ(options.bridge_subnet4, prefix("192.168.0.1/24"));
   EXPECT_EQ(options.bridge_subnet6, prefix("fd05::7/64"));
   auto planned = plan_default_network(options, {});
@@ -48,14 +53,83 @@ TEST(PlanDefaultNetwork, ABridgeThatIsThereHasItsAddresses) {
   EXPECT_EQ(planned->pool(IpFamily::V4)->gateway, ip("192.168.0.1"));
   options.bridge_range4 = prefix("10.5.1.0/24");
   options.bridge_range6 = prefix("fe80::/64");
-  ASSERT_TRUE(build_on_bridge(addresses, options));
+  ASSERT_TRUE(build_on_bridge(addresses, BridgeAddresses::OfTheHost, options));
   EXPECT_EQ(options.bridge_subnet4, prefix("10.5.0.7/16"));
   EXPECT_EQ(options.bridge_subnet6, prefix("fe80::1/64"));
   options.bridge_range4 = prefix("10.6.0.0/16");
-  ASSERT_TRUE(build_on_bridge(addresses, options));
+  ASSERT_TRUE(build_on_bridge(addresses, BridgeAddresses::OfTheHost, options));
   EXPECT_FALSE(options.bridge_range4.has_value());
   options.bridge_range6 = prefix("fd06::/64");
-  EXPECT_EQ(build_on_bridge(addresses, options).error().kind(), Kind::InvalidArgument);
+  EXPECT_EQ(build_on_bridge(addresses, BridgeAddresses::OfTheHost, options).error().kind(),
+            Kind::InvalidArgument);
+}
+
+/// What docker0 with these addresses becomes: "subnet, range, gateway" of both families, as inspect shows
+/// them.
+std::vector<std::string> adopted(const std::vector<IpPrefix>& addresses, NetworkOptions options) {
+  options.bridge_name = kDockerBridge;
+  auto built = build_on_bridge(addresses, BridgeAddresses::OfTheEngine, options);
+  if (!built) return {built.error().message()};
+  auto planned = plan_default_network(options, {});
+  if (!planned) return {planned.error().message()};
+  EXPECT_FALSE(planned->foreign_bridge);
+  std::vector<std::string> shown;
+  for (const IpamPool& pool : planned->pools) {
+    shown.push_back(fmt::format("{}, {}, {}", pool.subnet.to_string(),
+                                pool.range ? pool.range->to_string() : "-",
+                                pool.implied_gateway ? "-" : pool.gateway.to_string()));
+  }
+  return shown;
+}
+
+TEST(PlanDefaultNetwork, Docker0KeepsWhatFitsTheOptions) {
+  const std::vector<IpPrefix> large = {prefix("192.168.176.88/20"), prefix("fe80::1/64"),
+                                       prefix("fd05:1::8888/56")};
+  const std::vector<IpPrefix> small = {prefix("192.168.176.88/24"), prefix("fe80::1/64"),
+                                       prefix("fd05:1::8888/64")};
+  EXPECT_THAT(adopted(small, {}),
+              ElementsAre("192.168.176.0/24, -, 192.168.176.88", "fd05:1::/64, -, fd05:1::8888"));
+  NetworkOptions ranges{.bridge_range4 = prefix("192.168.176.0/24"), .bridge_range6 = prefix("fd05:1::/64")};
+  EXPECT_THAT(adopted({}, ranges),
+              ElementsAre("192.168.176.0/24, 192.168.176.0/24, -", "fd05:1::/64, fd05:1::/64, -"));
+  EXPECT_THAT(adopted(large, ranges), ElementsAre("192.168.176.0/20, 192.168.176.0/24, 192.168.176.88",
+                                                  "fd05:1::/56, fd05:1::/64, fd05:1::8888"));
+  NetworkOptions with_bip = ranges;
+  with_bip.bridge_subnet4 = prefix("192.168.176.99/24");
+  with_bip.bridge_subnet6 = prefix("fd05:1::9999/64");
+  EXPECT_THAT(adopted(large, with_bip), ElementsAre("192.168.176.0/24, 192.168.176.0/24, 192.168.176.99",
+                                                    "fd05:1::/64, fd05:1::/64, fd05:1::9999"));
+  ranges = {.bridge_range4 = prefix("192.168.176.0/20"), .bridge_range6 = prefix("fd05:1::/56")};
+  EXPECT_THAT(adopted(small, ranges), ElementsAre("192.168.176.0/20, 192.168.176.0/20, 192.168.176.88",
+                                                  "fd05:1::/56, fd05:1::/56, fd05:1::8888"));
+  ranges = {.bridge_range4 = prefix("192.168.177.0/24"), .bridge_range6 = prefix("fd05:1:0:1::/64")};
+  EXPECT_THAT(adopted(small, ranges),
+              ElementsAre("192.168.177.0/24, 192.168.177.0/24, -", "fd05:1:0:1::/64, fd05:1:0:1::/64, -"));
+  ranges.bridge_range6 = prefix("fe80::/64");
+  EXPECT_EQ(adopted(small, ranges).back(), "fe80::/64, fe80::/64, fe80::1");
+}
+
+TEST(PlanDefaultNetwork, Docker0ComesToItsAddress) {
+  auto removed = [](std::string_view wanted, const std::vector<IpPrefix>& present) {
+    std::vector<std::string> texts;
+    for (const IpPrefix& one : plan_bridge_address(prefix(wanted), present).removed)
+      texts.push_back(one.to_string());
+    return texts;
+  };
+  auto added = [](std::string_view wanted, const std::vector<IpPrefix>& present) {
+    return plan_bridge_address(prefix(wanted), present).added.has_value();
+  };
+  const std::vector<IpPrefix> present = {prefix("10.1.0.1/16"), prefix("10.2.0.1/16"), prefix("fe80::7/64"),
+                                         prefix("fd05:1::1/64"), prefix("fe80:1::1/64")};
+  EXPECT_THAT(removed("10.2.0.1/16", present), IsEmpty());
+  EXPECT_FALSE(added("10.2.0.1/16", present));
+  EXPECT_THAT(removed("10.2.0.1/24", present), ElementsAre("10.2.0.1/16"));
+  EXPECT_THAT(removed("10.3.0.1/16", present), ElementsAre("10.1.0.1/16"));
+  EXPECT_TRUE(added("10.3.0.1/16", present));
+  EXPECT_THAT(removed("fd05:1::1/80", present), ElementsAre("fe80:1::1/64"));
+  EXPECT_FALSE(added("fd05:1::1/80", present));
+  EXPECT_THAT(removed("fd05:2::1/64", present), ElementsAre("fd05:1::1/64", "fe80:1::1/64"));
+  EXPECT_TRUE(added("fd05:2::1/64", {}));
 }
 
 TEST(PlanNetwork, OptionsOfTheDriverHoldWhereNoneIsGiven) {

@@ -52,8 +52,8 @@ struct NetworkOptions {
   /// subnets; none: the bridge's own address.
   std::optional<IpAddress> default_gateway4;
   std::optional<IpAddress> default_gateway6;
-  /// A bridge of the host's administrator that the default network is on, with its addresses; empty: berth's
-  /// own.
+  /// A bridge of the host's administrator that the default network is on, with its addresses, or
+  /// kDockerBridge; empty: berth's own.
   std::string bridge_name;
   /// Without it there is no network "bridge" (docker's --bridge none).
   bool default_network = true;

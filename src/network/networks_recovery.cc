@@ -124,9 +124,11 @@ class NetworkRecovery {
                          planned.pools.front().subnet.to_string()));
         planned.id = bridge->id;
         planned.created = bridge->created;
-        if (!bridge->foreign_bridge) CHECK(remove_bridge_link(bridge->bridge));
+        if (!bridge->foreign_bridge && !keeps_bridge(*bridge)) CHECK(remove_bridge_link(bridge->bridge));
       }
       state_.add_network(std::move(planned));
+    } else {
+      show_gateways(state_.networks.at(bridge->id));
     }
     for (NetworkDriver driver : {NetworkDriver::Host, NetworkDriver::Null}) {
       if (predefined(driver) == nullptr) state_.add_network(plan_predefined(driver));
@@ -134,10 +136,18 @@ class NetworkRecovery {
     return {};
   }
 
+  /// A gateway that has followed from a range is the bridge's own address by now.
+  void show_gateways(NetworkRecord& bridge) const {
+    for (IpamPool& pool : bridge.pools) {
+      bool is_v4 = pool.subnet.family() == IpFamily::V4;
+      if (is_v4 ? state_.options.bridge_subnet4 : state_.options.bridge_subnet6) pool.implied_gateway = false;
+    }
+  }
+
   /// --bridge none. Containers that run on it keep it until they have ended.
   Result<void> remove_default(const NetworkRecord& bridge) {
     if (has_endpoints(bridge.id)) return {};
-    if (!bridge.foreign_bridge) CHECK(remove_bridge_link(bridge.bridge));
+    if (!bridge.foreign_bridge && !keeps_bridge(bridge)) CHECK(remove_bridge_link(bridge.bridge));
     std::string id = bridge.id;
     state_.pools.erase(id);
     state_.networks.erase(id);
@@ -272,7 +282,7 @@ Result<void> Networks::shut_down() {
   for (const auto& [id, network] : state_->networks) {
     if (!state_->bridges.is_ready(network.bridge)) continue;
     state_->bridges.forget(network.bridge);
-    if (network.foreign_bridge) continue;
+    if (network.foreign_bridge || keeps_bridge(network)) continue;
     removal.host_links.push_back(network.bridge);
   }
   TRY(auto all, state_->routes.links());

@@ -53,9 +53,9 @@ Result<Surroundings> Networks::State::surroundings() {
 Result<void> Networks::State::find_given_bridge() {
   auto link = routes.link(options.bridge_name);
   if (!link && link.error().kind() != Kind::NotFound) return std::move(link).error();
-  // docker's own bridge is nobody's where there is no docker: whoever asks for it has rules for the name.
-  makes_given_bridge = link ? link->alias == table_name(options) : options.bridge_name == "docker0";
-  if (makes_given_bridge) return {};
+  const bool is_docker0 = options.bridge_name == kDockerBridge;
+  makes_given_bridge = is_docker0 || (link && link->alias == table_name(options));
+  if (makes_given_bridge && (!is_docker0 || !link)) return {};
   if (!link || link->kind != "bridge") {
     return failure(Kind::InvalidArgument, "bridge {} of --bridge {}: make it first, or leave the option out",
                    options.bridge_name, link ? "is no bridge" : "does not exist");
@@ -65,7 +65,8 @@ Result<void> Networks::State::find_given_bridge() {
   for (const auto& address : all) {
     if (address.link == link->index) own.push_back(address.address);
   }
-  return build_on_bridge(own, options);
+  return build_on_bridge(own, is_docker0 ? BridgeAddresses::OfTheEngine : BridgeAddresses::OfTheHost,
+                         options);
 }
 
 const NetworkRecord& Networks::State::add_network(NetworkRecord record) {

@@ -18,6 +18,7 @@ Json pool_json(const IpamPool& pool) {
   Json json = {{"subnet", pool.subnet.to_string()}, {"gateway", pool.gateway.to_string()}};
   if (pool.range) json["range"] = pool.range->to_string();
   if (pool.automatic) json["automatic"] = true;
+  if (pool.implied_gateway) json["implied_gateway"] = true;
   for (const auto& [name, address] : pool.auxiliary) json["auxiliary"][name] = address.to_string();
   return json;
 }
@@ -33,6 +34,7 @@ Result<IpamPool> parse_pool(const Json& json) {
     TRY(pool.range, IpPrefix::parse(range));
   }
   TRY(pool.automatic, json_bool(json, "automatic"));
+  TRY(pool.implied_gateway, json_bool(json, "implied_gateway"));
   TRY(auto auxiliary, json_string_map(json, "auxiliary"));
   for (const auto& [name, text] : auxiliary) {
     TRY(pool.auxiliary[name], IpAddress::parse(text));

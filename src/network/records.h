@@ -27,6 +27,8 @@ struct IpamPool {
   IpAddress gateway;
   std::map<std::string, IpAddress> auxiliary;  ///< reserved by name
   bool automatic = false;  ///< berth chose the subnet, and may choose another while unused
+  /// Follows from a range of the default network (--fixed-cidr): docker shows none then.
+  bool implied_gateway = false;
 
   /// Where containers send what leaves the subnet: the auxiliary address of docker's name for it, else the
   /// gateway.

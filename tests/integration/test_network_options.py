@@ -133,6 +133,27 @@ class ChangedBetweenStarts(EngineCase):
         self.assertIn(f"{base}.7/24", shown)
         self.assertNotEqual(self.engine.inspect("bridge", "network")["IPAM"]["Config"][0]["Gateway"], f"{base}.7")
 
+    def test_docker0_keeps_its_addresses(self):
+        self.only_berth("docker's tests have it of docker")
+        if os.path.exists("/sys/class/net/docker0"):
+            self.skipTest("docker0 is somebody's here")
+        self.addCleanup(subprocess.run, ["ip", "link", "del", "docker0"])
+        shown = lambda: subprocess.run(["ip", "-4", "addr", "show", "docker0"], capture_output=True, text=True, check=True).stdout
+        base, other = own_subnet(), own_subnet()
+        for command in (("link", "add", "docker0", "type", "bridge"), ("addr", "add", f"{base}.7/24", "dev", "docker0")):
+            subprocess.run(["ip", *command], check=True)
+        for flags in (("--fixed-cidr", f"{base}.64/27"), ()):
+            self.again("--bridge", "docker0", *flags)
+            bridge = self.engine.inspect(self.start("sleep", "300"))["NetworkSettings"]["Networks"]["bridge"]
+            self.assertEqual((bridge["Gateway"], bridge["IPPrefixLen"]), (f"{base}.7", 24))
+        pool = self.engine.inspect("bridge", "network")["IPAM"]["Config"][0]
+        self.assertEqual((pool["Subnet"], pool["Gateway"]), (f"{base}.0/24", f"{base}.7"))
+        self.again("--bridge", "docker0", "--bip", f"{other}.1/24")
+        self.assertIn(f"{other}.1/24", shown())
+        self.assertNotIn(f"{base}.7", shown())
+        self.again()
+        self.assertIn(f"{other}.1/24", shown())
+
     def test_a_bridge_that_is_not_there(self):
         self.only_berth("docker says it elsewhere")
         engine = Engine("nobridge", flags=("--bridge", "nosuchbridge"))

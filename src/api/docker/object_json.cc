@@ -26,7 +26,8 @@ Json ipam_json(const network::NetworkRecord& network) {
     Json entry = {{"Subnet", pool.subnet.to_string()}};
     if (pool.range) entry["IPRange"] = pool.range->to_string();
     // A configuration for other networks need not have one.
-    if (!pool.gateway.is_unspecified()) entry["Gateway"] = pool.gateway.to_string();
+    bool has_gateway = !pool.gateway.is_unspecified() && !pool.implied_gateway;
+    if (has_gateway) entry["Gateway"] = pool.gateway.to_string();
     if (!pool.auxiliary.empty()) {
       for (const auto& [name, address] : pool.auxiliary)
         entry["AuxiliaryAddresses"][name] = address.to_string();

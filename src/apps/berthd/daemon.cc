@@ -71,7 +71,8 @@ Result<network::NetworkOptions> network_options(const Options& options) {
   CHECK(network::check_default_ranges(result));
   result.default_network = options.bridge != "none";
   if (result.default_network) result.bridge_name = options.bridge;
-  if (!result.bridge_name.empty() && (result.bridge_subnet4 || result.bridge_subnet6)) {
+  bool has_addresses = !result.bridge_name.empty() && result.bridge_name != network::kDockerBridge;
+  if (has_addresses && (result.bridge_subnet4 || result.bridge_subnet6)) {
     return Error(Kind::InvalidArgument,
                  "--bridge and --bip are mutually exclusive: the bridge has its addresses already");
   }
