@@ -40,7 +40,6 @@ constexpr uint32_t kResultWord = 8;
 constexpr uint32_t kSourcePort = 0;
 constexpr uint32_t kDestinationPort = 2;
 
-constexpr char kBridges[] = "bridges";
 constexpr char kPublished[] = "published";
 constexpr char kPublishedAny[] = "published_any";
 constexpr char kOpen[] = "open";
@@ -52,6 +51,7 @@ constexpr char kOpenings[] = "openings";
 constexpr char kSources[] = "sources";
 /// Where networks whose containers do not reach each other send what goes from one to another.
 constexpr char kLinks[] = "links";
+constexpr char kRedirects[] = "redirects";
 
 std::span<const uint8_t> bytes_of(const uint32_t& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
@@ -63,7 +63,7 @@ class FamilyPlan {
   FamilyPlan(NftTransaction& transaction, std::string_view table, NftFamily family)
       : transaction_(transaction), table_(table), family_(family), v4_(family == NftFamily::Ip) {
     NftType address = v4_ ? NftType::Ipv4Address : NftType::Ipv6Address;
-    bridges_ = {kBridges, 1, {NftType::InterfaceName}, {}};
+    bridges_ = {kBridgeSet, 1, {NftType::InterfaceName}, {}};
     published_ = {kPublished, 2, {NftType::Protocol, address, NftType::Port}, {address, NftType::Port}};
     published_any_ = {kPublishedAny, 3, {NftType::Protocol, NftType::Port}, {address, NftType::Port}};
     open_ = {kOpen, 4, {NftType::Protocol, address, NftType::Port}, {}};
@@ -83,13 +83,15 @@ class FamilyPlan {
     redirect_published();
     forward();
     translate_sources();
+    if (!v4_) chain(kRedirects, sys::NftChainType::Filter, NftHook::Output, kFilter);
     for (const auto& network : state.networks) add(network);
   }
 
   void add(const FirewallNetwork& network) {
     std::vector<NftElement> name = {{NftKey().interface(network.bridge), {}}};
-    transaction_.add_elements(family_, table_, kBridges, name);
+    transaction_.add_elements(family_, table_, kBridgeSet, name);
     within(network);
+    if (network.closed && !v4_) suppress_redirects(network);
     if (!subnet(network)) return;
     if (!network.internal) open_ports(network);
     translate_sources_of(network);
@@ -240,6 +242,18 @@ class FamilyPlan {
     match_bits(published.conntrack_status(), kDestinationNatted).verdict(NftVerdict::Accept);
     rule(kLinks, published);
     rule(kLinks, NftRule().counter().verdict(NftVerdict::Drop));
+  }
+
+  /// The host would tell a container, of what it routes within the network, to send it to the other's MAC
+  /// address itself, where isolated ports end it. Of IPv4 nobody heeds that without a gateway in between.
+  void suppress_redirects(const FirewallNetwork& network) {
+    const uint8_t icmp = IPPROTO_ICMPV6;
+    const uint8_t redirect = 137;
+    NftRule told;
+    match_interface(told, Meta::OutputName, NftCompare::Equal, network.bridge);
+    told.meta(Meta::Protocol).compare(NftCompare::Equal, std::span<const uint8_t>(&icmp, 1));
+    told.transport_header(0, 1).compare(NftCompare::Equal, std::span<const uint8_t>(&redirect, 1));
+    rule(kRedirects, told.verdict(NftVerdict::Drop));
   }
 
   /// The key of the set of linked ports, from word 0.
@@ -468,25 +482,7 @@ NftTransaction plan_add_network(std::string_view table, const FirewallNetwork& n
 }
 
 std::vector<std::string> network_chains() {
-  return {kWithin, kOpenings, kSources};
-}
-
-bool is_rule_of(const sys::NftRuleInfo& rule, std::string_view bridge) {
-  // What lets an interface's packets into a network names that interface as well.
-  return rule.output.empty() ? rule.input == bridge : rule.output == bridge;
-}
-
-NftTransaction plan_remove_network(std::string_view table, NftFamily family, std::string_view bridge,
-                                   const std::map<std::string, std::vector<sys::NftRuleInfo>>& rules) {
-  NftTransaction transaction;
-  for (const auto& [chain, present] : rules) {
-    for (const sys::NftRuleInfo& rule : present) {
-      if (is_rule_of(rule, bridge)) transaction.delete_rule(family, table, chain, rule.handle);
-    }
-  }
-  const std::vector<NftElement> name = {{NftKey().interface(bridge), {}}};
-  transaction.delete_elements(family, table, kBridges, name);
-  return transaction;
+  return {kWithin, kOpenings, kSources, kRedirects};
 }
 
 NftTransaction plan_remove_tables(std::string_view table, const std::vector<NftFamily>& families) {

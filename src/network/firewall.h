@@ -20,6 +20,9 @@
 
 namespace berth::network {
 
+/// The set of the names of all networks' bridges.
+inline constexpr char kBridgeSet[] = "bridges";
+
 struct FirewallNetwork {
   std::string bridge;
   std::optional<IpPrefix> subnet4;

@@ -101,6 +101,20 @@ TEST_F(LinksTest, NobodyElseGetsThroughTheHost) {
   EXPECT_EQ(refused(evil, web.v6(), 80), "timeout");
 }
 
+TEST_F(LinksTest, TheHostTellsNobodyToTakeAnotherWay) {
+  Container web = run("web");
+  Container client = run("client");
+  EchoServer server(&web.netns, 80);
+  // The host knows both, and has an address to send redirects from: it would tell the client where web is.
+  ASSERT_EQ(ask(nullptr, web.v6(), 80), gateway(IpFamily::V6).to_string());
+  uint32_t bridge = host_.routes().link("berth0")->index;
+  sys::RouteBatch batch;
+  batch.add_address({bridge, prefix("fe80::77/64")});
+  ASSERT_TRUE(host_.routes().run(batch).has_value());
+  link("client", "web", {{Protocol::Tcp, 80}});
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ask(&client.netns, web.v6(), 80), client.v6().to_string()) << i;
+}
+
 TEST_F(LinksTest, GoWithEitherContainerAndComeBack) {
   Container client = run("client");
   {
