@@ -17,8 +17,8 @@ TEST_F(NetworksTest, ANetworksRulesGoWithIt) {
       std::vector<std::pair<std::string, std::string>> chains = {{"filter", "BERTH-FORWARD"}};
       for (const std::string& chain : network_chains()) chains.emplace_back("berth", chain);
       for (const auto& [table, chain] : chains) {
-        for (const auto& rule : *socket->rules(family, table, chain))
-          found += rule.input == bridge || rule.output == bridge ? 1 : 0;
+        const auto rules = socket->rules(family, table, chain);
+        for (const auto& rule : *rules) found += rule.input == bridge || rule.output == bridge ? 1 : 0;
       }
     }
     return found;
