@@ -57,7 +57,8 @@ TEST(Records, EndpointSurvivesEncoding) {
   record.aliases = {"db"};
   record.interface = "eth0";
   record.host_link = "bve1";
-  record.mac = *MacAddress::parse("02:42:ac:11:00:02");
+  record.mac = *MacAddress::parse("02:42:ac:11:00:09");
+  record.generated_mac = true;
   record.ipv4 = prefix("172.17.0.2/16");
   record.gateway4 = ip("172.17.0.1");
   record.is_default_gateway = true;
@@ -67,6 +68,18 @@ TEST(Records, EndpointSurvivesEncoding) {
   EXPECT_EQ(encode(*decoded), encode(record));
   EXPECT_EQ(decoded->ports, record.ports);
   EXPECT_FALSE(decoded->ipv6.has_value());
+  EXPECT_TRUE(decoded->generated_mac);
+}
+
+TEST(Records, AMacAddressOfAnEarlierVersionIsKnownAsGenerated) {
+  EndpointRecord record;
+  record.id = "e1";
+  record.network_id = "n1";
+  record.ipv4 = prefix("172.17.0.2/16");
+  record.mac = *MacAddress::parse("02:42:ac:11:00:02");
+  EXPECT_TRUE(decode_endpoint(encode(record))->generated_mac);
+  record.mac = *MacAddress::parse("02:42:ac:11:00:03");
+  EXPECT_FALSE(decode_endpoint(encode(record))->generated_mac);
 }
 
 TEST(Records, RubbishIsCorrupt) {
