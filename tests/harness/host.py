@@ -3,6 +3,7 @@ import os
 import re
 import socket
 import struct
+import time
 
 NETLINK_NETFILTER = 12
 NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE = 10, 1, 0
@@ -101,6 +102,15 @@ def resident_kib(pid):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def settled_descriptors(pid):
+    """Once they are as many twice in a row: an engine makes namespaces ahead, of three descriptors each, when a start has taken one."""
+    before, now = None, descriptors(pid)
+    while now != before:
+        time.sleep(0.5)
+        before, now = now, descriptors(pid)
+    return now
 
 
 def children(pid):

@@ -587,7 +587,7 @@ class Hostile(ApiCase):
     def test_clients_that_vanish_leave_no_descriptors(self):
         self.only_berth("its descriptors are not watched")
         identifier = self.started("probe", "forever", "100")
-        before = host.descriptors(self.engine.pid)
+        before = host.settled_descriptors(self.engine.pid)
         for number in range(60):
             raw = self.api.connect()
             target = (f"/containers/{identifier}/logs?follow=1&stdout=1", "/events", f"/containers/{identifier}/stats",

@@ -188,7 +188,7 @@ class NothingLeft(EngineCase):
         self.only_berth("the host's state of berth is compared")
         self.run_sh("true")
         eventually(lambda: not self.ok("ps", "-q").lines, "nothing runs")
-        before, descriptors = host.Snapshot(), host.descriptors(self.engine.pid)
+        before, descriptors = host.Snapshot(), host.settled_descriptors(self.engine.pid)
         for _ in range(40):
             self.run_sh("true", "-p", "80", "-v", "/anonymous", "--tmpfs", "/t", "-m", "32m")
         eventually(lambda: not host.Snapshot().left_since(before), lambda: f"left on the host: {host.Snapshot().left_since(before)}")
