@@ -7,7 +7,7 @@ import statistics
 from collections import namedtuple
 
 from . import engines, images
-from .process import CommandFailed
+from .process import CommandFailed, wait_until_idle
 
 Sample = namedtuple("Sample", "case contestant value unit")
 
@@ -226,6 +226,7 @@ def crowd(bench):
                 floor.end_idle(name)
             except CommandFailed as error:
                 bench.report.failed("crowd", floor.name, str(error))
+        wait_until_idle()
     for engine in (engine for engine in bench.engines if engine.name == "berth"):
         if measure(engine, lambda name, by=engine: by.timed("run", "-d", "--name", name, "--network", "none", images.SMALL, "/idle")):
             for _ in range(10):
