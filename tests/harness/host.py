@@ -1,4 +1,5 @@
 """The state of the host that an engine could leave something in, as comparable sets; no program is run for it."""
+import glob
 import os
 import re
 import socket
@@ -111,6 +112,19 @@ def settled_descriptors(pid):
         time.sleep(0.5)
         before, now = now, descriptors(pid)
     return now
+
+
+def remove_group(name):
+    """A group that was asked for as a parent outlives what was in it, whose own groups go in the background."""
+    for folder in glob.glob(f"/sys/fs/cgroup/{name}") + glob.glob(f"/sys/fs/cgroup/*/{name}"):
+        for attempt in range(100):
+            try:
+                os.rmdir(folder)
+                break
+            except OSError:
+                if attempt == 99:
+                    raise
+                time.sleep(0.1)
 
 
 def children(pid):

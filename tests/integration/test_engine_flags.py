@@ -10,6 +10,7 @@ import tarfile
 import time
 import urllib.parse
 
+from harness import host
 from harness.engine import CLIENT, IMAGE, PROGRAMS, Engine, EngineCase, eventually
 
 
@@ -237,17 +238,18 @@ class Builds(FlagsCase):
     def test_steps_have_the_cgroup_namespace_of_containers(self):
         self.only_berth("20.10 builds with the host's")
         context = self.dockerfile(f"FROM {IMAGE}\nRUN readlink /proc/self/ns/cgroup > /ns; cat /proc/self/cgroup > /groups\n")
-        own = os.readlink("/proc/self/ns/cgroup")
+        own, parent = os.readlink("/proc/self/ns/cgroup"), f"bt-{os.getpid()}"
+        self.addCleanup(host.remove_group, parent)
         for mode, same in (("private", False), ("host", True)):
             self.engine.terminate()
             self.engine.flags = ["--default-cgroupns-mode", mode]
             self.engine.start()
             tag = f"{self.name()}:{mode}"
             self.addCleanup(self.engine, "rmi", "-f", tag)
-            self.ok("build", "-q", "--no-cache", "--cgroup-parent", f"bt-{os.getpid()}", "-t", tag, context)
+            self.ok("build", "-q", "--no-cache", "--cgroup-parent", parent, "-t", tag, context)
             self.assertEqual(self.run_sh("cat /ns", image=tag).text == own, same, mode)
             if same:
-                self.assertIn(f"/bt-{os.getpid()}/", self.run_sh("cat /groups", image=tag).text)
+                self.assertIn(f"/{parent}/", self.run_sh("cat /groups", image=tag).text)
 
 
 class Reloading(FlagsCase):

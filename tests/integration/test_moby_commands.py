@@ -2,7 +2,7 @@
 import os
 import time
 
-from harness import archives
+from harness import archives, host
 from harness.engine import IMAGE, EngineCase
 
 
@@ -152,17 +152,10 @@ class Lists(EngineCase):
 
 
 class Limits(EngineCase):
-    def remove_groups(self):
-        """A parent that was asked for outlives its containers."""
-        for folder, folders, _ in os.walk("/sys/fs/cgroup"):
-            if "bt-up" in folders:
-                os.rmdir(os.path.join(folder, "bt-up"))
-                folders.remove("bt-up")
-
     def test_a_parent_that_leads_up_stays_in_the_hierarchy(self):
         if self.against_docker and os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
             self.skipTest("docker's path differs in the unified hierarchy")
-        self.addCleanup(self.remove_groups)
+        self.addCleanup(host.remove_group, "bt-up")
         self.addCleanup(lambda: [self.engine("rm", "-f", name) for name in self.made])
         for parent, name in (("../../../bt-up", self.name()), ("/x/../../bt-up", self.name())):
             self.ok("run", "-d", "--name", name, "--cgroup-parent", parent, IMAGE, "sleep", "300")
