@@ -220,7 +220,12 @@ def crowd(bench):
 
     for floor in (runtime for runtime in bench.runtimes if runtime.name == "floor"):
         begun = []
-        measure(floor, lambda name, by=floor, list=begun: list.append(name) or by.start_idle(name))
+
+        def start_and_note(name, floor=floor, begun=begun):
+            begun.append(name)
+            return floor.start_idle(name)
+
+        measure(floor, start_and_note)
         for name in begun:
             try:
                 floor.end_idle(name)

@@ -287,13 +287,14 @@ class EngineCase(unittest.TestCase):
     through new() are removed after it."""
 
     engine = None
+    engine_flags = ()
     maxDiff = 4000
     against_docker = AGAINST == "docker"
     docker_command = CLIENT == "docker"
 
     @classmethod
     def setUpClass(cls):
-        cls.engine = Engine(cls.__name__)
+        cls.engine = Engine(cls.__name__, flags=cls.engine_flags)
         try:
             cls.engine.start()
             cls.engine.load_base_image()

@@ -5,22 +5,15 @@ import socket
 import struct
 import subprocess
 
-from harness.engine import Engine, EngineCase, eventually
+from harness.engine import EngineCase, eventually
+from test_moby_networks import NetworkCase
 from test_network import SERVE
 
 PATIENCE = 30  # seconds until something that should happen has not
 
 
 class ClosedBridge(EngineCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = Engine(cls.__name__, flags=("--icc=false",))
-        try:
-            cls.engine.start()
-            cls.engine.load_base_image()
-        except BaseException:
-            cls.engine.close()
-            raise
+    engine_flags = ("--icc=false",)
 
     def setUp(self):
         super().setUp()
@@ -88,16 +81,9 @@ class ClosedBridge(EngineCase):
         self.assertEqual(self.asks(self.start("sleep", "300"), self.settings(self.server)["IPAddress"]), "")
 
 
-class MacAddresses(EngineCase):
-    def network(self, *flags):
-        name = self.name("n")
-        self.made.remove(name)
-        self.ok("network", "create", *flags, name)
-        self.addCleanup(self.engine, "network", "rm", "-f", name)
-        return name
-
+class MacAddresses(NetworkCase):
     def mac(self, container, network):
-        return self.engine.inspect(container)["NetworkSettings"]["Networks"][network]["MacAddress"]
+        return self.endpoint(container, network)["MacAddress"]
 
     def test_another_one_at_each_start(self):
         self.only_berth("docker's are random since 28")
